@@ -1,0 +1,1 @@
+//! The node: images, containers, networks, volumes, logs, metadata.

@@ -1,0 +1,1 @@
+//! Shapes and operations generated from the AWS service models. No logic.

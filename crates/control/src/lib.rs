@@ -1,0 +1,1 @@
+//! The control-plane process: gateway, sign-in, loops, node sessions.

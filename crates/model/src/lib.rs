@@ -1,0 +1,1 @@
+//! What exists: ids, ARNs, records, State, and the Changes that move it. Pure.

@@ -1,0 +1,1 @@
+//! What happens next: place, reconcile, roll out, heal, reap. Pure.

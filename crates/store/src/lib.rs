@@ -1,0 +1,1 @@
+//! Keeps State (SQLite) and the bulk (log events).

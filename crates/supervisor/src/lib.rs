@@ -1,0 +1,1 @@
+//! One small process a task: drives the OCI runtime, pumps logs, keeps exit codes.
