@@ -1,1 +1,5 @@
 //! One small process a task: drives the OCI runtime, pumps logs, keeps exit codes.
+
+pub mod protocol;
+pub mod spec;
+pub mod stats;
