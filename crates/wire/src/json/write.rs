@@ -1,0 +1,168 @@
+//! The JSON writer.
+
+use crate::{MemberDef, ShapeDef, Timestamp, TimestampFormat, Writer};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::io::Write;
+
+/// Writes compact JSON. Timestamps are seconds since the epoch unless the member or shape says otherwise; NaN and the
+/// infinities are the strings that AWS's JSON protocols use.
+#[derive(Default)]
+pub struct JsonWriter {
+    out: Vec<u8>,
+    /// The closing brackets of what is open.
+    open: Vec<u8>,
+    /// The format of the member being written, if its table sets one.
+    timestamps: Option<TimestampFormat>,
+}
+
+impl JsonWriter {
+    /// The bytes written so far.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.out
+    }
+
+    /// A comma, unless the value is the first of its list or belongs to a name.
+    fn separate(&mut self) {
+        if !matches!(self.out.last(), None | Some(b'{' | b'[' | b':')) {
+            self.out.push(b',');
+        }
+    }
+
+    fn begin(&mut self, open: u8, close: u8) {
+        self.separate();
+        self.out.push(open);
+        self.open.push(close);
+    }
+
+    fn name(&mut self, name: &str) {
+        self.separate();
+        quote(&mut self.out, name);
+        self.out.push(b':');
+    }
+
+    fn display(&mut self, value: std::fmt::Arguments<'_>) {
+        self.separate();
+        // Writing to a vector cannot fail.
+        let _ = self.out.write_fmt(value);
+    }
+
+    fn special(&mut self, value: f64) {
+        self.string(special_name(value));
+    }
+}
+
+/// The spelling of a number that JSON and XML have no digits for.
+pub(crate) fn special_name(value: f64) -> &'static str {
+    match value {
+        value if value.is_nan() => "NaN",
+        value if value > 0.0 => "Infinity",
+        _ => "-Infinity",
+    }
+}
+
+impl Writer for JsonWriter {
+    fn structure(&mut self, _: &'static ShapeDef) {
+        self.begin(b'{', b'}');
+    }
+
+    fn member(&mut self, def: &'static MemberDef) {
+        self.name(def.wire_name());
+        self.timestamps = def
+            .timestamp_format
+            .or_else(|| def.shape.get().timestamp_format);
+    }
+
+    fn list(&mut self, _: usize) {
+        self.begin(b'[', b']');
+    }
+
+    fn map(&mut self, _: usize) {
+        self.begin(b'{', b'}');
+    }
+
+    fn key(&mut self, key: &str) {
+        self.name(key);
+    }
+
+    fn end(&mut self) {
+        if let Some(close) = self.open.pop() {
+            self.out.push(close);
+        }
+    }
+
+    fn boolean(&mut self, value: bool) {
+        self.display(format_args!("{value}"));
+    }
+
+    fn integer(&mut self, value: i64) {
+        self.display(format_args!("{value}"));
+    }
+
+    fn float(&mut self, value: f32) {
+        match value.is_finite() {
+            true => self.display(format_args!("{value:?}")),
+            false => self.special(f64::from(value)),
+        }
+    }
+
+    fn double(&mut self, value: f64) {
+        match value.is_finite() {
+            true => self.display(format_args!("{value:?}")),
+            false => self.special(value),
+        }
+    }
+
+    fn string(&mut self, value: &str) {
+        self.separate();
+        quote(&mut self.out, value);
+    }
+
+    fn blob(&mut self, value: &[u8]) {
+        self.string(&STANDARD.encode(value));
+    }
+
+    fn timestamp(&mut self, value: Timestamp) {
+        match self.timestamps {
+            None | Some(TimestampFormat::EpochSeconds) => {
+                self.display(format_args!("{}", value.decimal_seconds()));
+            }
+            Some(format) => self.string(&value.format(format)),
+        }
+    }
+
+    fn null(&mut self) {
+        self.display(format_args!("null"));
+    }
+}
+
+/// Appends `text` in quotes, escaping what JSON must.
+fn quote(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut clean = 0;
+    for (index, &byte) in bytes.iter().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.extend_from_slice(&bytes[clean..index]);
+        clean = index + 1;
+        escape(out, byte);
+    }
+    out.extend_from_slice(&bytes[clean..]);
+    out.push(b'"');
+}
+
+fn escape(out: &mut Vec<u8>, byte: u8) {
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        other => {
+            // Writing to a vector cannot fail.
+            let _ = write!(out, "\\u{other:04x}");
+        }
+    }
+}
