@@ -1,1 +1,71 @@
-//! The messages between control plane and agents (Amazon's agent protocol and our additions).
+//! The messages between control plane and agents: the forms of Amazon's ECS agent protocol (ACS and TCS websockets), and
+//! what Longshore adds to them. Pure: building and reading messages, no sockets.
+//!
+//! A frame is text: `{"type": "PayloadMessage", "message": {…}}`. Members that a side does not know are ignored, so that
+//! Amazon's agent reads our payloads and we read its reports. What our own node needs beyond Amazon's forms rides in
+//! further members (marked *addition*) of the same messages.
+
+pub mod acs;
+pub mod docker;
+pub mod order;
+pub mod tcs;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Largest frame that either side takes.
+pub const MAX_FRAME: usize = 4 * 1024 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("a frame is not of the form {{\"type\", \"message\"}}: {0}")]
+    Frame(serde_json::Error),
+    #[error("a {kind} does not read: {cause}")]
+    Message { kind: String, cause: serde_json::Error },
+}
+
+/// A message that may travel in a frame.
+pub trait Message: Serialize + DeserializeOwned {
+    /// The frame's `type`.
+    const TYPE: &'static str;
+}
+
+/// A frame whose message has not been read yet.
+#[derive(Debug)]
+pub struct Frame {
+    pub kind: String,
+    pub message: Value,
+}
+
+impl Frame {
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        #[derive(serde::Deserialize)]
+        struct Raw {
+            #[serde(rename = "type")]
+            kind: String,
+            #[serde(default)]
+            message: Value,
+        }
+        let raw: Raw = serde_json::from_str(text).map_err(Error::Frame)?;
+        Ok(Self { kind: raw.kind, message: raw.message })
+    }
+
+    pub fn read<M: Message>(self) -> Result<M, Error> {
+        serde_json::from_value(self.message).map_err(|cause| Error::Message { kind: self.kind, cause })
+    }
+}
+
+/// The text of a frame.
+pub fn frame<M: Message>(message: &M) -> String {
+    serde_json::json!({ "type": M::TYPE, "message": message }).to_string()
+}
+
+macro_rules! messages {
+    ($($kind:ident,)*) => {
+        $(impl $crate::Message for $kind {
+            const TYPE: &'static str = stringify!($kind);
+        })*
+    };
+}
+pub(crate) use messages;

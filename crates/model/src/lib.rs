@@ -1,1 +1,22 @@
-//! What exists: ids, ARNs, records, State, and the Changes that move it. Pure.
+//! What exists: identifiers, ARNs, records, [`State`], and the [`Change`]s that move it. Pure: no clock, no randomness,
+//! no I/O; time, ids and chance come in as data.
+//!
+//! A record embeds the API's own structure where the caller's words are kept as they came, and holds beside it what
+//! Longshore needs to act. Whatever can be derived (counts, ARNs, addresses in use) is not stored.
+
+pub mod arn;
+pub mod cluster;
+pub mod definition;
+pub mod ids;
+pub mod index;
+pub mod network;
+pub mod node;
+pub mod service;
+pub mod setting;
+mod state;
+pub mod table;
+pub mod task;
+
+pub use arn::{Arn, Place};
+pub use ids::{AccountId, Mint};
+pub use state::{Change, Record, State, TableName, Unreadable};

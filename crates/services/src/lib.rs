@@ -1,1 +1,51 @@
 //! What AWS does with a request: one folder a service, one table of operations each.
+//!
+//! A handler is a plain function from a request to an answer or a [`Fault`]. It validates, decides in one transaction and
+//! returns; it never waits: loops and nodes make what it wrote come true. The gateway sends the answer once the revision
+//! it rests on ([`Context::wait_for`]) is durable.
+
+mod context;
+pub mod ec2;
+pub mod ecs;
+pub mod logs;
+pub mod sts;
+
+use longshore_wire::{Fault, Output, ServiceDef, Value};
+
+pub use context::{Context, Settings};
+
+/// One built operation.
+pub struct Operation {
+    pub name: &'static str,
+    pub run: fn(&mut Context<'_>, Value) -> Result<Box<dyn Output>, Fault>,
+}
+
+/// A service and the operations of it that are built.
+pub struct Service {
+    pub def: &'static ServiceDef,
+    pub operations: &'static [Operation],
+}
+
+/// Every service. The gateway routes by it, docs/operations.md is written from it.
+pub static SERVICES: &[&Service] = &[&ecs::SERVICE, &logs::SERVICE, &ec2::SERVICE, &sts::SERVICE];
+
+impl Service {
+    pub fn operation(&self, name: &str) -> Option<&'static Operation> {
+        self.operations.iter().find(|operation| operation.name == name)
+    }
+}
+
+/// The table of a service: operation name, then the handler `fn(&mut Context, Request) -> Result<Response, Fault>`.
+#[macro_export]
+macro_rules! operations {
+    ($($name:literal => $handler:path,)*) => {
+        &[$($crate::Operation {
+            name: $name,
+            run: |context, value| {
+                let request = longshore_wire::Shape::from_value(value).map_err(longshore_wire::Fault::from)?;
+                let answer = $handler(context, request)?;
+                Ok(Box::new(answer))
+            },
+        },)*]
+    };
+}

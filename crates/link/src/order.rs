@@ -1,0 +1,281 @@
+//! From a task record to the order a node gets: overrides merged in, container parameters in Docker's terms.
+
+use std::collections::BTreeMap;
+
+use longshore_api::ecs;
+use longshore_model::definition::TaskDefinition;
+use longshore_model::network::Block;
+use longshore_model::task::{Eni, Task, TaskStatus};
+use longshore_model::{AccountId, Place, State};
+
+use crate::{acs, docker};
+
+/// The order for `task`, or `None` when its task definition is gone.
+pub fn order(state: &State, region: &str, task: &Task) -> Option<acs::Task> {
+    let definition = state.definition_of(task)?;
+    let place = Place::new(region, &AccountId::parse(&task.account)?);
+    let overrides = task.overrides.as_deref();
+    let vcpus = overrides.and_then(|o| o.cpu.as_deref()).or(definition.api.cpu.as_deref());
+    let memory = overrides.and_then(|o| o.memory.as_deref()).or(definition.api.memory.as_deref());
+    Some(acs::Task {
+        arn: place.task(&task.cluster, &task.id),
+        family: task.family.clone(),
+        version: task.revision.to_string(),
+        desired_status: desired(task).to_owned(),
+        network_mode: definition.api.network_mode.map_or("bridge", |mode| mode.as_str()).to_owned(),
+        launch_type: task.launch_type.as_str().to_owned(),
+        cpu: number(vcpus) / 1024.0,
+        memory: number(memory) as i64,
+        service_name: task.service.clone(),
+        pid_mode: definition.api.pid_mode.map(|mode| mode.as_str().to_owned()),
+        ipc_mode: definition.api.ipc_mode.map(|mode| mode.as_str().to_owned()),
+        containers: containers(definition, task, &place),
+        volumes: definition.api.volumes.iter().flatten().map(volume).collect(),
+        elastic_network_interfaces: task.eni.iter().filter_map(|eni| interface(state, &place, task, eni)).collect(),
+        overrides: "{}".to_owned(),
+        availability_zone: task.zone.clone(),
+        ephemeral_storage_gib: task.ephemeral_storage_gib,
+        vpc_id: task.eni.as_ref().and_then(|eni| vpc_of(state, &task.account, &eni.subnet)),
+    })
+}
+
+fn desired(task: &Task) -> &'static str {
+    match task.desired {
+        TaskStatus::Stopped => "STOPPED",
+        _ => "RUNNING",
+    }
+}
+
+fn number(text: Option<&str>) -> f64 {
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+fn vpc_of(state: &State, account: &str, subnet: &str) -> Option<String> {
+    state.subnets.get(&format!("{account}/{subnet}")).map(|subnet| subnet.vpc.clone())
+}
+
+fn containers(definition: &TaskDefinition, task: &Task, place: &Place) -> Vec<acs::Container> {
+    let all = task.overrides.as_deref().and_then(|overrides| overrides.container_overrides.as_deref());
+    let overridden = |name: &str| all.into_iter().flatten().find(|o| o.name.as_deref() == Some(name));
+    let built = definition.containers().iter().map(|container| {
+        let name = container.name.as_deref().unwrap_or_default();
+        let id = task.containers.iter().find(|known| known.name == name).map(|known| known.id.as_str());
+        let arn = id.map(|id| place.container(&task.cluster, &task.id, id));
+        self::container(container, overridden(name), arn)
+    });
+    built.collect()
+}
+
+fn container(
+    from: &ecs::ContainerDefinition,
+    overrides: Option<&ecs::ContainerOverride>,
+    arn: Option<String>,
+) -> acs::Container {
+    let command = overrides.and_then(|o| o.command.clone()).or_else(|| from.command.clone());
+    let cpu = overrides.and_then(|o| o.cpu).or(from.cpu).unwrap_or_default();
+    let memory = overrides.and_then(|o| o.memory).or(from.memory).unwrap_or_default();
+    acs::Container {
+        name: from.name.clone().unwrap_or_default(),
+        image: from.image.clone().unwrap_or_default(),
+        cpu: cpu.into(),
+        memory: memory.into(),
+        essential: from.essential.unwrap_or(true),
+        command: command.filter(|command| !command.is_empty()),
+        entry_point: from.entry_point.clone().filter(|entry| !entry.is_empty()),
+        environment: environment(from, overrides),
+        port_mappings: from.port_mappings.iter().flatten().map(port).collect(),
+        mount_points: from.mount_points.iter().flatten().map(mount).collect(),
+        volumes_from: from.volumes_from.iter().flatten().map(volume_from).collect(),
+        depends_on: from.depends_on.iter().flatten().map(dependency).collect(),
+        start_timeout: from.start_timeout.map(i64::from),
+        stop_timeout: from.stop_timeout.map(i64::from),
+        restart_policy: from.restart_policy.as_ref().map(restart_policy),
+        docker_config: acs::DockerConfig {
+            config: serde_json::to_string(&config(from)).ok(),
+            host_config: serde_json::to_string(&host_config(from, overrides)).ok(),
+            version: Some("1.21".to_owned()),
+        },
+        overrides: "{}".to_owned(),
+        container_arn: arn,
+        health_check_type: from.health_check.as_ref().map(|_| "DOCKER".to_owned()),
+    }
+}
+
+fn environment(
+    from: &ecs::ContainerDefinition,
+    overrides: Option<&ecs::ContainerOverride>,
+) -> BTreeMap<String, String> {
+    let added = overrides.and_then(|o| o.environment.as_ref());
+    let all = from.environment.iter().flatten().chain(added.into_iter().flatten());
+    all.filter_map(|pair| Some((pair.name.clone()?, pair.value.clone().unwrap_or_default()))).collect()
+}
+
+fn port(from: &ecs::PortMapping) -> acs::PortMapping {
+    acs::PortMapping {
+        container_port: from.container_port.unwrap_or_default(),
+        host_port: from.host_port.unwrap_or_default(),
+        protocol: from.protocol.map_or("tcp", |protocol| protocol.as_str()).to_owned(),
+        name: from.name.clone(),
+    }
+}
+
+fn mount(from: &ecs::MountPoint) -> acs::MountPoint {
+    acs::MountPoint {
+        source_volume: from.source_volume.clone().unwrap_or_default(),
+        container_path: from.container_path.clone().unwrap_or_default(),
+        read_only: from.read_only.unwrap_or_default(),
+    }
+}
+
+fn volume_from(from: &ecs::VolumeFrom) -> acs::VolumeFrom {
+    acs::VolumeFrom {
+        source_container: from.source_container.clone().unwrap_or_default(),
+        read_only: from.read_only.unwrap_or_default(),
+    }
+}
+
+fn dependency(from: &ecs::ContainerDependency) -> acs::Dependency {
+    acs::Dependency {
+        container_name: from.container_name.clone().unwrap_or_default(),
+        condition: from.condition.map_or("START", |condition| condition.as_str()).to_owned(),
+    }
+}
+
+/// Seconds a container must have run before it is started again, when the policy does not say.
+const RESTART_ATTEMPT_PERIOD_SECONDS: i32 = 300;
+
+fn restart_policy(from: &ecs::ContainerRestartPolicy) -> acs::RestartPolicy {
+    acs::RestartPolicy {
+        enabled: from.enabled.unwrap_or_default(),
+        ignored_exit_codes: from.ignored_exit_codes.clone().unwrap_or_default(),
+        restart_attempt_period: from.restart_attempt_period.unwrap_or(RESTART_ATTEMPT_PERIOD_SECONDS).into(),
+    }
+}
+
+fn config(from: &ecs::ContainerDefinition) -> docker::Config {
+    docker::Config {
+        user: from.user.clone().unwrap_or_default(),
+        working_dir: from.working_directory.clone().unwrap_or_default(),
+        hostname: from.hostname.clone().unwrap_or_default(),
+        tty: from.pseudo_terminal.unwrap_or_default(),
+        open_stdin: from.interactive.unwrap_or_default(),
+        labels: from.docker_labels.clone().unwrap_or_default(),
+        healthcheck: from.health_check.as_ref().map(health_check),
+    }
+}
+
+const NANOSECONDS: i64 = 1_000_000_000;
+
+fn health_check(from: &ecs::HealthCheck) -> docker::Healthcheck {
+    let seconds = |value: Option<i32>, default: i32| i64::from(value.unwrap_or(default)) * NANOSECONDS;
+    docker::Healthcheck {
+        test: from.command.clone().unwrap_or_default(),
+        interval: seconds(from.interval, 30),
+        timeout: seconds(from.timeout, 5),
+        start_period: seconds(from.start_period, 0),
+        retries: from.retries.unwrap_or(3),
+    }
+}
+
+const MIB: i64 = 1024 * 1024;
+
+fn host_config(
+    from: &ecs::ContainerDefinition,
+    overrides: Option<&ecs::ContainerOverride>,
+) -> docker::HostConfig {
+    let reservation = overrides.and_then(|o| o.memory_reservation).or(from.memory_reservation);
+    let linux = from.linux_parameters.clone().unwrap_or_default();
+    let capabilities = linux.capabilities.unwrap_or_default();
+    let hosts = from.extra_hosts.iter().flatten().filter_map(|host| {
+        Some(format!("{}:{}", host.hostname.as_deref()?, host.ip_address.as_deref()?))
+    });
+    let sysctls = from.system_controls.iter().flatten();
+    docker::HostConfig {
+        log_config: from.log_configuration.as_ref().map(log_config).unwrap_or_default(),
+        memory_reservation: i64::from(reservation.unwrap_or_default()) * MIB,
+        privileged: from.privileged.unwrap_or_default(),
+        readonly_rootfs: from.readonly_root_filesystem.unwrap_or_default(),
+        cap_add: capabilities.add.unwrap_or_default(),
+        cap_drop: capabilities.drop.unwrap_or_default(),
+        dns: from.dns_servers.clone().unwrap_or_default(),
+        dns_search: from.dns_search_domains.clone().unwrap_or_default(),
+        extra_hosts: hosts.collect(),
+        ulimits: from.ulimits.iter().flatten().map(ulimit).collect(),
+        sysctls: sysctls.filter_map(|control| Some((control.namespace.clone()?, control.value.clone()?))).collect(),
+        tmpfs: linux.tmpfs.iter().flatten().map(tmpfs).collect(),
+        shm_size: i64::from(linux.shared_memory_size.unwrap_or_default()) * MIB,
+        devices: linux.devices.iter().flatten().map(device).collect(),
+        init: linux.init_process_enabled.unwrap_or_default(),
+    }
+}
+
+fn log_config(from: &ecs::LogConfiguration) -> docker::LogConfig {
+    docker::LogConfig {
+        kind: from.log_driver.map(|driver| driver.as_str().to_owned()).unwrap_or_default(),
+        config: from.options.clone().unwrap_or_default(),
+    }
+}
+
+fn ulimit(from: &ecs::Ulimit) -> docker::Ulimit {
+    docker::Ulimit {
+        name: from.name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
+        soft: from.soft_limit.unwrap_or_default().into(),
+        hard: from.hard_limit.unwrap_or_default().into(),
+    }
+}
+
+fn tmpfs(from: &ecs::Tmpfs) -> (String, String) {
+    let mut options = vec![format!("size={}m", from.size.unwrap_or_default())];
+    options.extend(from.mount_options.iter().flatten().cloned());
+    (from.container_path.clone().unwrap_or_default(), options.join(","))
+}
+
+fn device(from: &ecs::Device) -> docker::Device {
+    let host = from.host_path.clone().unwrap_or_default();
+    let letters = from.permissions.iter().flatten().filter_map(|permission| match permission.as_str() {
+        "read" => Some('r'),
+        "write" => Some('w'),
+        "mknod" => Some('m'),
+        _ => None,
+    });
+    let letters: String = letters.collect();
+    docker::Device {
+        path_in_container: from.container_path.clone().unwrap_or_else(|| host.clone()),
+        path_on_host: host,
+        cgroup_permissions: if letters.is_empty() { "rwm".to_owned() } else { letters },
+    }
+}
+
+fn volume(from: &ecs::Volume) -> acs::Volume {
+    let source = from.host.as_ref().and_then(|host| host.source_path.clone());
+    acs::Volume {
+        name: from.name.clone().unwrap_or_default(),
+        kind: "host".to_owned(),
+        host: Some(acs::HostVolume { source_path: source }),
+    }
+}
+
+fn interface(state: &State, place: &Place, task: &Task, eni: &Eni) -> Option<acs::ElasticNetworkInterface> {
+    let subnet = state.subnets.get(&format!("{}/{}", task.account, eni.subnet))?;
+    let vpc = state.vpcs.get(&format!("{}/{}", task.account, subnet.vpc))?;
+    let block = Block::parse(&subnet.cidr)?;
+    let resolver = Block::parse(&vpc.cidr)?.address(2)?;
+    Some(acs::ElasticNetworkInterface {
+        ec2_id: eni.id.clone(),
+        attachment_arn: place.arn("ecs", &format!("attachment/{}/{}", task.cluster, eni.attachment)),
+        mac_address: eni.mac.clone(),
+        ipv4_addresses: vec![acs::Ipv4Address { primary: true, private_address: eni.private_ip.clone() }],
+        subnet_gateway_ipv4_address: format!("{}/{}", block.address(1)?, block.prefix),
+        domain_name_servers: vec![resolver.to_string()],
+        domain_name: vec!["ec2.internal".to_owned()],
+        private_dns_name: Some(private_dns_name(&eni.private_ip)),
+        public_ipv4_address: eni.public_ip.clone(),
+        subnet_id: Some(eni.subnet.clone()),
+        security_groups: eni.security_groups.clone(),
+    })
+}
+
+/// `ip-172-31-0-4.ec2.internal`
+pub fn private_dns_name(private_ip: &str) -> String {
+    format!("ip-{}.ec2.internal", private_ip.replace('.', "-"))
+}

@@ -1,0 +1,116 @@
+//! Amazon Resource Names: how they are written and read.
+
+use crate::ids::AccountId;
+
+/// Where this installation lives: the partition is always `aws`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub region: String,
+    pub account: AccountId,
+}
+
+impl Place {
+    pub fn new(region: &str, account: &AccountId) -> Self {
+        Self { region: region.to_owned(), account: account.clone() }
+    }
+
+    /// `arn:aws:SERVICE:REGION:ACCOUNT:RESOURCE`
+    pub fn arn(&self, service: &str, resource: &str) -> String {
+        format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.account)
+    }
+
+    pub fn cluster(&self, name: &str) -> String {
+        self.arn("ecs", &format!("cluster/{name}"))
+    }
+
+    pub fn task_definition(&self, family: &str, revision: i32) -> String {
+        self.arn("ecs", &format!("task-definition/{family}:{revision}"))
+    }
+
+    pub fn task(&self, cluster: &str, id: &str) -> String {
+        self.arn("ecs", &format!("task/{cluster}/{id}"))
+    }
+
+    pub fn container(&self, cluster: &str, task: &str, id: &str) -> String {
+        self.arn("ecs", &format!("container/{cluster}/{task}/{id}"))
+    }
+
+    pub fn service(&self, cluster: &str, name: &str) -> String {
+        self.arn("ecs", &format!("service/{cluster}/{name}"))
+    }
+
+    pub fn container_instance(&self, cluster: &str, id: &str) -> String {
+        self.arn("ecs", &format!("container-instance/{cluster}/{id}"))
+    }
+
+    pub fn log_group(&self, name: &str) -> String {
+        self.arn("logs", &format!("log-group:{name}"))
+    }
+}
+
+/// A parsed ARN, borrowing from its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arn<'a> {
+    pub partition: &'a str,
+    pub service: &'a str,
+    pub region: &'a str,
+    pub account: &'a str,
+    pub resource: &'a str,
+}
+
+impl<'a> Arn<'a> {
+    /// `None` unless `text` has six colon-separated parts, starts with `arn` and names a resource.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.splitn(6, ':');
+        let head = parts.next()?;
+        let arn = Self {
+            partition: parts.next()?,
+            service: parts.next()?,
+            region: parts.next()?,
+            account: parts.next()?,
+            resource: parts.next()?,
+        };
+        (head == "arn" && !arn.resource.is_empty()).then_some(arn)
+    }
+
+    /// The resource's parts when this ARN is `service`'s, in this place, and its resource begins with `kind/`.
+    pub fn local(text: &'a str, place: &Place, service: &str, kind: &str) -> Option<Vec<&'a str>> {
+        let arn = Self::parse(text)?;
+        let here = arn.partition == "aws"
+            && arn.service == service
+            && arn.region == place.region
+            && arn.account == place.account.as_str();
+        let mut parts = arn.resource.split('/');
+        (here && parts.next() == Some(kind)).then(|| parts.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> Place {
+        Place::new("us-east-1", &AccountId::parse("123456789012").unwrap())
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let arn = place().task("prod", "abc");
+        assert_eq!(arn, "arn:aws:ecs:us-east-1:123456789012:task/prod/abc");
+        assert_eq!(Arn::local(&arn, &place(), "ecs", "task"), Some(vec!["prod", "abc"]));
+    }
+
+    #[test]
+    fn a_foreign_arn_is_not_local() {
+        for arn in [
+            "arn:aws:ecs:eu-west-1:123456789012:task/prod/abc",
+            "arn:aws:ecs:us-east-1:999999999999:task/prod/abc",
+            "arn:aws-cn:ecs:us-east-1:123456789012:task/prod/abc",
+            "arn:aws:ecs:us-east-1:123456789012:service/prod/abc",
+            "arn:aws:ecs:us-east-1:123456789012:",
+            "prod",
+        ] {
+            assert_eq!(Arn::local(arn, &place(), "ecs", "task"), None, "{arn}");
+        }
+    }
+}

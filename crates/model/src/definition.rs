@@ -1,0 +1,46 @@
+//! Task definitions: families and their immutable revisions.
+
+use longshore_api::ecs;
+use longshore_wire::record;
+
+use crate::ids::AccountId;
+
+record! {
+    /// A family remembers the last revision it gave out, so that a number is never given twice, not even after deletion.
+    pub struct Family {
+        pub account: String = "account",
+        pub family: String = "family",
+        pub last_revision: i32 = "lastRevision",
+    }
+}
+
+record! {
+    /// One revision. `api` is what DescribeTaskDefinition returns; tags travel beside it.
+    pub struct TaskDefinition {
+        pub account: String = "account",
+        pub family: String = "family",
+        pub revision: i32 = "revision",
+        pub api: ecs::TaskDefinition = "api",
+        pub tags: Vec<ecs::Tag> = "tags",
+    }
+}
+
+/// `ACCOUNT/FAMILY`
+pub fn family_key(account: &AccountId, family: &str) -> String {
+    format!("{account}/{family}")
+}
+
+/// `ACCOUNT/FAMILY:REVISION`, the revision padded so that text order is number order.
+pub fn key(account: &AccountId, family: &str, revision: i32) -> String {
+    format!("{account}/{family}:{revision:010}")
+}
+
+impl TaskDefinition {
+    pub fn is_active(&self) -> bool {
+        self.api.status == Some(ecs::TaskDefinitionStatus::Active)
+    }
+
+    pub fn containers(&self) -> &[ecs::ContainerDefinition] {
+        self.api.container_definitions.as_deref().unwrap_or_default()
+    }
+}

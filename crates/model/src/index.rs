@@ -1,0 +1,178 @@
+//! What is derived from the tasks and kept up to date by [`State::apply`](crate::State::apply): who runs where, what is
+//! taken, what waits. Nothing here is stored.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use longshore_wire::Timestamp;
+
+use crate::task::{Task, TaskStatus};
+
+/// What tasks hold of one node.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodeUse {
+    /// CPU units and MiB.
+    pub cpu: i64,
+    pub memory_mib: i64,
+    pub tasks: BTreeSet<Arc<str>>,
+}
+
+/// Tasks of a cluster that have not stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClusterCount {
+    /// In RUNNING.
+    pub running: i32,
+    /// Before RUNNING.
+    pub pending: i32,
+}
+
+/// Addresses in use within a block, and where the last search ended: a freed address is given again as late as possible.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AddressUse {
+    pub taken: BTreeSet<u32>,
+    pub last: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Index {
+    service_tasks: HashMap<String, BTreeSet<Arc<str>>>,
+    nodes: HashMap<String, NodeUse>,
+    clusters: HashMap<String, ClusterCount>,
+    subnets: HashMap<String, AddressUse>,
+    /// Public addresses, by node.
+    publics: HashMap<String, AddressUse>,
+    unplaced: BTreeSet<Arc<str>>,
+    stopped: BTreeMap<(Timestamp, Arc<str>), ()>,
+}
+
+impl Index {
+    /// Keys of a service's tasks that have not stopped.
+    pub fn service_tasks(&self, service: &str) -> impl Iterator<Item = &Arc<str>> {
+        self.service_tasks.get(service).into_iter().flatten()
+    }
+
+    pub fn node(&self, node: &str) -> Option<&NodeUse> {
+        self.nodes.get(node)
+    }
+
+    /// `cluster` is the cluster's key.
+    pub fn cluster(&self, cluster: &str) -> ClusterCount {
+        self.clusters.get(cluster).copied().unwrap_or_default()
+    }
+
+    /// `subnet` is the subnet's key.
+    pub fn subnet(&self, subnet: &str) -> Option<&AddressUse> {
+        self.subnets.get(subnet)
+    }
+
+    pub fn public(&self, node: &str) -> Option<&AddressUse> {
+        self.publics.get(node)
+    }
+
+    /// Keys of tasks that want a node and have none.
+    pub fn unplaced(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.unplaced.iter()
+    }
+
+    /// Keys of stopped tasks, the longest stopped first, with the time they stopped.
+    pub fn stopped(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
+        self.stopped.keys().map(|(at, key)| (*at, key))
+    }
+
+    pub(crate) fn replace(&mut self, key: &Arc<str>, old: Option<&Task>, new: Option<&Task>) {
+        if let Some(old) = old {
+            self.remove(key, old);
+        }
+        if let Some(new) = new {
+            self.add(key, new);
+        }
+    }
+
+    fn add(&mut self, key: &Arc<str>, task: &Task) {
+        if task.is_stopped() {
+            self.stopped.insert((task.stopped_at.unwrap_or_default(), key.clone()), ());
+            return;
+        }
+        if let Some(service) = task.service_key() {
+            self.service_tasks.entry(service).or_default().insert(key.clone());
+        }
+        let count = self.clusters.entry(format!("{}/{}", task.account, task.cluster)).or_default();
+        *counter(count, task) += 1;
+        match &task.node {
+            Some(node) => {
+                let used = self.nodes.entry(node.clone()).or_default();
+                used.cpu += i64::from(task.cpu);
+                used.memory_mib += i64::from(task.memory_mib);
+                used.tasks.insert(key.clone());
+            }
+            None => {
+                self.unplaced.insert(key.clone());
+            }
+        }
+        for (uses, key, address) in addresses(task, &mut self.subnets, &mut self.publics) {
+            let used = uses.entry(key).or_default();
+            used.taken.insert(address);
+            used.last = address;
+        }
+    }
+
+    fn remove(&mut self, key: &Arc<str>, task: &Task) {
+        if task.is_stopped() {
+            self.stopped.remove(&(task.stopped_at.unwrap_or_default(), key.clone()));
+            return;
+        }
+        if let Some(service) = task.service_key() {
+            drop_member(&mut self.service_tasks, &service, key);
+        }
+        let count = self.clusters.entry(format!("{}/{}", task.account, task.cluster)).or_default();
+        *counter(count, task) -= 1;
+        match &task.node {
+            Some(node) => {
+                let used = self.nodes.entry(node.clone()).or_default();
+                used.cpu -= i64::from(task.cpu);
+                used.memory_mib -= i64::from(task.memory_mib);
+                used.tasks.remove(key);
+            }
+            None => {
+                self.unplaced.remove(key);
+            }
+        }
+        for (uses, key, address) in addresses(task, &mut self.subnets, &mut self.publics) {
+            uses.entry(key).or_default().taken.remove(&address);
+        }
+    }
+}
+
+fn counter<'a>(count: &'a mut ClusterCount, task: &Task) -> &'a mut i32 {
+    match task.last < TaskStatus::Running {
+        true => &mut count.pending,
+        false => &mut count.running,
+    }
+}
+
+fn drop_member(sets: &mut HashMap<String, BTreeSet<Arc<str>>>, name: &str, key: &Arc<str>) {
+    if let Some(set) = sets.get_mut(name) {
+        set.remove(key);
+        if set.is_empty() {
+            sets.remove(name);
+        }
+    }
+}
+
+type Uses = HashMap<String, AddressUse>;
+
+/// The addresses a task holds: which map, which entry, which address.
+fn addresses<'a>(
+    task: &Task,
+    subnets: &'a mut Uses,
+    publics: &'a mut Uses,
+) -> impl Iterator<Item = (&'a mut Uses, String, u32)> {
+    let number = |text: &str| text.parse::<Ipv4Addr>().ok().map(u32::from);
+    let eni = task.eni.as_ref();
+    let private = eni.and_then(|eni| Some((format!("{}/{}", task.account, eni.subnet), number(&eni.private_ip)?)));
+    let public = eni.and_then(|eni| Some((task.node.clone()?, number(eni.public_ip.as_deref()?)?)));
+    let private = private.map(|(key, address)| (subnets, key, address));
+    let public = public.map(|(key, address)| (publics, key, address));
+    private.into_iter().chain(public)
+}

@@ -1,0 +1,94 @@
+//! Services and their deployments.
+
+use longshore_api::ecs;
+use longshore_wire::{Timestamp, record, string_enum};
+
+use crate::ids::AccountId;
+
+string_enum! {
+    /// A service's life. A name is free again once INACTIVE.
+    pub enum ServiceStatus {
+        Active = "ACTIVE",
+        Draining = "DRAINING",
+        Inactive = "INACTIVE",
+    }
+}
+
+record! {
+    /// One deployment of a service: the revision it rolls out and how far it is. Counts are derived from the tasks.
+    pub struct Deployment {
+        /// `ecs-svc/NUMBER`; the tasks carry it in `startedBy`.
+        pub id: String = "id",
+        /// Exactly one deployment of an active service is primary.
+        pub primary: bool = "primary",
+        pub family: String = "family",
+        pub revision: i32 = "revision",
+        pub rollout: ecs::DeploymentRolloutState = "rollout",
+        pub rollout_reason: String = "rolloutReason",
+        pub launch_type: Option<ecs::LaunchType> = "launchType",
+        pub capacity_provider_strategy: Vec<ecs::CapacityProviderStrategyItem> = "capacityProviderStrategy",
+        pub platform_version: Option<String> = "platformVersion",
+        pub network: Option<ecs::NetworkConfiguration> = "network",
+        /// Tasks of this deployment that stopped before they ever ran, in all.
+        pub failed_tasks: i32 = "failedTasks",
+        pub created_at: Timestamp = "createdAt",
+        pub updated_at: Timestamp = "updatedAt",
+    }
+}
+
+record! {
+    /// The restart throttle: failures in a row and the earliest next launch.
+    pub struct Throttle {
+        pub failures: i32 = "failures",
+        pub not_before: Option<Timestamp> = "notBefore",
+    }
+}
+
+record! {
+    /// A service. `api` holds what the caller gave and DescribeServices returns; counts, deployments and events are
+    /// filled in when it is described.
+    pub struct Service {
+        pub account: String = "account",
+        pub cluster: String = "cluster",
+        pub name: String = "name",
+        pub status: ServiceStatus = "status",
+        pub desired_count: i32 = "desiredCount",
+        pub api: Box<ecs::Service> = "api",
+        pub deployments: Vec<Deployment> = "deployments",
+        /// Newest first, at most 100.
+        pub events: Vec<ecs::ServiceEvent> = "events",
+        pub throttle: Throttle = "throttle",
+        pub created_at: Timestamp = "createdAt",
+        /// When it became INACTIVE; it is forgotten some time after.
+        pub inactive_at: Option<Timestamp> = "inactiveAt",
+    }
+}
+
+/// Events kept for a service.
+pub const EVENTS_KEPT: usize = 100;
+
+/// `ACCOUNT/CLUSTER/NAME`
+pub fn key(account: &AccountId, cluster: &str, name: &str) -> String {
+    format!("{account}/{cluster}/{name}")
+}
+
+impl Service {
+    pub fn key(&self) -> String {
+        format!("{}/{}/{}", self.account, self.cluster, self.name)
+    }
+
+    pub fn is_active(&self) -> bool {
+        self.status == ServiceStatus::Active
+    }
+
+    pub fn primary(&self) -> Option<&Deployment> {
+        self.deployments.iter().find(|deployment| deployment.primary)
+    }
+
+    /// Put an event on top. The caller decides whether a repeated message is wanted.
+    pub fn push_event(&mut self, id: String, message: String, now: Timestamp) {
+        let event = ecs::ServiceEvent { id: Some(id), created_at: Some(now), message: Some(message) };
+        self.events.insert(0, event);
+        self.events.truncate(EVENTS_KEPT);
+    }
+}

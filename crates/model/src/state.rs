@@ -1,0 +1,167 @@
+//! The whole state in memory, and the only way to change it.
+//!
+//! [`State::apply`] is total and deterministic: the same changes in the same order give the same state, whoever applies
+//! them and whenever. A [`Change`] puts or deletes one record.
+
+use std::sync::Arc;
+
+use longshore_wire::json;
+
+use crate::cluster::Cluster;
+use crate::definition::{Family, TaskDefinition};
+use crate::index::Index;
+use crate::network::{SecurityGroup, Subnet, Vpc};
+use crate::node::Node;
+use crate::service::Service;
+use crate::setting::{LogGroup, Setting, Token};
+use crate::table::Table;
+use crate::task::Task;
+
+/// A stored record does not read as what its table holds.
+#[derive(Debug, thiserror::Error)]
+#[error("a {table} record does not read: {cause}")]
+pub struct Unreadable {
+    pub table: &'static str,
+    pub cause: String,
+}
+
+macro_rules! tables {
+    ($($name:ident $number:literal $field:ident |$row:ident| $key:expr;)*) => {
+        /// The tables. The number is what is stored; it never changes meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum TableName { $($name = $number,)* }
+
+        impl TableName {
+            pub const ALL: &'static [TableName] = &[$(TableName::$name,)*];
+
+            pub fn from_number(number: i64) -> Option<Self> {
+                Self::ALL.iter().copied().find(|table| *table as i64 == number)
+            }
+
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($field),)* }
+            }
+        }
+
+        /// One record of any table.
+        #[derive(Clone, Debug)]
+        pub enum Record { $($name(Arc<$name>),)* }
+
+        impl Record {
+            pub fn table(&self) -> TableName {
+                match self { $(Self::$name(_) => TableName::$name,)* }
+            }
+
+            pub fn key(&self) -> String {
+                match self { $(Self::$name($row) => $key,)* }
+            }
+
+            /// The stored form.
+            pub fn to_bytes(&self) -> Vec<u8> {
+                match self { $(Self::$name(row) => json::to_vec(row.as_ref()),)* }
+            }
+
+            pub fn from_bytes(table: TableName, bytes: &[u8]) -> Result<Self, Unreadable> {
+                match table {
+                    $(TableName::$name => json::from_slice::<$name>(bytes)
+                        .map(|row| Self::$name(Arc::new(row)))
+                        .map_err(|cause| Unreadable { table: stringify!($field), cause: cause.to_string() }),)*
+                }
+            }
+        }
+
+        $(impl From<$name> for Record {
+            fn from(row: $name) -> Self { Self::$name(Arc::new(row)) }
+        }
+        impl From<$name> for Change {
+            fn from(row: $name) -> Self { Self::Put(row.into()) }
+        })*
+
+        /// Every record there is.
+        #[derive(Clone, Debug, Default)]
+        pub struct State {
+            $(pub $field: Table<$name>,)*
+            pub index: Index,
+        }
+
+        impl State {
+            fn put(&mut self, key: Arc<str>, record: &Record) {
+                match record {
+                    Record::Task(row) => {
+                        let old = self.tasks.put(key.clone(), row.clone());
+                        self.index.replace(&key, old.as_deref(), Some(row));
+                    }
+                    $(#[allow(unreachable_patterns)] Record::$name(row) => { self.$field.put(key, row.clone()); })*
+                }
+            }
+
+            fn delete(&mut self, table: TableName, key: &str) {
+                match table {
+                    TableName::Task => {
+                        let old = self.tasks.delete(key);
+                        self.index.replace(&key.into(), old.as_deref(), None);
+                    }
+                    $(#[allow(unreachable_patterns)] TableName::$name => { self.$field.delete(key); })*
+                }
+            }
+
+            /// Every record, table by table: what a back end must hold to give this state again.
+            pub fn records(&self) -> impl Iterator<Item = Record> {
+                std::iter::empty()$(.chain(self.$field.iter().map(|(_, row)| Record::$name(row.clone()))))*
+            }
+        }
+    };
+}
+
+/// Put or delete one record.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Put(Record),
+    Delete(TableName, String),
+}
+
+impl Change {
+    pub fn table(&self) -> TableName {
+        match self {
+            Self::Put(record) => record.table(),
+            Self::Delete(table, _) => *table,
+        }
+    }
+
+    pub fn key(&self) -> String {
+        match self {
+            Self::Put(record) => record.key(),
+            Self::Delete(_, key) => key.clone(),
+        }
+    }
+}
+
+tables! {
+    Cluster 1 clusters |row| format!("{}/{}", row.account, row.name);
+    Family 2 families |row| format!("{}/{}", row.account, row.family);
+    TaskDefinition 3 definitions |row| format!("{}/{}:{:010}", row.account, row.family, row.revision);
+    Task 4 tasks |row| row.key();
+    Service 5 services |row| row.key();
+    Node 6 nodes |row| row.id.clone();
+    Token 7 tokens |row| format!("{}/{}/{}/{}", row.account, row.cluster, row.operation, row.token);
+    Setting 8 settings |row| format!("{}/{}/{}", row.account, row.name, row.principal);
+    Vpc 9 vpcs |row| format!("{}/{}", row.account, row.id);
+    Subnet 10 subnets |row| format!("{}/{}", row.account, row.id);
+    SecurityGroup 11 security_groups |row| format!("{}/{}", row.account, row.id);
+    LogGroup 12 log_groups |row| format!("{}/{}", row.account, row.name);
+}
+
+impl State {
+    /// The only mutation.
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Put(record) => self.put(record.key().into(), record),
+            Change::Delete(table, key) => self.delete(*table, key),
+        }
+    }
+
+    /// The task definition a task runs.
+    pub fn definition_of(&self, task: &Task) -> Option<&Arc<TaskDefinition>> {
+        self.definitions.get(&format!("{}/{}:{:010}", task.account, task.family, task.revision))
+    }
+}

@@ -1,0 +1,156 @@
+//! Tasks: one run of a task definition on a node.
+//!
+//! ```text
+//! PROVISIONING -> PENDING -> ACTIVATING -> RUNNING -> DEACTIVATING -> STOPPING -> DEPROVISIONING -> STOPPED
+//!       any state may jump forward; none goes back; STOPPED is final
+//! ```
+//! `desired` is written by the control plane only, `last` by the node's reports only (and by the control plane where no
+//! node was ever given the task).
+
+use longshore_api::ecs;
+use longshore_wire::{Timestamp, record, string_enum};
+
+use crate::ids::AccountId;
+
+string_enum! {
+    /// Where a task is in its life, in order.
+    pub enum TaskStatus {
+        Provisioning = "PROVISIONING",
+        Pending = "PENDING",
+        Activating = "ACTIVATING",
+        Running = "RUNNING",
+        Deactivating = "DEACTIVATING",
+        Stopping = "STOPPING",
+        Deprovisioning = "DEPROVISIONING",
+        Stopped = "STOPPED",
+    }
+}
+
+record! {
+    /// An elastic network interface of an `awsvpc` task. It lives exactly as long as its task.
+    pub struct Eni {
+        pub id: String = "id",
+        pub attachment: String = "attachment",
+        pub subnet: String = "subnet",
+        pub security_groups: Vec<String> = "securityGroups",
+        pub private_ip: String = "privateIp",
+        pub mac: String = "mac",
+        pub public_ip: Option<String> = "publicIp",
+    }
+}
+
+record! {
+    /// What is known of one container of a task.
+    pub struct Container {
+        pub id: String = "id",
+        pub name: String = "name",
+        pub image: Option<String> = "image",
+        pub image_digest: Option<String> = "imageDigest",
+        pub runtime_id: Option<String> = "runtimeId",
+        pub last: TaskStatus = "last",
+        pub exit_code: Option<i32> = "exitCode",
+        pub reason: Option<String> = "reason",
+        pub health: Option<ecs::HealthStatus> = "health",
+        pub network_bindings: Vec<ecs::NetworkBinding> = "networkBindings",
+    }
+}
+
+record! {
+    /// A task.
+    pub struct Task {
+        pub account: String = "account",
+        pub cluster: String = "cluster",
+        pub id: String = "id",
+        pub family: String = "family",
+        pub revision: i32 = "revision",
+        /// The service (its name in the cluster) that started it, if any.
+        pub service: Option<String> = "service",
+        /// The node that was given the task.
+        pub node: Option<String> = "node",
+        pub zone: Option<String> = "zone",
+        pub desired: TaskStatus = "desired",
+        pub last: TaskStatus = "last",
+        /// Rises with every change that a reader can see.
+        pub version: i64 = "version",
+        pub launch_type: ecs::LaunchType = "launchType",
+        pub capacity_provider: Option<String> = "capacityProvider",
+        pub platform_version: Option<String> = "platformVersion",
+        /// CPU units (1024 = one vCPU) and MiB that the task takes on its node.
+        pub cpu: i32 = "cpu",
+        pub memory_mib: i32 = "memoryMib",
+        pub group: Option<String> = "group",
+        /// For service tasks the deployment id, else the caller's text.
+        pub started_by: Option<String> = "startedBy",
+        pub overrides: Option<Box<ecs::TaskOverride>> = "overrides",
+        pub ephemeral_storage_gib: Option<i32> = "ephemeralStorageGib",
+        pub enable_execute_command: bool = "enableExecuteCommand",
+        pub availability_zone_pinned: Option<String> = "availabilityZonePinned",
+        pub eni: Option<Eni> = "eni",
+        pub containers: Vec<Container> = "containers",
+        pub health: Option<ecs::HealthStatus> = "health",
+        pub tags: Vec<ecs::Tag> = "tags",
+        pub stop_code: Option<ecs::TaskStopCode> = "stopCode",
+        pub stopped_reason: Option<String> = "stoppedReason",
+        pub created_at: Timestamp = "createdAt",
+        pub connectivity_at: Option<Timestamp> = "connectivityAt",
+        pub pull_started_at: Option<Timestamp> = "pullStartedAt",
+        pub pull_stopped_at: Option<Timestamp> = "pullStoppedAt",
+        pub started_at: Option<Timestamp> = "startedAt",
+        pub stopping_at: Option<Timestamp> = "stoppingAt",
+        pub execution_stopped_at: Option<Timestamp> = "executionStoppedAt",
+        pub stopped_at: Option<Timestamp> = "stoppedAt",
+    }
+}
+
+/// `ACCOUNT/CLUSTER/ID`
+pub fn key(account: &AccountId, cluster: &str, id: &str) -> String {
+    format!("{account}/{cluster}/{id}")
+}
+
+impl Task {
+    pub fn key(&self) -> String {
+        format!("{}/{}/{}", self.account, self.cluster, self.id)
+    }
+
+    /// `ACCOUNT/CLUSTER/NAME` of the service that owns it.
+    pub fn service_key(&self) -> Option<String> {
+        self.service.as_ref().map(|name| format!("{}/{}/{name}", self.account, self.cluster))
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.last == TaskStatus::Stopped
+    }
+
+    /// Whether the task still holds its node's CPU, memory and addresses.
+    pub fn holds_resources(&self) -> bool {
+        self.node.is_some() && !self.is_stopped()
+    }
+
+    /// Ask for the task to stop. The first reason stays. Returns whether anything changed.
+    pub fn request_stop(&mut self, code: ecs::TaskStopCode, reason: &str, now: Timestamp) -> bool {
+        if self.desired == TaskStatus::Stopped {
+            return false;
+        }
+        self.desired = TaskStatus::Stopped;
+        self.stop_code.get_or_insert(code);
+        self.stopped_reason.get_or_insert_with(|| reason.to_owned());
+        self.stopping_at.get_or_insert(now);
+        self.version += 1;
+        if self.node.is_none() {
+            self.finish(now);
+        }
+        true
+    }
+
+    /// The end of the task: every container not yet reported stopped is stopped.
+    pub fn finish(&mut self, now: Timestamp) {
+        self.desired = TaskStatus::Stopped;
+        self.last = TaskStatus::Stopped;
+        self.stopping_at.get_or_insert(now);
+        self.execution_stopped_at.get_or_insert(now);
+        self.stopped_at.get_or_insert(now);
+        for container in &mut self.containers {
+            container.last = TaskStatus::Stopped;
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What a handler is given: who calls, when, and the stores.
+
+use longshore_model::{AccountId, Change, Mint, Place, State};
+use longshore_store::logs::Logs;
+use longshore_store::{Revision, Snapshot, Store};
+use longshore_wire::Timestamp;
+
+/// How this installation is set up, as far as an answer shows it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub region: String,
+    /// The account that nodes belong to, and that callers without one of their own are in.
+    pub account: AccountId,
+    /// Zone names, `us-east-1a` and so on.
+    pub zones: Vec<String>,
+    /// `host:port` that nodes and clients reach this control plane by.
+    pub endpoint: String,
+    /// How long a stopped task stays visible.
+    pub stopped_task_ttl_seconds: i64,
+}
+
+/// One request's surroundings.
+pub struct Context<'a> {
+    pub store: &'a Store,
+    pub logs: &'a Logs,
+    pub settings: &'a Settings,
+    /// Region and account that the caller speaks for.
+    pub place: Place,
+    /// ARN of the caller.
+    pub principal: String,
+    pub now: Timestamp,
+    pub mint: Mint,
+    /// Value of the `x-longshore-batch` header: `PUMP/SEQUENCE`, see `logs::put_log_events`.
+    pub batch: Option<String>,
+    revision: Revision,
+}
+
+impl<'a> Context<'a> {
+    pub fn new(
+        store: &'a Store,
+        logs: &'a Logs,
+        settings: &'a Settings,
+        account: AccountId,
+        now: Timestamp,
+        seed: u64,
+    ) -> Self {
+        let place = Place::new(&settings.region, &account);
+        let principal = format!("arn:aws:iam::{account}:root");
+        Self { store, logs, settings, place, principal, now, mint: Mint::new(seed), batch: None, revision: 0 }
+    }
+
+    pub fn account(&self) -> &AccountId {
+        &self.place.account
+    }
+
+    /// The state, held still. The answer will wait until what is seen here is durable.
+    pub fn read(&mut self) -> Snapshot<'a> {
+        let snapshot = self.store.read();
+        self.revision = self.revision.max(snapshot.revision());
+        snapshot
+    }
+
+    /// Decide and write. The answer will wait until it is durable.
+    pub fn transact<T, E>(
+        &mut self,
+        decide: impl FnOnce(&State, &mut Vec<Change>, &mut Mint) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mint = &mut self.mint;
+        let (outcome, revision) = self.store.transact(|state, changes| decide(state, changes, mint))?;
+        self.revision = self.revision.max(revision);
+        Ok(outcome)
+    }
+
+    /// The revision that must be durable before the answer is sent.
+    pub fn wait_for(&self) -> Revision {
+        self.revision
+    }
+}
