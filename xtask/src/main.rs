@@ -1,1 +1,23 @@
-fn main() {}
+//! The project's own tools, each a subcommand in a module of its own.
+
+use anyhow::{Result, bail};
+use std::path::PathBuf;
+use xtask::{codegen, docs, models};
+
+const USAGE: &str = "usage: cargo xtask <command>
+
+  codegen            write crates/api/src/generated from models/
+  models DIR         refresh models/ from the botocore data directory DIR
+  docs               write docs/operations.md";
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    match (command.as_str(), rest.as_slice()) {
+        ("codegen", []) => codegen::run(),
+        ("models", [directory]) => models::run(&PathBuf::from(directory)),
+        ("docs", []) => docs::run(),
+        _ => bail!("{USAGE}"),
+    }
+}

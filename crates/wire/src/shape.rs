@@ -78,7 +78,7 @@ impl Constraints {
 }
 
 /// An error shape: its code and HTTP status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct FaultDef {
     /// The shape's name, which is the code in JSON protocols.
     pub name: &'static str,
@@ -88,6 +88,8 @@ pub struct FaultDef {
     pub status: u16,
     /// Whether the caller is to blame (4xx) rather than the service (5xx).
     pub sender: bool,
+    /// What the error carries besides its message.
+    pub members: &'static [MemberDef],
 }
 
 /// A reference to a shape; cheap to copy, possibly recursive.
@@ -228,8 +230,6 @@ pub struct ShapeDef {
     pub union: bool,
     /// Never to be logged.
     pub sensitive: bool,
-    /// Set on error shapes.
-    pub fault: Option<&'static FaultDef>,
 }
 
 impl ShapeDef {
@@ -248,7 +248,6 @@ impl ShapeDef {
             timestamp_format: None,
             union: false,
             sensitive: false,
-            fault: None,
         }
     }
 
@@ -321,11 +320,6 @@ impl ShapeDef {
 
     pub const fn sensitive(mut self) -> Self {
         self.sensitive = true;
-        self
-    }
-
-    pub const fn fault(mut self, fault: &'static FaultDef) -> Self {
-        self.fault = Some(fault);
         self
     }
 
