@@ -167,7 +167,8 @@ pub struct ContainerSpec {
     pub stop_signal: String,
     /// From stop signal to SIGKILL; `None` is 30 s.
     pub stop_timeout_seconds: Option<u32>,
-    /// How long this container's own dependencies may take before the task is given up; `None` is no bound.
+    /// How long after its start this container may take to become what others wait for (COMPLETE, SUCCESS, HEALTHY);
+    /// beyond it the task stops. `None` is no bound.
     pub start_timeout_seconds: Option<u32>,
     pub depends_on: Vec<Dependency>,
     pub health_check: Option<HealthCheck>,
