@@ -1,0 +1,518 @@
+//! Images: brought from registries and archives into containerd, kept there, and handed to the supervisor as directories.
+//!
+//! ```text
+//!   ensure(reference) ──► record in containerd? ── yes ──► loaded before? ── yes ──► Image      (one call, < 1 ms)
+//!          │ no                                                  │ no
+//!          ▼                                                     ▼
+//!        pull: resolve ──► fetch ──► unpack ──► record ──► load: configuration, view of the topmost snapshot
+//! ```
+//!
+//! A container needs no snapshot of its own: the supervisor mounts an overlay with its own upper directory over the
+//! snapshots of the image. One read-only view an image, under a lease, tells the directories of those snapshots and
+//! keeps them; what is known of an image is remembered by digest, never by tag.
+//!
+//! Left out: pushing, building, lazy snapshots, and encrypted or foreign layers, which are refused.
+
+mod archive;
+mod config;
+mod document;
+mod error;
+mod in_use;
+pub mod local;
+mod reference;
+mod registry;
+mod retry;
+mod source;
+mod store;
+mod transfer;
+mod writer;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use containerd_client::services::v1::Image as Record;
+use containerd_client::tonic::transport::Channel;
+use futures_util::future::{BoxFuture, FutureExt, Shared};
+
+pub use config::ImageConfig;
+pub use document::Digest;
+pub use error::Error;
+pub use reference::Name;
+pub use registry::Auth;
+pub use retry::Retry;
+pub use transfer::{OnProgress, Progress};
+
+use archive::Archive;
+use registry::Registry;
+use source::{Resolved, Source};
+use store::Store;
+use transfer::{CHAIN_LABEL, MANIFEST_LABEL};
+
+/// How long a pull may take in all, as the ECS agent has it.
+const PULL_WITHIN: Duration = Duration::from_secs(2 * 3600);
+/// How long the lease of a pull lives, should nobody be left to delete it.
+const LEASE: Duration = Duration::from_secs(3 * 3600);
+/// What the leases of views begin with.
+const VIEW: &str = "longshore-view-";
+
+/// An image that is here and unpacked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Full name: `docker.io/library/nginx:latest`.
+    pub reference: String,
+    /// What the name leads to: the digest of the manifest, or of the index where the registry has one under this name.
+    pub digest: Digest,
+    /// The manifest of this machine's platform.
+    pub manifest: Digest,
+    /// What its containers run by default.
+    pub config: ImageConfig,
+    /// Lower directories of an overlay, uppermost first; at least one.
+    pub lowers: Vec<PathBuf>,
+}
+
+/// One line of `longshore image list`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Name as a user writes it: `nginx:latest`.
+    pub name: String,
+    /// Full name.
+    pub reference: String,
+    /// What the name leads to.
+    pub digest: Digest,
+    /// Bytes of the compressed layers and the configuration.
+    pub size_bytes: u64,
+    /// When the record was made.
+    pub created_at: SystemTime,
+}
+
+/// The images of a node. Clones share everything.
+#[derive(Clone)]
+pub struct Images(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    retry: Retry,
+    loaded: Mutex<HashMap<Digest, Image>>,
+    pulls: Mutex<HashMap<(Name, Auth), Pull>>,
+}
+
+/// A lease that keeps what a transfer brings, and the services under it.
+struct Lease {
+    id: String,
+    store: Store,
+}
+
+/// A pull that all callers of the same reference with the same credentials wait for.
+type Pull = Shared<BoxFuture<'static, Result<Image, Error>>>;
+
+impl Images {
+    /// The images in the containerd behind `channel`.
+    pub fn new(channel: Channel) -> Self {
+        Self::with_retry(channel, Retry::default())
+    }
+
+    /// As `new`, with another patience.
+    pub fn with_retry(channel: Channel, retry: Retry) -> Self {
+        let (loaded, pulls) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner {
+            store: Store::new(channel),
+            retry,
+            loaded,
+            pulls,
+        }))
+    }
+
+    /// The image of `reference`, pulled if it is not here. Callers at the same time share one pull, and the first one's
+    /// `on_progress` hears of it.
+    ///
+    /// # Errors
+    /// `Reference` for a bad reference, `Retried` with the reason when a pull is given up; `Error::stopped_reason` has
+    /// the words of ECS.
+    pub async fn ensure(
+        &self,
+        reference: &str,
+        auth: &Auth,
+        on_progress: impl Fn(Progress) + Send + Sync + 'static,
+    ) -> Result<Image, Error> {
+        let name = Name::parse(reference)?;
+        match self.find(&name).await? {
+            Some(image) => Ok(image),
+            None => {
+                self.shared_pull(name, auth.clone(), Box::new(on_progress))
+                    .await
+            }
+        }
+    }
+
+    /// The image of `reference` as the registry has it now, whether or not it is here.
+    ///
+    /// # Errors
+    /// As `ensure`.
+    pub async fn pull(
+        &self,
+        reference: &str,
+        auth: &Auth,
+        on_progress: impl Fn(Progress) + Send + Sync + 'static,
+    ) -> Result<Image, Error> {
+        self.shared_pull(Name::parse(reference)?, auth.clone(), Box::new(on_progress))
+            .await
+    }
+
+    /// The image of `reference`, if it is here.
+    ///
+    /// # Errors
+    /// `Reference` for a bad reference, `Containerd` when containerd does not answer.
+    pub async fn get(&self, reference: &str) -> Result<Option<Image>, Error> {
+        self.find(&Name::parse(reference)?).await
+    }
+
+    /// Imports an archive (an OCI layout in a tar, or a `docker save`; gzipped or not) as `tag`, else as the name it
+    /// gives itself.
+    ///
+    /// # Errors
+    /// `Archive`, `Malformed` or `Mismatch` for what is wrong with it; `Reference` for a bad tag or none at all.
+    pub async fn import(&self, path: &Path, tag: Option<&str>) -> Result<Image, Error> {
+        let given = tag.map(Name::parse).transpose()?;
+        let path = path.to_owned();
+        let opened = tokio::task::spawn_blocking(move || Archive::open(&path)).await;
+        let archive = opened.map_err(|error| Error::Archive(error.to_string()))??;
+        let name = match given {
+            Some(name) => name,
+            None => own_name(&archive)?,
+        };
+        let source = Source::Archive(archive);
+        let resolved = source.resolve(&name).await?;
+        if name
+            .digest()
+            .is_some_and(|digest| digest != &resolved.target().digest)
+        {
+            return Err(Error::Mismatch(name.to_string()));
+        }
+        let lease = self.begin_lease().await?;
+        let result =
+            transfer::run(&lease.store, &source, &resolved, &name.to_string(), &|_| {}).await;
+        self.end_lease(lease, result).await?;
+        self.find(&name)
+            .await?
+            .ok_or_else(|| Error::NotFound(name.to_string()))
+    }
+
+    /// All images, by name.
+    ///
+    /// # Errors
+    /// `Containerd` when containerd does not answer.
+    pub async fn list(&self) -> Result<Vec<Listed>, Error> {
+        let mut listed = Vec::new();
+        for record in self.0.store.list_images().await? {
+            if let Some(line) = self.line(&record).await? {
+                listed.push(line);
+            }
+        }
+        listed.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(listed)
+    }
+
+    async fn line(&self, record: &Record) -> Result<Option<Listed>, Error> {
+        let Some(digest) = target(record) else {
+            return Ok(None);
+        };
+        let resolved = Source::Store(self.0.store.clone())
+            .resolve_digest(&digest)
+            .await;
+        let size = |resolved: Resolved| {
+            let layers: u64 = resolved
+                .manifest
+                .layers
+                .iter()
+                .map(|layer| layer.size)
+                .sum();
+            layers + resolved.manifest.config.size
+        };
+        let seconds = record
+            .created_at
+            .as_ref()
+            .and_then(|time| u64::try_from(time.seconds).ok())
+            .unwrap_or_default();
+        Ok(Some(Listed {
+            name: Name::parse(&record.name)
+                .map_or_else(|_| record.name.clone(), |name| name.familiar()),
+            reference: record.name.clone(),
+            digest,
+            size_bytes: resolved.map(size).unwrap_or_default(),
+            created_at: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
+        }))
+    }
+
+    /// Removes the name `reference`. The content goes when no other name has it and no overlay is mounted over it; if
+    /// one is, `prune` takes it later.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such image.
+    pub async fn remove(&self, reference: &str) -> Result<(), Error> {
+        let name = Name::parse(reference)?.to_string();
+        if !self.0.store.delete_image(&name).await? {
+            return Err(Error::NotFound(name));
+        }
+        self.prune(&[]).await.map(drop)
+    }
+
+    /// Lets go of the content no image name leads to, unless an overlay is mounted over it or it is among `starting`,
+    /// the images of containers that are not mounted yet. The number of images let go.
+    ///
+    /// # Errors
+    /// `Containerd` when containerd does not answer.
+    pub async fn prune(&self, starting: &[Image]) -> Result<usize, Error> {
+        let store = &self.0.store;
+        let records = store.list_images().await?;
+        let wanted: Vec<&String> = records
+            .iter()
+            .filter_map(|record| record.labels.get(CHAIN_LABEL))
+            .collect();
+        let leases = store.list_leases().await?;
+        let views = leases
+            .iter()
+            .filter_map(|lease| Some((lease, lease.strip_prefix(VIEW)?)));
+        let unnamed: Vec<_> = views
+            .filter(|(_, hex)| !wanted.iter().any(|chain| chain.ends_with(hex)))
+            .collect();
+        if unnamed.is_empty() {
+            return Ok(0);
+        }
+        let mounted = tokio::task::spawn_blocking(in_use::Mounted::read).await;
+        let mounted = mounted.map_err(|error| Error::malformed("mount table", error))?;
+        let mut gone = 0;
+        for (lease, hex) in unnamed {
+            let lowers = self
+                .view(&format!("sha256:{hex}"))
+                .await
+                .unwrap_or_default();
+            let is_starting = starting.iter().any(|image| image.lowers == lowers);
+            if is_starting
+                || lowers
+                    .first()
+                    .is_some_and(|uppermost| mounted.uses(uppermost))
+            {
+                continue;
+            }
+            store.remove_snapshot(lease).await?;
+            store.delete_lease(lease, true).await?;
+            gone += 1;
+        }
+        Ok(gone)
+    }
+}
+
+/// Finding what is here.
+impl Images {
+    async fn find(&self, name: &Name) -> Result<Option<Image>, Error> {
+        let record = match self.0.store.image(&name.to_string()).await? {
+            Some(record) => Some(record),
+            None => self.find_sibling(name).await?,
+        };
+        match record.as_ref().and_then(target) {
+            Some(digest) => self.load(name, &digest).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The record of another name in the same repository that leads to the digest of `name`: content is not lent from
+    /// one repository to another, because who may pull the one need not be let into the other.
+    async fn find_sibling(&self, name: &Name) -> Result<Option<Record>, Error> {
+        let Some(digest) = name.digest() else {
+            return Ok(None);
+        };
+        let leads = |record: &Record| {
+            let manifest = record
+                .labels
+                .get(MANIFEST_LABEL)
+                .is_some_and(|manifest| manifest == digest.as_str());
+            let sibling = Name::parse(&record.name).is_ok_and(|other| other.is_sibling(name));
+            sibling && (manifest || target(record).as_ref() == Some(digest))
+        };
+        Ok(self.0.store.list_images().await?.into_iter().find(leads))
+    }
+
+    /// What is known of the image with this digest; `None` when some of it is missing.
+    async fn load(&self, name: &Name, digest: &Digest) -> Result<Option<Image>, Error> {
+        if let Some(mut image) = lock(&self.0.loaded)
+            .get(digest)
+            .filter(|image| is_intact(image))
+            .cloned()
+        {
+            image.reference = name.to_string();
+            return Ok(Some(image));
+        }
+        match self.load_anew(name, digest).await {
+            Ok(image) => {
+                lock(&self.0.loaded).insert(digest.clone(), image.clone());
+                Ok(Some(image))
+            }
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn load_anew(&self, name: &Name, digest: &Digest) -> Result<Image, Error> {
+        let source = Source::Store(self.0.store.clone());
+        let resolved = source.resolve_digest(digest).await?;
+        let bytes = source.small(&resolved.manifest.config).await?;
+        let config = config::parse(&bytes, resolved.manifest.layers.len())?;
+        if !config.architecture.is_empty() && config.architecture != document::architecture() {
+            tracing::warn!(image = %name, architecture = config.architecture, "the image is for another architecture");
+        }
+        let top = config::chain(&config.layers)
+            .pop()
+            .map(|top| top.to_string())
+            .unwrap_or_default();
+        if !top.is_empty() && !self.0.store.has_snapshot(&top).await? {
+            let lease = self.begin_lease().await?;
+            let result =
+                transfer::run(&lease.store, &source, &resolved, &name.to_string(), &|_| {}).await;
+            self.end_lease(lease, result).await?;
+        }
+        let lowers = self.view(&top).await?;
+        let manifest = resolved.written.0.digest;
+        Ok(Image {
+            reference: name.to_string(),
+            digest: digest.clone(),
+            manifest,
+            config: config.config,
+            lowers,
+        })
+    }
+
+    /// The lower directories of the snapshot `chain` (empty: of an image without layers), kept by a view under a lease
+    /// of the same name.
+    async fn view(&self, chain: &str) -> Result<Vec<PathBuf>, Error> {
+        let id = format!("{VIEW}{}", chain.trim_start_matches("sha256:"));
+        let store = self.0.store.under(&id);
+        store.create_lease(&id, None).await?;
+        let mounts = store.view(&id, chain).await?;
+        store::lower_directories(&mounts)
+    }
+}
+
+/// Bringing what is not.
+impl Images {
+    /// Joins the pull of `name` that is under way, or begins one.
+    async fn shared_pull(
+        &self,
+        name: Name,
+        auth: Auth,
+        on_progress: Box<OnProgress>,
+    ) -> Result<Image, Error> {
+        let key = (name, auth);
+        let pull = {
+            let mut pulls = lock(&self.0.pulls);
+            pulls.retain(|_, pull| {
+                pull.peek().is_none() && pull.strong_count().is_some_and(|count| count > 1)
+            });
+            let begin = || {
+                self.clone()
+                    .pull_anew(key.0.clone(), key.1.clone(), on_progress)
+                    .boxed()
+                    .shared()
+            };
+            pulls.entry(key.clone()).or_insert_with(begin).clone()
+        };
+        pull.await
+    }
+
+    async fn pull_anew(
+        self,
+        name: Name,
+        auth: Auth,
+        on_progress: Box<OnProgress>,
+    ) -> Result<Image, Error> {
+        let begun = std::time::Instant::now();
+        let late = |_| Error::TooLong(PULL_WITHIN.as_secs());
+        tokio::time::timeout(PULL_WITHIN, self.transfer(&name, auth, &*on_progress))
+            .await
+            .map_err(late)??;
+        let image = self
+            .find(&name)
+            .await?
+            .ok_or_else(|| Error::NotFound(name.to_string()))?;
+        tracing::info!(image = %name, digest = %image.digest, milliseconds = begun.elapsed().as_millis() as u64, "pulled");
+        Ok(image)
+    }
+
+    async fn transfer(
+        &self,
+        name: &Name,
+        auth: Auth,
+        on_progress: &OnProgress,
+    ) -> Result<(), Error> {
+        let source = Source::Registry(Registry::new(name.clone(), auth)?);
+        let retry = &self.0.retry;
+        let resolve = || async {
+            let resolved = source.resolve(name).await;
+            resolved.map_err(|reason| Error::Unresolved {
+                reference: name.to_string(),
+                reason: Box::new(reason),
+            })
+        };
+        let resolved = retry.run("pull image manifest", resolve).await?;
+        let record = name.to_string();
+        let begin = || self.begin_lease();
+        let lease = retry.run("ref pull", begin).await?;
+        let transfer = || transfer::run(&lease.store, &source, &resolved, &record, on_progress);
+        let result = retry.run("ref pull", transfer).await;
+        self.end_lease(lease, result).await
+    }
+
+    /// Makes a lease for a transfer.
+    async fn begin_lease(&self) -> Result<Lease, Error> {
+        let id = transfer::unique("longshore-transfer");
+        self.0.store.create_lease(&id, Some(LEASE)).await?;
+        Ok(Lease {
+            store: self.0.store.under(&id),
+            id,
+        })
+    }
+
+    /// Deletes the lease of a transfer that had this result. After a failure that may pass it is left to its end, so that
+    /// the next transfer finds what this one has brought.
+    async fn end_lease(&self, lease: Lease, result: Result<(), Error>) -> Result<(), Error> {
+        if !result.as_ref().is_err_and(Error::is_retryable)
+            && let Err(error) = self.0.store.delete_lease(&lease.id, false).await
+        {
+            tracing::warn!(%error, lease = lease.id, "could not delete the lease of a transfer; it ends by itself");
+        }
+        result
+    }
+}
+
+/// Whether the directories of an image are still there: somebody else may have removed it and brought it again.
+fn is_intact(image: &Image) -> bool {
+    image.lowers.iter().all(|lower| lower.is_dir())
+}
+
+fn target(record: &Record) -> Option<Digest> {
+    Digest::parse(&record.target.as_ref()?.digest).ok()
+}
+
+/// The name an archive gives its image.
+fn own_name(archive: &Archive) -> Result<Name, Error> {
+    let annotated = match document::parse(&archive.index, None)? {
+        document::Document::Index(index) => [
+            "io.containerd.image.name",
+            "org.opencontainers.image.ref.name",
+        ]
+        .iter()
+        .find_map(|annotation| index.annotation(annotation).map(str::to_owned)),
+        document::Document::Manifest(_) => None,
+    };
+    let name = archive.name.clone().or(annotated);
+    let none = || Error::Reference {
+        reference: String::new(),
+        reason: "the archive does not name its image".to_owned(),
+    };
+    Name::parse(&name.ok_or_else(none)?)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
