@@ -1,1 +1,143 @@
-//! The control-plane process: gateway, sign-in, loops, node sessions.
+//! The control-plane process: gateway, loops and node sessions over one store.
+//!
+//! ```text
+//!     client ──► gateway ──► services ──► store ──► answer          what is wanted
+//!                                 commit │ wakes
+//!                                  loops ▼ plan and commit          what is decided
+//!                               sessions ▼ order the nodes          what is done
+//!     node ──► gateway (Submit…) ──► store                          what was seen
+//! ```
+//! Nothing is told to anyone before it is durable: answers wait for their revision, sessions and loops follow durable
+//! commits.
+
+mod bootstrap;
+mod clock;
+mod config;
+mod gateway;
+mod loops;
+mod metrics;
+mod nodes;
+mod root_key;
+mod session;
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use longshore_model::{AccountId, Place};
+use longshore_services::Settings;
+use longshore_store::logs::Logs;
+use longshore_store::{Sqlite, Store};
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub use config::{Auth, Config};
+pub use root_key::RootKey;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{address} cannot be listened on")]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{path} cannot be used")]
+    File {
+        path: std::path::PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Store(#[from] longshore_store::Error),
+    #[error("the store failed; see the log")]
+    StoreFailed,
+}
+
+/// Everything the parts of the control plane share.
+pub struct Server {
+    pub(crate) store: Store,
+    pub(crate) logs: Logs,
+    pub(crate) settings: Settings,
+    pub(crate) auth: Auth,
+    pub(crate) sessions: session::Sessions,
+    pub(crate) metrics: metrics::Metrics,
+    /// Accounts whose defaults are known to exist.
+    pub(crate) accounts: Mutex<HashSet<AccountId>>,
+    stop: watch::Sender<bool>,
+}
+
+/// A control plane that listens and has not begun to serve.
+pub struct Bound {
+    server: Arc<Server>,
+    listener: TcpListener,
+    pub address: SocketAddr,
+}
+
+/// Open the stores, make what a fresh account has, and listen.
+pub async fn bind(config: &Config) -> Result<Bound, Error> {
+    let store = Store::open(Sqlite::open(&config.database())?)?;
+    let logs = Logs::open(&config.log_store())?;
+    let in_listen = |source| Error::Listen { address: config.listen, source };
+    let listener = TcpListener::bind(config.listen).await.map_err(in_listen)?;
+    let address = listener.local_addr().map_err(in_listen)?;
+    let settings = Settings {
+        region: config.region.clone(),
+        account: config.account.clone(),
+        zones: config.zones(),
+        endpoint: address.to_string(),
+        stopped_task_ttl_seconds: STOPPED_TASK_TTL_SECONDS,
+        page_key: root_key::page_key(&config.data_dir)?,
+    };
+    let server = Arc::new(Server {
+        store,
+        logs,
+        settings,
+        auth: config.auth,
+        sessions: session::Sessions::default(),
+        metrics: metrics::Metrics::default(),
+        accounts: Mutex::default(),
+        stop: watch::channel(false).0,
+    });
+    server.ensure_account(&config.account);
+    server.forget_sessions();
+    Ok(Bound { server, listener, address })
+}
+
+/// ECS shows a stopped task for at least an hour.
+const STOPPED_TASK_TTL_SECONDS: i64 = 3600;
+
+impl Bound {
+    /// Serve until `shutdown` ends or the store fails.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+        let server = self.server;
+        let loops = loops::start(&server);
+        let dispatch = tokio::spawn(session::dispatch(server.clone()));
+        let accept = tokio::spawn(gateway::accept(server.clone(), self.listener));
+        let outcome = tokio::select! {
+            () = shutdown => Ok(()),
+            () = server.store.failed() => Err(Error::StoreFailed),
+        };
+        server.stop.send_replace(true);
+        let _ = accept.await;
+        dispatch.abort();
+        for running in loops {
+            running.abort();
+        }
+        outcome
+    }
+}
+
+impl Server {
+    /// Ends when the control plane is told to stop.
+    pub(crate) async fn stopping(&self) {
+        let mut stop = self.stop.subscribe();
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+
+    /// Region and account of a record.
+    pub(crate) fn place(&self, account: &str) -> Option<Place> {
+        Some(Place::new(&self.settings.region, &AccountId::parse(account)?))
+    }
+}

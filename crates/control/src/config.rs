@@ -1,0 +1,41 @@
+//! How a control plane is set up.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use longshore_model::AccountId;
+
+/// What the gateway does with signatures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Signatures name the caller.
+    Enforce,
+    /// Any signature is taken; an access key id of twelve digits names its account; `POST /_longshore/reset` works.
+    Permissive,
+}
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub listen: SocketAddr,
+    pub region: String,
+    pub account: AccountId,
+    pub auth: Auth,
+}
+
+/// Zones of the region.
+const ZONES: [char; 3] = ['a', 'b', 'c'];
+
+impl Config {
+    pub fn zones(&self) -> Vec<String> {
+        ZONES.iter().map(|letter| format!("{}{letter}", self.region)).collect()
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.data_dir.join("state.db")
+    }
+
+    pub fn log_store(&self) -> PathBuf {
+        self.data_dir.join("logs")
+    }
+}

@@ -1,0 +1,86 @@
+//! What sessions write: a node came, a node went, an order arrived, a health report came in.
+
+use longshore_link::tcs;
+use longshore_model::node::Node;
+use longshore_model::{Change, State};
+use longshore_plan::report;
+
+use crate::{Server, clock};
+
+impl Server {
+    /// Sessions do not outlive the process: whoever was connected must connect again.
+    pub(crate) fn forget_sessions(&self) {
+        let now = clock::now();
+        let nodes: Vec<String> = self.store.read().nodes.iter().map(|(id, _)| id.to_string()).collect();
+        for id in nodes {
+            self.change_node(&id, |node| node.disconnect(node.epoch, now));
+        }
+    }
+
+    /// A node opened its ACS channel. Returns the session's number, the node's ARN and its cluster's, once durable.
+    pub(crate) async fn node_connected(&self, id: &str) -> Option<(i64, String, String)> {
+        let revision = self.change_node(id, |node| {
+            node.connect();
+            node.manifest += 1;
+            true
+        });
+        self.store.durable(revision).await.ok()?;
+        let state = self.store.read();
+        let node = state.nodes.get(id)?;
+        let cluster = node.cluster.as_deref().unwrap_or(longshore_model::node::FARGATE_CLUSTER);
+        Some((node.epoch, node.arn.clone(), self.place(&node.account)?.cluster(cluster)))
+    }
+
+    pub(crate) async fn node_disconnected(&self, id: &str, epoch: i64) {
+        let now = clock::now();
+        self.change_node(id, |node| node.disconnect(epoch, now));
+    }
+
+    /// Write a node that `change` says it changed. Returns the revision that holds the outcome.
+    fn change_node(&self, id: &str, change: impl FnOnce(&mut Node) -> bool) -> u64 {
+        let decide = |state: &State, changes: &mut Vec<Change>| {
+            let Some(node) = state.nodes.get(id) else { return Ok::<(), std::convert::Infallible>(()) };
+            let mut node = node.as_ref().clone();
+            if change(&mut node) {
+                changes.push(node.into());
+            }
+            Ok(())
+        };
+        match self.store.transact(decide) {
+            Ok(((), revision)) => revision,
+            Err(never) => match never {},
+        }
+    }
+
+    /// The node has taken the orders for these tasks.
+    pub(crate) fn orders_acknowledged(&self, node: &str, tasks: &[String]) {
+        self.write(|state, changes| {
+            for key in tasks {
+                changes.extend(report::acknowledged(state, node, key));
+            }
+        });
+    }
+
+    pub(crate) fn health_reported(&self, node: &str, sent: &tcs::PublishHealthRequest) {
+        for task in &sent.tasks {
+            let containers: Vec<(String, String)> = task
+                .containers
+                .iter()
+                .map(|container| (container.container_name.clone(), container.health_status.clone()))
+                .collect();
+            self.write(|state, changes| changes.extend(report::health(state, node, &task.task_arn, &containers)));
+        }
+    }
+
+    /// A transaction that cannot be refused and whose outcome nobody waits for.
+    fn write(&self, decide: impl FnOnce(&State, &mut Vec<Change>)) {
+        let outcome = self.store.transact(|state, changes| {
+            decide(state, changes);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        match outcome {
+            Ok(_) => {}
+            Err(never) => match never {},
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What each subcommand does.
+
+pub mod doctor;
+pub mod env;
+pub mod image;
+pub mod run;

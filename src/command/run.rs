@@ -1,0 +1,164 @@
+//! `longshore up`, `server`, `agent` and `down`.
+
+use std::future::Future;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use longshore_agent as node;
+use longshore_control::{self as control, RootKey};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::command::env::REGION_FILE;
+use crate::options::{Auth, ENDPOINT_FILE, Engine, Instance, Resolved};
+
+/// Worker threads: the work is waiting, mostly.
+const THREADS: usize = 2;
+
+fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .max_blocking_threads(16)
+        .thread_stack_size(1024 * 1024)
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    outcome
+}
+
+/// Control plane and node in one process.
+pub fn up(options: &Resolved) -> Result<()> {
+    prepare(options)?;
+    block_on(async {
+        let stop = stop_signal()?;
+        let bound = bind(options).await?;
+        let address = bound.address;
+        let config = node_config(options, &address.to_string())?;
+        announce(options, &address.to_string())?;
+        let serve = tokio::spawn(bound.serve(stopped(stop.clone())));
+        let node = node::run(config, stopped(stop.clone()));
+        let (serve, node) = tokio::join!(async { serve.await.context("the control plane ended")? .map_err(anyhow::Error::from) }, node);
+        serve?;
+        node.context("the node stopped")
+    })
+}
+
+pub fn server(options: &Resolved) -> Result<()> {
+    prepare(options)?;
+    block_on(async {
+        let stop = stop_signal()?;
+        let bound = bind(options).await?;
+        announce(options, &bound.address.to_string())?;
+        Ok(bound.serve(stopped(stop)).await?)
+    })
+}
+
+pub fn agent(options: &Resolved) -> Result<()> {
+    prepare(options)?;
+    block_on(async {
+        let stop = stop_signal()?;
+        let config = node_config(options, &options.listen.to_string())?;
+        node::run(config, stopped(stop)).await.context("the node stopped")
+    })
+}
+
+pub fn down(instance: &Instance) -> Result<()> {
+    let data_dir = instance.data_dir()?;
+    block_on(async { node::down(&data_dir).await.context("not everything could be removed") })
+}
+
+/// The data directory, the root key and the logger.
+fn prepare(options: &Resolved) -> Result<()> {
+    let dir = &options.data_dir;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("making {}", dir.display()))?;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
+    start_logger();
+    Ok(())
+}
+
+/// `LONGSHORE_LOG` chooses what is logged (`info`, `longshore_agent=debug`, …), `LONGSHORE_LOG_FORMAT=json` how.
+fn start_logger() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LONGSHORE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match std::env::var("LONGSHORE_LOG_FORMAT").as_deref() {
+        Ok("json") => builder.json().init(),
+        _ => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+    }
+}
+
+async fn bind(options: &Resolved) -> Result<control::Bound> {
+    let account = longshore_model::AccountId::parse(&options.account).context("an account id has twelve digits")?;
+    RootKey::ensure(&options.data_dir)?;
+    let config = control::Config {
+        data_dir: options.data_dir.clone(),
+        listen: options.listen,
+        region: options.region.clone(),
+        account,
+        auth: match options.auth {
+            Auth::Enforce => control::Auth::Enforce,
+            Auth::Permissive => control::Auth::Permissive,
+        },
+    };
+    control::bind(&config).await.context("the control plane cannot start")
+}
+
+/// Write down where this instance answers, for `longshore env`.
+fn announce(options: &Resolved, address: &str) -> Result<()> {
+    let write = |name: &str, text: &str| write_whole(&options.data_dir.join(name), text);
+    write(ENDPOINT_FILE, address)?;
+    write(REGION_FILE, &options.region)?;
+    tracing::info!(endpoint = format!("http://{address}"), data_dir = %options.data_dir.display(), "longshore is up");
+    Ok(())
+}
+
+fn write_whole(path: &Path, text: &str) -> Result<()> {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, format!("{text}\n"))?;
+    std::fs::rename(&beside, path).with_context(|| format!("writing {}", path.display()))
+}
+
+fn node_config(options: &Resolved, endpoint: &str) -> Result<node::Config> {
+    let key = RootKey::read(&options.data_dir);
+    let engine = match options.engine {
+        Engine::Containerd => node::EngineKind::Containerd,
+        Engine::Simulated => node::EngineKind::Simulated,
+    };
+    let mut config = node::Config::new(&options.data_dir, endpoint, &options.region, &options.account, engine);
+    if let Some(key) = key {
+        config.access_key_id = key.access_key_id;
+        config.secret_access_key = key.secret_access_key;
+    }
+    config.containerd = options.containerd.clone();
+    config.runtime = options.runtime.clone();
+    config.cpu = options.cpu.unwrap_or(config.cpu);
+    config.memory_mib = options.memory.unwrap_or(config.memory_mib);
+    config.self_exe = std::env::current_exe().context("finding this program's own file")?;
+    Ok(config)
+}
+
+/// Becomes true on SIGINT or SIGTERM.
+fn stop_signal() -> Result<watch::Receiver<bool>> {
+    let (send, receive) = watch::channel(false);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping; tasks go on until `longshore down`");
+        send.send_replace(true);
+    });
+    Ok(receive)
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,203 @@
+//! Settings from flags, environment and the configuration file, in falling order of weight.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+/// What a signature is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auth {
+    /// Signatures name the caller
+    Enforce,
+    /// Any signature is taken; an access key id of twelve digits names its account (development, CI)
+    Permissive,
+}
+
+/// What tasks run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// Real containers
+    Containerd,
+    /// Tasks follow their lifecycle without containers
+    Simulated,
+}
+
+/// Which instance a command speaks of.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Instance {
+    /// Where everything is kept [default: /var/lib/longshore for root, else the user's state directory]
+    #[arg(long, env = "LONGSHORE_DATA_DIR", value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// The address of the API and the console [default: 127.0.0.1:4566]
+    #[arg(long, env = "LONGSHORE_LISTEN", value_name = "HOST:PORT", global = true)]
+    pub listen: Option<SocketAddr>,
+    /// Configuration file [default: longshore.toml in the data directory, if there]
+    #[arg(long, env = "LONGSHORE_CONFIG", value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// How the control plane and the node behave.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Behaviour {
+    /// Region [default: us-east-1]
+    #[arg(long, env = "LONGSHORE_REGION")]
+    pub region: Option<String>,
+    /// Account: twelve digits [default: 000000000000]
+    #[arg(long, env = "LONGSHORE_ACCOUNT_ID", value_name = "N")]
+    pub account_id: Option<String>,
+    /// Signatures [default: enforce]
+    #[arg(long, env = "LONGSHORE_AUTH", value_enum)]
+    pub auth: Option<Auth>,
+    /// Containers [default: containerd]
+    #[arg(long, env = "LONGSHORE_ENGINE", value_enum)]
+    pub engine: Option<Engine>,
+    /// Socket of a containerd to use instead of a private one
+    #[arg(long, env = "LONGSHORE_CONTAINERD", value_name = "SOCKET")]
+    pub containerd: Option<PathBuf>,
+    /// OCI runtime to use instead of the one found (crun, then runc)
+    #[arg(long, env = "LONGSHORE_RUNTIME", value_name = "FILE")]
+    pub runtime: Option<PathBuf>,
+    /// CPU units that this node offers; 1024 are one vCPU [default: 4096 for each processor]
+    #[arg(long, env = "LONGSHORE_CPU", value_name = "UNITS")]
+    pub cpu: Option<i32>,
+    /// Memory in MiB that this node offers [default: what the machine has]
+    #[arg(long, env = "LONGSHORE_MEMORY", value_name = "MIB")]
+    pub memory: Option<i32>,
+}
+
+/// The configuration file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct File {
+    listen: Option<SocketAddr>,
+    #[serde(flatten)]
+    behaviour: toml::Table,
+}
+
+/// Every setting, decided.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    pub data_dir: PathBuf,
+    pub listen: SocketAddr,
+    pub region: String,
+    pub account: String,
+    pub auth: Auth,
+    pub engine: Engine,
+    pub containerd: Option<PathBuf>,
+    pub runtime: Option<PathBuf>,
+    pub cpu: Option<i32>,
+    pub memory: Option<i32>,
+}
+
+pub const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4566);
+
+impl Instance {
+    /// The data directory: absolute, not necessarily there.
+    pub fn data_dir(&self) -> Result<PathBuf> {
+        let chosen = match &self.data_dir {
+            Some(dir) => dir.clone(),
+            None => default_data_dir()?,
+        };
+        std::path::absolute(&chosen).with_context(|| format!("{} is no path", chosen.display()))
+    }
+
+    /// The address that was chosen, else the one the running instance wrote down, else the default.
+    pub fn endpoint(&self) -> Result<SocketAddr> {
+        if let Some(listen) = self.listen {
+            return Ok(listen);
+        }
+        let written = std::fs::read_to_string(self.data_dir()?.join(ENDPOINT_FILE)).ok();
+        Ok(written.and_then(|text| text.trim().parse().ok()).unwrap_or(DEFAULT_LISTEN))
+    }
+
+    pub fn resolve(&self, flags: &Behaviour) -> Result<Resolved> {
+        let data_dir = self.data_dir()?;
+        let (file_listen, file) = self.file(&data_dir)?;
+        let account = flags.account_id.clone().or(file.account_id);
+        let resolved = Resolved {
+            listen: self.listen.or(file_listen).unwrap_or(DEFAULT_LISTEN),
+            region: flags.region.clone().or(file.region).unwrap_or_else(|| "us-east-1".to_owned()),
+            account: account.unwrap_or_else(|| "000000000000".to_owned()),
+            auth: flags.auth.or(file.auth).unwrap_or(Auth::Enforce),
+            engine: flags.engine.or(file.engine).unwrap_or(Engine::Containerd),
+            containerd: flags.containerd.clone().or(file.containerd),
+            runtime: flags.runtime.clone().or(file.runtime),
+            cpu: flags.cpu.or(file.cpu),
+            memory: flags.memory.or(file.memory),
+            data_dir,
+        };
+        if !resolved.listen.ip().is_loopback() {
+            bail!("{} is not a loopback address; until identities are enforced only loopback may be listened on", resolved.listen);
+        }
+        Ok(resolved)
+    }
+
+    fn file(&self, data_dir: &Path) -> Result<(Option<SocketAddr>, Behaviour)> {
+        let path = self.config.clone().unwrap_or_else(|| data_dir.join("longshore.toml"));
+        if self.config.is_none() && !path.exists() {
+            return Ok((None, Behaviour::default()));
+        }
+        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let file: File = toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
+        let behaviour = Behaviour::deserialize(file.behaviour).with_context(|| format!("in {}", path.display()))?;
+        Ok((file.listen, behaviour))
+    }
+}
+
+/// Where a running instance writes its address, inside the data directory.
+pub const ENDPOINT_FILE: &str = "endpoint";
+
+fn default_data_dir() -> Result<PathBuf> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/longshore"));
+    }
+    if let Some(state) = std::env::var_os("XDG_STATE_HOME").filter(|value| !value.is_empty()) {
+        return Ok(PathBuf::from(state).join("longshore"));
+    }
+    let home = std::env::var_os("HOME").context("neither XDG_STATE_HOME nor HOME is set; use --data-dir")?;
+    Ok(PathBuf::from(home).join(".local/state/longshore"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(file: &str, flags: &Behaviour) -> Result<Resolved> {
+        let dir = std::env::temp_dir().join(format!("longshore-options-{}-{:p}", std::process::id(), flags));
+        std::fs::create_dir_all(&dir)?;
+        let config = dir.join("c.toml");
+        std::fs::write(&config, file)?;
+        let instance = Instance { data_dir: Some(dir.clone()), listen: None, config: Some(config) };
+        let resolved = instance.resolve(flags);
+        std::fs::remove_dir_all(&dir)?;
+        resolved
+    }
+
+    #[test]
+    fn flags_weigh_more_than_the_file_and_the_file_more_than_defaults() {
+        let file = "region = 'eu-west-1'\nengine = 'simulated'\nlisten = '127.0.0.1:9'";
+        let flags = Behaviour { region: Some("us-west-2".into()), ..Behaviour::default() };
+        let resolved = resolve(file, &flags).unwrap();
+        assert_eq!(resolved.region, "us-west-2");
+        assert_eq!(resolved.engine, Engine::Simulated);
+        assert_eq!(resolved.auth, Auth::Enforce);
+        assert_eq!(resolved.listen.port(), 9);
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused() {
+        assert!(resolve("regoin = 'x'", &Behaviour::default()).is_err());
+    }
+
+    #[test]
+    fn only_loopback_may_be_listened_on() {
+        assert!(resolve("listen = '0.0.0.0:4566'", &Behaviour::default()).is_err());
+    }
+}

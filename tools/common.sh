@@ -1,0 +1,81 @@
+# What ./quickstart and ./test share. Sourced, not run.
+
+say() { printf '\n\033[1;34m==>\033[0m %s\n' "$*"; }
+die() { printf '\033[1;31merror:\033[0m %s\n' "$*" >&2; exit 1; }
+
+AWS_CLI_VERSION=1.46.2
+
+# install COMMAND=PACKAGE…: install the packages whose command is missing.
+install() {
+  local missing=() pair
+  for pair in "$@"; do
+    command -v "${pair%%=*}" >/dev/null 2>&1 || [ -e "${pair%%=*}" ] || missing+=("${pair#*=}")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  [ "$(id -u)" = 0 ] || die "root is needed to install: ${missing[*]}"
+  say "Installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+install_for_running() {
+  export PATH=$PATH:/usr/sbin:/sbin
+  install containerd=containerd crun=crun nft=nftables ip=iproute2 iptables=iptables protoc=protobuf-compiler \
+    /usr/include/google/protobuf/any.proto=libprotobuf-dev cc=build-essential curl=curl
+  command -v cargo >/dev/null || die "Rust is needed: a cargo of 1.95 or newer"
+}
+
+install_aws_cli() {
+  export PATH=$PWD/.venv/bin:$PATH
+  [ -x .venv/bin/aws ] && return 0
+  say "Installing the AWS CLI into .venv"
+  python3 -m venv .venv || { install /nonexistent=python3-venv; python3 -m venv .venv; }
+  PYTHONDONTWRITEBYTECODE= .venv/bin/pip install --quiet --disable-pip-version-check "awscli==$AWS_CLI_VERSION" boto3
+}
+
+build_release() {
+  say "Building longshore (some minutes the first time)"
+  cargo build --release --locked
+}
+
+build_image() {
+  say "Making the example image"
+  cargo xtask image
+}
+
+BOTOCORE_VERSION=1.43.62
+
+# pytest, and botocore's own protocol cases (in its source package only).
+install_test_tools() {
+  .venv/bin/python -c 'import pytest' 2>/dev/null || .venv/bin/pip install --quiet --disable-pip-version-check pytest
+  local cases=build/botocore-$BOTOCORE_VERSION/tests/unit/protocols
+  if [ ! -d "$cases" ]; then
+    say "Fetching botocore's protocol cases"
+    mkdir -p build
+    .venv/bin/pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: --dest build \
+      "botocore==$BOTOCORE_VERSION"
+    tar -xzf "build/botocore-$BOTOCORE_VERSION.tar.gz" -C build
+  fi
+  export LONGSHORE_BOTOCORE_CASES=$PWD/$cases
+}
+
+build_test_image() { cargo xtask image busybox; }
+
+# Ids of the default subnets, comma-separated, and of the default security group.
+default_network() {
+  local subnets groups
+  subnets=$(aws ec2 describe-subnets --query 'join(`,`, Subnets[].SubnetId)' --output text)
+  groups=$(aws ec2 describe-security-groups --filters Name=group-name,Values=default \
+    --query 'SecurityGroups[0].GroupId' --output text)
+  echo "$subnets $groups"
+}
+
+# Public addresses of tasks, given by ARN.
+public_addresses() {
+  local interfaces
+  interfaces=$(aws ecs describe-tasks --cluster production --tasks "$@" --output text \
+    --query 'tasks[].attachments[].details[?name==`networkInterfaceId`].value[]')
+  aws ec2 describe-network-interfaces --network-interface-ids $interfaces --output text \
+    --query 'NetworkInterfaces[].Association.PublicIp'
+}
