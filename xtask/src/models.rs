@@ -44,7 +44,6 @@ const MEMBER_FACTS: &[&str] = &[
     "locationName",
     "queryName",
     "flattened",
-    "xmlAttribute",
     "idempotencyToken",
     "timestampFormat",
     "location",

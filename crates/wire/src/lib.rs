@@ -15,8 +15,12 @@
 //! Left out: transport, clocks, randomness, files. All of those come in as arguments.
 
 pub mod json;
+pub mod protocol;
+pub mod sigv4;
+pub mod validate;
 
 mod error;
+mod fault;
 mod macros;
 mod operation;
 mod scalar;
@@ -26,6 +30,7 @@ mod value;
 mod writer;
 
 pub use error::{Error, Result};
+pub use fault::Fault;
 #[doc(hidden)]
 pub use macros::write_member;
 pub use operation::{OperationDef, ProtocolKind, ServiceDef};

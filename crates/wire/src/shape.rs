@@ -144,8 +144,6 @@ pub struct MemberDef {
     pub required: bool,
     /// List or map entries stand directly in the structure (XML, query).
     pub flattened: bool,
-    /// XML attribute rather than element.
-    pub xml_attribute: bool,
     /// Clients fill it with a fresh token when the caller does not.
     pub idempotency_token: bool,
     pub timestamp_format: Option<TimestampFormat>,
@@ -161,7 +159,6 @@ impl MemberDef {
             shape,
             required: false,
             flattened: false,
-            xml_attribute: false,
             idempotency_token: false,
             timestamp_format: None,
         }
@@ -184,11 +181,6 @@ impl MemberDef {
 
     pub const fn flattened(mut self) -> Self {
         self.flattened = true;
-        self
-    }
-
-    pub const fn attribute(mut self) -> Self {
-        self.xml_attribute = true;
         self
     }
 

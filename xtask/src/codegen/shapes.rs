@@ -105,11 +105,7 @@ impl<'a> Shapes<'a> {
                 write!(text, ".{call}({value:?})")?;
             }
         }
-        for (fact, call) in [
-            ("flattened", "flattened"),
-            ("xmlAttribute", "attribute"),
-            ("idempotencyToken", "token"),
-        ] {
+        for (fact, call) in [("flattened", "flattened"), ("idempotencyToken", "token")] {
             if facts[fact] == true {
                 write!(text, ".{call}()")?;
             }

@@ -10,6 +10,7 @@ mod write;
 
 pub use decode::decode;
 pub use write::JsonWriter;
+pub(crate) use write::special_name;
 
 use crate::{Result, Shape};
 
