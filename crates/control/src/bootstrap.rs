@@ -9,7 +9,7 @@ use crate::Server;
 const MAX_ACCOUNTS: usize = 10_000;
 
 impl Server {
-    fn defaults(&self, account: &AccountId) -> Vec<Change> {
+    pub(crate) fn defaults(&self, account: &AccountId) -> Vec<Change> {
         ec2::defaults(account, &self.settings.region, &self.settings.zones)
     }
 

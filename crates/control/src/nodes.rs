@@ -1,9 +1,11 @@
 //! What sessions write: a node came, a node went, an order arrived, a health report came in.
 
+use longshore_api::ecs::HealthStatus;
 use longshore_link::tcs;
 use longshore_model::node::Node;
-use longshore_model::{Change, State};
-use longshore_plan::report;
+use longshore_model::task::TaskStatus;
+use longshore_model::{Arn, Change, Record, State};
+use longshore_plan::report::{self, TaskReport};
 
 use crate::{Server, clock};
 
@@ -21,7 +23,6 @@ impl Server {
     pub(crate) async fn node_connected(&self, id: &str) -> Option<(i64, String, String)> {
         let revision = self.change_node(id, |node| {
             node.connect();
-            node.manifest += 1;
             true
         });
         self.store.durable(revision).await.ok()?;
@@ -52,23 +53,46 @@ impl Server {
         }
     }
 
+    /// A fresh account: everything goes but the nodes, which are told that nothing is wanted of them any more.
+    pub(crate) fn reset(&self) -> u64 {
+        let mut accounts = self.accounts.lock();
+        accounts.clear();
+        let state = self.store.read();
+        let groups: Vec<String> = state.log_groups.iter().map(|(_, group)| group.uid.clone()).collect();
+        let mut kept: Vec<Change> = state.nodes.iter().map(|(_, node)| Change::Put(Record::Node(node.clone()))).collect();
+        drop(state);
+        kept.extend(self.defaults(&self.settings.account));
+        accounts.insert(self.settings.account.clone());
+        let revision = self.store.reset(kept);
+        for uid in groups {
+            self.logs.delete_group(&uid);
+        }
+        self.sessions.resync_all();
+        revision
+    }
+
     /// The node has taken the orders for these tasks.
     pub(crate) fn orders_acknowledged(&self, node: &str, tasks: &[String]) {
+        let taken = TaskReport { status: Some(TaskStatus::Pending), ..TaskReport::default() };
         self.write(|state, changes| {
             for key in tasks {
-                changes.extend(report::acknowledged(state, node, key));
+                let applied = report::task(state, key, Some(node), &taken, clock::now(), &mut clock::mint());
+                changes.extend(applied.unwrap_or_default());
             }
         });
     }
 
     pub(crate) fn health_reported(&self, node: &str, sent: &tcs::PublishHealthRequest) {
         for task in &sent.tasks {
-            let containers: Vec<(String, String)> = task
-                .containers
-                .iter()
-                .map(|container| (container.container_name.clone(), container.health_status.clone()))
-                .collect();
-            self.write(|state, changes| changes.extend(report::health(state, node, &task.task_arn, &containers)));
+            let Some(key) = task_key(&task.task_arn) else { continue };
+            let containers = task.containers.iter().filter_map(|container| {
+                Some((container.container_name.clone(), container.health_status.parse().ok()?))
+            });
+            let containers: Vec<(String, HealthStatus)> = containers.collect();
+            self.write(|state, changes| match report::health(state, &key, Some(node), &containers) {
+                Ok(applied) => changes.extend(applied),
+                Err(refused) => tracing::warn!(node, task = task.task_arn, ?refused, "a health report was dropped"),
+            });
         }
     }
 
@@ -83,4 +107,11 @@ impl Server {
             Err(never) => match never {},
         }
     }
+}
+
+/// `arn:aws:ecs:REGION:ACCOUNT:task/CLUSTER/ID` to the task's key.
+fn task_key(arn: &str) -> Option<String> {
+    let arn = Arn::parse(arn)?;
+    let path = arn.resource.strip_prefix("task/")?;
+    Some(format!("{}/{path}", arn.account))
 }

@@ -81,7 +81,7 @@ impl Sessions {
         }
     }
 
-    fn resync_all(&self) {
+    pub fn resync_all(&self) {
         let nodes: Vec<String> = self.live.lock().keys().cloned().collect();
         for node in nodes {
             self.send(&node, Event::Resync);
@@ -192,7 +192,7 @@ impl Acs {
         socket.send(Message::text(frame(&beat))).await
     }
 
-    async fn send_manifest(&self, socket: &mut Socket) -> Result<(), SocketError> {
+    async fn send_manifest(&mut self, socket: &mut Socket) -> Result<(), SocketError> {
         let (manifest, revision) = {
             let state = self.server.store.read();
             (self.manifest(&state), state.revision())
@@ -203,14 +203,14 @@ impl Acs {
         socket.send(Message::text(frame(&manifest))).await
     }
 
-    fn manifest(&self, state: &State) -> acs::TaskManifestMessage {
+    fn manifest(&mut self, state: &State) -> acs::TaskManifestMessage {
         let tasks = open_tasks(state, &self.node);
         acs::TaskManifestMessage {
             message_id: clock::mint().uuid(),
             cluster_arn: self.cluster.clone(),
             container_instance_arn: self.arn.clone(),
             generated_at: clock::now().millis(),
-            timeline: state.nodes.get(&self.node).map_or(self.epoch, |node| node.manifest),
+            timeline: self.number(),
             tasks: tasks.iter().filter_map(|task| self.identifier(task)).collect(),
         }
     }
@@ -247,7 +247,10 @@ impl Acs {
         while let Some(event) = next {
             match event {
                 Event::Task(task) => tasks.push(task),
-                Event::Resync => return self.send_all(socket).await,
+                Event::Resync => {
+                    self.send_manifest(socket).await?;
+                    return self.send_all(socket).await;
+                }
             }
             next = events.try_recv().ok();
         }
@@ -274,8 +277,14 @@ impl Acs {
         Ok(())
     }
 
-    fn payload(&mut self, tasks: &[Arc<Task>]) -> acs::PayloadMessage {
+    /// Rises with each message of the session, and from session to session.
+    fn number(&mut self) -> i64 {
         self.sequence += 1;
+        (self.epoch << 32) | self.sequence
+    }
+
+    fn payload(&mut self, tasks: &[Arc<Task>]) -> acs::PayloadMessage {
+        let seq_num = self.number();
         let state = self.server.store.read();
         let region = &self.server.settings.region;
         acs::PayloadMessage {
@@ -283,7 +292,7 @@ impl Acs {
             cluster_arn: self.cluster.clone(),
             container_instance_arn: self.arn.clone(),
             generated_at: clock::now().millis(),
-            seq_num: (self.epoch << 32) | self.sequence,
+            seq_num,
             tasks: tasks.iter().filter_map(|task| order::order(&state, region, task)).collect(),
         }
     }

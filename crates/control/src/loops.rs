@@ -1,0 +1,113 @@
+//! The loops: each wakes, looks at the newest state, lets a planner decide and commits what it decided, in one
+//! transaction. A loop takes no input and holds nothing that cannot be found again; the next turn is the retry.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_model::{Change, State};
+use longshore_plan::agenda::Agenda;
+use longshore_plan::{Plan, heal, reap};
+use longshore_store::Commit;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::task::JoinHandle;
+
+use crate::{Server, clock};
+
+/// The longest a loop sleeps.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// How soon tasks of a vanished node are ended.
+const HEAL_PERIOD: Duration = Duration::from_secs(5);
+
+pub fn start(server: &Arc<Server>) -> Vec<JoinHandle<()>> {
+    vec![
+        tokio::spawn(services(server.clone())),
+        tokio::spawn(periodic(server.clone(), "heal", HEAL_PERIOD, |_, state| heal::turn(state, clock::now()))),
+        tokio::spawn(periodic(server.clone(), "reap", PERIOD, |server, state| {
+            reap::turn(state, clock::now(), server.settings.stopped_task_ttl_seconds)
+        })),
+        tokio::spawn(retention(server.clone())),
+    ]
+}
+
+/// Move every service towards what is wanted of it.
+async fn services(server: Arc<Server>) {
+    let mut commits = server.store.commits();
+    let mut agenda = Agenda::new(&server.store.read());
+    loop {
+        while turn(&server, "services", |state| {
+            agenda.next(state, clock::now(), &mut clock::mint()).map(|(_, plan)| plan)
+        }) {}
+        let now = clock::now();
+        let sleep = agenda.not_before(now).map_or(PERIOD, |at| clock::until(at, now).min(PERIOD));
+        tokio::select! {
+            commit = commits.recv() => match commit {
+                Ok(commit) => note(&server, &mut agenda, &mut commits, &commit),
+                Err(RecvError::Lagged(_)) => agenda = Agenda::new(&server.store.read()),
+                Err(RecvError::Closed) => return,
+            },
+            () = tokio::time::sleep(sleep) => {}
+        }
+    }
+}
+
+/// Tell the agenda of a commit and of all that queued up behind it.
+fn note(server: &Server, agenda: &mut Agenda, commits: &mut Receiver<Arc<Commit>>, first: &Commit) {
+    let state = server.store.read();
+    agenda.note(&state, &first.changes);
+    loop {
+        match commits.try_recv() {
+            Ok(commit) => agenda.note(&state, &commit.changes),
+            Err(TryRecvError::Lagged(_)) => *agenda = Agenda::new(&state),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+        }
+    }
+}
+
+/// One planner, every `period` or when it asks.
+async fn periodic(server: Arc<Server>, name: &'static str, period: Duration, plan: fn(&Server, &State) -> Plan) {
+    loop {
+        let mut wake = None;
+        turn(&server, name, |state| {
+            let plan = plan(&server, state);
+            wake = plan.not_before;
+            Some(plan)
+        });
+        let sleep = wake.map_or(period, |at| clock::until(at, clock::now()).min(period));
+        tokio::time::sleep(sleep).await;
+    }
+}
+
+/// Plan against the newest state and commit. Returns whether there was a plan.
+fn turn(server: &Server, name: &'static str, plan: impl FnOnce(&State) -> Option<Plan>) -> bool {
+    let decided = server.store.transact(|state, changes: &mut Vec<Change>| {
+        let Some(plan) = plan(state) else { return Ok(false) };
+        for reason in &plan.reasons {
+            tracing::info!(planner = name, reason);
+        }
+        changes.extend(plan.changes);
+        Ok::<bool, std::convert::Infallible>(true)
+    });
+    match decided {
+        Ok((planned, _)) => planned,
+        Err(never) => match never {},
+    }
+}
+
+/// Forget log events past their group's retention, and what deleted groups and streams held.
+async fn retention(server: Arc<Server>) {
+    loop {
+        let groups: Vec<(String, i32)> = {
+            let state = server.store.read();
+            let kept = state.log_groups.iter().filter_map(|(_, group)| Some((group.uid.clone(), group.retention_days?)));
+            kept.collect()
+        };
+        let logs = server.logs.clone();
+        let purged = tokio::task::spawn_blocking(move || logs.purge(clock::now(), &groups)).await;
+        if let Ok(Err(error)) = purged {
+            tracing::error!(%error, "expired log events could not be removed");
+        }
+        tokio::time::sleep(PERIOD).await;
+    }
+}
