@@ -32,7 +32,33 @@ record! {
     }
 }
 
+/// The cluster name under which nodes that serve every cluster register.
+pub const FARGATE_CLUSTER: &str = "longshore.fargate";
+
 impl Node {
+    /// A session begins: reports and orders of older sessions are void from now on. Returns its number.
+    pub fn connect(&mut self) -> i64 {
+        self.connected = true;
+        self.disconnected_at = None;
+        self.epoch += 1;
+        self.epoch
+    }
+
+    /// The session `epoch` ended. Returns whether it was the newest one, so that anything changed.
+    pub fn disconnect(&mut self, epoch: i64, now: Timestamp) -> bool {
+        let ends = self.connected && self.epoch == epoch;
+        if ends {
+            self.connected = false;
+            self.disconnected_at = Some(now);
+        }
+        ends
+    }
+
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        let named = |attribute: &&ecs::Attribute| attribute.name.as_deref() == Some(name);
+        self.attributes.iter().find(named)?.value.as_deref()
+    }
+
     pub fn takes_tasks(&self) -> bool {
         self.connected && self.status == "ACTIVE"
     }

@@ -15,6 +15,17 @@ string_enum! {
 }
 
 record! {
+    /// The restart throttle: failures in a row and the earliest next launch.
+    #[derive(Default)]
+    pub struct Throttle {
+        pub failures: i32 = "failures",
+        pub not_before: Option<Timestamp> = "notBefore",
+        /// When the last failure was counted. Tasks made before it are of the same wave and count no more.
+        pub counted_at: Option<Timestamp> = "countedAt",
+    }
+}
+
+record! {
     /// One deployment of a service: the revision it rolls out and how far it is. Counts are derived from the tasks.
     pub struct Deployment {
         /// `ecs-svc/NUMBER`; the tasks carry it in `startedBy`.
@@ -31,16 +42,10 @@ record! {
         pub network: Option<ecs::NetworkConfiguration> = "network",
         /// Tasks of this deployment that stopped before they ever ran, in all.
         pub failed_tasks: i32 = "failedTasks",
+        /// A deployment throttles only itself: a new one starts at once.
+        pub throttle: Throttle = "throttle",
         pub created_at: Timestamp = "createdAt",
         pub updated_at: Timestamp = "updatedAt",
-    }
-}
-
-record! {
-    /// The restart throttle: failures in a row and the earliest next launch.
-    pub struct Throttle {
-        pub failures: i32 = "failures",
-        pub not_before: Option<Timestamp> = "notBefore",
     }
 }
 
@@ -57,7 +62,6 @@ record! {
         pub deployments: Vec<Deployment> = "deployments",
         /// Newest first, at most 100.
         pub events: Vec<ecs::ServiceEvent> = "events",
-        pub throttle: Throttle = "throttle",
         pub created_at: Timestamp = "createdAt",
         /// When it became INACTIVE; it is forgotten some time after.
         pub inactive_at: Option<Timestamp> = "inactiveAt",
@@ -82,12 +86,30 @@ impl Service {
     }
 
     pub fn primary(&self) -> Option<&Deployment> {
-        self.deployments.iter().find(|deployment| deployment.primary)
+        self.deployments
+            .iter()
+            .find(|deployment| deployment.primary)
+    }
+
+    pub fn primary_mut(&mut self) -> Option<&mut Deployment> {
+        self.deployments
+            .iter_mut()
+            .find(|deployment| deployment.primary)
+    }
+
+    pub fn deployment_mut(&mut self, id: &str) -> Option<&mut Deployment> {
+        self.deployments
+            .iter_mut()
+            .find(|deployment| deployment.id == id)
     }
 
     /// Put an event on top. The caller decides whether a repeated message is wanted.
     pub fn push_event(&mut self, id: String, message: String, now: Timestamp) {
-        let event = ecs::ServiceEvent { id: Some(id), created_at: Some(now), message: Some(message) };
+        let event = ecs::ServiceEvent {
+            id: Some(id),
+            created_at: Some(now),
+            message: Some(message),
+        };
         self.events.insert(0, event);
         self.events.truncate(EVENTS_KEPT);
     }

@@ -1,1 +1,62 @@
-//! What happens next: place, reconcile, roll out, heal, reap. Pure.
+//! What happens next: pure functions of the state, the time and a source of identifiers.
+//!
+//! A planner reads the [`State`](longshore_model::State) and answers with a [`Plan`]: changes to commit, the earliest time
+//! at which it would answer otherwise ("not before T", the only timer there is), and why it did or did not act. It holds
+//! nothing between turns, so the next turn is the retry, and planning again after the changes were applied adds nothing.
+//!
+//! * [`place`] chooses a node, a subnet and addresses; [`strategy`] chooses the capacity provider; [`launch`] makes a task.
+//! * [`reconcile`] moves a service towards what is wanted; [`rollout`] is the arithmetic of its floor and ceiling.
+//! * [`report`] applies what a node saw; [`throttle`] slows restarts that never succeed; [`event`] words what happened.
+//! * [`heal`] ends tasks whose node is gone; [`reap`] forgets what ended long ago.
+//! * [`agenda`] remembers which services a loop must look at and when.
+//! * [`check`] is for tests: the laws every state must obey.
+//!
+//! Left out so far: daemons, task sets, blue/green, scaling, placement on container instances.
+
+pub mod agenda;
+pub mod check;
+pub mod event;
+pub mod heal;
+pub mod launch;
+pub mod place;
+pub mod reap;
+pub mod reconcile;
+pub mod report;
+pub mod rollout;
+pub mod strategy;
+pub mod throttle;
+mod view;
+
+#[cfg(test)]
+mod testing;
+
+use longshore_model::Change;
+use longshore_wire::Timestamp;
+
+/// Most changes that a plan holds: what every store takes in one transaction. A planner that wants more leaves the rest
+/// to its next turn.
+pub const MAX_CHANGES: usize = 128;
+
+/// What a planner decided.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    pub changes: Vec<Change>,
+    /// The planner would answer otherwise at this time, even if nothing else happens.
+    pub not_before: Option<Timestamp>,
+    /// Something could not be placed: worth another try as soon as a node or its capacity changes.
+    pub starved: bool,
+    /// Why, in sentences for the log.
+    pub reasons: Vec<String>,
+}
+
+impl Plan {
+    /// Ask for another turn at `at`, or earlier.
+    pub(crate) fn wake(&mut self, at: Timestamp) {
+        self.not_before = Some(self.not_before.map_or(at, |known| known.min(at)));
+    }
+}
+
+/// `at` plus `millis` milliseconds.
+pub(crate) fn after(at: Timestamp, millis: i64) -> Timestamp {
+    Timestamp::from_millis(at.millis().saturating_add(millis))
+}

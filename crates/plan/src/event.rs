@@ -1,0 +1,106 @@
+//! Service events in ECS's wording, and when a repeated one is left out.
+
+use longshore_model::Mint;
+use longshore_model::service::Service;
+use longshore_wire::Timestamp;
+
+/// A message is repeated after this long even if nothing changed.
+const REPEAT_MILLIS: i64 = 6 * 60 * 60 * 1000;
+
+/// What happened to a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Task ids.
+    Started(Vec<String>),
+    Stopped(Vec<String>),
+    /// A task's id.
+    Unhealthy(String),
+    SteadyState,
+    /// A deployment's id.
+    Completed(String),
+    /// Why no node took a task.
+    Unplaced(String),
+    /// Tasks stop before they ever run.
+    Struggling,
+    /// Floor and ceiling leave no move.
+    Stuck,
+}
+
+impl Event {
+    /// The words of DescribeServices.
+    pub fn message(&self, service: &str) -> String {
+        match self {
+            Self::Started(ids) => format!(
+                "(service {service}) has started {} tasks: {}.",
+                ids.len(),
+                tasks(ids)
+            ),
+            Self::Stopped(ids) => format!(
+                "(service {service}) has stopped {} running tasks: {}.",
+                ids.len(),
+                tasks(ids)
+            ),
+            Self::Unhealthy(id) => {
+                format!("(service {service}) (task {id}) failed container health checks.")
+            }
+            Self::SteadyState => format!("(service {service}) has reached a steady state."),
+            Self::Completed(id) => {
+                format!("(service {service}) (deployment {id}) deployment completed.")
+            }
+            Self::Unplaced(reason) => {
+                format!("(service {service}) was unable to place a task. Reason: {reason}.")
+            }
+            Self::Struggling => {
+                format!("(service {service}) is unable to consistently start tasks successfully.")
+            }
+            Self::Stuck => format!(
+                "(service {service}) was unable to stop or start tasks during a deployment because of the service \
+                 deployment configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
+            ),
+        }
+    }
+
+    /// Whether `message`, seen since, means that what this event complains of was over in between.
+    fn cleared_by(&self, message: &str) -> bool {
+        match self {
+            Self::Started(_) | Self::Stopped(_) | Self::Completed(_) => true,
+            // A state, told once: anything else that happened since makes it news again.
+            Self::SteadyState => true,
+            Self::Unplaced(_) => {
+                message.contains(" has started ") || message.ends_with("steady state.")
+            }
+            Self::Unhealthy(_) | Self::Struggling | Self::Stuck => {
+                message.ends_with("steady state.")
+            }
+        }
+    }
+
+    /// Whether telling it now would only repeat what is known.
+    pub fn is_repeated(&self, service: &Service, now: Timestamp) -> bool {
+        let message = self.message(&service.name);
+        for event in &service.events {
+            let text = event.message.as_deref().unwrap_or_default();
+            if text == message {
+                let told = event.created_at.unwrap_or_default();
+                return now.millis() - told.millis() < REPEAT_MILLIS;
+            }
+            if self.cleared_by(text) {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Put the event on top of the service's.
+    pub fn tell(&self, service: &mut Service, now: Timestamp, mint: &mut Mint) {
+        let message = self.message(&service.name);
+        service.push_event(mint.uuid(), message, now);
+    }
+}
+
+fn tasks(ids: &[String]) -> String {
+    ids.iter()
+        .map(|id| format!("(task {id})"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}

@@ -1,0 +1,90 @@
+//! Forgetting what ended long ago: stopped tasks, used client tokens, inactive services.
+
+use longshore_model::service::ServiceStatus;
+use longshore_model::setting::Token;
+use longshore_model::{Change, State, TableName};
+use longshore_wire::Timestamp;
+
+use crate::{MAX_CHANGES, Plan, after};
+
+const HOUR_MILLIS: i64 = 60 * 60 * 1000;
+const DAY_MILLIS: i64 = 24 * HOUR_MILLIS;
+
+/// How long an inactive service can still be described.
+const SERVICE_TTL_MILLIS: i64 = DAY_MILLIS;
+
+/// Plan one turn. Stopped tasks go `stopped_task_ttl_seconds` (at least an hour) after their end; a token after a day, or
+/// an hour after the last task it made ended; an inactive service after a day.
+pub fn turn(state: &State, now: Timestamp, stopped_task_ttl_seconds: i64) -> Plan {
+    let mut plan = Plan::default();
+    let ttl = stopped_task_ttl_seconds
+        .saturating_mul(1000)
+        .max(HOUR_MILLIS);
+    tasks(state, now, ttl, &mut plan);
+    services(state, now, &mut plan);
+    tokens(state, now, &mut plan);
+    plan.changes.truncate(MAX_CHANGES);
+    if plan.changes.len() == MAX_CHANGES {
+        plan.wake(now);
+    }
+    plan
+}
+
+fn tasks(state: &State, now: Timestamp, ttl: i64, plan: &mut Plan) {
+    for (stopped_at, key) in state.index.stopped().take(MAX_CHANGES) {
+        let until = after(stopped_at, ttl);
+        if until > now {
+            plan.wake(until);
+            break;
+        }
+        plan.changes
+            .push(Change::Delete(TableName::Task, key.to_string()));
+    }
+}
+
+fn services(state: &State, now: Timestamp, plan: &mut Plan) {
+    for (key, service) in state
+        .services
+        .iter()
+        .filter(|(_, row)| row.status == ServiceStatus::Inactive)
+    {
+        let until = after(
+            service.inactive_at.unwrap_or(service.created_at),
+            SERVICE_TTL_MILLIS,
+        );
+        match until <= now {
+            true => plan
+                .changes
+                .push(Change::Delete(TableName::Service, key.to_string())),
+            false => plan.wake(until),
+        }
+    }
+}
+
+fn tokens(state: &State, now: Timestamp, plan: &mut Plan) {
+    for (key, token) in state.tokens.iter() {
+        match expired(state, token, now) {
+            true => plan
+                .changes
+                .push(Change::Delete(TableName::Token, key.to_string())),
+            false => plan.wake(after(now, HOUR_MILLIS / 4)),
+        }
+    }
+}
+
+/// A token lasts a day, or until an hour after the last task it made has stopped, whichever is sooner.
+pub fn expired(state: &State, token: &Token, now: Timestamp) -> bool {
+    if after(token.created_at, DAY_MILLIS) <= now {
+        return true;
+    }
+    let prefix = format!("{}/{}/", token.account, token.cluster);
+    let made = token.made.iter().filter(|arn| arn.contains(":task/"));
+    let mut ends = made.map(|arn| {
+        let id = arn.rsplit('/').next().unwrap_or_default();
+        let task = state.tasks.get(&format!("{prefix}{id}"));
+        // A task that was forgotten stopped more than an hour ago.
+        task.map_or(Some(token.created_at), |task| task.stopped_at)
+    });
+    let any = token.made.iter().any(|arn| arn.contains(":task/"));
+    any && ends.all(|end| end.is_some_and(|end| after(end, HOUR_MILLIS) <= now))
+}
