@@ -49,6 +49,12 @@ pub enum Error {
     Schema { found: i64, known: i64 },
     #[error("the log store failed: {0}")]
     Logs(#[from] fjall::Error),
+    #[error("there is no such log stream")]
+    NoStream,
+    #[error("the log stream exists")]
+    StreamExists,
+    #[error(transparent)]
+    Closed(#[from] Closed),
 }
 
 /// The store failed or is closing; nothing later than the durable revision is acknowledged.
