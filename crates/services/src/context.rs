@@ -1,7 +1,7 @@
 //! What a handler is given: who calls, when, and the stores.
 
 use longshore_model::{AccountId, Change, Mint, Place, State};
-use longshore_store::logs::Logs;
+use longshore_store::logs::{Logs, Ticket};
 use longshore_store::{Revision, Snapshot, Store};
 use longshore_wire::Timestamp;
 
@@ -17,6 +17,8 @@ pub struct Settings {
     pub endpoint: String,
     /// How long a stopped task stays visible.
     pub stopped_task_ttl_seconds: i64,
+    /// Secret of this installation that page tokens are authenticated with.
+    pub page_key: [u8; 32],
 }
 
 /// One request's surroundings.
@@ -33,6 +35,7 @@ pub struct Context<'a> {
     /// Value of the `x-longshore-batch` header: `PUMP/SEQUENCE`, see `logs::put_log_events`.
     pub batch: Option<String>,
     revision: Revision,
+    tickets: Vec<Ticket>,
 }
 
 impl<'a> Context<'a> {
@@ -46,7 +49,7 @@ impl<'a> Context<'a> {
     ) -> Self {
         let place = Place::new(&settings.region, &account);
         let principal = format!("arn:aws:iam::{account}:root");
-        Self { store, logs, settings, place, principal, now, mint: Mint::new(seed), batch: None, revision: 0 }
+        Self { store, logs, settings, place, principal, now, mint: Mint::new(seed), batch: None, revision: 0, tickets: Vec::new() }
     }
 
     pub fn account(&self) -> &AccountId {
@@ -69,6 +72,16 @@ impl<'a> Context<'a> {
         let (outcome, revision) = self.store.transact(|state, changes| decide(state, changes, mint))?;
         self.revision = self.revision.max(revision);
         Ok(outcome)
+    }
+
+    /// What was written to the log store. The answer will wait until it is durable.
+    pub fn await_logs(&mut self, ticket: Ticket) {
+        self.tickets.push(ticket);
+    }
+
+    /// Log writes that must be durable before the answer is sent.
+    pub fn tickets(&self) -> &[Ticket] {
+        &self.tickets
     }
 
     /// The revision that must be durable before the answer is sent.
