@@ -2,6 +2,7 @@
 
 pub mod codegen;
 pub mod docs;
+pub mod image;
 pub mod models;
 
 use anyhow::{Context, Result};

@@ -2,13 +2,14 @@
 
 use anyhow::{Result, bail};
 use std::path::PathBuf;
-use xtask::{codegen, docs, models};
+use xtask::{codegen, docs, image, models};
 
 const USAGE: &str = "usage: cargo xtask <command>
 
   codegen            write crates/api/src/generated from models/
   models DIR         refresh models/ from the botocore data directory DIR
-  docs               write docs/operations.md";
+  docs               write docs/operations.md
+  image [NAME]       write build/images/my-web-app.tar (web, the default) or busybox.tar (busybox)";
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -18,6 +19,8 @@ fn main() -> Result<()> {
         ("codegen", []) => codegen::run(),
         ("models", [directory]) => models::run(&PathBuf::from(directory)),
         ("docs", []) => docs::run(),
+        ("image", []) => image::run("web"),
+        ("image", [name]) => image::run(name),
         _ => bail!("{USAGE}"),
     }
 }
