@@ -12,7 +12,9 @@ pub struct Table<T> {
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { rows: BTreeMap::new() }
+        Self {
+            rows: BTreeMap::new(),
+        }
     }
 }
 
@@ -52,12 +54,31 @@ impl<T> Table<T> {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
-        self.rows.range::<str, _>((start, Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(prefix))
+        self.rows
+            .range::<str, _>((start, Bound::Unbounded))
+            .take_while(move |(key, _)| key.starts_with(prefix))
+    }
+
+    /// Rows whose key begins with `prefix`, from the last to the first, beginning before the key `before`.
+    pub fn scan_back<'a>(
+        &'a self,
+        prefix: &'a str,
+        before: Option<&str>,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<T>)> {
+        let past = past(prefix);
+        let end = match before.or(past.as_deref()) {
+            Some(end) => Bound::Excluded(end),
+            None => Bound::Unbounded,
+        };
+        self.rows
+            .range::<str, _>((Bound::Unbounded, end))
+            .rev()
+            .take_while(move |(key, _)| key.starts_with(prefix))
     }
 
     /// The last row whose key begins with `prefix`.
     pub fn last<'a>(&'a self, prefix: &'a str) -> Option<&'a Arc<T>> {
-        self.scan(prefix).last().map(|(_, row)| row)
+        self.scan_back(prefix, None).next().map(|(_, row)| row)
     }
 
     pub(crate) fn put(&mut self, key: Arc<str>, row: Arc<T>) -> Option<Arc<T>> {
@@ -67,6 +88,18 @@ impl<T> Table<T> {
     pub(crate) fn delete(&mut self, key: &str) -> Option<Arc<T>> {
         self.rows.remove(key)
     }
+}
+
+/// The least text after every text that begins with `prefix`, if its last character has a next one.
+fn past(prefix: &str) -> Option<String> {
+    let last = prefix.chars().next_back()?;
+    let next = ((last as u32 + 1)..)
+        .map_while(|code| (code <= 0x10_ffff).then_some(code))
+        .find_map(char::from_u32)?;
+    Some(format!(
+        "{}{next}",
+        &prefix[..prefix.len() - last.len_utf8()]
+    ))
 }
 
 #[cfg(test)]
@@ -79,10 +112,35 @@ mod tests {
         for key in ["a/1", "a/2", "a/3", "b/1"] {
             table.put(key.into(), Arc::new(()));
         }
-        let keys = |after| table.scan_after("a/", after).map(|(key, _)| key.to_string()).collect::<Vec<_>>();
+        let keys = |after| {
+            table
+                .scan_after("a/", after)
+                .map(|(key, _)| key.to_string())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(keys(None), ["a/1", "a/2", "a/3"]);
         assert_eq!(keys(Some("a/1")), ["a/2", "a/3"]);
         assert_eq!(keys(Some("a/3")), [""; 0]);
         assert_eq!(table.scan("c").count(), 0);
+    }
+
+    #[test]
+    fn a_table_reads_backwards_too() {
+        let mut table = Table::default();
+        for key in ["a/1", "a/2", "a/3", "b/1"] {
+            table.put(key.into(), Arc::new(key));
+        }
+        let keys = |before| {
+            table
+                .scan_back("a/", before)
+                .map(|(key, _)| key.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(keys(None), ["a/3", "a/2", "a/1"]);
+        assert_eq!(keys(Some("a/3")), ["a/2", "a/1"]);
+        assert_eq!(keys(Some("a/1")), [""; 0]);
+        assert_eq!(table.last("a/").map(|row| **row), Some("a/3"));
+        assert_eq!(table.last("").map(|row| **row), Some("b/1"));
+        assert_eq!(table.last("c").map(|row| **row), None);
     }
 }

@@ -1,0 +1,73 @@
+//! Task definitions: families of immutable revisions.
+//!
+//! ```text
+//! RegisterTaskDefinition -> ACTIVE -> (Deregister) INACTIVE -> (Delete) DELETE_IN_PROGRESS -> gone once nothing uses it
+//! ```
+//! Registering checks everything, fills in ECS's defaults and works out what the definition can run on.
+
+mod list;
+mod retire;
+
+use std::sync::Arc;
+
+use longshore_api::ecs;
+use longshore_model::definition::{TaskDefinition, family_key, key};
+use longshore_model::{AccountId, State};
+use longshore_wire::Fault;
+
+use super::resolve::{self, DefinitionRef};
+use super::fault;
+use crate::Context;
+
+pub use list::{families, list};
+pub use retire::{delete, deregister};
+
+/// The revision that is named, or the newest ACTIVE one of the family. Of any status when it is named.
+pub fn find<'a>(state: &'a State, account: &AccountId, named: &DefinitionRef) -> Option<&'a Arc<TaskDefinition>> {
+    match named.revision {
+        Some(revision) => state.definitions.get(&key(account, &named.family, revision)),
+        None => newest(state, account, &named.family),
+    }
+}
+
+/// The revision to run: it must be ACTIVE.
+///
+/// # Errors
+/// `ClientException`, "TaskDefinition not found." or "TaskDefinition is inactive".
+pub fn runnable<'a>(
+    state: &'a State,
+    account: &AccountId,
+    named: &DefinitionRef,
+) -> Result<&'a Arc<TaskDefinition>, Fault> {
+    let found = find(state, account, named).ok_or_else(fault::definition_not_found)?;
+    match found.is_active() {
+        true => Ok(found),
+        false => Err(fault::definition_inactive()),
+    }
+}
+
+fn newest<'a>(state: &'a State, account: &AccountId, family: &str) -> Option<&'a Arc<TaskDefinition>> {
+    let prefix = format!("{}:", family_key(account, family));
+    let mut last = state.definitions.last(&prefix)?;
+    while !last.is_active() {
+        let before = key(account, family, last.revision);
+        last = state.definitions.scan_back(&prefix, Some(&before)).next()?.1;
+    }
+    state.definitions.get(&key(account, family, last.revision))
+}
+
+/// DescribeTaskDefinition, with the tags when `include` says so.
+pub fn describe(
+    context: &mut Context<'_>,
+    request: ecs::DescribeTaskDefinitionRequest,
+) -> Result<ecs::DescribeTaskDefinitionResponse, Fault> {
+    let named = resolve::definition_ref(&context.place, request.task_definition.as_deref().unwrap_or_default())?;
+    let with_tags = request.include.unwrap_or_default().contains(&ecs::TaskDefinitionField::Tags);
+    let account = context.account().clone();
+    let state = context.read();
+    let found = find(&state, &account, &named).ok_or_else(|| fault::client("Unable to describe task definition."))?;
+    Ok(ecs::DescribeTaskDefinitionResponse {
+        task_definition: Some(found.api.clone()),
+        tags: with_tags.then(|| found.tags.clone()),
+    })
+}
