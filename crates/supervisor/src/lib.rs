@@ -1,6 +1,12 @@
 //! One small process a task: drives the OCI runtime, pumps logs, keeps exit codes.
 
+pub mod cgroup;
+pub mod error;
 pub mod machine;
+mod mount;
+mod oci;
 pub mod protocol;
+mod rootfs;
 pub mod spec;
 pub mod stats;
+mod user;

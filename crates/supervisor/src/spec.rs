@@ -95,8 +95,8 @@ pub struct Volume {
 pub enum VolumeSource {
     /// An empty directory of the task, gone with it.
     Scratch,
-    /// A directory or file of the host. Whether a task may have it is the agent's decision; the supervisor opens it
-    /// without following a symbolic link in the last component and binds what it opened. Created (0755) if missing.
+    /// A directory or file of the host, by its canonical path: no component may be a symbolic link when the supervisor
+    /// opens it, so what the agent allowed is what is bound. Created (0755) if missing.
     Host { path: PathBuf },
 }
 
