@@ -1,5 +1,6 @@
 //! The tools behind `cargo xtask`, as a library so that tests can ask whether what they wrote is fresh.
 
+pub mod bench;
 pub mod codegen;
 pub mod docs;
 pub mod image;

@@ -2,14 +2,15 @@
 
 use anyhow::{Result, bail};
 use std::path::PathBuf;
-use xtask::{codegen, docs, image, models};
+use xtask::{bench, codegen, docs, image, models};
 
 const USAGE: &str = "usage: cargo xtask <command>
 
   codegen            write crates/api/src/generated from models/
   models DIR         refresh models/ from the botocore data directory DIR
   docs               write docs/operations.md
-  image [NAME]       write build/images/my-web-app.tar (web, the default) or busybox.tar (busybox)";
+  image [NAME]       write build/images/my-web-app.tar (web, the default) or busybox.tar (busybox)
+  bench [NAME…]      measure the figures of SPECIFICATION.md (launch, api, memory); needs the release binary and root";
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -20,6 +21,7 @@ fn main() -> Result<()> {
         ("models", [directory]) => models::run(&PathBuf::from(directory)),
         ("docs", []) => docs::run(),
         ("image", []) => image::run("web"),
+        ("bench", names) => bench::run(names),
         ("image", [name]) => image::run(name),
         _ => bail!("{USAGE}"),
     }

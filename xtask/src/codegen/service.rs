@@ -142,14 +142,23 @@ fn faults(shapes: &Shapes<'_>) -> Result<String> {
                 .unwrap_or(if service_side { 500 } else { 400 });
         write!(
             text,
-            "    pub static {}: FaultDef =\n        FaultDef {{ name: {name:?}, code: {:?}, status: {status}, sender: {}, members: &[{}] }};\n",
+            "    pub static {}: FaultDef =\n        FaultDef {{ name: {name:?}, code: {:?}, status: {status}, sender: {}, message: {:?}, members: &[{}] }};\n",
             screaming(name),
             error["code"].as_str().unwrap_or(name),
             status < 500,
+            message_name(shape),
             fault_members(shape, shapes)?,
         )?;
     }
     Ok(text + "}\n")
+}
+
+/// The message's member, in the model's spelling.
+fn message_name(shape: &Value) -> &str {
+    let mut names = shape["members"].as_object().into_iter().flat_map(Map::keys);
+    names
+        .find(|name| name.eq_ignore_ascii_case("message"))
+        .map_or("message", String::as_str)
 }
 
 /// What an error carries besides its message.
