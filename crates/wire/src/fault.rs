@@ -10,7 +10,9 @@ pub struct Fault {
     pub name: &'static str,
     /// The code of query protocols; mostly the name.
     pub code: &'static str,
-    /// Words for the caller. Must hold nothing the caller may not know.
+    /// How JSON protocols spell the message's member.
+    pub message_name: &'static str,
+    /// Words for the caller; left out when empty. Must hold nothing the caller may not know.
     pub message: String,
     /// HTTP status.
     pub status: u16,
@@ -34,6 +36,7 @@ impl Fault {
         Fault {
             name: def.name,
             code: def.code,
+            message_name: def.message,
             message: message.into(),
             status: def.status,
             sender: def.sender,
@@ -47,6 +50,7 @@ impl Fault {
         Fault {
             name: code,
             code,
+            message_name: "message",
             message,
             status,
             sender: status < 500,

@@ -88,6 +88,8 @@ pub struct FaultDef {
     pub status: u16,
     /// Whether the caller is to blame (4xx) rather than the service (5xx).
     pub sender: bool,
+    /// The message's member, which models spell `message` or `Message`.
+    pub message: &'static str,
     /// What the error carries besides its message.
     pub members: &'static [MemberDef],
 }

@@ -23,10 +23,23 @@ pub enum Value {
 }
 
 /// A decoded structure, positional: `members[i]` belongs to `def.members[i]`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Structure {
     pub def: &'static ShapeDef,
     pub members: Vec<Option<Value>>,
+}
+
+impl std::fmt::Debug for Structure {
+    /// The name and what is set.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = f.debug_struct(self.def.name);
+        for (member, value) in self.def.members.iter().zip(&self.members) {
+            if let Some(value) = value {
+                text.field(member.name, value);
+            }
+        }
+        text.finish()
+    }
 }
 
 impl PartialEq for Structure {

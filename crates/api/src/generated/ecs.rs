@@ -3933,65 +3933,65 @@ longshore_wire::structure! { VpcLatticeConfiguration, S::structure("VpcLatticeCo
 pub mod fault {
     use super::*;
     pub static ACCESS_DENIED_EXCEPTION: FaultDef =
-        FaultDef { name: "AccessDeniedException", code: "AccessDeniedException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "AccessDeniedException", code: "AccessDeniedException", status: 400, sender: true, message: "message", members: &[] };
     pub static ATTRIBUTE_LIMIT_EXCEEDED_EXCEPTION: FaultDef =
-        FaultDef { name: "AttributeLimitExceededException", code: "AttributeLimitExceededException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "AttributeLimitExceededException", code: "AttributeLimitExceededException", status: 400, sender: true, message: "message", members: &[] };
     pub static BLOCKED_EXCEPTION: FaultDef =
-        FaultDef { name: "BlockedException", code: "BlockedException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "BlockedException", code: "BlockedException", status: 400, sender: true, message: "message", members: &[] };
     pub static CLIENT_EXCEPTION: FaultDef =
-        FaultDef { name: "ClientException", code: "ClientException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "ClientException", code: "ClientException", status: 400, sender: true, message: "message", members: &[] };
     pub static CLUSTER_CONTAINS_CAPACITY_PROVIDER_EXCEPTION: FaultDef =
-        FaultDef { name: "ClusterContainsCapacityProviderException", code: "ClusterContainsCapacityProviderException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "ClusterContainsCapacityProviderException", code: "ClusterContainsCapacityProviderException", status: 400, sender: true, message: "message", members: &[] };
     pub static CLUSTER_CONTAINS_CONTAINER_INSTANCES_EXCEPTION: FaultDef =
-        FaultDef { name: "ClusterContainsContainerInstancesException", code: "ClusterContainsContainerInstancesException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "ClusterContainsContainerInstancesException", code: "ClusterContainsContainerInstancesException", status: 400, sender: true, message: "message", members: &[] };
     pub static CLUSTER_CONTAINS_SERVICES_EXCEPTION: FaultDef =
-        FaultDef { name: "ClusterContainsServicesException", code: "ClusterContainsServicesException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "ClusterContainsServicesException", code: "ClusterContainsServicesException", status: 400, sender: true, message: "message", members: &[] };
     pub static CLUSTER_CONTAINS_TASKS_EXCEPTION: FaultDef =
-        FaultDef { name: "ClusterContainsTasksException", code: "ClusterContainsTasksException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "ClusterContainsTasksException", code: "ClusterContainsTasksException", status: 400, sender: true, message: "message", members: &[] };
     pub static CLUSTER_NOT_FOUND_EXCEPTION: FaultDef =
-        FaultDef { name: "ClusterNotFoundException", code: "ClusterNotFoundException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "ClusterNotFoundException", code: "ClusterNotFoundException", status: 400, sender: true, message: "message", members: &[] };
     pub static CONFLICT_EXCEPTION: FaultDef =
-        FaultDef { name: "ConflictException", code: "ConflictException", status: 400, sender: true, members: &[M::new("resourceIds", R::of::<Vec<String>>())] };
+        FaultDef { name: "ConflictException", code: "ConflictException", status: 400, sender: true, message: "message", members: &[M::new("resourceIds", R::of::<Vec<String>>())] };
     pub static DAEMON_NOT_ACTIVE_EXCEPTION: FaultDef =
-        FaultDef { name: "DaemonNotActiveException", code: "DaemonNotActiveException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "DaemonNotActiveException", code: "DaemonNotActiveException", status: 400, sender: true, message: "message", members: &[] };
     pub static DAEMON_NOT_FOUND_EXCEPTION: FaultDef =
-        FaultDef { name: "DaemonNotFoundException", code: "DaemonNotFoundException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "DaemonNotFoundException", code: "DaemonNotFoundException", status: 400, sender: true, message: "message", members: &[] };
     pub static GATEWAY_NOT_FOUND_EXCEPTION: FaultDef =
-        FaultDef { name: "GatewayNotFoundException", code: "GatewayNotFoundException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "GatewayNotFoundException", code: "GatewayNotFoundException", status: 400, sender: true, message: "message", members: &[] };
     pub static INVALID_PARAMETER_EXCEPTION: FaultDef =
-        FaultDef { name: "InvalidParameterException", code: "InvalidParameterException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "InvalidParameterException", code: "InvalidParameterException", status: 400, sender: true, message: "message", members: &[] };
     pub static LIMIT_EXCEEDED_EXCEPTION: FaultDef =
-        FaultDef { name: "LimitExceededException", code: "LimitExceededException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "LimitExceededException", code: "LimitExceededException", status: 400, sender: true, message: "message", members: &[] };
     pub static MISSING_VERSION_EXCEPTION: FaultDef =
-        FaultDef { name: "MissingVersionException", code: "MissingVersionException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "MissingVersionException", code: "MissingVersionException", status: 400, sender: true, message: "message", members: &[] };
     pub static NAMESPACE_NOT_FOUND_EXCEPTION: FaultDef =
-        FaultDef { name: "NamespaceNotFoundException", code: "NamespaceNotFoundException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "NamespaceNotFoundException", code: "NamespaceNotFoundException", status: 400, sender: true, message: "message", members: &[] };
     pub static NO_UPDATE_AVAILABLE_EXCEPTION: FaultDef =
-        FaultDef { name: "NoUpdateAvailableException", code: "NoUpdateAvailableException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "NoUpdateAvailableException", code: "NoUpdateAvailableException", status: 400, sender: true, message: "message", members: &[] };
     pub static PLATFORM_TASK_DEFINITION_INCOMPATIBILITY_EXCEPTION: FaultDef =
-        FaultDef { name: "PlatformTaskDefinitionIncompatibilityException", code: "PlatformTaskDefinitionIncompatibilityException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "PlatformTaskDefinitionIncompatibilityException", code: "PlatformTaskDefinitionIncompatibilityException", status: 400, sender: true, message: "message", members: &[] };
     pub static PLATFORM_UNKNOWN_EXCEPTION: FaultDef =
-        FaultDef { name: "PlatformUnknownException", code: "PlatformUnknownException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "PlatformUnknownException", code: "PlatformUnknownException", status: 400, sender: true, message: "message", members: &[] };
     pub static RESOURCE_IN_USE_EXCEPTION: FaultDef =
-        FaultDef { name: "ResourceInUseException", code: "ResourceInUseException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "ResourceInUseException", code: "ResourceInUseException", status: 400, sender: true, message: "message", members: &[] };
     pub static RESOURCE_NOT_FOUND_EXCEPTION: FaultDef =
-        FaultDef { name: "ResourceNotFoundException", code: "ResourceNotFoundException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "ResourceNotFoundException", code: "ResourceNotFoundException", status: 400, sender: true, message: "message", members: &[] };
     pub static SERVER_EXCEPTION: FaultDef =
-        FaultDef { name: "ServerException", code: "ServerException", status: 500, sender: false, members: &[] };
+        FaultDef { name: "ServerException", code: "ServerException", status: 500, sender: false, message: "message", members: &[] };
     pub static SERVICE_DEPLOYMENT_NOT_FOUND_EXCEPTION: FaultDef =
-        FaultDef { name: "ServiceDeploymentNotFoundException", code: "ServiceDeploymentNotFoundException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "ServiceDeploymentNotFoundException", code: "ServiceDeploymentNotFoundException", status: 400, sender: true, message: "message", members: &[] };
     pub static SERVICE_NOT_ACTIVE_EXCEPTION: FaultDef =
-        FaultDef { name: "ServiceNotActiveException", code: "ServiceNotActiveException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "ServiceNotActiveException", code: "ServiceNotActiveException", status: 400, sender: true, message: "message", members: &[] };
     pub static SERVICE_NOT_FOUND_EXCEPTION: FaultDef =
-        FaultDef { name: "ServiceNotFoundException", code: "ServiceNotFoundException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "ServiceNotFoundException", code: "ServiceNotFoundException", status: 400, sender: true, message: "message", members: &[] };
     pub static TARGET_NOT_CONNECTED_EXCEPTION: FaultDef =
-        FaultDef { name: "TargetNotConnectedException", code: "TargetNotConnectedException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "TargetNotConnectedException", code: "TargetNotConnectedException", status: 400, sender: true, message: "message", members: &[] };
     pub static TARGET_NOT_FOUND_EXCEPTION: FaultDef =
-        FaultDef { name: "TargetNotFoundException", code: "TargetNotFoundException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "TargetNotFoundException", code: "TargetNotFoundException", status: 400, sender: true, message: "message", members: &[] };
     pub static TASK_SET_NOT_FOUND_EXCEPTION: FaultDef =
-        FaultDef { name: "TaskSetNotFoundException", code: "TaskSetNotFoundException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "TaskSetNotFoundException", code: "TaskSetNotFoundException", status: 400, sender: true, message: "message", members: &[] };
     pub static UNSUPPORTED_FEATURE_EXCEPTION: FaultDef =
-        FaultDef { name: "UnsupportedFeatureException", code: "UnsupportedFeatureException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "UnsupportedFeatureException", code: "UnsupportedFeatureException", status: 400, sender: true, message: "message", members: &[] };
     pub static UPDATE_IN_PROGRESS_EXCEPTION: FaultDef =
-        FaultDef { name: "UpdateInProgressException", code: "UpdateInProgressException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "UpdateInProgressException", code: "UpdateInProgressException", status: 400, sender: true, message: "message", members: &[] };
 }

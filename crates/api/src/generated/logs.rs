@@ -456,25 +456,25 @@ longshore_wire::structure! { UntagResourceRequest, S::structure("UntagResourceRe
 pub mod fault {
     use super::*;
     pub static DATA_ALREADY_ACCEPTED_EXCEPTION: FaultDef =
-        FaultDef { name: "DataAlreadyAcceptedException", code: "DataAlreadyAcceptedException", status: 400, sender: true, members: &[M::new("expectedSequenceToken", R::Table(&SEQUENCE_TOKEN))] };
+        FaultDef { name: "DataAlreadyAcceptedException", code: "DataAlreadyAcceptedException", status: 400, sender: true, message: "message", members: &[M::new("expectedSequenceToken", R::Table(&SEQUENCE_TOKEN))] };
     pub static INVALID_PARAMETER_EXCEPTION: FaultDef =
-        FaultDef { name: "InvalidParameterException", code: "InvalidParameterException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "InvalidParameterException", code: "InvalidParameterException", status: 400, sender: true, message: "message", members: &[] };
     pub static INVALID_SEQUENCE_TOKEN_EXCEPTION: FaultDef =
-        FaultDef { name: "InvalidSequenceTokenException", code: "InvalidSequenceTokenException", status: 400, sender: true, members: &[M::new("expectedSequenceToken", R::Table(&SEQUENCE_TOKEN))] };
+        FaultDef { name: "InvalidSequenceTokenException", code: "InvalidSequenceTokenException", status: 400, sender: true, message: "message", members: &[M::new("expectedSequenceToken", R::Table(&SEQUENCE_TOKEN))] };
     pub static LIMIT_EXCEEDED_EXCEPTION: FaultDef =
-        FaultDef { name: "LimitExceededException", code: "LimitExceededException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "LimitExceededException", code: "LimitExceededException", status: 400, sender: true, message: "message", members: &[] };
     pub static OPERATION_ABORTED_EXCEPTION: FaultDef =
-        FaultDef { name: "OperationAbortedException", code: "OperationAbortedException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "OperationAbortedException", code: "OperationAbortedException", status: 400, sender: true, message: "message", members: &[] };
     pub static RESOURCE_ALREADY_EXISTS_EXCEPTION: FaultDef =
-        FaultDef { name: "ResourceAlreadyExistsException", code: "ResourceAlreadyExistsException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "ResourceAlreadyExistsException", code: "ResourceAlreadyExistsException", status: 400, sender: true, message: "message", members: &[] };
     pub static RESOURCE_NOT_FOUND_EXCEPTION: FaultDef =
-        FaultDef { name: "ResourceNotFoundException", code: "ResourceNotFoundException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "ResourceNotFoundException", code: "ResourceNotFoundException", status: 400, sender: true, message: "message", members: &[] };
     pub static SERVICE_UNAVAILABLE_EXCEPTION: FaultDef =
-        FaultDef { name: "ServiceUnavailableException", code: "ServiceUnavailableException", status: 500, sender: false, members: &[] };
+        FaultDef { name: "ServiceUnavailableException", code: "ServiceUnavailableException", status: 500, sender: false, message: "message", members: &[] };
     pub static TOO_MANY_TAGS_EXCEPTION: FaultDef =
-        FaultDef { name: "TooManyTagsException", code: "TooManyTagsException", status: 400, sender: true, members: &[M::new("resourceName", R::Table(&AMAZON_RESOURCE_NAME))] };
+        FaultDef { name: "TooManyTagsException", code: "TooManyTagsException", status: 400, sender: true, message: "message", members: &[M::new("resourceName", R::Table(&AMAZON_RESOURCE_NAME))] };
     pub static UNRECOGNIZED_CLIENT_EXCEPTION: FaultDef =
-        FaultDef { name: "UnrecognizedClientException", code: "UnrecognizedClientException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "UnrecognizedClientException", code: "UnrecognizedClientException", status: 400, sender: true, message: "message", members: &[] };
     pub static VALIDATION_EXCEPTION: FaultDef =
-        FaultDef { name: "ValidationException", code: "ValidationException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "ValidationException", code: "ValidationException", status: 400, sender: true, message: "message", members: &[] };
 }

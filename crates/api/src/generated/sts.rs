@@ -155,11 +155,11 @@ pub static UNRESTRICTED_SESSION_POLICY_DOCUMENT_TYPE: S = S::new("unrestrictedSe
 pub mod fault {
     use super::*;
     pub static EXPIRED_TOKEN_EXCEPTION: FaultDef =
-        FaultDef { name: "ExpiredTokenException", code: "ExpiredTokenException", status: 400, sender: true, members: &[] };
+        FaultDef { name: "ExpiredTokenException", code: "ExpiredTokenException", status: 400, sender: true, message: "message", members: &[] };
     pub static MALFORMED_POLICY_DOCUMENT_EXCEPTION: FaultDef =
-        FaultDef { name: "MalformedPolicyDocumentException", code: "MalformedPolicyDocument", status: 400, sender: true, members: &[] };
+        FaultDef { name: "MalformedPolicyDocumentException", code: "MalformedPolicyDocument", status: 400, sender: true, message: "message", members: &[] };
     pub static PACKED_POLICY_TOO_LARGE_EXCEPTION: FaultDef =
-        FaultDef { name: "PackedPolicyTooLargeException", code: "PackedPolicyTooLarge", status: 400, sender: true, members: &[] };
+        FaultDef { name: "PackedPolicyTooLargeException", code: "PackedPolicyTooLarge", status: 400, sender: true, message: "message", members: &[] };
     pub static REGION_DISABLED_EXCEPTION: FaultDef =
-        FaultDef { name: "RegionDisabledException", code: "RegionDisabledException", status: 403, sender: true, members: &[] };
+        FaultDef { name: "RegionDisabledException", code: "RegionDisabledException", status: 403, sender: true, message: "message", members: &[] };
 }

@@ -28,6 +28,7 @@ pub(super) const BODY_LIMIT: usize = 10 << 20;
 static FAULT: ShapeDef = ShapeDef::structure("Fault");
 static TYPE: MemberDef = MemberDef::new("__type", ShapeRef::of::<String>());
 static MESSAGE: MemberDef = MemberDef::new("message", ShapeRef::of::<String>());
+static CAPITAL_MESSAGE: MemberDef = MemberDef::new("Message", ShapeRef::of::<String>());
 
 impl Protocol for AwsJson {
     fn kind(&self) -> ProtocolKind {
@@ -55,8 +56,14 @@ impl Protocol for AwsJson {
         writer.structure(&FAULT);
         writer.member(&TYPE);
         writer.string(fault.name);
-        writer.member(&MESSAGE);
-        writer.string(&fault.message);
+        if !fault.message.is_empty() {
+            writer.member(if fault.message_name == "Message" {
+                &CAPITAL_MESSAGE
+            } else {
+                &MESSAGE
+            });
+            writer.string(&fault.message);
+        }
         for (member, value) in &fault.members {
             writer.member(member);
             value.write(&mut writer);

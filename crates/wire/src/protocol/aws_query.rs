@@ -49,7 +49,9 @@ impl Protocol for AwsQuery {
         writer.open("Error");
         writer.element("Type", if fault.sender { "Sender" } else { "Receiver" });
         writer.element("Code", fault.code);
-        writer.element("Message", &fault.message);
+        if !fault.message.is_empty() {
+            writer.element("Message", &fault.message);
+        }
         write_members(fault, &mut writer);
         writer.close("Error");
         writer.element("RequestId", request_id);

@@ -42,7 +42,9 @@ impl Protocol for Ec2Query {
         writer.open("Errors");
         writer.open("Error");
         writer.element("Code", fault.code);
-        writer.element("Message", &fault.message);
+        if !fault.message.is_empty() {
+            writer.element("Message", &fault.message);
+        }
         write_members(fault, &mut writer);
         writer.close("Error");
         writer.close("Errors");

@@ -10,8 +10,11 @@ pub(super) fn matches(pattern: &'static str, text: &str) -> bool {
     compiled(pattern).is_none_or(|regex| regex.is_match(text))
 }
 
+/// A pattern that does not compile is remembered as such.
+type Compiled = HashMap<&'static str, Option<Arc<Regex>>>;
+
 /// Patterns are statics of the tables: the cache is as large as the tables and never shrinks.
-static CACHE: RwLock<Option<HashMap<&'static str, Option<Arc<Regex>>>>> = RwLock::new(None);
+static CACHE: RwLock<Option<Compiled>> = RwLock::new(None);
 
 fn compiled(pattern: &'static str) -> Option<Arc<Regex>> {
     let cached = CACHE.read().unwrap_or_else(PoisonError::into_inner);
