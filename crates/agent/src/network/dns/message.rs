@@ -1,0 +1,110 @@
+//! As much of DNS messages as a forwarder must know: header and question.
+
+/// Bytes of a header.
+const HEADER: usize = 12;
+/// In the first byte of the flags: answer, kind of query, recursion desired.
+const ANSWER: u8 = 0x80;
+const OPCODE: u8 = 0x78;
+const RECURSION_DESIRED: u8 = 0x01;
+/// In the second byte of the flags: recursion available; the code of a server failure.
+const RECURSION_AVAILABLE: u8 = 0x80;
+const SERVFAIL: u8 = 2;
+
+/// Whether it is a query at all: long enough, and not an answer (which would go round in circles).
+pub(super) fn is_query(message: &[u8]) -> bool {
+    message.len() >= HEADER && message[2] & ANSWER == 0
+}
+
+/// Whether `answer` answers `query`: an answer with its id and its question. Names compare without case; an answer with
+/// no question at all is taken too, as some servers leave it out of errors.
+pub(super) fn is_answer_to(query: &[u8], answer: &[u8]) -> bool {
+    if answer.len() < HEADER || answer[2] & ANSWER == 0 || answer[..2] != query[..2] {
+        return false;
+    }
+    match (question(query), question(answer)) {
+        (Some(asked), Some(answered)) => asked.eq_ignore_ascii_case(answered),
+        (_, None) => answer[4..6] == [0, 0],
+        (None, Some(_)) => false,
+    }
+}
+
+/// The answer "server failure" to a query.
+pub(super) fn servfail(query: &[u8]) -> Vec<u8> {
+    let question = question(query).unwrap_or_default();
+    let mut answer = query[..2].to_vec();
+    answer.push(ANSWER | query[2] & (OPCODE | RECURSION_DESIRED));
+    answer.push(RECURSION_AVAILABLE | SERVFAIL);
+    answer.extend([0, u8::from(!question.is_empty()), 0, 0, 0, 0, 0, 0]);
+    answer.extend(question);
+    answer
+}
+
+/// The bytes of the one question: name, type, class. None if there is not exactly one, or it is cut off.
+fn question(message: &[u8]) -> Option<&[u8]> {
+    if message.get(4..6)? != [0, 1] {
+        return None;
+    }
+    let mut at = HEADER;
+    loop {
+        let label = usize::from(*message.get(at)?);
+        at += 1 + label;
+        match label {
+            0 => break,
+            64.. => return None,
+            _ => {}
+        }
+    }
+    message.get(HEADER..at + 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(name: &str) -> Vec<u8> {
+        let mut query = vec![0xab, 0xcd, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        for label in name.split('.') {
+            query.push(label.len() as u8);
+            query.extend(label.as_bytes());
+        }
+        query.extend([0, 0, 1, 0, 1]);
+        query
+    }
+
+    #[test]
+    fn a_server_failure_repeats_id_and_question() {
+        let query = query("example.test");
+        let answer = servfail(&query);
+        assert!(is_answer_to(&query, &answer));
+        assert_eq!((answer[3] & 0x0f, answer[2] & 1), (2, 1));
+        assert_eq!(answer.len(), query.len());
+    }
+
+    #[test]
+    fn a_query_cut_off_gets_a_failure_without_question() {
+        let whole = query("example.test");
+        for length in HEADER..whole.len() {
+            assert_eq!(servfail(&whole[..length]).len(), HEADER, "{length}");
+        }
+    }
+
+    #[test]
+    fn answers_to_other_questions_do_not_count() {
+        let asked = query("example.test");
+        assert!(is_answer_to(&asked, &servfail(&query("EXAMPLE.test"))));
+        assert!(!is_answer_to(&asked, &servfail(&query("another.test"))));
+        let mut other_id = servfail(&asked);
+        other_id[0] ^= 1;
+        assert!(!is_answer_to(&asked, &other_id));
+        assert!(!is_answer_to(&asked, &asked));
+        assert!(!is_answer_to(&asked, &[]));
+    }
+
+    #[test]
+    fn only_queries_are_queries() {
+        let query = query("example.test");
+        assert!(is_query(&query));
+        assert!(!is_query(&servfail(&query)));
+        assert!(!is_query(&query[..11]));
+    }
+}

@@ -1,0 +1,115 @@
+//! The router namespace: the whole VPC of one instance, with the bridge that joins its tasks and the resolver's addresses.
+//!
+//! A namespace of its own lets instances with the same address block live side by side, keeps the tasks' bridge out of reach
+//! of the host's bridge filters, and takes everything with it when it goes.
+
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
+
+use ipnet::Ipv4Net;
+
+use super::error::{Doing, Error};
+use super::link::{LOOPBACK, Links, Step};
+use super::names::{BRIDGE, Names};
+use super::namespace::{self, inside, set_sysctl};
+use super::rules;
+use super::slice::Slice;
+use super::spec::{NetworkConfig, gateway};
+
+const DNS_PORT: u16 = 53;
+
+/// The settings of the namespace. It never sends redirects (tasks of different subnets share a link but must not talk past
+/// the gateway), and bridged frames do not pass the routed rules.
+const SETTINGS: [(&str, &str); 6] = [
+    ("net/ipv4/ip_forward", "1"),
+    ("net/ipv4/conf/all/send_redirects", "0"),
+    ("net/ipv4/conf/default/send_redirects", "0"),
+    ("net/ipv6/conf/all/disable_ipv6", "1"),
+    ("net/ipv6/conf/default/disable_ipv6", "1"),
+    ("net/bridge/bridge-nf-call-iptables", "0"),
+];
+
+/// The resolver's sockets, bound inside the router namespace.
+pub(super) struct ResolverSockets {
+    pub(super) udp: Vec<UdpSocket>,
+    pub(super) tcp: Vec<TcpListener>,
+}
+
+/// Makes the namespace, or finds it, and puts everything in it except the transit link. Idempotent.
+pub(super) fn prepare(
+    config: &NetworkConfig,
+    names: &Names,
+    slice: Slice,
+) -> Result<OwnedFd, Error> {
+    let netns = namespace::pin(&names.router())?;
+    inside(netns.as_fd(), || {
+        SETTINGS
+            .iter()
+            .try_for_each(|(key, value)| set_sysctl(key, value))?;
+        let mut links = Links::open()?;
+        links.ensure(vec![
+            Step::up(LOOPBACK),
+            Step::bridge(BRIDGE, names.bridge_mac()),
+        ])?;
+        let bridge = links.get(BRIDGE)?.index;
+        links.ensure(vec![Step::up(bridge)])?;
+        links.ensure(
+            addresses(config)
+                .into_iter()
+                .map(|address| Step::address(bridge, address))
+                .collect(),
+        )?;
+        links.ensure(vec![
+            Step::unreachable(config.vpc_cidr),
+            Step::unreachable(slice.public()),
+        ])?;
+        apply_rules(&config.resolvers())
+    })?;
+    Ok(netns)
+}
+
+/// Binds the resolver's sockets on every resolver address, UDP and TCP.
+pub(super) fn bind_resolver(
+    config: &NetworkConfig,
+    netns: &OwnedFd,
+) -> Result<ResolverSockets, Error> {
+    inside(netns.as_fd(), || {
+        let mut sockets = ResolverSockets {
+            udp: Vec::new(),
+            tcp: Vec::new(),
+        };
+        for ip in config.resolvers() {
+            let address = SocketAddrV4::new(ip, DNS_PORT);
+            let doing = || format!("bind the resolver to {address}");
+            let (udp, tcp) = (
+                UdpSocket::bind(address).doing(doing)?,
+                TcpListener::bind(address).doing(doing)?,
+            );
+            udp.set_nonblocking(true).doing(doing)?;
+            tcp.set_nonblocking(true).doing(doing)?;
+            sockets.udp.push(udp);
+            sockets.tcp.push(tcp);
+        }
+        Ok(sockets)
+    })
+}
+
+/// Puts the rules in place. Elements of running tasks stay, unless the tables are of a form this version cannot go on with.
+fn apply_rules(resolvers: &[Ipv4Addr]) -> Result<(), Error> {
+    let script = rules::router(resolvers);
+    let Err(error) = rules::apply(&script) else {
+        return Ok(());
+    };
+    tracing::warn!(%error, "the router's rules cannot be kept; starting over with empty tables");
+    rules::apply(&format!("flush ruleset\n{script}"))
+}
+
+/// Every gateway with its subnet, and the resolvers.
+fn addresses(config: &NetworkConfig) -> Vec<Ipv4Net> {
+    let gateways = config
+        .subnets
+        .iter()
+        .map(|subnet| Ipv4Net::new_assert(gateway(*subnet), subnet.prefix_len()));
+    let resolvers = config.resolvers().into_iter().map(Ipv4Net::from);
+    gateways.chain(resolvers).collect()
+}
