@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod error;
+mod log;
 pub mod machine;
 mod mount;
 mod oci;
@@ -9,4 +10,5 @@ pub mod protocol;
 mod rootfs;
 pub mod spec;
 pub mod stats;
+mod time;
 mod user;
