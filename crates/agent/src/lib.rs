@@ -1,3 +1,33 @@
-//! The node: images, containers, networks, volumes, logs, metadata.
+//! The node: takes orders from the control plane and runs tasks with their images, network, logs and metadata.
+//!
+//! ```text
+//!   session (ACS) ──► engine ──► an actor a task ──► runner ──► images + network ──► supervisor process
+//!   session (TCS) ◄── health ◄──┘     └──► reports ──► Submit…StateChange          (outlives the agent)
+//! ```
+//!
+//! [`run`] is the node; [`down`] removes what a node left. The agent holds nothing that cannot be found again: its
+//! registration is a file, each task is a directory with its order and a process with a socket. So it may die or be
+//! replaced at any time while tasks go on.
+//!
+//! Left out: placement and everything else that decides (the control plane's), and running containers itself (the
+//! supervisor's).
+
+mod api;
+mod backoff;
+mod clock;
+mod config;
 pub mod containerd;
+mod engine;
+mod error;
 pub mod image;
+pub mod network;
+mod node;
+mod run;
+mod session;
+mod sign;
+mod translate;
+
+pub use api::CallError;
+pub use config::{Config, EngineKind, Instance};
+pub use error::Error;
+pub use run::run;
