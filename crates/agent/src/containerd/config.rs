@@ -42,12 +42,20 @@ impl Layout {
     /// The layout of the instance with this data directory; makes both directories (0700) when they are missing.
     ///
     /// # Errors
-    /// `Io` when a directory can neither be found nor made.
+    /// `Io` when a directory can neither be found nor made, `DataDir` when overlays cannot be mounted there.
     pub fn of(data_dir: &Path) -> Result<Self, Error> {
         make_directory(data_dir)?;
         let data_dir = data_dir
             .canonicalize()
             .map_err(Error::io(format!("finding {}", data_dir.display())))?;
+        if data_dir
+            .as_os_str()
+            .as_encoded_bytes()
+            .iter()
+            .any(|byte| b":,\\".contains(byte))
+        {
+            return Err(Error::DataDir(data_dir));
+        }
         let run_dir = Path::new(RUN)
             .join(fingerprint(&data_dir))
             .join("containerd");

@@ -53,6 +53,11 @@ pub enum Error {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// The path of the data directory cannot stand among the options of an overlay.
+    #[error(
+        "the data directory {0} has a colon, a comma or a backslash in its path, which overlay mounts do not allow"
+    )]
+    DataDir(PathBuf),
     /// Nobody answered on the socket.
     #[error("containerd does not answer on {socket}: {reason}")]
     Silent {

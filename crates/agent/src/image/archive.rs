@@ -369,7 +369,8 @@ mod tests {
 
     #[test]
     fn archives_that_break_a_rule_are_refused() {
-        let rows: &[(&[(&str, &[u8])], &str)] = &[
+        type Files<'a> = &'a [(&'a str, &'a [u8])];
+        let rows: &[(Files, &str)] = &[
             (&[], "neither"),
             (&[("etc/passwd", b"x")], "neither"),
             (&[INDEX], "oci-layout is missing"),

@@ -1,0 +1,123 @@
+//! What stays and what goes, and how fast that which is here is found.
+
+use std::time::{Duration, Instant};
+
+use longshore_agent::image::Auth;
+use nix::mount::{MsFlags, mount, umount};
+
+use super::node::Node;
+use super::picture::Picture;
+use super::{check_two_layers, quiet, two_layers};
+
+#[tokio::test]
+async fn images_outlive_a_killed_containerd() {
+    let node = Node::new().await;
+    let archive = node.file("image.tar");
+    two_layers().write(&archive, false);
+    let image = node.images.import(&archive, Some("app")).await.unwrap();
+    node.kill();
+    while !node.containerd.revive().await.unwrap() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(node.images.get("app").await.unwrap().as_ref(), Some(&image));
+    assert_eq!(node.fresh_images().get("app").await.unwrap(), Some(image));
+}
+
+#[tokio::test]
+async fn garbage_collection_keeps_what_is_named_or_mounted_and_nothing_else() {
+    let node = Node::new().await;
+    let archive = node.file("image.tar");
+    two_layers().write(&archive, false);
+    let kept = node.images.import(&archive, Some("kept")).await.unwrap();
+    Picture::new(&[&[("a", b"a")], &[("b", b"b")]]).write(&archive, false);
+    let gone = node.images.import(&archive, Some("gone")).await.unwrap();
+
+    let point = node.file("mounted");
+    std::fs::create_dir(&point).unwrap();
+    let lowers: Vec<_> = gone
+        .lowers
+        .iter()
+        .map(|lower| lower.display().to_string())
+        .collect();
+    let options = format!("lowerdir={}", lowers.join(":"));
+    mount(
+        Some("overlay"),
+        &point,
+        Some("overlay"),
+        MsFlags::empty(),
+        Some(options.as_str()),
+    )
+    .unwrap();
+    node.images.remove("gone").await.unwrap();
+    let while_mounted = std::fs::read_to_string(point.join("b"));
+    let still_there = gone.lowers.iter().all(|lower| lower.is_dir());
+    umount(&point).unwrap();
+    assert_eq!((while_mounted.unwrap().as_str(), still_there), ("b", true));
+
+    assert_eq!(
+        node.images
+            .prune(std::slice::from_ref(&gone))
+            .await
+            .unwrap(),
+        0,
+        "an image of a container that starts stays"
+    );
+    assert_eq!(node.images.prune(&[]).await.unwrap(), 1);
+    assert!(gone.lowers.iter().all(|lower| !lower.exists()));
+    assert_eq!(
+        node.fresh_images().get("kept").await.unwrap(),
+        Some(kept.clone())
+    );
+    check_two_layers(&kept);
+    let blobs = std::fs::read_dir(
+        node.file("data/containerd/io.containerd.content.v1.content/blobs/sha256"),
+    )
+    .unwrap();
+    assert_eq!(
+        blobs.count(),
+        2,
+        "the manifest and the configuration of the image that is kept"
+    );
+}
+
+#[tokio::test]
+async fn an_image_removed_and_brought_again_behind_the_agent_is_found_anew() {
+    let node = Node::new().await;
+    let archive = node.file("image.tar");
+    two_layers().write(&archive, false);
+    let before = node.images.import(&archive, Some("app")).await.unwrap();
+    let other = node.fresh_images();
+    other.remove("app").await.unwrap();
+    assert_eq!(node.images.get("app").await.unwrap(), None);
+    other.import(&archive, Some("app")).await.unwrap();
+    let after = node.images.get("app").await.unwrap().unwrap();
+    assert_ne!(before.lowers, after.lowers);
+    check_two_layers(&after);
+}
+
+#[tokio::test]
+async fn a_present_image_is_found_quickly() {
+    let begun = Instant::now();
+    let node = Node::new().await;
+    let start = begun.elapsed();
+    let archive = node.file("image.tar");
+    two_layers().write(&archive, false);
+    let begun = Instant::now();
+    node.images.import(&archive, Some("app")).await.unwrap();
+    let import = begun.elapsed();
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        let begun = Instant::now();
+        node.images
+            .ensure("app", &Auth::Anonymous, quiet)
+            .await
+            .unwrap();
+        times.push(begun.elapsed());
+    }
+    times.sort();
+    println!(
+        "containerd start {start:?}, import {import:?}, ensure p50 {:?} p99 {:?}",
+        times[100], times[198]
+    );
+    assert!(times[100] < Duration::from_millis(10), "{:?}", times[100]);
+}
