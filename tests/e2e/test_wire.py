@@ -1,0 +1,177 @@
+"""What comes in over the wire and is not a proper request: classes W1 to W6, each a row with its exact answer."""
+
+import gzip
+import json
+import re
+import socket
+
+import pytest
+
+ECS = "AmazonEC2ContainerServiceV20141113"
+JSON = {"Content-Type": "application/x-amz-json-1.1"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def target(operation, prefix=ECS):
+    return {**JSON, "X-Amz-Target": f"{prefix}.{operation}"}
+
+
+def post(instance, body, headers):
+    status, answer, answered = instance.http("/", "POST", body, headers)
+    return status, answer.decode("utf-8", "replace"), {key.lower(): value for key, value in answered.items()}
+
+
+def fault(body):
+    """The code of an error in any protocol."""
+    if body.lstrip().startswith("<"):
+        return re.search("<Code>(.*?)</Code>", body)[1]
+    return json.loads(body)["__type"].split("#")[-1]
+
+
+BODIES = {
+    "nothing": b"",
+    "an array": b"[]",
+    "null": b"null",
+    "a string": b'"x"',
+    "a number": b"17",
+    "trailing garbage": b"{} x",
+    "two values": b"{}{}",
+    "a byte order mark": b"\xef\xbb\xbf{}",
+    "utf-16": '{"clusters":[]}'.encode("utf-16"),
+    "invalid utf-8": b'{"nextToken":"\xff"}',
+    "a raw control character": b'{"nextToken":"\x00"}',
+    "cut off": b'{"nextToken":',
+    "single quotes": b"{'nextToken':'x'}",
+    "nesting of ten thousand": b'{"nextToken":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+    "a duplicate key": b'{"nextToken":"a","nextToken":"b"}',
+    "1e400": b'{"maxResults":1e400}',
+    "NaN": b'{"maxResults":NaN}',
+    "Infinity": b'{"maxResults":Infinity}',
+    "2^63": b'{"maxResults":9223372036854775808}',
+    "a fraction": b'{"maxResults":1.5}',
+    "a string for a number": b'{"maxResults":"one"}',
+    "an object for a string": b'{"nextToken":{}}',
+    "a lone surrogate": b'{"nextToken":"\\ud800"}',
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+def test_a_body_that_is_no_input_is_a_serialization_exception(simulated, body):
+    status, answer, headers = post(simulated, body, target("ListClusters"))
+    assert (status, fault(answer)) == (400, "SerializationException"), answer
+    assert headers["x-amzn-requestid"]
+
+
+def test_unknown_members_are_ignored(simulated):
+    status, answer, _ = post(simulated, b'{"noSuchMember":{"a":[1]}}', target("ListClusters"))
+    assert status == 200, answer
+
+
+TARGETS = {
+    "no target": JSON,
+    "an unknown operation": target("MakeCoffee"),
+    "an unknown service": target("ListClusters", "AmazonTeaService"),
+    "an operation in another case": target("listclusters"),
+    "no dot": {**JSON, "X-Amz-Target": "ListClusters"},
+    "two dots": target("ListClusters.x"),
+}
+
+
+@pytest.mark.parametrize("headers", TARGETS.values(), ids=TARGETS.keys())
+def test_a_target_that_names_nothing_is_unknown(simulated, headers):
+    status, answer, _ = post(simulated, b"{}", headers)
+    assert (status, fault(answer)) == (400, "UnknownOperationException"), answer
+
+
+def test_an_operation_that_is_not_built_says_so(simulated):
+    status, answer, _ = post(simulated, b"{}", target("ListDaemons"))
+    assert status == 400
+    assert fault(answer) == "UnsupportedOperationException"
+    assert "does not implement ecs:ListDaemons" in answer
+
+
+QUERIES = {
+    "no action": (b"Version=2011-06-15", "MissingAction"),
+    "an unknown action": (b"Action=MakeCoffee&Version=2011-06-15", "InvalidAction"),
+    "an unknown version": (b"Action=GetCallerIdentity&Version=1999-01-01", "InvalidAction"),
+}
+
+
+@pytest.mark.parametrize("body,code", QUERIES.values(), ids=QUERIES.keys())
+def test_a_query_that_names_nothing_is_refused(simulated, body, code):
+    status, answer, _ = post(simulated, body, FORM)
+    assert (status, fault(answer)) == (400, code), answer
+
+
+def test_two_actions_are_refused(simulated):
+    body = b"Action=GetCallerIdentity&Action=GetCallerIdentity&Version=2011-06-15"
+    status, answer, _ = post(simulated, body, FORM)
+    assert status == 400, answer
+
+
+def test_a_body_over_the_limit_is_refused_and_the_server_lives(simulated):
+    body = b'{"nextToken":"' + b"x" * (11 << 20) + b'"}'
+    # The server may answer and close before all is sent: then the client sees either.
+    status, answer, _ = post(simulated, body, target("ListClusters"))
+    assert status in (413, 0), answer
+    assert simulated.http("/healthz")[0] == 200
+
+
+def test_an_encoded_body_is_refused(simulated):
+    headers = {**target("ListClusters"), "Content-Encoding": "gzip"}
+    status, answer, _ = post(simulated, gzip.compress(b"{}"), headers)
+    assert status == 415, answer
+
+
+def test_expect_continue_is_answered(simulated):
+    with socket.create_connection(("127.0.0.1", simulated.port), timeout=5) as raw:
+        head = (
+            f"POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: {ECS}.ListClusters\r\nContent-Length: 2\r\n"
+            "Content-Type: application/x-amz-json-1.1\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+        )
+        raw.sendall(head.encode())
+        assert raw.recv(64).startswith(b"HTTP/1.1 100")
+        raw.sendall(b"{}")
+        assert b"200 OK" in raw.recv(4096)
+
+
+def test_a_chunked_body_is_taken(simulated):
+    with socket.create_connection(("127.0.0.1", simulated.port), timeout=5) as raw:
+        head = (
+            f"POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: {ECS}.ListClusters\r\nTransfer-Encoding: chunked\r\n"
+            "Content-Type: application/x-amz-json-1.1\r\nConnection: close\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+        )
+        raw.sendall(head.encode())
+        assert b"200 OK" in raw.recv(4096)
+
+
+LISTS = {
+    "an index of zero": b"SubnetId.0=subnet-1",
+    "a huge index": b"SubnetId.1000000000=subnet-1",
+    "a negative index": b"SubnetId.-1=subnet-1",
+    "no number": b"SubnetId.x=subnet-1",
+}
+
+
+@pytest.mark.parametrize("parameter", LISTS.values(), ids=LISTS.keys())
+def test_hostile_list_indices_do_no_harm(simulated, parameter):
+    status, answer, _ = post(simulated, b"Action=DescribeSubnets&Version=2016-11-15&" + parameter, FORM)
+    assert status in (200, 400), answer
+    assert answer.startswith("<?xml")
+
+
+@pytest.mark.parametrize("name", ["<script>", "\x1b[31m", "\u202egnp", "../etc", "a" * 256, "\u0000", "x y"])
+def test_odd_names_are_refused_and_echoed_safely(simulated, name):
+    body = json.dumps({"clusterName": name}).encode()
+    status, answer, headers = post(simulated, body, target("CreateCluster"))
+    assert status == 400, answer
+    assert fault(answer) in ("InvalidParameterException", "ClientException", "SerializationException")
+    assert headers["content-type"].startswith("application/x-amz-json")
+
+
+def test_xml_escapes_what_it_echoes(simulated):
+    hostile = b"Action=DescribeSubnets&Version=2016-11-15&SubnetId.1=%3Ca%3E%5D%5D%3E%26%EF%BF%BE%01%F0%9F%98%80"
+    status, answer, _ = post(simulated, hostile, FORM)
+    assert status == 400
+    import xml.etree.ElementTree
+    xml.etree.ElementTree.fromstring(answer)
