@@ -3,11 +3,15 @@
 
 #[path = "network/host.rs"]
 mod host;
+#[path = "network/lifetime.rs"]
+mod lifetime;
+#[path = "network/resolver.rs"]
+mod resolver;
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,10 +19,6 @@ use host::*;
 use longshore_agent::network::{EniSpec, Network, TaskNet, listen_in};
 
 const SHORT: Duration = Duration::from_millis(300);
-
-async fn attach(network: &Network, spec: EniSpec) -> TaskNet {
-    network.attach(spec).await.expect("attach")
-}
 
 /// Whether a datagram sent from one task (by `send`, to port 99) reaches another.
 fn datagram_arrives(to: &TaskNet, from: &TaskNet, source: Ipv4Addr) -> bool {
@@ -264,10 +264,7 @@ fn the_hosts_own_services_are_unreachable_from_tasks() {
         ] {
             call(&task.netns, ip, 4566).expect_err(&format!("{ip} is reachable"));
         }
-        let direct = inside(&task.netns, || {
-            command("ip route add 127.66.0.0/16 via 172.31.0.1 table 7");
-            call_from_host(Ipv4Addr::LOCALHOST, 4566)
-        });
+        let direct = call(&task.netns, Ipv4Addr::LOCALHOST, 4566);
         assert_eq!(direct.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     });
 }
@@ -353,249 +350,6 @@ fn check_beside(firewall: &[&str]) {
         assert_eq!(list(), with_rules, "a second start adds nothing");
         Network::teardown(INSTANCE).await.unwrap();
         assert_eq!(list(), before);
-    });
-}
-
-/// A nameserver on loopback that answers every query with itself, marked as an answer, over UDP and TCP.
-fn echo_nameserver(ip: &str) {
-    let (udp, tcp) = (
-        UdpSocket::bind((ip, 53)).unwrap(),
-        TcpListener::bind((ip, 53)).unwrap(),
-    );
-    std::thread::spawn(move || {
-        let mut buffer = [0; 512];
-        while let Ok((length, client)) = udp.recv_from(&mut buffer) {
-            buffer[2] |= 0x80;
-            udp.send_to(&buffer[..length], client).unwrap();
-        }
-    });
-    std::thread::spawn(move || {
-        while let Ok((mut stream, _)) = tcp.accept() {
-            let mut message = [0; 2 + QUERY.len()];
-            stream.read_exact(&mut message).unwrap();
-            message[4] |= 0x80;
-            stream.write_all(&message).unwrap();
-        }
-    });
-}
-
-/// A query for the address of `ab.test`, id 0x1234.
-const QUERY: [u8; 25] =
-    *b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x02ab\x04test\x00\x00\x01\x00\x01";
-
-/// The response code a resolver answers with.
-fn resolve_udp(netns: &OwnedFd, resolver: &str) -> u8 {
-    inside(netns, || {
-        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(3)))
-            .unwrap();
-        socket.send_to(&QUERY, (resolver, 53)).unwrap();
-        let mut answer = [0; 512];
-        let (length, from) = socket.recv_from(&mut answer).expect("an answer over UDP");
-        assert_eq!(
-            (from.ip().to_string().as_str(), &answer[..2], length),
-            (resolver, &QUERY[..2], QUERY.len())
-        );
-        assert_eq!(answer[2] & 0x80, 0x80);
-        answer[3] & 0x0f
-    })
-}
-
-fn resolve_tcp(netns: &OwnedFd, resolver: &str) -> u8 {
-    inside(netns, || {
-        let mut stream = TcpStream::connect((resolver, 53)).expect("the resolver over TCP");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(3)))
-            .unwrap();
-        stream
-            .write_all(&[&[0, QUERY.len() as u8], &QUERY[..]].concat())
-            .unwrap();
-        let mut answer = [0; 2 + QUERY.len()];
-        stream.read_exact(&mut answer).expect("an answer over TCP");
-        assert_eq!(
-            (answer[2..4].to_vec(), answer[4] & 0x80),
-            (QUERY[..2].to_vec(), 0x80)
-        );
-        answer[5] & 0x0f
-    })
-}
-
-#[test]
-fn the_resolver_forwards_to_the_hosts_nameservers() {
-    const SERVFAIL: u8 = 2;
-    on_a_host(|| async {
-        let network = start(INSTANCE).await;
-        let tasks = [
-            attach(&network, eni(0, 10)).await,
-            attach(&network, eni(1, 11)).await,
-        ];
-        let check = |expected: u8| {
-            for task in &tasks {
-                for resolver in ["172.31.0.2", "169.254.169.253"] {
-                    let start = Instant::now();
-                    assert_eq!(
-                        resolve_udp(&task.netns, resolver),
-                        expected,
-                        "UDP {resolver}"
-                    );
-                    assert_eq!(
-                        resolve_tcp(&task.netns, resolver),
-                        expected,
-                        "TCP {resolver}"
-                    );
-                    assert!(
-                        start.elapsed() < Duration::from_secs(1),
-                        "{:?}",
-                        start.elapsed()
-                    );
-                }
-            }
-        };
-        check(SERVFAIL);
-        fs::write("/run/resolv.conf", "nameserver 127.53.0.7\n").unwrap();
-        check(SERVFAIL);
-        echo_nameserver("127.53.0.7");
-        check(0);
-        fs::write(
-            "/run/resolv.conf",
-            "nameserver 127.53.0.8\nnameserver 127.53.0.7\n",
-        )
-        .unwrap();
-        check(0);
-        fs::remove_file("/run/resolv.conf").unwrap();
-        check(SERVFAIL);
-    });
-}
-
-#[test]
-fn a_restart_takes_over_what_is_there() {
-    on_a_host(|| async {
-        let network = start(INSTANCE).await;
-        let pool = network.public_pool();
-        let tasks = [
-            attach(&network, public_eni(&network, 0, 10)).await,
-            attach(&network, eni(0, 11)).await,
-            attach(&network, public_eni(&network, 1, 12)).await,
-        ];
-        tasks.iter().for_each(|task| tell_callers(&task.netns, 80));
-        let public = tasks[0].eni.public_ip.unwrap();
-        let before = everything();
-        drop(network);
-        call(&tasks[1].netns, tasks[2].eni.private_ip, 80).expect("tasks go on without an agent");
-        call_from_host(public, 80).expect("public addresses go on without an agent");
-
-        let network = start(INSTANCE).await;
-        assert_eq!((network.public_pool(), everything()), (pool, before));
-        call(&tasks[1].netns, tasks[2].eni.private_ip, 80)
-            .expect("tasks go on while an agent starts");
-        let [first, second, third] = tasks;
-        let wrong = EniSpec {
-            private_ip: Ipv4Addr::new(172, 31, 0, 77),
-            ..first.eni.clone()
-        };
-        network
-            .adopt(first.netns.try_clone().unwrap(), wrong)
-            .await
-            .expect_err("another address");
-        let wrong = EniSpec {
-            mac: [2; 6],
-            ..first.eni.clone()
-        };
-        network
-            .adopt(first.netns.try_clone().unwrap(), wrong)
-            .await
-            .expect_err("another hardware address");
-        network
-            .adopt(host_netns(), first.eni.clone())
-            .await
-            .expect_err("no interface at all");
-        let first = network.adopt(first.netns, first.eni).await.unwrap();
-        let second = network.adopt(second.netns, second.eni).await.unwrap();
-        network.attach(first.eni.clone()).await.expect_err("in use");
-        network.settle().await.unwrap();
-        call(&second.netns, first.eni.private_ip, 80).unwrap();
-        call_from_host(public, 80).unwrap();
-        call(&second.netns, third.eni.private_ip, 80).expect_err("what nobody adopted is cut off");
-        call_from_host(third.eni.public_ip.unwrap(), 80)
-            .expect_err("what nobody adopted is cut off");
-        network.release(&first.eni.id).await.unwrap();
-        call(&second.netns, first.eni.private_ip, 80).expect_err("released");
-        call_from_host(public, 80).expect_err("released");
-    });
-}
-
-#[test]
-fn a_lost_transit_link_or_route_comes_back_with_a_start() {
-    on_a_host(|| async {
-        let network = start(INSTANCE).await;
-        let task = attach(&network, public_eni(&network, 0, 10)).await;
-        tell_callers(&task.netns, 80);
-        let public = task.eni.public_ip.unwrap();
-        for damage in [
-            "ip link delete lsh-0a1b2c3d",
-            "ip route delete 198.19.10.0/24",
-            "ip link set lsh-0a1b2c3d down",
-            "nft flush ruleset",
-        ] {
-            command(damage);
-        }
-        drop(network);
-        let network = start(INSTANCE).await;
-        call_from_host(public, 80).unwrap();
-        drop(network);
-    });
-}
-
-#[test]
-fn a_teardown_leaves_nothing() {
-    on_a_host(|| async {
-        let _outside = outside();
-        let before = everything();
-        assert!(before.ends_with("forwarding 0\n"), "{before}");
-        let (one, two) = (start(INSTANCE).await, start(SECOND_INSTANCE).await);
-        let task = attach(&one, public_eni(&one, 0, 10)).await;
-        assert_ne!(everything(), before);
-        drop((one, two));
-        Network::teardown(SECOND_INSTANCE).await.unwrap();
-        assert!(everything().ends_with("forwarding 1\n"));
-        Network::teardown(INSTANCE).await.unwrap();
-        assert_eq!(everything(), before);
-        Network::teardown(INSTANCE)
-            .await
-            .expect("a second teardown is fine");
-        assert_eq!(everything(), before);
-        eventually(
-            "the router is gone, and its end of the task's interface with it",
-            || inside(&task.netns, || !command("ip -o link").contains("eth0")),
-        );
-    });
-}
-
-#[test]
-fn many_tasks_leave_nothing_behind() {
-    on_a_host(|| async {
-        let network = start(INSTANCE).await;
-        let router = fs::File::open("/run/netns/longshore-0a1b2c3d")
-            .unwrap()
-            .into();
-        let links = || inside(&router, || command("ip -o link").lines().count());
-        let elements = || {
-            inside(&router, || {
-                command("nft list ruleset").matches("elements").count()
-            })
-        };
-        let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
-        let warm = || network.ready() == 4;
-        eventually("the pool is full", warm);
-        let before = (links(), descriptors(), elements());
-        for n in 0..200 {
-            let task = attach(&network, public_eni(&network, 0, 10 + n)).await;
-            network.release(&task.eni.id).await.unwrap();
-        }
-        eventually("all is as before", || {
-            warm() && (links(), descriptors(), elements()) == before
-        });
     });
 }
 

@@ -13,8 +13,13 @@ use super::slice::{Register, Slice};
 use super::spec::NetworkConfig;
 use super::{firewall, rules};
 
-/// Without it the host forwards nothing. What it was before is restored when the last instance leaves.
-const FORWARDING: &str = "net/ipv4/ip_forward";
+/// Settings of the host and the least they must be: it forwards, and its table of neighbours, which all namespaces share,
+/// has room for every task. What they were before is restored when the last instance leaves.
+const SETTINGS: [(&str, u32); 3] = [
+    ("net/ipv4/ip_forward", 1),
+    ("net/ipv4/neigh/default/gc_thresh2", 8192),
+    ("net/ipv4/neigh/default/gc_thresh3", 16384),
+];
 /// In the state directory: the slice the instance had, so that public addresses stay the same over a restart.
 const KEPT_SLICE: &str = "network-slice";
 
@@ -43,12 +48,15 @@ pub(super) fn claim_slice(
     Ok(slice)
 }
 
-/// Turns forwarding on, having noted what it was.
-pub(super) fn forward(register: &Register) -> Result<(), Error> {
-    let path = format!("/proc/sys/{FORWARDING}");
-    let before = fs::read_to_string(&path).doing(|| format!("read {path}"))?;
-    register.remember(FORWARDING, before.trim())?;
-    set_sysctl(FORWARDING, "1")
+/// Raises the host's settings to what is needed, having noted what they were. What the kernel lacks is passed over.
+pub(super) fn settle_settings(register: &Register) -> Result<(), Error> {
+    for (key, least) in SETTINGS {
+        if let Some(before) = lacking(key, least) {
+            register.remember(key, &before.to_string())?;
+            set_sysctl(key, &least.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// Connects host and router: the veth pair, its addresses, the route to the public pool and the router's default route.
@@ -75,7 +83,11 @@ pub(super) fn connect(names: &Names, slice: Slice, router: &OwnedFd) -> Result<(
 
 /// Puts forwarding, rules and firewall exceptions back where somebody removed them. Idempotent.
 pub(super) fn assert_rules(names: &Names, slice: Slice) -> Result<(), Error> {
-    set_sysctl(FORWARDING, "1")?;
+    for (key, least) in SETTINGS {
+        if lacking(key, least).is_some() {
+            set_sysctl(key, &least.to_string())?;
+        }
+    }
     rules::apply(&rules::host(names, slice))?;
     firewall::open(names)
 }
@@ -147,8 +159,16 @@ fn restore(register: Register) -> Result<(), Error> {
     if !register.is_empty()? {
         return Ok(());
     }
-    if let Some(before) = register.recall(FORWARDING)? {
-        set_sysctl(FORWARDING, &before)?;
+    for (key, _) in SETTINGS {
+        if let Some(before) = register.recall(key)? {
+            set_sysctl(key, &before)?;
+        }
     }
     register.dissolve()
+}
+
+/// The value of a setting, if that is less than needed.
+fn lacking(key: &str, least: u32) -> Option<u32> {
+    let value = fs::read_to_string(format!("/proc/sys/{key}")).ok()?;
+    value.trim().parse().ok().filter(|value| *value < least)
 }

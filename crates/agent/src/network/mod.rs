@@ -286,7 +286,7 @@ fn prepare(config: NetworkConfig) -> Result<(Inner, ResolverSockets), Error> {
     let register = Register::open()?;
     let slice = host::claim_slice(&register, &config, &names)?;
     let netns = router::prepare(&config, &names, slice)?;
-    host::forward(&register)?;
+    host::settle_settings(&register)?;
     host::connect(&names, slice, &netns)?;
     host::assert_rules(&names, slice)?;
     let sockets = router::bind_resolver(&config, &netns)?;

@@ -3,8 +3,11 @@
 //! A namespace of its own lets instances with the same address block live side by side, keeps the tasks' bridge out of reach
 //! of the host's bridge filters, and takes everything with it when it goes.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
@@ -81,10 +84,8 @@ pub(super) fn bind_resolver(
         for ip in config.resolvers() {
             let address = SocketAddrV4::new(ip, DNS_PORT);
             let doing = || format!("bind the resolver to {address}");
-            let (udp, tcp) = (
-                UdpSocket::bind(address).doing(doing)?,
-                TcpListener::bind(address).doing(doing)?,
-            );
+            let udp = patiently(|| UdpSocket::bind(address)).doing(doing)?;
+            let tcp = patiently(|| TcpListener::bind(address)).doing(doing)?;
             udp.set_nonblocking(true).doing(doing)?;
             tcp.set_nonblocking(true).doing(doing)?;
             sockets.udp.push(udp);
@@ -92,6 +93,19 @@ pub(super) fn bind_resolver(
         }
         Ok(sockets)
     })
+}
+
+/// Tries again while an address is in use, for a second: the resolver of an agent being replaced may still be closing.
+fn patiently<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..20 {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                thread::sleep(Duration::from_millis(50));
+            }
+            other => return other,
+        }
+    }
+    bind()
 }
 
 /// Puts the rules in place. Elements of running tasks stay, unless the tables are of a form this version cannot go on with.

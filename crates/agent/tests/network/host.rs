@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use longshore_agent::network::{EniSpec, Network, NetworkConfig, listen_in};
+use longshore_agent::network::{EniSpec, Network, NetworkConfig, TaskNet, listen_in};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use tokio::io::AsyncWriteExt;
@@ -37,6 +37,7 @@ where
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
             .expect("private mounts");
         mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none).expect("a fresh /run");
+        fs::create_dir("/run/netns").expect("a place for pins");
         command("ip link set lo up");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -57,6 +58,11 @@ pub async fn start(instance: &str) -> Network {
     Network::start(config(instance))
         .await
         .expect("the network starts")
+}
+
+/// Attaches an ENI, which must work.
+pub async fn attach(network: &Network, spec: EniSpec) -> TaskNet {
+    network.attach(spec).await.expect("attach")
 }
 
 pub fn config(instance: &str) -> NetworkConfig {
