@@ -3,9 +3,8 @@
 //! Without a choice of streams, or with a prefix that many share, the group's own range is read; with few streams, their
 //! indexes are merged. One call reads a bounded number of events and may so find nothing and still not be at the end.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap, HashSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::key::{EventKey, Position, record as keys};
@@ -36,7 +35,9 @@ pub struct Search<'a> {
     pub group: &'a str,
     pub streams: Streams<'a>,
     pub span: Span,
-    /// Where an earlier call ended.
+    /// The latest first.
+    pub descending: bool,
+    /// Where an earlier call in the same direction ended.
     pub from: Option<Position>,
     pub limit: usize,
 }
@@ -47,6 +48,49 @@ pub struct Found {
     pub events: Vec<(Arc<str>, Event)>,
     /// Where to go on; `None` at the end.
     pub next: Option<Position>,
+}
+
+/// What part of a group to go through, and which way.
+#[derive(Clone)]
+struct Range {
+    group: u64,
+    span: std::ops::Range<Position>,
+    descending: bool,
+}
+
+impl Range {
+    fn head(&self, position: Position, from: usize) -> Head {
+        Head {
+            position,
+            from,
+            descending: self.descending,
+        }
+    }
+}
+
+/// Where one of several merged indexes stands; the greatest is the next.
+#[derive(PartialEq, Eq)]
+struct Head {
+    position: Position,
+    from: usize,
+    descending: bool,
+}
+
+impl Ord for Head {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let order = (self.position, self.from).cmp(&(other.position, other.from));
+        if self.descending {
+            order
+        } else {
+            order.reverse()
+        }
+    }
+}
+
+impl PartialOrd for Head {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 type Events<'a> = Box<dyn Iterator<Item = Result<Event, Error>> + 'a>;
@@ -68,29 +112,38 @@ impl Logs {
             };
         };
         let mut names = Names::new(self);
-        let span = search.span.positions();
-        let span = search.from.map_or(span.start, |from| from.max(span.start))..span.end;
-        let events = self.source(group.number(), search.streams, span, &mut names)?;
-        collect(events, &mut names, search.limit, matches)
+        let mut span = search.span.positions();
+        match (search.from, search.descending) {
+            (None, _) => {}
+            (Some(from), false) => span.start = span.start.max(from),
+            (Some(from), true) => span.end = span.end.min(from),
+        }
+        let range = Range {
+            group: group.number(),
+            span,
+            descending: search.descending,
+        };
+        let events = self.source(range, search.streams, &mut names)?;
+        collect(events, &mut names, &search, matches)
     }
 
     /// The events to look through.
     fn source<'a>(
         &'a self,
-        group: u64,
+        range: Range,
         streams: Streams<'_>,
-        span: Range<Position>,
         names: &mut Names<'_>,
     ) -> Result<Events<'a>, Error> {
+        let group = range.group;
         let chosen = match streams {
-            Streams::All => return Ok(self.timeline(group, span)),
+            Streams::All => return Ok(self.timeline(range)),
             Streams::Named(wanted) => self.named(group, wanted, names)?,
             Streams::Prefix(prefix) => self.prefixed(group, prefix, names)?,
         };
         if chosen.len() <= MERGED_STREAMS {
-            return self.merged(group, &chosen, span);
+            return self.merged(range, &chosen);
         }
-        let events = self.timeline(group, span);
+        let events = self.timeline(range);
         Ok(Box::new(events.filter(move |event| {
             event
                 .as_ref()
@@ -133,8 +186,9 @@ impl Logs {
     }
 
     /// Every event of a group.
-    fn timeline(&self, group: u64, span: Range<Position>) -> Events<'_> {
-        let guards = ordered(&self.0.trees.events, event_range(group, span), false);
+    fn timeline(&self, range: Range) -> Events<'_> {
+        let keys = event_range(range.group, range.span);
+        let guards = ordered(&self.0.trees.events, keys, range.descending);
         Box::new(guards.filter_map(|guard| match guard.into_inner() {
             Ok((key, value)) => {
                 let key = EventKey::parse(&key)?;
@@ -145,27 +199,22 @@ impl Logs {
     }
 
     /// The events of a few streams, merged.
-    fn merged<'a>(
-        &'a self,
-        group: u64,
-        streams: &HashSet<u64>,
-        span: Range<Position>,
-    ) -> Result<Events<'a>, Error> {
+    fn merged<'a>(&'a self, range: Range, streams: &HashSet<u64>) -> Result<Events<'a>, Error> {
         let mut heads = BinaryHeap::new();
         let mut indexes = Vec::new();
         for stream in streams {
-            let mut keys = self.keys(*stream, span.clone(), false);
+            let mut keys = self.keys(*stream, range.span.clone(), range.descending);
             if let Some(key) = keys.next().transpose()? {
-                heads.push(Reverse((key.position, indexes.len())));
+                heads.push(range.head(key.position, indexes.len()));
                 indexes.push(keys);
             }
         }
         let mut next = move || -> Result<Option<Event>, Error> {
-            while let Some(Reverse((position, from))) = heads.pop() {
+            while let Some(Head { position, from, .. }) = heads.pop() {
                 if let Some(key) = indexes[from].next().transpose()? {
-                    heads.push(Reverse((key.position, from)));
+                    heads.push(range.head(key.position, from));
                 }
-                if let Some(event) = self.event(group, position)? {
+                if let Some(event) = self.event(range.group, position)? {
                     return Ok(Some(event));
                 }
             }
@@ -179,17 +228,20 @@ impl Logs {
 fn collect(
     events: Events<'_>,
     names: &mut Names<'_>,
-    limit: usize,
+    search: &Search<'_>,
     matches: impl Fn(&str) -> bool,
 ) -> Result<Found, Error> {
     let mut found = Found::default();
     let (mut scanned, mut scanned_bytes, mut page_bytes) = (0, 0, 0);
     for event in events {
         let event = event?;
-        let position = event.id.position;
+        let here = match search.descending {
+            true => event.id.position.after(),
+            false => event.id.position,
+        };
         let exhausted = scanned == SCANNED_EVENTS || scanned_bytes >= SCANNED_BYTES;
-        if exhausted || found.events.len() == limit {
-            found.next = Some(position);
+        if exhausted || found.events.len() == search.limit {
+            found.next = Some(here);
             break;
         }
         scanned += 1;
@@ -202,7 +254,7 @@ fn collect(
         };
         page_bytes += event.message.len();
         if page_bytes > PAGE_BYTES && !found.events.is_empty() {
-            found.next = Some(position);
+            found.next = Some(here);
             break;
         }
         found.events.push((name, event));

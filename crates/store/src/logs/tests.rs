@@ -89,6 +89,7 @@ fn search(streams: Streams<'_>, limit: usize) -> Search<'_> {
         group: "g",
         streams,
         span: Span::default(),
+        descending: false,
         from: None,
         limit,
     }
@@ -480,6 +481,12 @@ proptest! {
         prop_assert_eq!(find_all(&logs, search(Streams::Prefix("a/"), limit)), merged(&[0, 1]));
         let named = ["b".to_owned(), "a/1".to_owned()];
         prop_assert_eq!(find_all(&logs, search(Streams::Named(&named), limit)), merged(&[1, 2]));
+        for (streams, chosen) in [(Streams::All, &[0, 1, 2][..]), (Streams::Named(&named), &[1, 2])] {
+            let mut wanted = merged(chosen);
+            wanted.reverse();
+            let backwards = Search { descending: true, ..search(streams, limit) };
+            prop_assert_eq!(find_all(&logs, backwards), wanted);
+        }
     }
 
     #[test]
