@@ -44,7 +44,7 @@ build_image() {
   cargo xtask image
 }
 
-BOTOCORE_VERSION=1.43.62
+BOTOCORE_VERSION=1.44.5
 
 # pytest, and botocore's own protocol cases (in its source package only).
 install_test_tools() {

@@ -168,13 +168,14 @@ fn ec2_validation(service: &ServiceDef, violations: &[Violation]) -> Fault {
     else {
         return Fault::internal();
     };
+    let path = crate::protocol::capitalise(&first.path);
     if first.is_missing() {
-        let message = format!("The request must contain the parameter {}", first.path);
+        let message = format!("The request must contain the parameter {path}");
         return Fault::common(service.missing_code, 400, message);
     }
     let message = format!(
-        "Value ({}) for parameter {} is invalid. {}",
-        first.value, first.path, first.constraint
+        "Value ({}) for parameter {path} is invalid. {}",
+        first.value, first.constraint
     );
     Fault::common(service.validation_code, 400, message)
 }

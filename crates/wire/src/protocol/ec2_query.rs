@@ -79,7 +79,8 @@ impl Dialect for Ec2Names {
     }
 }
 
-fn capitalise(name: &str) -> String {
+/// EC2's names begin with a capital.
+pub(crate) fn capitalise(name: &str) -> String {
     let mut letters = name.chars();
     letters
         .next()

@@ -20,6 +20,7 @@ mod form;
 mod route;
 mod xml;
 
+pub(crate) use ec2_query::capitalise;
 pub use route::{Refusal, body_limit, route};
 
 use crate::validate::validate;

@@ -72,6 +72,16 @@ pub fn summary(violations: &[Violation]) -> String {
     text
 }
 
+/// Whether a model's pattern can be checked.
+///
+/// # Errors
+/// What the pattern has that a linear-time matcher does not take.
+pub fn check_pattern(pattern: &str) -> Result<(), String> {
+    pattern::compile(pattern)
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
 struct Check {
     found: Vec<Violation>,
     path: String,

@@ -1,7 +1,7 @@
 //! botocore's own protocol cases, with us as the server: its serialized requests are decoded, its parsed results encoded.
 //!
-//! The cases are not part of this repository. `LONGSHORE_BOTOCORE_CASES` names the `tests/unit` directory of an unpacked
-//! botocore source package; without it these tests say so and pass.
+//! The cases are not part of this repository. `LONGSHORE_BOTOCORE_CASES` names the `tests/unit/protocols` directory of an
+//! unpacked botocore source package; without it these tests say so and pass. `./test` fetches it and sets it.
 #![allow(clippy::disallowed_methods, reason = "tests read the cases from files")]
 
 mod input;
@@ -36,10 +36,7 @@ impl Case {
 
 /// The cases of `protocols/<side>/<file>.json`.
 fn cases(directory: &std::path::Path, side: &str, file: &str) -> Vec<Case> {
-    let path = directory
-        .join("protocols")
-        .join(side)
-        .join(format!("{file}.json"));
+    let path = directory.join(side).join(format!("{file}.json"));
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let suites: Vec<Json> = serde_json::from_str(&text).expect("the cases are JSON");
