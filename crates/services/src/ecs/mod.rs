@@ -33,6 +33,7 @@ pub static SERVICE: Service = Service {
         "PutAccountSetting" => setting::put,
         "PutAccountSettingDefault" => setting::put_default,
         "PutClusterCapacityProviders" => cluster::put_capacity_providers,
+        "RegisterTaskDefinition" => definition::register,
         "TagResource" => tag::tag,
         "UntagResource" => tag::untag,
         "UpdateCluster" => cluster::update,

@@ -54,8 +54,10 @@ impl<'a> Walk<'a> {
         if self.down {
             families.reverse();
         }
-        let begun = |family: &String| first.is_empty() || if self.down { family <= &first.to_owned() } else { family >= &first.to_owned() };
-        families.retain(begun);
+        families.retain(|family| match self.down {
+            true => first.is_empty() || family.as_str() <= first,
+            false => family.as_str() >= first,
+        });
         families
     }
 

@@ -3,10 +3,14 @@
 //! ```text
 //! RegisterTaskDefinition -> ACTIVE -> (Deregister) INACTIVE -> (Delete) DELETE_IN_PROGRESS -> gone once nothing uses it
 //! ```
-//! Registering checks everything, fills in ECS's defaults and works out what the definition can run on.
+//! Registering checks everything, fills in ECS's defaults and works out what the definition can run on ([`register`]).
 
+mod attribute;
+mod default;
 mod list;
+pub mod register;
 mod retire;
+pub mod rule;
 
 use std::sync::Arc;
 
@@ -20,6 +24,7 @@ use super::fault;
 use crate::Context;
 
 pub use list::{families, list};
+pub use register::register;
 pub use retire::{delete, deregister};
 
 /// The revision that is named, or the newest ACTIVE one of the family. Of any status when it is named.
