@@ -1,0 +1,192 @@
+//! What a node asks of the control plane outside its session: the operations of the ECS API that agents call.
+//!
+//! Plain HTTP, awsJson 1.1. The answers are read leniently; what the node does not need of them is not read at all.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::config::AccessKey;
+use crate::sign;
+
+/// How long one call may take.
+const CALL_WITHIN: Duration = Duration::from_secs(15);
+
+/// No answer to an agent is longer.
+const LONGEST_ANSWER: usize = 1024 * 1024;
+
+/// Idle connections that are kept.
+const IDLE_CONNECTIONS: usize = 4;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// There was no answer.
+    #[error("{operation}: the control plane at {endpoint} does not answer: {reason}")]
+    Unreachable { operation: &'static str, endpoint: String, reason: String },
+    /// The answer was an error.
+    #[error("{operation}: {code}: {message}")]
+    Refused { operation: &'static str, status: StatusCode, code: String, message: String },
+    /// The answer does not read.
+    #[error("{operation}: the answer does not read: {reason}")]
+    Unreadable { operation: &'static str, reason: String },
+}
+
+impl CallError {
+    /// Whether the same call may succeed later. What the control plane has refused for its content never will.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Unreadable { .. } => false,
+            Self::Refused { status, code, .. } => {
+                status.is_server_error()
+                    || matches!(*status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
+                    || code.contains("Throttling")
+                    || code.contains("ServerException")
+            }
+        }
+    }
+}
+
+/// The control plane as seen by a node. Clones share their connections.
+#[derive(Clone)]
+pub(crate) struct ControlPlane {
+    client: Client<HttpConnector, Full<Bytes>>,
+    endpoint: String,
+    region: String,
+    key: AccessKey,
+}
+
+impl ControlPlane {
+    pub(crate) fn new(endpoint: &str, region: &str, key: AccessKey) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(Duration::from_secs(5)));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .build(connector);
+        Self { client, endpoint: endpoint.to_owned(), region: region.to_owned(), key }
+    }
+
+    pub(crate) fn key(&self) -> &AccessKey {
+        &self.key
+    }
+
+    pub(crate) fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Calls an operation of ECS as the installation's own account.
+    pub(crate) async fn call<T: DeserializeOwned>(&self, operation: &'static str, input: &Value) -> Result<T, CallError> {
+        self.call_as(&self.key, operation, input).await
+    }
+
+    /// Calls an operation of ECS with another key.
+    pub(crate) async fn call_as<T: DeserializeOwned>(
+        &self,
+        key: &AccessKey,
+        operation: &'static str,
+        input: &Value,
+    ) -> Result<T, CallError> {
+        let asking = self.exchange(key, operation, Bytes::from(input.to_string()));
+        let (status, body) = match tokio::time::timeout(CALL_WITHIN, asking).await {
+            Ok(answer) => answer?,
+            Err(_) => return Err(self.unreachable(operation, "no answer in time")),
+        };
+        if status != StatusCode::OK {
+            return Err(refusal(operation, status, &body));
+        }
+        serde_json::from_slice(&body).map_err(|error| CallError::Unreadable { operation, reason: error.to_string() })
+    }
+
+    async fn exchange(
+        &self,
+        key: &AccessKey,
+        operation: &'static str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), CallError> {
+        let fail = |reason: &dyn std::error::Error| self.unreachable(operation, &chain(reason));
+        let request = self.request(key, operation, body).map_err(|error| fail(&error))?;
+        let answer = self.client.request(request).await.map_err(|error| fail(&error))?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await;
+        let body = body.map_err(|error| self.unreachable(operation, &error.to_string()))?;
+        Ok((status, body.to_bytes()))
+    }
+
+    fn request(&self, key: &AccessKey, operation: &str, body: Bytes) -> Result<Request<Full<Bytes>>, http::Error> {
+        let mut request = Request::post(format!("http://{}/", self.endpoint))
+            .header(header::HOST, &self.endpoint)
+            .header(header::CONTENT_TYPE, "application/x-amz-json-1.1")
+            .header("x-amz-target", format!("AmazonEC2ContainerServiceV20141113.{operation}"))
+            .body(Full::new(body.clone()))?;
+        sign::sign(&mut request, &body, key, &self.region, "ecs");
+        Ok(request)
+    }
+
+    fn unreachable(&self, operation: &'static str, reason: &str) -> CallError {
+        CallError::Unreachable { operation, endpoint: self.endpoint.clone(), reason: reason.to_owned() }
+    }
+}
+
+fn refusal(operation: &'static str, status: StatusCode, body: &[u8]) -> CallError {
+    let value: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |names: [&str; 2]| names.iter().find_map(|name| value[*name].as_str()).unwrap_or_default().to_owned();
+    let code = text(["__type", "code"]);
+    let code = code.rsplit('#').next().unwrap_or_default().to_owned();
+    CallError::Refused { operation, status, code, message: text(["message", "Message"]) }
+}
+
+/// An error with all its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let refused = |status: u16, body: &str| refusal("X", StatusCode::from_u16(status).unwrap(), body.as_bytes());
+        let rows = [
+            (500, r#"{"__type":"ServerException"}"#, true),
+            (503, "", true),
+            (400, r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#, true),
+            (403, r#"{"__type":"com.amazon#AccessDeniedException"}"#, true),
+            (400, r#"{"__type":"ClientException","message":"no such task"}"#, false),
+            (400, r#"{"__type":"aws#InvalidParameterException"}"#, false),
+            (404, "not json", false),
+        ];
+        for (status, body, transient) in rows {
+            assert_eq!(refused(status, body).is_transient(), transient, "{status} {body}");
+        }
+        let text = refused(400, r#"{"__type":"a#ClientException","message":"no such task"}"#).to_string();
+        assert_eq!(text, "X: ClientException: no such task");
+    }
+
+    #[tokio::test]
+    async fn a_control_plane_that_is_away_is_unreachable() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let plane = ControlPlane::new(&endpoint, "us-east-1", AccessKey::default());
+        let error = plane.call::<Value>("DiscoverPollEndpoint", &Value::Null).await.unwrap_err();
+        assert!(error.is_transient() && error.to_string().contains("does not answer"), "{error}");
+    }
+}

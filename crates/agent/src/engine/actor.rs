@@ -1,0 +1,144 @@
+//! The life of one task on this node.
+//!
+//! ```text
+//!   order RUNNING ──► prepare ──► start ──► watch ──► last state ──► vacate ──► STOPPED taken ──► release
+//!                        │           │        │  ▲
+//!                        └─ failed, or stopped before ──► abandon ──► STOPPED with the reason
+//!                                             └──┘ RUNNING, containers, health; order STOPPED → stop
+//! ```
+//!
+//! An actor reads what is wanted from a watch and never decides anything itself. What it reports is delivered while it
+//! goes on watching; the task is released only when its last report has arrived.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use longshore_link::acs;
+use longshore_supervisor::protocol::{ContainerPhase, StopCause, StopCode, TaskPhase, TaskStatus};
+use tokio::sync::watch;
+
+use super::health::Health;
+use super::report::{Outbox, Report};
+use super::runner::{Pulled, Runner, Running};
+use crate::translate::Failure;
+
+/// What the control plane wants of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Desired {
+    Running,
+    Stopped,
+}
+
+pub(super) struct Actor<R: Runner> {
+    pub(super) task: Arc<acs::Task>,
+    pub(super) runner: Arc<R>,
+    pub(super) desired: watch::Receiver<Desired>,
+    pub(super) outbox: Outbox,
+    pub(super) health: Arc<Health>,
+    /// Container states that have been reported.
+    pub(super) told: HashMap<String, ContainerPhase>,
+    pub(super) said_running: bool,
+}
+
+impl<R: Runner> Actor<R> {
+    /// From the order to the last report.
+    pub(super) async fn run(mut self) {
+        match self.launch().await {
+            Ok((running, pulled)) => self.follow(running, pulled).await,
+            Err((failure, pulled)) => self.give_up(failure, &pulled).await,
+        }
+    }
+
+    /// Brings the task up. An error without a failure means that it was stopped before it ran.
+    async fn launch(&mut self) -> Result<(R::Running, Pulled), (Option<Failure>, Pulled)> {
+        let preparing = Box::pin(self.runner.prepare(Arc::clone(&self.task)));
+        let prepared = tokio::select! {
+            biased;
+            () = stopped(&mut self.desired) => return Err((None, Pulled::default())),
+            prepared = preparing => prepared,
+        };
+        let (prepared, pulled) = prepared.map_err(|failure| (Some(failure), Pulled::default()))?;
+        match Box::pin(self.runner.start(Arc::clone(&self.task), prepared)).await {
+            Ok(running) => Ok((running, pulled)),
+            Err(failure) => Err((Some(failure), pulled)),
+        }
+    }
+
+    async fn give_up(mut self, failure: Option<Failure>, pulled: &Pulled) {
+        match &failure {
+            Some(failure) => tracing::warn!(task = self.task.arn, reason = failure.reason, "a task failed to start"),
+            None => tracing::info!(task = self.task.arn, "a task was stopped before it started"),
+        }
+        self.runner.abandon(&self.task).await;
+        self.outbox.put(Report::failed(&self.task, failure.as_ref(), pulled));
+        self.outbox.empty().await;
+    }
+
+    /// From the first state to the last.
+    pub(super) async fn follow(mut self, mut running: R::Running, pulled: Pulled) {
+        let mut asked = false;
+        loop {
+            let status = running.status();
+            self.tell(&status, &pulled);
+            if status.phase == TaskPhase::Stopped {
+                break;
+            }
+            tokio::select! {
+                () = running.changed() => {}
+                () = stopped(&mut self.desired), if !asked => {
+                    asked = true;
+                    tracing::info!(task = self.task.arn, "stopping a task");
+                    running.stop().await;
+                }
+                () = self.outbox.work() => {}
+            }
+        }
+        self.finish(running, &pulled).await;
+    }
+
+    /// Reports what is new in a state.
+    fn tell(&mut self, status: &TaskStatus, pulled: &Pulled) {
+        self.health.note(&self.task, status);
+        let ran = status.started_at.is_some();
+        if ran && !self.said_running {
+            self.said_running = true;
+            self.told = status.containers.iter().map(|container| (container.name.clone(), container.status)).collect();
+            tracing::info!(task = self.task.arn, "a task runs");
+            self.outbox.put(Report::running(&self.task, status, pulled));
+        }
+        if !self.said_running || status.phase == TaskPhase::Stopped {
+            return;
+        }
+        for container in &status.containers {
+            let before = self.told.insert(container.name.clone(), container.status);
+            if before != Some(container.status) {
+                self.outbox.put(Report::container(&self.task, container, pulled));
+            }
+        }
+    }
+
+    async fn finish(mut self, mut running: R::Running, pulled: &Pulled) {
+        let status = self.blame(running.status());
+        let reason = status.stop.as_ref().map(|cause| cause.reason.as_str());
+        tracing::info!(task = self.task.arn, reason, "a task has stopped");
+        running.vacate().await;
+        self.outbox.put(Report::stopped(&self.task, &status, pulled));
+        self.outbox.empty().await;
+        running.release().await;
+    }
+
+    /// A task that was asked to stop did so for that reason, even if its supervisor had no time to say so.
+    fn blame(&self, mut status: TaskStatus) -> TaskStatus {
+        if status.stop.is_none() && *self.desired.borrow() == Desired::Stopped {
+            status.stop = Some(StopCause { code: StopCode::Requested, reason: "Task stopped by request".to_owned() });
+        }
+        status
+    }
+}
+
+/// Waits until the task is not wanted any more.
+async fn stopped(desired: &mut watch::Receiver<Desired>) {
+    if desired.wait_for(|desired| *desired == Desired::Stopped).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

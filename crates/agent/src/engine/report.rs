@@ -1,0 +1,240 @@
+//! What a node tells of its tasks, and how it gets there: in order, one report of a task at a time, each until the
+//! control plane has taken it or refused it for good.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use longshore_link::acs;
+use longshore_supervisor::protocol::{ContainerPhase, ContainerStatus, StopCode, TaskStatus};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::runner::Pulled;
+use crate::api::{CallError, ControlPlane};
+use crate::backoff::Backoff;
+use crate::clock::seconds;
+use crate::translate::{Failure, cluster_arn, runtime_id};
+
+/// After so long a report is given up, as Amazon's agent does.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(72 * 3600);
+
+/// Reports under way at the same time.
+const PARALLEL_REPORTS: usize = 8;
+
+/// Input of `SubmitTaskStateChange`. Times are seconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TaskChange {
+    pub(crate) cluster: String,
+    pub(crate) task: String,
+    pub(crate) status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    pub(crate) containers: Vec<ContainerChange>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pull_started_at: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pull_stopped_at: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) execution_stopped_at: Option<f64>,
+}
+
+/// One container in a [`TaskChange`]; with `cluster` and `task` the input of `SubmitContainerStateChange`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ContainerChange {
+    pub(crate) container_name: String,
+    pub(crate) runtime_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) image_digest: Option<String>,
+    pub(crate) status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    pub(crate) network_bindings: Vec<Value>,
+}
+
+/// One report.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Report {
+    Task(TaskChange),
+    Container { cluster: String, task: String, container: ContainerChange },
+}
+
+impl Report {
+    /// The task runs.
+    pub(crate) fn running(task: &acs::Task, status: &TaskStatus, pulled: &Pulled) -> Self {
+        Self::Task(task_change(task, "RUNNING", status, pulled))
+    }
+
+    /// The task has stopped. Why is only said when it stopped by itself.
+    pub(crate) fn stopped(task: &acs::Task, status: &TaskStatus, pulled: &Pulled) -> Self {
+        let cause = status.stop.as_ref().filter(|cause| cause.code != StopCode::Requested);
+        Self::Task(TaskChange {
+            reason: cause.map(|cause| cause.reason.clone()),
+            execution_stopped_at: status.execution_stopped_at.map(seconds),
+            ..task_change(task, "STOPPED", status, pulled)
+        })
+    }
+
+    /// The task never started: for a reason of its own, or because it was stopped before.
+    pub(crate) fn failed(task: &acs::Task, failure: Option<&Failure>, pulled: &Pulled) -> Self {
+        let containers = task.containers.iter().map(|container| ContainerChange {
+            container_name: container.name.clone(),
+            runtime_id: runtime_id(task, &container.name),
+            image_digest: pulled.digests.get(&container.name).cloned(),
+            status: "STOPPED".to_owned(),
+            reason: failure.filter(|failure| failure.container.as_ref() == Some(&container.name)).map(|failure| failure.reason.clone()),
+            ..ContainerChange::default()
+        });
+        Self::Task(TaskChange {
+            reason: failure.map(|failure| failure.reason.clone()),
+            containers: containers.collect(),
+            ..outline(task, "STOPPED", pulled)
+        })
+    }
+
+    /// One container of a running task has changed.
+    pub(crate) fn container(task: &acs::Task, container: &ContainerStatus, pulled: &Pulled) -> Self {
+        let container = container_change(container, pulled);
+        Self::Container { cluster: cluster_arn(&task.arn), task: task.arn.clone(), container }
+    }
+
+    fn operation(&self) -> &'static str {
+        match self {
+            Self::Task(_) => "SubmitTaskStateChange",
+            Self::Container { .. } => "SubmitContainerStateChange",
+        }
+    }
+
+    fn input(&self) -> Value {
+        match self {
+            Self::Task(change) => serde_json::json!(change),
+            Self::Container { cluster, task, container } => {
+                let mut input = serde_json::json!(container);
+                input["cluster"] = cluster.as_str().into();
+                input["task"] = task.as_str().into();
+                input
+            }
+        }
+    }
+
+    fn task(&self) -> &str {
+        match self {
+            Self::Task(change) => &change.task,
+            Self::Container { task, .. } => task,
+        }
+    }
+}
+
+fn outline(task: &acs::Task, status: &str, pulled: &Pulled) -> TaskChange {
+    TaskChange {
+        cluster: cluster_arn(&task.arn),
+        task: task.arn.clone(),
+        status: status.to_owned(),
+        pull_started_at: pulled.started_at.map(seconds),
+        pull_stopped_at: pulled.stopped_at.map(seconds),
+        ..TaskChange::default()
+    }
+}
+
+fn task_change(task: &acs::Task, word: &str, status: &TaskStatus, pulled: &Pulled) -> TaskChange {
+    let containers = status.containers.iter().map(|container| container_change(container, pulled)).collect();
+    TaskChange { containers, ..outline(task, word, pulled) }
+}
+
+fn container_change(container: &ContainerStatus, pulled: &Pulled) -> ContainerChange {
+    let status = match container.status {
+        ContainerPhase::Pending => "PENDING",
+        ContainerPhase::Running => "RUNNING",
+        ContainerPhase::Stopped => "STOPPED",
+    };
+    ContainerChange {
+        container_name: container.name.clone(),
+        runtime_id: container.id.clone(),
+        image_digest: pulled.digests.get(&container.name).cloned(),
+        status: status.to_owned(),
+        exit_code: container.exit_code,
+        reason: container.reason.clone(),
+        network_bindings: Vec::new(),
+    }
+}
+
+/// Delivers reports; shared by all tasks of a node.
+pub(crate) struct Courier {
+    plane: ControlPlane,
+    slots: Semaphore,
+}
+
+impl Courier {
+    pub(crate) fn new(plane: ControlPlane) -> Self {
+        Self { plane, slots: Semaphore::new(PARALLEL_REPORTS) }
+    }
+
+    /// Returns when the control plane has taken the report, or will never take it.
+    async fn deliver(&self, report: Report) {
+        let mut backoff = Backoff::of_reports();
+        let begun = Instant::now();
+        loop {
+            let Err(error) = self.attempt(&report).await else { return };
+            if !error.is_transient() || begun.elapsed() > GIVE_UP_AFTER {
+                tracing::warn!(task = report.task(), %error, "a report was refused and is dropped");
+                return;
+            }
+            tracing::debug!(task = report.task(), %error, "a report will be repeated");
+            backoff.wait().await;
+        }
+    }
+
+    async fn attempt(&self, report: &Report) -> Result<(), CallError> {
+        let _slot = self.slots.acquire().await;
+        self.plane.call::<Value>(report.operation(), &report.input()).await.map(drop)
+    }
+}
+
+/// The reports of one task that have not arrived yet.
+pub(super) struct Outbox {
+    courier: Arc<Courier>,
+    waiting: VecDeque<Report>,
+    under_way: Option<BoxFuture<'static, ()>>,
+}
+
+impl Outbox {
+    pub(super) fn new(courier: Arc<Courier>) -> Self {
+        Self { courier, waiting: VecDeque::new(), under_way: None }
+    }
+
+    pub(super) fn put(&mut self, report: Report) {
+        self.waiting.push_back(report);
+    }
+
+    /// Delivers one report after the other; never returns. May be dropped at any point and called again.
+    pub(super) async fn work(&mut self) {
+        while self.deliver_next().await {}
+        pending().await
+    }
+
+    /// Delivers all there are.
+    pub(super) async fn empty(mut self) {
+        while self.deliver_next().await {}
+    }
+
+    async fn deliver_next(&mut self) -> bool {
+        if self.under_way.is_none() {
+            let Some(report) = self.waiting.pop_front() else { return false };
+            let courier = Arc::clone(&self.courier);
+            self.under_way = Some(async move { courier.deliver(report).await }.boxed());
+        }
+        if let Some(delivery) = &mut self.under_way {
+            delivery.await;
+        }
+        self.under_way = None;
+        true
+    }
+}

@@ -1,0 +1,52 @@
+//! What carries out a task, behind one pair of traits: real containers, or the lifecycle alone.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use longshore_link::acs;
+use longshore_supervisor::protocol::TaskStatus;
+
+use crate::translate::Failure;
+
+/// What was learnt while the images of a task were brought. Times are milliseconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub(crate) struct Pulled {
+    pub(crate) started_at: Option<u64>,
+    pub(crate) stopped_at: Option<u64>,
+    /// Image digest by container name.
+    pub(crate) digests: BTreeMap<String, String>,
+}
+
+/// Brings tasks to life. A task goes `prepare` (may take long, may be dropped at any point) → `start` (short, always
+/// awaited) → [`Running`]; whatever of it failed or was dropped is followed by `abandon`.
+pub(crate) trait Runner: Send + Sync + 'static {
+    type Prepared: Send;
+    type Running: Running;
+
+    fn prepare(&self, task: Arc<acs::Task>) -> impl Future<Output = Result<(Self::Prepared, Pulled), Failure>> + Send;
+
+    fn start(&self, task: Arc<acs::Task>, prepared: Self::Prepared) -> impl Future<Output = Result<Self::Running, Failure>> + Send;
+
+    /// Gives back everything that a start which led to nothing has taken.
+    fn abandon(&self, task: &acs::Task) -> impl Future<Output = ()> + Send;
+}
+
+/// A task that has been started. Its last state is kept until `release`.
+pub(crate) trait Running: Send {
+    /// The state of now.
+    fn status(&self) -> TaskStatus;
+
+    /// Waits until the state differs from the one last returned here or by `status`. May be dropped at any point.
+    fn changed(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Asks the task to stop; it will come to its last state in time.
+    fn stop(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// The task has stopped: gives back its address.
+    fn vacate(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// The last state is safe with the control plane: forgets the task.
+    fn release(self) -> impl Future<Output = ()> + Send;
+}

@@ -1,0 +1,134 @@
+//! The session in which a node gets its orders.
+
+use std::sync::Arc;
+
+use longshore_link::Frame;
+use longshore_link::acs::{
+    AckRequest, CloseMessage, HeartbeatAckRequest, HeartbeatMessage, PayloadMessage, TaskManifestMessage,
+    TaskStopVerificationAck, TaskStopVerificationMessage,
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::socket::{Socket, ended};
+use super::{Lost, patience};
+use crate::engine::Engine;
+use crate::engine::runner::Runner;
+
+/// What outlives one session: the engine, and the last manifest seen.
+pub(super) struct Orders<R: Runner> {
+    engine: Arc<Engine<R>>,
+    node: String,
+    timeline: i64,
+}
+
+impl<R: Runner> Orders<R> {
+    pub(super) fn new(engine: Arc<Engine<R>>, node: &str) -> Self {
+        Self { engine, node: node.to_owned(), timeline: i64::MIN }
+    }
+
+    /// Until the session ends.
+    pub(super) async fn session(&mut self, mut socket: Socket) -> Lost {
+        tracing::info!(node = self.node, tasks = self.engine.count(), "in session with the control plane");
+        let patience = patience();
+        loop {
+            let frame = match timeout_at(Instant::now() + patience, socket.next()).await {
+                Err(_) => return Lost::Silent(patience),
+                Ok(Err(lost)) => return lost,
+                Ok(Ok(None)) => continue,
+                Ok(Ok(Some(frame))) => frame,
+            };
+            if let Err(lost) = self.take(&mut socket, frame).await {
+                return lost;
+            }
+        }
+    }
+
+    async fn take(&mut self, socket: &mut Socket, frame: Frame) -> Result<(), Lost> {
+        match frame.kind.as_str() {
+            "HeartbeatMessage" => match read::<HeartbeatMessage>(frame) {
+                Some(beat) => socket.send(&HeartbeatAckRequest { message_id: beat.message_id }).await,
+                None => Ok(()),
+            },
+            "PayloadMessage" => match read(frame) {
+                Some(payload) => self.payload(socket, payload).await,
+                None => Ok(()),
+            },
+            "TaskManifestMessage" => match read(frame) {
+                Some(manifest) => self.manifest(socket, manifest).await,
+                None => Ok(()),
+            },
+            "TaskStopVerificationAck" => {
+                self.confirmed(read(frame));
+                Ok(())
+            }
+            "CloseMessage" => {
+                let reason = read::<CloseMessage>(frame).map(|close| close.message).unwrap_or_default();
+                Err(ended(reason))
+            }
+            other => {
+                let kind: String = other.chars().take(64).collect();
+                tracing::warn!(?kind, "a message of an unknown type was dropped");
+                Ok(())
+            }
+        }
+    }
+
+    async fn payload(&mut self, socket: &mut Socket, payload: PayloadMessage) -> Result<(), Lost> {
+        if !self.is_for_us("payload", &payload.cluster_arn, &payload.container_instance_arn) {
+            return Ok(());
+        }
+        let ack = self.ack(&payload.message_id);
+        let (seq, message) = (payload.seq_num, payload.message_id.clone());
+        let outcomes = self.engine.apply(payload);
+        tracing::debug!(message, seq, ?outcomes, "orders taken");
+        socket.send(&ack).await
+    }
+
+    async fn manifest(&mut self, socket: &mut Socket, manifest: TaskManifestMessage) -> Result<(), Lost> {
+        if !self.is_for_us("manifest", &manifest.cluster_arn, &manifest.container_instance_arn) {
+            return Ok(());
+        }
+        if manifest.timeline <= self.timeline {
+            tracing::warn!(timeline = manifest.timeline, last = self.timeline, "an old manifest was dropped");
+            return Ok(());
+        }
+        self.timeline = manifest.timeline;
+        socket.send(&self.ack(&manifest.message_id)).await?;
+        let stop_candidates = self.engine.candidates(&manifest);
+        if stop_candidates.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(count = stop_candidates.len(), "asking whether tasks that nobody wants may stop");
+        socket.send(&TaskStopVerificationMessage { message_id: manifest.message_id, stop_candidates }).await
+    }
+
+    fn confirmed(&self, answer: Option<TaskStopVerificationAck>) {
+        for task in answer.into_iter().flat_map(|answer| answer.stop_tasks) {
+            tracing::info!(task = task.task_arn, "stopping a task that the control plane does not want");
+            self.engine.stop(&task.task_arn);
+        }
+    }
+
+    /// Whether a message is meant for this node. The cluster may be left out; a node that serves all is of none.
+    fn is_for_us(&self, what: &str, cluster: &str, node: &str) -> bool {
+        let cluster_name = cluster.rsplit('/').next().unwrap_or_default();
+        let ours = node == self.node
+            && (cluster_name.is_empty() || cluster_name == crate::node::FARGATE_CLUSTER);
+        if !ours {
+            tracing::warn!(what, cluster, other = node, "a message for another node was dropped");
+        }
+        ours
+    }
+
+    fn ack(&self, message_id: &str) -> AckRequest {
+        AckRequest {
+            cluster: crate::node::FARGATE_CLUSTER.to_owned(),
+            container_instance: self.node.clone(),
+            message_id: message_id.to_owned(),
+        }
+    }
+}
+
+fn read<M: longshore_link::Message>(frame: Frame) -> Option<M> {
+    frame.read().map_err(|error| tracing::warn!(%error, "a message of the control plane was dropped")).ok()
+}
