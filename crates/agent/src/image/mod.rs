@@ -14,6 +14,7 @@
 //! Left out: pushing, building, lazy snapshots, and encrypted or foreign layers, which are refused.
 
 mod archive;
+mod auth;
 mod config;
 mod document;
 mod error;
@@ -36,11 +37,11 @@ use containerd_client::services::v1::Image as Record;
 use containerd_client::tonic::transport::Channel;
 use futures_util::future::{BoxFuture, FutureExt, Shared};
 
+pub use auth::Auth;
 pub use config::ImageConfig;
 pub use document::Digest;
 pub use error::Error;
 pub use reference::Name;
-pub use registry::Auth;
 pub use retry::Retry;
 pub use transfer::{OnProgress, Progress};
 

@@ -1,5 +1,4 @@
-//! A registry as a source of images: tokens by `oci-client`, then plain requests whose answers are bounded in size and
-//! whose media type can be seen.
+//! A registry as a source of images: plain requests whose answers are bounded in size and whose media type is seen.
 //!
 //! Each pull has a registry of its own with its own credentials, so nobody ever uses what another has signed in for.
 //! Redirects are followed (registries keep blobs elsewhere); credentials do not go along to another host. Plain HTTP is
@@ -9,14 +8,11 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::StreamExt;
-use oci_client::client::{ClientConfig, ClientProtocol};
-use oci_client::errors::OciDistributionError;
-use oci_client::secrets::RegistryAuth;
-use oci_client::{Reference, RegistryOperation};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE};
 use reqwest::{Response, StatusCode};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
+use super::auth::{Auth, Challenge};
 use super::document::{Digest, INDEXES, LARGEST_MANIFEST, MANIFESTS};
 use super::error::Error;
 use super::reference::Name;
@@ -30,40 +26,13 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// How much of a refusal is read.
 const LONGEST_REFUSAL: u64 = 16 * 1024;
 
-/// Credentials for a registry. Their text never shows in logs.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub enum Auth {
-    /// None.
-    #[default]
-    Anonymous,
-    /// User name and password.
-    Basic {
-        /// User name.
-        user: String,
-        /// Password.
-        password: String,
-    },
-    /// A token made elsewhere.
-    Bearer(String),
-}
-
-impl std::fmt::Debug for Auth {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::Anonymous => "Anonymous",
-            Self::Basic { .. } => "Basic",
-            Self::Bearer(_) => "Bearer",
-        })
-    }
-}
-
 /// One repository of a registry, with the credentials of one caller.
 pub(super) struct Registry {
     name: Name,
     auth: Auth,
-    tokens: oci_client::Client,
     http: reqwest::Client,
-    token: OnceCell<Option<String>>,
+    /// What the registry has asked to see, once it has asked.
+    signed_in: Mutex<Auth>,
 }
 
 /// A manifest or an index as it was served.
@@ -74,31 +43,16 @@ pub(super) struct Served {
 
 impl Registry {
     pub(super) fn new(name: Name, auth: Auth) -> Result<Self, Error> {
-        let protocol = if name.is_loopback() {
-            ClientProtocol::Http
-        } else {
-            ClientProtocol::Https
+        let http = client(name.is_loopback())?;
+        let signed_in = match &auth {
+            Auth::Bearer(_) => auth.clone(),
+            _ => Auth::Anonymous,
         };
-        let config = ClientConfig {
-            protocol,
-            connect_timeout: Some(CONNECT_WITHIN),
-            read_timeout: Some(SILENT_AT_MOST),
-            user_agent: concat!("longshore/", env!("CARGO_PKG_VERSION")),
-            ..ClientConfig::default()
-        };
-        let tokens = oci_client::Client::try_from(config).map_err(|error| from_oci(&error))?;
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_WITHIN)
-            .read_timeout(SILENT_AT_MOST)
-            .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| failed("build", "", &error))?;
         Ok(Self {
             name,
             auth,
-            tokens,
             http,
-            token: OnceCell::new(),
+            signed_in: Mutex::new(signed_in),
         })
     }
 
@@ -150,36 +104,35 @@ impl Registry {
         })
     }
 
+    /// Asks for something of the repository, and signs in when the registry wants that: at first, or again when a token
+    /// has grown old.
     async fn get(
         &self,
         kind: &str,
         what: &str,
-        headers: &[(reqwest::header::HeaderName, String)],
+        headers: &[(HeaderName, String)],
     ) -> Result<Response, Error> {
-        let reference = self.reference();
-        let scheme = if self.name.is_loopback() {
-            "http"
-        } else {
-            "https"
-        };
         let url = format!(
-            "{scheme}://{}/v2/{}/{kind}/{what}",
-            reference.resolve_registry(),
+            "{}/v2/{}/{kind}/{what}",
+            self.base(),
             self.name.repository()
         );
-        let mut request = self.http.get(&url);
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        let request = match (self.token().await?, &self.auth) {
-            (Some(token), _) => request.bearer_auth(token),
-            (None, Auth::Basic { user, password }) => request.basic_auth(user, Some(password)),
-            (None, _) => request,
+        let shown = self.signed_in.lock().await.clone();
+        let response = self.send(&url, headers, &shown).await?;
+        let challenge = match response.status() {
+            status if status.is_success() => return Ok(response),
+            StatusCode::UNAUTHORIZED if self.is_own(&response) => {
+                Challenge::find(response.headers())
+            }
+            _ => None,
         };
-        let response = request
-            .send()
-            .await
-            .map_err(|error| failed("Get", &url, &error))?;
+        let Some(challenge) = challenge else {
+            return Err(self.refused(response, what).await);
+        };
+        let Some(auth) = self.sign_in(&challenge, &shown).await? else {
+            return Err(self.refused(response, what).await);
+        };
+        let response = self.send(&url, headers, &auth).await?;
         if response.status().is_success() {
             Ok(response)
         } else {
@@ -187,32 +140,50 @@ impl Registry {
         }
     }
 
-    /// The token of this repository, asked for once.
-    async fn token(&self) -> Result<Option<&str>, Error> {
-        let auth = match &self.auth {
-            Auth::Anonymous => RegistryAuth::Anonymous,
-            Auth::Basic { user, password } => RegistryAuth::Basic(user.clone(), password.clone()),
-            Auth::Bearer(token) => RegistryAuth::Bearer(token.clone()),
-        };
-        let ask = || async {
-            self.tokens
-                .auth(&self.reference(), &auth, RegistryOperation::Pull)
-                .await
-        };
-        let token = self
-            .token
-            .get_or_try_init(ask)
+    async fn send(
+        &self,
+        url: &str,
+        headers: &[(HeaderName, String)],
+        auth: &Auth,
+    ) -> Result<Response, Error> {
+        let mut request = self.http.get(url);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        auth.sign(request)
+            .send()
             .await
-            .map_err(|error| from_oci(&error))?;
-        Ok(token.as_deref())
+            .map_err(|error| failed("Get", url, &error))
     }
 
-    fn reference(&self) -> Reference {
-        let (registry, repository) = (
-            self.name.registry().to_owned(),
-            self.name.repository().to_owned(),
-        );
-        Reference::with_tag(registry, repository, "latest".to_owned())
+    /// What to show after `shown` was refused. Of several requests refused at once, one signs in for all.
+    async fn sign_in(&self, challenge: &Challenge, shown: &Auth) -> Result<Option<Auth>, Error> {
+        let mut signed_in = self.signed_in.lock().await;
+        if *signed_in == *shown {
+            match challenge.answer(&self.auth, self.name.repository()).await? {
+                Some(auth) if auth != *shown => *signed_in = auth,
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(signed_in.clone()))
+    }
+
+    /// Scheme and host. Docker's registry answers elsewhere than its name says.
+    fn base(&self) -> String {
+        let scheme = if self.name.is_loopback() {
+            "http"
+        } else {
+            "https"
+        };
+        match self.name.registry() {
+            "docker.io" => format!("{scheme}://registry-1.docker.io"),
+            registry => format!("{scheme}://{registry}"),
+        }
+    }
+
+    /// Whether a response comes from the registry itself and not from where it redirected to.
+    fn is_own(&self, response: &Response) -> bool {
+        reqwest::Url::parse(&self.base()).is_ok_and(|base| base.origin() == response.url().origin())
     }
 
     async fn refused(&self, response: Response, what: &str) -> Error {
@@ -239,8 +210,28 @@ impl Registry {
     }
 }
 
+/// A client for this machine (plain HTTP, no proxy, no certificates needed), or for all others.
+pub(super) fn client(loopback: bool) -> Result<reqwest::Client, Error> {
+    let builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT_WITHIN)
+        .read_timeout(SILENT_AT_MOST)
+        .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")));
+    let builder = if loopback {
+        builder.no_proxy().tls_certs_only([])
+    } else {
+        builder
+    };
+    builder.build().map_err(|error| Error::Registry {
+        message: format!(
+            "no connection to a registry is possible: {}; are CA certificates installed?",
+            innermost(&error)
+        ),
+        retryable: false,
+    })
+}
+
 /// The body of a response, at most `largest` bytes of it.
-async fn bounded(mut response: Response, largest: u64) -> Result<Bytes, Error> {
+pub(super) async fn bounded(mut response: Response, largest: u64) -> Result<Bytes, Error> {
     let url = plain_url(&response);
     let mut bytes = BytesMut::new();
     while let Some(part) = response
@@ -297,7 +288,7 @@ fn plain_url(response: &Response) -> String {
 }
 
 /// What a registry says in its refusal: `code: message`.
-fn server_message(text: &[u8]) -> String {
+pub(super) fn server_message(text: &[u8]) -> String {
     let value: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
     let part = |name: &str| {
         value["errors"][0][name]
@@ -315,20 +306,12 @@ fn server_message(text: &[u8]) -> String {
     }
 }
 
-fn failed(verb: &str, url: &str, error: &reqwest::Error) -> Error {
-    let mut reason = String::new();
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        reason = inner.to_string();
-        source = inner.source();
-    }
-    if reason.is_empty() {
-        reason = if error.is_timeout() {
-            "i/o timeout".to_owned()
-        } else {
-            "the connection failed".to_owned()
-        };
-    }
+pub(super) fn failed(verb: &str, url: &str, error: &reqwest::Error) -> Error {
+    let reason = if error.is_timeout() {
+        "i/o timeout".to_owned()
+    } else {
+        innermost(error)
+    };
     let retryable = !error.is_builder() && !error.is_redirect();
     Error::Registry {
         message: format!("failed to do request: {verb} \"{url}\": {reason}"),
@@ -336,28 +319,11 @@ fn failed(verb: &str, url: &str, error: &reqwest::Error) -> Error {
     }
 }
 
-fn from_oci(error: &OciDistributionError) -> Error {
-    match error {
-        OciDistributionError::AuthenticationFailure(text) => {
-            Error::Denied(server_message(text.as_bytes()))
-        }
-        OciDistributionError::UnauthorizedError { .. } => {
-            Error::Denied("authorization failed".to_owned())
-        }
-        OciDistributionError::RequestError(error) => {
-            let url = error
-                .url()
-                .map(|url| url.origin().ascii_serialization())
-                .unwrap_or_default();
-            failed("Get", &url, error)
-        }
-        OciDistributionError::ServerError { code, .. } => Error::Registry {
-            message: format!("failed to fetch oauth token: unexpected status: {code}"),
-            retryable: *code >= 500 || *code == 429,
-        },
-        other => Error::Registry {
-            message: format!("failed to authorize: {other}"),
-            retryable: false,
-        },
+/// The last cause in a chain: what the system said, without the layers above.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
     }
+    innermost.to_string()
 }
