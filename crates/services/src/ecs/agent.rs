@@ -1,0 +1,257 @@
+//! What agents call: registration, the address of their session, reports.
+//!
+//! Our own node and Amazon's agent use the same operations. A node whose attributes hold `longshore.fargate` serves every
+//! cluster and account: it registers under the pseudo cluster [`FARGATE_CLUSTER`], belongs to none, and says with
+//! `longshore.public-pool` which block its public addresses come from.
+//!
+//! Registering again with the ARN of before keeps the node's identity, also when this control plane has never seen it
+//! (its data was lost): what the node still runs is then settled by its session. Reports carry no node of their own in
+//! this protocol; a task is found by its ARN, of the node's account or the caller's.
+
+use longshore_api::ecs;
+use longshore_model::node::{FARGATE_CLUSTER, Node};
+use longshore_model::network::Block;
+use longshore_model::{Arn, Change, Place, State};
+use longshore_plan::report::{self, ContainerReport, Refused, TaskReport};
+use longshore_wire::{Fault, Timestamp};
+
+use super::{cluster, describe, fault, resolve, tag};
+use crate::Context;
+
+/// Marks a node that serves every cluster.
+pub const FARGATE: &str = "longshore.fargate";
+
+/// The block that a node's public addresses come from.
+pub const PUBLIC_POOL: &str = "longshore.public-pool";
+
+const ZONE: &str = "ecs.availability-zone";
+
+/// RegisterContainerInstance. Every attribute of the request is echoed; the zone is added where the agent gave none.
+pub fn register(
+    context: &mut Context<'_>,
+    request: ecs::RegisterContainerInstanceRequest,
+) -> Result<ecs::RegisterContainerInstanceResponse, Fault> {
+    let now = context.now;
+    let first_zone = context.settings.zones.first().cloned().unwrap_or_default();
+    let offer = Offer::read(context, &request, first_zone)?;
+    let instance = context.transact(|state, changes, mint| {
+        if let Some(name) = &offer.cluster {
+            cluster::ensure_default(state, changes, &offer.place, name)?;
+        }
+        let id = offer.id.clone().unwrap_or_else(|| mint.hex32());
+        let node = offer.node(state.nodes.get(&id).map(AsRef::as_ref), &id, now);
+        let shown = describe::instance(state, &node, true);
+        changes.push(node.into());
+        Ok::<_, Fault>(shown)
+    })?;
+    Ok(ecs::RegisterContainerInstanceResponse { container_instance: Some(instance) })
+}
+
+/// A registration, read and checked.
+struct Offer {
+    place: Place,
+    /// `None` for a Fargate node.
+    cluster: Option<String>,
+    /// Of a node that registers again.
+    id: Option<String>,
+    cpu: i32,
+    memory_mib: i32,
+    zone: String,
+    public_pool: Option<String>,
+    attributes: Vec<ecs::Attribute>,
+    version_info: Option<ecs::VersionInfo>,
+    tags: Vec<ecs::Tag>,
+}
+
+impl Offer {
+    fn read(
+        context: &Context<'_>,
+        request: &ecs::RegisterContainerInstanceRequest,
+        first_zone: String,
+    ) -> Result<Self, Fault> {
+        let mut attributes = request.attributes.clone().unwrap_or_default();
+        let fargate = value(&attributes, FARGATE).is_some();
+        let place = match fargate {
+            true => Place::new(&context.settings.region, &context.settings.account),
+            false => context.place.clone(),
+        };
+        let cluster = match fargate {
+            true => None,
+            false => Some(resolve::cluster_name(&place, request.cluster.as_deref())?),
+        };
+        let name = cluster.as_deref().unwrap_or(FARGATE_CLUSTER);
+        let given = request.container_instance_arn.as_deref().filter(|arn| !arn.is_empty());
+        let id = given.map(|arn| resolve::container_instance_id(&place, name, arn)).transpose()?;
+        let zone = value(&attributes, ZONE).flatten().map(str::to_owned).unwrap_or(first_zone);
+        if value(&attributes, ZONE).is_none() {
+            let (name, value) = (Some(ZONE.to_owned()), Some(zone.clone()));
+            attributes.push(ecs::Attribute { name, value, ..ecs::Attribute::default() });
+        }
+        let public_pool = value(&attributes, PUBLIC_POOL).flatten().map(str::to_owned);
+        if public_pool.as_deref().is_some_and(|pool| Block::parse(pool).is_none()) {
+            return Err(fault::invalid_parameter(format!("{PUBLIC_POOL} must be a block like 198.19.7.0/24.")));
+        }
+        let resources = request.total_resources.as_deref().unwrap_or_default();
+        Ok(Self {
+            cpu: amount(resources, "CPU")?,
+            memory_mib: amount(resources, "MEMORY")?,
+            version_info: request.version_info.clone(),
+            tags: tag::check_given(request.tags.as_deref())?,
+            place,
+            cluster,
+            id,
+            zone,
+            public_pool,
+            attributes,
+        })
+    }
+
+    fn node(&self, known: Option<&Node>, id: &str, now: Timestamp) -> Node {
+        let name = self.cluster.as_deref().unwrap_or(FARGATE_CLUSTER);
+        let status = known.map(|node| node.status.as_str()).filter(|status| *status == "DRAINING");
+        Node {
+            id: id.to_owned(),
+            account: self.place.account.to_string(),
+            cluster: self.cluster.clone(),
+            arn: self.place.container_instance(name, id),
+            status: status.unwrap_or("ACTIVE").to_owned(),
+            fargate: self.cluster.is_none(),
+            zone: self.zone.clone(),
+            cpu: self.cpu,
+            memory_mib: self.memory_mib,
+            public_pool: self.public_pool.clone(),
+            attributes: self.attributes.clone(),
+            version_info: self.version_info.clone(),
+            connected: known.is_some_and(|node| node.connected),
+            epoch: known.map_or(0, |node| node.epoch),
+            manifest: known.map_or(0, |node| node.manifest),
+            registered_at: known.map_or(now, |node| node.registered_at),
+            disconnected_at: known.and_then(|node| node.disconnected_at),
+            tags: self.tags.clone(),
+        }
+    }
+}
+
+/// The value of an attribute; the outer option says whether it is there.
+fn value<'a>(attributes: &'a [ecs::Attribute], name: &str) -> Option<Option<&'a str>> {
+    let found = attributes.iter().find(|attribute| attribute.name.as_deref() == Some(name))?;
+    Some(found.value.as_deref())
+}
+
+fn amount(resources: &[ecs::Resource], name: &str) -> Result<i32, Fault> {
+    let found = resources.iter().find(|resource| resource.name.as_deref() == Some(name));
+    let amount = found.and_then(|resource| resource.integer_value).filter(|amount| *amount >= 0);
+    amount.ok_or_else(|| fault::invalid_parameter(format!("totalResources must hold {name} as an INTEGER.")))
+}
+
+/// DiscoverPollEndpoint: where the agent opens its sessions. It appends `/ws` and a query itself.
+pub fn discover(
+    context: &mut Context<'_>,
+    _: ecs::DiscoverPollEndpointRequest,
+) -> Result<ecs::DiscoverPollEndpointResponse, Fault> {
+    let at = |path: &str| Some(format!("ws://{}/{path}", context.settings.endpoint));
+    Ok(ecs::DiscoverPollEndpointResponse {
+        endpoint: at("acs"),
+        telemetry_endpoint: at("tcs"),
+        service_connect_endpoint: at("service-connect"),
+    })
+}
+
+/// What every report is answered with.
+fn accept() -> Option<String> {
+    Some("ACCEPT".to_owned())
+}
+
+/// SubmitTaskStateChange: the main report of an agent.
+///
+/// # Errors
+/// `InvalidParameterException` for a task that is unknown or a status that is none.
+pub fn submit_task(
+    context: &mut Context<'_>,
+    request: ecs::SubmitTaskStateChangeRequest,
+) -> Result<ecs::SubmitTaskStateChangeResponse, Fault> {
+    let containers = request.containers.unwrap_or_default().into_iter().map(container);
+    let report = TaskReport {
+        status: status(request.status.as_deref())?,
+        reason: request.reason.filter(|reason| !reason.is_empty()),
+        containers: containers.collect::<Result<_, _>>()?,
+        pull_started_at: request.pull_started_at,
+        pull_stopped_at: request.pull_stopped_at,
+        execution_stopped_at: request.execution_stopped_at,
+    };
+    submit(context, request.task.as_deref(), &report)?;
+    Ok(ecs::SubmitTaskStateChangeResponse { acknowledgment: accept() })
+}
+
+/// SubmitContainerStateChange: a report on one container.
+pub fn submit_container(
+    context: &mut Context<'_>,
+    request: ecs::SubmitContainerStateChangeRequest,
+) -> Result<ecs::SubmitContainerStateChangeResponse, Fault> {
+    let change = ecs::ContainerStateChange {
+        container_name: request.container_name,
+        runtime_id: request.runtime_id,
+        exit_code: request.exit_code,
+        network_bindings: request.network_bindings,
+        reason: request.reason,
+        status: request.status,
+        image_digest: None,
+    };
+    let report = TaskReport { containers: vec![container(change)?], ..TaskReport::default() };
+    submit(context, request.task.as_deref(), &report)?;
+    Ok(ecs::SubmitContainerStateChangeResponse { acknowledgment: accept() })
+}
+
+/// SubmitAttachmentStateChanges. How far an interface is follows from its task, so there is nothing to write.
+pub fn submit_attachments(
+    _: &mut Context<'_>,
+    _: ecs::SubmitAttachmentStateChangesRequest,
+) -> Result<ecs::SubmitAttachmentStateChangesResponse, Fault> {
+    Ok(ecs::SubmitAttachmentStateChangesResponse { acknowledgment: accept() })
+}
+
+fn submit(context: &mut Context<'_>, task: Option<&str>, report: &TaskReport) -> Result<(), Fault> {
+    let key = task_key(context, task.unwrap_or_default())?;
+    let now = context.now;
+    context.transact(|state: &State, changes: &mut Vec<Change>, mint| {
+        let applied = report::task(state, &key, None, report, now, mint).map_err(|refused| match refused {
+            Refused::UnknownTask | Refused::ForeignTask => fault::task_not_found(),
+        })?;
+        changes.extend(applied);
+        Ok(())
+    })
+}
+
+/// The key of the task with this ARN: one of the account that nodes belong to, or of the caller's.
+fn task_key(context: &Context<'_>, text: &str) -> Result<String, Fault> {
+    let arn = Arn::parse(text).filter(|arn| {
+        let node = Place::new(&context.settings.region, &context.settings.account);
+        let trusted = context.place.account == node.account || arn.account == context.account().as_str();
+        arn.partition == "aws" && arn.service == "ecs" && arn.region == node.region && trusted
+    });
+    let path = arn.and_then(|arn| Some((arn.account, arn.resource.strip_prefix("task/")?)));
+    let (account, path) = path.ok_or_else(fault::task_not_found)?;
+    Ok(format!("{account}/{path}"))
+}
+
+fn container(change: ecs::ContainerStateChange) -> Result<ContainerReport, Fault> {
+    Ok(ContainerReport {
+        name: change.container_name.unwrap_or_default(),
+        status: status(change.status.as_deref())?,
+        exit_code: change.exit_code,
+        reason: change.reason.filter(|reason| !reason.is_empty()),
+        image_digest: change.image_digest.filter(|digest| !digest.is_empty()),
+        runtime_id: change.runtime_id.filter(|id| !id.is_empty()),
+        network_bindings: change.network_bindings,
+    })
+}
+
+fn status(text: Option<&str>) -> Result<Option<longshore_model::task::TaskStatus>, Fault> {
+    match text {
+        None | Some("") => Ok(None),
+        Some(text) => match report::status(text) {
+            Some(status) => Ok(Some(status)),
+            None => Err(fault::invalid_parameter(format!("Invalid status {}.", resolve::shown(text)))),
+        },
+    }
+}

@@ -1,0 +1,221 @@
+//! UpdateService.
+//!
+//! What tasks are made of (definition, network, platform, capacity, exec, tags) is changed by a new deployment, which
+//! supersedes the one before; counts and percentages change in place.
+
+use longshore_api::ecs;
+use longshore_model::definition::TaskDefinition;
+use longshore_model::service::{Deployment, Service, key};
+use longshore_model::{Mint, Place, State};
+use longshore_wire::{Fault, Timestamp};
+
+use super::{Rollout, check, deployment};
+use crate::Context;
+use crate::ecs::resolve::{self, DefinitionRef};
+use crate::ecs::task::launch::{self, Capacity};
+use crate::ecs::{cluster, definition, describe, fault};
+
+/// UpdateService.
+///
+/// # Errors
+/// `ServiceNotFoundException`, `ServiceNotActiveException`, and those of CreateService.
+pub fn update(context: &mut Context<'_>, request: ecs::UpdateServiceRequest) -> Result<ecs::UpdateServiceResponse, Fault> {
+    let place = context.place.clone();
+    let now = context.now;
+    let asked = Asked::read(&place, request)?;
+    let service = context.transact(|state, changes, mint| {
+        cluster::active(state, &place.account, &asked.cluster)?;
+        let there = state.services.get(&key(&place.account, &asked.cluster, &asked.name));
+        let there = there.ok_or_else(fault::service_not_found)?;
+        if !there.is_active() {
+            return Err(fault::service_not_active());
+        }
+        let mut service = Service::clone(there);
+        asked.apply(state, &place, &mut service, now, mint)?;
+        let shown = describe::service(state, &place, &service, true);
+        if service != **there {
+            changes.push(service.into());
+        }
+        Ok(shown)
+    })?;
+    Ok(ecs::UpdateServiceResponse { service: Some(service) })
+}
+
+/// The request, as far as it can be checked by itself.
+struct Asked {
+    cluster: String,
+    name: String,
+    definition: Option<DefinitionRef>,
+    platform_version: Option<String>,
+    request: ecs::UpdateServiceRequest,
+}
+
+impl Asked {
+    fn read(place: &Place, request: ecs::UpdateServiceRequest) -> Result<Self, Fault> {
+        let cluster = resolve::cluster_name(place, request.cluster.as_deref())?;
+        let name = resolve::service_name(place, &cluster, request.service.as_deref().unwrap_or_default())?;
+        let definition = request.task_definition.as_deref().map(|given| resolve::definition_ref(place, given));
+        let platform_version = request.platform_version.as_deref().map(|given| launch::platform_version(Some(given)));
+        request.desired_count.map(check::desired_count).transpose()?;
+        check::controller(request.deployment_controller.as_ref())?;
+        check::grace_period(request.health_check_grace_period_seconds)?;
+        launch::check_placement(request.placement_constraints.as_deref(), request.placement_strategy.as_deref())?;
+        let extras = check::Extras {
+            load_balancers: request.load_balancers.as_deref(),
+            service_registries: request.service_registries.as_deref(),
+            service_connect: request.service_connect_configuration.as_ref(),
+            volumes: request.volume_configurations.as_deref(),
+            lattice: request.vpc_lattice_configurations.as_deref(),
+            gateways: request.gateway_connectors.as_deref(),
+        };
+        extras.check()?;
+        let (definition, platform_version) = (definition.transpose()?, platform_version.transpose()?);
+        Ok(Self { cluster, name, definition, platform_version, request })
+    }
+
+    fn apply(
+        &self,
+        state: &State,
+        place: &Place,
+        service: &mut Service,
+        now: Timestamp,
+        mint: &mut Mint,
+    ) -> Result<(), Fault> {
+        self.apply_in_place(service)?;
+        let Some(primary) = service.primary().cloned() else { return Err(fault::service_not_active()) };
+        let next = self.next(state, place, service, &primary)?;
+        let forced = self.request.force_new_deployment == Some(true);
+        if forced || next.differs(&primary) || self.changes_tasks(service) {
+            self.apply_to_tasks(service, place, &next);
+            supersede(service, &next, now, mint);
+        }
+        Ok(())
+    }
+
+    /// What needs no new tasks.
+    fn apply_in_place(&self, service: &mut Service) -> Result<(), Fault> {
+        let request = &self.request;
+        let api = &mut service.api;
+        let old = api.deployment_configuration.as_ref();
+        let configuration = check::deployment_configuration(request.deployment_configuration.as_ref(), old)?;
+        api.deployment_configuration = Some(configuration);
+        if let Some(count) = request.desired_count {
+            service.desired_count = count;
+        }
+        if let Some(seconds) = request.health_check_grace_period_seconds {
+            api.health_check_grace_period_seconds = Some(seconds);
+        }
+        if let Some(rebalancing) = request.availability_zone_rebalancing {
+            api.availability_zone_rebalancing = Some(rebalancing);
+        }
+        Ok(())
+    }
+
+    /// Whether what every task of the service carries changes.
+    fn changes_tasks(&self, service: &Service) -> bool {
+        let differs = |given: Option<bool>, old: Option<bool>| given.is_some_and(|given| Some(given) != old);
+        let (request, api) = (&self.request, &service.api);
+        differs(request.enable_execute_command, api.enable_execute_command)
+            || differs(request.enable_ecs_managed_tags, api.enable_ecs_managed_tags)
+            || request.propagate_tags.is_some_and(|given| Some(given) != api.propagate_tags)
+    }
+
+    fn next(&self, state: &State, place: &Place, service: &Service, primary: &Deployment) -> Result<Next, Fault> {
+        let (family, revision) = match &self.definition {
+            None => (primary.family.clone(), primary.revision),
+            Some(named) => {
+                let found: &TaskDefinition = definition::runnable(state, &place.account, named)?;
+                launch::check_definition(found)?;
+                (found.family.clone(), found.revision)
+            }
+        };
+        let network = match &self.request.network_configuration {
+            Some(given) => launch::network(state, &place.account, Some(given))?,
+            None => primary.network.clone().unwrap_or_default(),
+        };
+        let platform_version = self.platform_version.clone().or_else(|| primary.platform_version.clone());
+        Ok(Next {
+            family,
+            revision,
+            network,
+            platform_version: platform_version.unwrap_or_default(),
+            capacity: self.capacity(state, place, service, primary)?,
+        })
+    }
+
+    /// A strategy that was given (an empty one goes back to the cluster's default), else the deployment's.
+    fn capacity(
+        &self,
+        state: &State,
+        place: &Place,
+        service: &Service,
+        primary: &Deployment,
+    ) -> Result<Capacity, Fault> {
+        match (&self.request.capacity_provider_strategy, primary.launch_type) {
+            (Some(items), _) => {
+                let cluster = cluster::active(state, &place.account, &service.cluster)?;
+                launch::capacity(state, Some(cluster), None, Some(items))
+            }
+            (None, Some(launch_type)) => Ok(Capacity::LaunchType(launch_type)),
+            (None, None) => Ok(Capacity::Strategy(primary.capacity_provider_strategy.clone())),
+        }
+    }
+
+    fn apply_to_tasks(&self, service: &mut Service, place: &Place, next: &Next) {
+        let request = &self.request;
+        let api = &mut service.api;
+        api.task_definition = Some(place.task_definition(&next.family, next.revision));
+        api.network_configuration = Some(next.network.clone());
+        api.launch_type = next.capacity.launch_type();
+        let strategy = next.capacity.strategy();
+        api.capacity_provider_strategy = (!strategy.is_empty()).then(|| strategy.to_vec());
+        if request.platform_version.is_some() {
+            api.platform_version.clone_from(&request.platform_version);
+        }
+        if request.enable_execute_command.is_some() {
+            api.enable_execute_command = request.enable_execute_command;
+        }
+        if request.enable_ecs_managed_tags.is_some() {
+            api.enable_ecs_managed_tags = request.enable_ecs_managed_tags;
+        }
+        if request.propagate_tags.is_some() {
+            api.propagate_tags = request.propagate_tags;
+        }
+    }
+}
+
+/// What the service's tasks shall be made of from now on.
+struct Next {
+    family: String,
+    revision: i32,
+    network: ecs::NetworkConfiguration,
+    platform_version: String,
+    capacity: Capacity,
+}
+
+impl Next {
+    fn differs(&self, primary: &Deployment) -> bool {
+        self.family != primary.family
+            || self.revision != primary.revision
+            || Some(&self.network) != primary.network.as_ref()
+            || Some(&self.platform_version) != primary.platform_version.as_ref()
+            || self.capacity.launch_type() != primary.launch_type
+            || self.capacity.strategy() != primary.capacity_provider_strategy
+    }
+}
+
+/// The tasks of every deployment so far are old ones from now on.
+fn supersede(service: &mut Service, next: &Next, now: Timestamp, mint: &mut Mint) {
+    for old in &mut service.deployments {
+        old.primary = false;
+        old.updated_at = now;
+    }
+    let rollout = Rollout {
+        family: &next.family,
+        revision: next.revision,
+        capacity: &next.capacity,
+        platform_version: &next.platform_version,
+        network: &next.network,
+    };
+    service.deployments.insert(0, deployment(&rollout, now, mint));
+}
