@@ -27,6 +27,8 @@ enum Command {
     Server(Behaviour),
     /// Run a node alone; it joins the control plane at --listen
     Agent(Behaviour),
+    /// Show the containers that run on this machine
+    Ps,
     /// Stop what runs on this machine for a data directory: tasks, containerd, networks
     Down,
     /// Print the environment that the AWS CLI and SDKs need, as shell exports
@@ -87,6 +89,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Server(flags) => command::run::server(&instance.resolve(flags)?)?,
         Command::Agent(flags) => command::run::agent(&instance.resolve(flags)?)?,
         Command::Down => command::run::down(instance)?,
+        Command::Ps => command::ps::list(instance)?,
         Command::Env => command::env::print(instance)?,
         Command::Image(Image::Import { file, tag }) => command::image::import(instance, file, tag.as_deref())?,
         Command::Image(Image::List) => command::image::list(instance)?,

@@ -3,4 +3,5 @@
 pub mod doctor;
 pub mod env;
 pub mod image;
+pub mod ps;
 pub mod run;
