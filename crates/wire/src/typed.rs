@@ -186,6 +186,30 @@ impl Document {
     }
 }
 
+/// The input or output of an operation that has none.
+impl Shape for () {
+    fn def() -> &'static ShapeDef {
+        static DEF: ShapeDef = ShapeDef::structure("Unit");
+        &DEF
+    }
+
+    fn from_value(value: Value) -> Result<Self> {
+        match value {
+            Value::Structure(_) => Ok(()),
+            other => Err(Error::mismatch(other.label(), "Unit")),
+        }
+    }
+
+    fn write(&self, writer: &mut dyn Writer) {
+        writer.structure(Self::def());
+        writer.end();
+    }
+
+    fn absent() -> Option<Self> {
+        Some(())
+    }
+}
+
 /// An option inside a structure: absent when `None`.
 impl<T: Shape> Shape for Option<T> {
     fn def() -> &'static ShapeDef {

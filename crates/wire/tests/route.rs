@@ -481,14 +481,18 @@ fn faults_are_spelt_as_each_protocol_does() {
 
 #[test]
 fn an_operation_without_output_has_an_empty_reply() {
-    let reply = call(&JSON, ProtocolKind::AwsJson11).reply(None, "id-1");
+    let put = |service, kind| Call {
+        operation: &OPERATIONS[1],
+        ..call(service, kind)
+    };
+    let reply = put(&JSON, ProtocolKind::AwsJson11).reply(Some(&()), "id-1");
     assert_eq!(
         (reply.status().as_u16(), reply.body().as_slice()),
         (200, &b""[..])
     );
-    let reply = call(&QUERY, ProtocolKind::AwsQuery).reply(None, "id-1");
-    let expected = "<GetResponse xmlns=\"https://example.com/\"><ResponseMetadata><RequestId>id-1</RequestId>\
-                    </ResponseMetadata></GetResponse>";
+    let reply = put(&QUERY, ProtocolKind::AwsQuery).reply(Some(&()), "id-1");
+    let expected = "<PutResponse xmlns=\"https://example.com/\"><ResponseMetadata><RequestId>id-1</RequestId>\
+                    </ResponseMetadata></PutResponse>";
     assert_eq!(String::from_utf8_lossy(reply.body()), expected);
 }
 

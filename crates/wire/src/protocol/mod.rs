@@ -110,7 +110,10 @@ impl Call {
     /// # Errors
     /// A 4xx fault with the service's code and AWS's words.
     pub fn input(&self, head: &Parts, body: &[u8]) -> Result<Value, Fault> {
-        let def = self.operation.input.map_or(&NOTHING, crate::ShapeRef::get);
+        let def = self
+            .operation
+            .input
+            .map_or(<()>::def(), crate::ShapeRef::get);
         let input = self.protocol.decode(head, body, def)?;
         let violations = validate(&input, def);
         if violations.is_empty() {
@@ -129,8 +132,9 @@ impl Call {
             .map_err(|error| Fault::serialization(error.to_string()))
     }
 
-    /// The reply that carries `output`.
+    /// The reply that carries `output`. What is given for an operation without output is not written.
     pub fn reply(&self, output: Option<&dyn Output>, request_id: &str) -> Reply {
+        let output = output.filter(|_| self.operation.output.is_some());
         let target = Target {
             service: self.service,
             operation: self.operation,
@@ -144,9 +148,6 @@ impl Call {
             .encode_fault(Some(self.service), fault, request_id)
     }
 }
-
-/// The input of an operation that takes none.
-static NOTHING: ShapeDef = ShapeDef::structure("Unit");
 
 /// A reply with a body. Header values that are no valid header text are left out.
 fn respond(status: u16, content_type: &'static str, request_id: &str, body: Vec<u8>) -> Reply {

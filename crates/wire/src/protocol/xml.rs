@@ -1,7 +1,7 @@
 //! The XML writer of the query protocols.
 
 use crate::json::special_name;
-use crate::{MemberDef, ShapeDef, Timestamp, TimestampFormat, Writer};
+use crate::{MemberDef, Shape, ShapeDef, Timestamp, TimestampFormat, Writer};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -154,9 +154,7 @@ impl Writer for XmlWriter {
     }
 
     fn list(&mut self, _: usize) {
-        let slot = self
-            .take_slot()
-            .unwrap_or(Slot::new(NAMELESS, &super::NOTHING));
+        let slot = self.take_slot().unwrap_or(Slot::new(NAMELESS, <()>::def()));
         let name = match slot.flattened {
             true => slot.shape.element_name.unwrap_or(slot.name),
             false => slot.shape.element_name.unwrap_or("member"),
@@ -168,9 +166,7 @@ impl Writer for XmlWriter {
     }
 
     fn map(&mut self, _: usize) {
-        let slot = self
-            .take_slot()
-            .unwrap_or(Slot::new(NAMELESS, &super::NOTHING));
+        let slot = self.take_slot().unwrap_or(Slot::new(NAMELESS, <()>::def()));
         let content = Content::Entries {
             entry: if slot.flattened { slot.name } else { "entry" },
             key: slot.shape.key_name.unwrap_or("key"),

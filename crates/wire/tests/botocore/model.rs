@@ -61,6 +61,9 @@ impl Model {
         if let Some(input) = given["input"]["shape"].as_str() {
             operation = operation.input(ShapeRef::Late(self.shapes[input]));
         }
+        if let Some(output) = given["output"]["shape"].as_str() {
+            operation = operation.output(ShapeRef::Late(self.shapes[output]));
+        }
         if let Some(wrapper) = given["output"]["resultWrapper"].as_str() {
             operation = operation.wrapped(leak(wrapper));
         }
