@@ -17,6 +17,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use longshore_model::AccountId;
 use longshore_services::{Context, SERVICES, Service};
+use longshore_store::Revision;
+use longshore_store::logs::Ticket;
 use longshore_wire::protocol::{Call, Refusal, Reply, body_limit, route};
 use longshore_wire::sigv4::Scope;
 use longshore_wire::{Fault, ServiceDef};
@@ -242,21 +244,20 @@ async fn carry_out(
         Context::new(&server.store, &server.logs, &server.settings, account, clock::now(), clock::seed());
     context.batch = header(head, "x-longshore-batch");
     let answer = (operation.run)(&mut context, input);
+    let reply = answer.map(|answer| call.reply(call.operation.output.map(|_| answer.as_ref()), request_id));
     // A refusal too may rest on what is not durable yet.
-    settle(server, &mut context).await?;
-    let answer = answer?;
-    Ok(call.reply(call.operation.output.map(|_| answer.as_ref()), request_id))
+    let (revision, tickets) = context.into_waits();
+    settle(server, revision, &tickets).await?;
+    reply
 }
 
 /// Wait until everything the answer rests on is durable.
-async fn settle(server: &Server, context: &mut Context<'_>) -> Result<(), Fault> {
-    let unavailable = |_| Fault::common("ServiceUnavailable", 503, "The request has failed due to a temporary failure of the server");
-    server.store.durable(context.wait_for()).await.map_err(unavailable)?;
-    for ticket in context.take_tickets() {
-        ticket.wait().await.map_err(|error| {
-            tracing::error!(%error, "log events could not be stored");
-            unavailable(longshore_store::Closed)
-        })?;
+async fn settle(server: &Server, revision: Revision, tickets: &[Ticket]) -> Result<(), Fault> {
+    const WORDS: &str = "The request has failed due to a temporary failure of the server";
+    let unavailable = |_| Fault::common("ServiceUnavailable", 503, WORDS);
+    server.store.durable(revision).await.map_err(unavailable)?;
+    for ticket in tickets {
+        ticket.durable().await.map_err(unavailable)?;
     }
     Ok(())
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 use longshore_model::{Change, State};
 use longshore_plan::agenda::Agenda;
 use longshore_plan::{Plan, heal, reap};
+use longshore_services::logs::Upkeep;
 use longshore_store::Commit;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::task::JoinHandle;
 
-use crate::{Server, clock};
+use crate::{Error, Server, clock};
 
 /// The longest a loop sleeps.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -98,16 +99,26 @@ fn turn(server: &Server, name: &'static str, plan: impl FnOnce(&State) -> Option
 /// Forget log events past their group's retention, and what deleted groups and streams held.
 async fn retention(server: Arc<Server>) {
     loop {
-        let groups: Vec<(String, i32)> = {
-            let state = server.store.read();
-            let kept = state.log_groups.iter().filter_map(|(_, group)| Some((group.uid.clone(), group.retention_days?)));
-            kept.collect()
-        };
-        let logs = server.logs.clone();
-        let purged = tokio::task::spawn_blocking(move || logs.purge(clock::now(), &groups)).await;
-        if let Ok(Err(error)) = purged {
-            tracing::error!(%error, "expired log events could not be removed");
+        match retention_turn(&server).await {
+            Ok(true) => {}
+            Ok(false) => tokio::time::sleep(PERIOD).await,
+            Err(error) => {
+                tracing::error!(%error, "expired log events could not be removed");
+                tokio::time::sleep(PERIOD).await;
+            }
         }
-        tokio::time::sleep(PERIOD).await;
     }
+}
+
+/// Returns whether there is more to do.
+async fn retention_turn(server: &Server) -> Result<bool, Error> {
+    let uids = server.logs.groups()?;
+    let (upkeep, revision) = {
+        let state = server.store.read();
+        (Upkeep::plan(&state, &uids), state.revision())
+    };
+    server.store.durable(revision).await.map_err(|_| Error::StoreFailed)?;
+    let logs = server.logs.clone();
+    let turn = tokio::task::spawn_blocking(move || upkeep.run(&logs, clock::now())).await;
+    Ok(turn.map_err(|_| Error::StoreFailed)??)
 }

@@ -58,15 +58,11 @@ impl Server {
         let mut accounts = self.accounts.lock();
         accounts.clear();
         let state = self.store.read();
-        let groups: Vec<String> = state.log_groups.iter().map(|(_, group)| group.uid.clone()).collect();
         let mut kept: Vec<Change> = state.nodes.iter().map(|(_, node)| Change::Put(Record::Node(node.clone()))).collect();
         drop(state);
         kept.extend(self.defaults(&self.settings.account));
         accounts.insert(self.settings.account.clone());
         let revision = self.store.reset(kept);
-        for uid in groups {
-            self.logs.delete_group(&uid);
-        }
         self.sessions.resync_all();
         revision
     }

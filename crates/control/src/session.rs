@@ -194,7 +194,8 @@ impl Acs {
 
     async fn send_manifest(&mut self, socket: &mut Socket) -> Result<(), SocketError> {
         let (manifest, revision) = {
-            let state = self.server.store.read();
+            let server = self.server.clone();
+            let state = server.store.read();
             (self.manifest(&state), state.revision())
         };
         if self.server.store.durable(revision).await.is_err() {

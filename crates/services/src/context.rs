@@ -79,13 +79,8 @@ impl<'a> Context<'a> {
         self.tickets.push(ticket);
     }
 
-    /// Log writes that must be durable before the answer is sent.
-    pub fn tickets(&self) -> &[Ticket] {
-        &self.tickets
-    }
-
-    /// The revision that must be durable before the answer is sent.
-    pub fn wait_for(&self) -> Revision {
-        self.revision
+    /// What must be durable before the answer is sent: a revision of the state and writes to the log store.
+    pub fn into_waits(self) -> (Revision, Vec<Ticket>) {
+        (self.revision, self.tickets)
     }
 }
