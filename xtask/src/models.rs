@@ -84,7 +84,6 @@ fn load(directory: &Path) -> Result<Value> {
 }
 
 fn trim(model: &Value, wanted: &Value) -> Result<Value> {
-    let all = wanted["shapes"] == "all";
     let built: BTreeSet<&str> = array(&wanted["built"])?
         .iter()
         .filter_map(Value::as_str)
@@ -92,7 +91,7 @@ fn trim(model: &Value, wanted: &Value) -> Result<Value> {
     let mut operations = Map::new();
     let mut reached = BTreeSet::new();
     for (name, operation) in object(&model["operations"])? {
-        let shaped = all || built.contains(name.as_str());
+        let shaped = is_shaped(wanted, name, &built);
         operations.insert(
             name.clone(),
             if shaped {
@@ -118,6 +117,14 @@ fn trim(model: &Value, wanted: &Value) -> Result<Value> {
         "operations": operations,
         "shapes": shapes,
     }))
+}
+
+/// `shapes` is `all`, `built`, or a list of operations that need shapes besides the built ones.
+fn is_shaped(wanted: &Value, name: &str, built: &BTreeSet<&str>) -> bool {
+    let listed = |names: &Vec<Value>| names.iter().any(|one| one == name);
+    wanted["shapes"] == "all"
+        || built.contains(name)
+        || wanted["shapes"].as_array().is_some_and(listed)
 }
 
 fn reach_operation<'a>(model: &'a Value, operation: &'a Value, reached: &mut BTreeSet<&'a str>) {

@@ -120,29 +120,48 @@ fn crates_depend_along_the_arrows_only() {
 
 #[test]
 fn pure_crates_reach_no_effects() {
+    for pure in PURE {
+        let effects: Vec<String> = reached_packages(pure)
+            .into_iter()
+            .filter(|name| EFFECTS.contains(&name.as_str()))
+            .collect();
+        assert!(effects.is_empty(), "{pure} reaches {effects:?}");
+    }
+}
+
+/// Its memory is paid for each task.
+#[test]
+fn the_supervisor_has_no_async_runtime() {
+    let reached = reached_packages("longshore-supervisor");
+    assert!(
+        !reached.contains("tokio") && !reached.contains("mio"),
+        "{reached:?}"
+    );
+}
+
+/// The names of all packages a crate links, itself included.
+fn reached_packages(name: &str) -> BTreeSet<String> {
     let metadata = metadata(&[]);
     let names: BTreeMap<&str, &str> = array(&metadata["packages"])
         .map(|package| (text(&package["id"]), text(&package["name"])))
         .collect();
-    let edges: BTreeMap<&str, Vec<&str>> = array(&metadata["resolve"]["nodes"])
+    let nodes = array(&metadata["resolve"]["nodes"]);
+    let edges: BTreeMap<&str, Vec<&str>> = nodes
         .map(|node| (text(&node["id"]), linked(node)))
         .collect();
-    for pure in PURE {
-        let (start, _) = names.iter().find(|(_, name)| *name == pure).expect(pure);
-        let mut reached = BTreeSet::new();
-        let mut open = vec![*start];
-        while let Some(id) = open.pop() {
-            if reached.insert(id) {
-                open.extend(edges.get(id).into_iter().flatten());
-            }
+    let mut open: Vec<&str> = names
+        .iter()
+        .filter(|(_, other)| **other == name)
+        .map(|(id, _)| *id)
+        .collect();
+    assert!(!open.is_empty(), "there is no {name}");
+    let mut reached = BTreeSet::new();
+    while let Some(id) = open.pop() {
+        if reached.insert(id) {
+            open.extend(edges.get(id).into_iter().flatten());
         }
-        let effects: Vec<&str> = reached
-            .iter()
-            .map(|id| names[id])
-            .filter(|name| EFFECTS.contains(name))
-            .collect();
-        assert!(effects.is_empty(), "{pure} reaches {effects:?}");
     }
+    reached.iter().map(|id| names[id].to_owned()).collect()
 }
 
 #[test]

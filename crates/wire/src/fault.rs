@@ -10,8 +10,8 @@ pub struct Fault {
     pub name: &'static str,
     /// The code of query protocols; mostly the name.
     pub code: &'static str,
-    /// How JSON protocols spell the message's member.
-    pub message_name: &'static str,
+    /// Whether JSON protocols spell the message's member `Message` rather than `message`.
+    pub capital_message: bool,
     /// Words for the caller; left out when empty. Must hold nothing the caller may not know.
     pub message: String,
     /// HTTP status.
@@ -36,7 +36,7 @@ impl Fault {
         Fault {
             name: def.name,
             code: def.code,
-            message_name: def.message,
+            capital_message: def.message == "Message",
             message: message.into(),
             status: def.status,
             sender: def.sender,
@@ -50,7 +50,7 @@ impl Fault {
         Fault {
             name: code,
             code,
-            message_name: "message",
+            capital_message: false,
             message,
             status,
             sender: status < 500,

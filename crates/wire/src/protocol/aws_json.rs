@@ -57,7 +57,7 @@ impl Protocol for AwsJson {
         writer.member(&TYPE);
         writer.string(fault.name);
         if !fault.message.is_empty() {
-            writer.member(if fault.message_name == "Message" {
+            writer.member(if fault.capital_message {
                 &CAPITAL_MESSAGE
             } else {
                 &MESSAGE
