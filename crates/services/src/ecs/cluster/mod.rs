@@ -6,6 +6,8 @@
 mod configure;
 mod describe;
 pub mod strategy;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

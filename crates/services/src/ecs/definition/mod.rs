@@ -11,6 +11,8 @@ mod list;
 pub mod register;
 mod retire;
 pub mod rule;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -196,3 +196,6 @@ fn principal(context: &Context<'_>, given: Option<&str>) -> Result<String, Fault
         _ => Err(fault::invalid_parameter("principalArn must be the ARN of a user, role or root user of this account.")),
     }
 }
+
+#[cfg(test)]
+mod tests;

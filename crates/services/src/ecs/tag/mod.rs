@@ -6,6 +6,8 @@ use longshore_wire::Fault;
 use super::fault;
 
 mod operation;
+#[cfg(test)]
+mod resource_tests;
 
 pub use operation::{list, tag, untag};
 
