@@ -27,9 +27,6 @@ pub mod strategy;
 pub mod throttle;
 mod view;
 
-#[cfg(test)]
-mod testing;
-
 use longshore_model::Change;
 use longshore_wire::Timestamp;
 

@@ -123,9 +123,14 @@ impl<'a> Turn<'a> {
         let View {
             members,
             changes_at,
+            proven_at,
         } = view(self.state, &self.service, self.now);
         let count = Count::of(&self.service, &members);
-        if let Some(at) = changes_at {
+        let replacing = members.iter().any(|member| !member.keeps());
+        for at in changes_at
+            .into_iter()
+            .chain(proven_at.filter(|_| replacing))
+        {
             self.plan.wake(at);
         }
         let (members, count) = self.stop_surplus(members, count);
@@ -233,7 +238,7 @@ impl<'a> Turn<'a> {
         let mut peers = Peers::of(staying);
         let mut placed = placed_by_provider(deployment, members);
         let template = Template::of(&self.service, deployment, definition);
-        let mut made = Vec::new();
+        let (mut made, mut refused) = (Vec::new(), None);
         for _ in 0..wanted {
             let provider = strategy::next(&deployment.capacity_provider_strategy, &placed);
             let provider_name = provider.and_then(|index| {
@@ -249,7 +254,7 @@ impl<'a> Turn<'a> {
                 }
                 Ok(task) => made.push(task),
                 Err(refusal) => {
-                    self.starve(&refusal);
+                    refused = Some(refusal);
                     break;
                 }
             }
@@ -257,7 +262,11 @@ impl<'a> Turn<'a> {
                 placed[index] += 1;
             }
         }
-        self.record_started(deployment, made)
+        let started = self.record_started(deployment, made);
+        if let Some(refusal) = refused {
+            self.starve(&refusal);
+        }
+        started
     }
 
     fn is_held_back(&mut self, deployment: &Deployment) -> bool {
@@ -338,7 +347,8 @@ impl<'a> Turn<'a> {
         count: &Count,
     ) -> (Vec<Member<'m>>, Vec<Member<'m>>) {
         let replaced = count.keeping_serving >= count.desired;
-        let blocked = count.missing() > 0 && count.room() == 0 && count.stopping == 0;
+        let settled = count.stopping == 0 && count.keeping == count.keeping_serving;
+        let blocked = settled && count.missing() > 0 && count.room() == 0;
         let mut unhealthy_allowed = if replaced {
             usize::MAX
         } else {

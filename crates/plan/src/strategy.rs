@@ -42,7 +42,8 @@ mod tests {
             .collect();
         let mut placed = vec![0; items.len()];
         for _ in 0..tasks {
-            placed[next(&items, &placed).unwrap()] += 1;
+            let chosen = next(&items, &placed).unwrap();
+            placed[chosen] += 1;
         }
         assert_eq!(placed, want);
     }

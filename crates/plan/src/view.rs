@@ -71,6 +71,8 @@ impl Member<'_> {
 pub struct View<'a> {
     pub members: Vec<Member<'a>>,
     pub changes_at: Option<Timestamp>,
+    /// When the next task will have proven itself: of interest only while something is being replaced.
+    pub proven_at: Option<Timestamp>,
 }
 
 /// Look at every live task of `service`.
@@ -81,6 +83,7 @@ pub fn view<'a>(state: &'a State, service: &Service, now: Timestamp) -> View<'a>
         now,
         checked: BTreeMap::new(),
         changes_at: None,
+        proven_at: None,
     };
     let key = service.key();
     let tasks = state
@@ -91,6 +94,7 @@ pub fn view<'a>(state: &'a State, service: &Service, now: Timestamp) -> View<'a>
     View {
         members,
         changes_at: look.changes_at,
+        proven_at: look.proven_at,
     }
 }
 
@@ -101,6 +105,7 @@ struct Look<'a, 's> {
     /// Whether a revision has a health check, once looked up.
     checked: BTreeMap<(String, i32), bool>,
     changes_at: Option<Timestamp>,
+    proven_at: Option<Timestamp>,
 }
 
 impl<'a> Look<'a, '_> {
@@ -149,11 +154,7 @@ impl<'a> Look<'a, '_> {
 
     /// Whether `at` has come; if not, the view will change then.
     fn reached(&mut self, at: Timestamp) -> bool {
-        let reached = at <= self.now;
-        if !reached {
-            self.changes_at = Some(self.changes_at.map_or(at, |known| known.min(at)));
-        }
-        reached
+        come(at, self.now, &mut self.changes_at)
     }
 
     fn out_of_grace(&mut self, task: &Task) -> bool {
@@ -170,7 +171,10 @@ impl<'a> Look<'a, '_> {
     fn is_proven(&mut self, task: &Task) -> bool {
         match self.has_health_check(task) {
             true => task.health == Some(HealthStatus::Healthy),
-            false => self.reached(after(task.started_at.unwrap_or(self.now), PROVEN_MILLIS)),
+            false => {
+                let proven = after(task.started_at.unwrap_or(self.now), PROVEN_MILLIS);
+                come(proven, self.now, &mut self.proven_at)
+            }
         }
     }
 
@@ -182,6 +186,14 @@ impl<'a> Look<'a, '_> {
             .entry(revision)
             .or_insert_with(|| has_health_check(state, task))
     }
+}
+
+/// Whether `at` has come; if not, it is kept as `earliest` unless that is sooner.
+fn come(at: Timestamp, now: Timestamp, earliest: &mut Option<Timestamp>) -> bool {
+    if at > now {
+        *earliest = Some(earliest.map_or(at, |known| known.min(at)));
+    }
+    at <= now
 }
 
 /// Whether an essential container of the task has a health check.
