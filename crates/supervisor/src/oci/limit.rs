@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::spec::{ContainerSpec, Ulimit};
 
 /// Fargate's default for open files, soft and hard.
-const DEFAULT_NOFILE: i64 = 65_535;
+pub const DEFAULT_NOFILE: u64 = 65_535;
 const NAMES: [&str; 15] = [
     "core",
     "cpu",
@@ -26,11 +26,12 @@ const NAMES: [&str; 15] = [
     "stack",
 ];
 
-/// The `rlimits` list.
-pub fn rlimits(ulimits: &[Ulimit]) -> Result<Value> {
+/// The `rlimits` list. The default for open files is lower where this process may not give as many.
+pub fn rlimits(ulimits: &[Ulimit], most_files: u64) -> Result<Value> {
     let mut list = Vec::new();
     if !ulimits.iter().any(|limit| limit.name == "nofile") {
-        list.push(json!({"type": "RLIMIT_NOFILE", "soft": DEFAULT_NOFILE, "hard": DEFAULT_NOFILE}));
+        let files = DEFAULT_NOFILE.min(most_files);
+        list.push(json!({"type": "RLIMIT_NOFILE", "soft": files, "hard": files}));
     }
     for limit in ulimits {
         if !NAMES.contains(&limit.name.as_str()) {
@@ -78,14 +79,19 @@ mod tests {
             soft,
             hard,
         };
-        assert_eq!(rlimits(&[]).unwrap()[0]["hard"], 65_535);
-        let list = rlimits(&[limit("nofile", 10, 20), limit("memlock", -1, -1)]).unwrap();
+        assert_eq!(rlimits(&[], 1 << 20).unwrap()[0]["hard"], 65_535);
+        assert_eq!(rlimits(&[], 20_000).unwrap()[0]["soft"], 20_000);
+        let list = rlimits(
+            &[limit("nofile", 10, 20), limit("memlock", -1, -1)],
+            1 << 20,
+        )
+        .unwrap();
         assert_eq!(list.as_array().unwrap().len(), 2);
         assert_eq!(
             list[1],
             json!({"type": "RLIMIT_MEMLOCK", "soft": u64::MAX, "hard": u64::MAX})
         );
-        assert!(rlimits(&[limit("nofile", 20, 10)]).is_err());
-        assert!(rlimits(&[limit("nofile", -1, 10)]).is_err());
+        assert!(rlimits(&[limit("nofile", 20, 10)], 1 << 20).is_err());
+        assert!(rlimits(&[limit("nofile", -1, 10)], 1 << 20).is_err());
     }
 }

@@ -6,7 +6,7 @@
 
 mod capability;
 mod device;
-mod limit;
+pub mod limit;
 mod mounts;
 mod seccomp;
 
@@ -30,6 +30,8 @@ pub struct Prepared {
     pub binds: Vec<Bind>,
     /// Path of the network namespace; `None` is the host's.
     pub network_namespace: Option<String>,
+    /// The hard limit of open files that this process may give.
+    pub most_files: u64,
     /// The container init on the host, if it is to be PID 1.
     pub init: Option<PathBuf>,
 }
@@ -111,7 +113,7 @@ fn process(container: &ContainerSpec, prepared: &Prepared) -> Result<Value> {
         "env": environment(container, user)?,
         "cwd": working_directory(container)?,
         "capabilities": capability::sets(container)?,
-        "rlimits": limit::rlimits(&container.ulimits)?,
+        "rlimits": limit::rlimits(&container.ulimits, prepared.most_files)?,
         "noNewPrivileges": false,
         "oomScoreAdj": 0,
     }))
@@ -222,6 +224,7 @@ mod tests {
             },
             binds: vec![],
             network_namespace: Some("/proc/1/fd/3".into()),
+            most_files: 1 << 20,
             init: None,
         }
     }

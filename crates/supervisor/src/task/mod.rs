@@ -1,0 +1,462 @@
+//! The supervisor of one task: joins the state machine to the world.
+//!
+//! One thread waits for everything (children, clients, timers, the log threads) and never for a single thing, save for
+//! what the OCI runtime needs a few milliseconds for. What happened goes into the machine, what comes out is done; the
+//! difference of the records before and after goes to the clients and to `DIR/state.json`.
+//!
+//! Left out: what the task means (the agent's); exec sessions.
+
+mod act;
+mod bundle;
+mod process;
+mod server;
+mod slot;
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
+
+use crate::cgroup::{Layout, Limits};
+use crate::error::{Error, Result};
+use crate::log::{Endpoint, Log, Wake};
+use crate::machine::{Input, Machine, Now};
+use crate::mount;
+use crate::protocol::{
+    Command, Message, Reply, Request, StopCause, StopCode, TaskPhase, TaskStatus,
+};
+use crate::runtime::Driver;
+use crate::spec::{Network, TaskSpec};
+use crate::time;
+use server::Server;
+use slot::Slot;
+
+/// What an agent writes, what a supervisor writes, where it listens.
+pub const SPEC_FILE: &str = "task.json";
+pub const STATE_FILE: &str = "state.json";
+pub const SOCKET_FILE: &str = "sock";
+
+/// After the last container the logs have this long before the task counts as stopped.
+const DRAIN_MS: u64 = 5_000;
+/// And this long altogether before they are given up.
+const GIVE_UP_MS: u64 = 30_000;
+/// Longest sleep while something of the log pump is waited for.
+const DRAIN_TICK_MS: u64 = 500;
+
+/// Runs the supervisor of a task directory until its task is released. Only returns early if it cannot begin.
+pub fn run(dir: &Path) -> Result<()> {
+    let signals = process::settle()?;
+    let dir = dir.canonicalize().map_err(Error::file("find", dir))?;
+    let mut supervisor = Supervisor::new(dir, signals)?;
+    supervisor.begin();
+    supervisor.serve()
+}
+
+/// What a child of this process is.
+#[derive(Clone, Copy, Debug)]
+enum Child {
+    /// The runtime, starting a container.
+    Starter(usize),
+    /// A container's first process.
+    Container(usize),
+    /// The runtime, starting a health check.
+    CheckStarter(usize),
+    /// A health check's command.
+    Check(usize),
+}
+
+struct Supervisor {
+    dir: PathBuf,
+    task: TaskSpec,
+    machine: Machine,
+    /// As last told.
+    shown: TaskStatus,
+    sequence: u64,
+    slots: Vec<Slot>,
+    children: HashMap<i32, Child>,
+    /// Ended before it was known what they were.
+    early: HashMap<i32, i32>,
+    driver: Driver,
+    layout: Layout,
+    network: Option<OwnedFd>,
+    endpoint: Endpoint,
+    server: Server,
+    signals: SignalFd,
+    wake: Arc<EventFd>,
+    /// When the last container ended.
+    drain_since: Option<u64>,
+    released: bool,
+}
+
+impl Supervisor {
+    fn new(dir: PathBuf, signals: SignalFd) -> Result<Supervisor> {
+        let file = dir.join(SPEC_FILE);
+        let text = std::fs::read(&file).map_err(Error::file("read", &file))?;
+        let task: TaskSpec = serde_json::from_slice(&text).map_err(|source| Error::Json {
+            what: SPEC_FILE,
+            source,
+        })?;
+        mount::leave_host()?;
+        let wake = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
+            .map_err(Error::system("make an event descriptor"))?;
+        let machine = Machine::new(&task, std::process::id()).map_err(Error::Parameter)?;
+        let shown = machine.status();
+        let client = task.client_fd.map(process::inherited).transpose()?;
+        let network = open_network(&task.network)?;
+        let mut server = Server::bind(&dir.join(SOCKET_FILE))?;
+        if let Some(client) = client {
+            server.adopt(
+                UnixStream::from(client),
+                &Message::Snapshot {
+                    sequence: 0,
+                    task: shown.clone(),
+                },
+            );
+        }
+        let endpoint = Endpoint::default();
+        endpoint.set(task.log_endpoint.clone().unwrap_or_default());
+        let mut supervisor = Supervisor {
+            driver: Driver::new(task.runtime.clone(), dir.join("runtime")),
+            layout: Layout::detect()?,
+            slots: Vec::new(),
+            children: HashMap::new(),
+            early: HashMap::new(),
+            wake: Arc::new(wake),
+            drain_since: None,
+            released: false,
+            sequence: 0,
+            dir,
+            task,
+            machine,
+            shown,
+            network,
+            endpoint,
+            server,
+            signals,
+        };
+        supervisor.slots = (0..supervisor.task.containers.len())
+            .map(|c| supervisor.open_slot(c))
+            .collect();
+        Ok(supervisor)
+    }
+
+    /// Opens the log first: its destination answers while the container is made.
+    fn open_slot(&self, container: usize) -> Slot {
+        let spec = &self.task.containers[container];
+        let directory = bundle::directory(&self.dir, container);
+        let event = self.wake.clone();
+        let wake: Wake = Arc::new(move || {
+            let _ = event.write(1);
+        });
+        let pump = format!("{}-{container}-{}", self.task.task_id, time::now().wall);
+        let made = std::fs::create_dir_all(&directory).map_err(Error::file("create", &directory));
+        let log =
+            made.and_then(|()| Log::open(&spec.log, &directory, pump, self.endpoint.clone(), wake));
+        Slot::new(directory, log.map_err(|e| e.to_string()))
+    }
+
+    /// Gives the task its cgroup and starts what may start.
+    fn begin(&mut self) {
+        let limits = Limits {
+            cpu_units: self.task.cpu.units,
+            memory_mib: self.task.memory_mib,
+        };
+        match self.layout.create(&self.task.cgroup, limits) {
+            Ok(()) => self.step(Input::Tick),
+            Err(e) => {
+                let cause = StopCause {
+                    code: StopCode::TaskFailedToStart,
+                    reason: format!("ResourceInitializationError: {e}"),
+                };
+                self.step(Input::Stop {
+                    cause,
+                    timeout_ms: None,
+                });
+            }
+        }
+    }
+
+    fn serve(&mut self) -> Result<()> {
+        while !(self.released && self.logs_done(time::now())) {
+            self.wait()?;
+            self.read_signals();
+            // Resets the counter; how often it was raised is no matter.
+            let _ = self.wake.read();
+            self.see_children();
+            self.server.flush();
+            let snapshot = self.snapshot();
+            self.server.accept(&snapshot);
+            for (client, request) in self.server.requests() {
+                self.answer(client, request);
+            }
+            self.end_late_checks();
+            self.see_logs();
+            self.step(Input::Tick);
+        }
+        Ok(())
+    }
+
+    /// Feeds the machine, does what it asks, tells what changed.
+    fn step(&mut self, input: Input) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            for action in self.machine.step(time::now(), input) {
+                inputs.extend(self.act(action));
+            }
+            self.tell();
+        }
+    }
+
+    fn status(&self) -> TaskStatus {
+        let mut status = self.machine.status();
+        for (container, slot) in status.containers.iter_mut().zip(&self.slots) {
+            container.dropped_lines = slot.log.as_ref().map_or(0, Log::dropped);
+        }
+        status
+    }
+
+    fn snapshot(&self) -> Message {
+        Message::Snapshot {
+            sequence: self.sequence,
+            task: self.shown.clone(),
+        }
+    }
+
+    /// Every container that changed, then the task if anything of its own did.
+    fn tell(&mut self) {
+        let now = self.status();
+        if now == self.shown {
+            return;
+        }
+        let before = std::mem::replace(&mut self.shown, now.clone());
+        self.save();
+        for (container, known) in now.containers.iter().zip(&before.containers) {
+            if container != known {
+                self.sequence += 1;
+                let message = Message::Container {
+                    sequence: self.sequence,
+                    container: container.clone(),
+                };
+                self.server.broadcast(&message);
+            }
+        }
+        if (TaskStatus {
+            containers: Vec::new(),
+            ..now.clone()
+        }) != (TaskStatus {
+            containers: Vec::new(),
+            ..before
+        }) {
+            self.sequence += 1;
+            self.server.broadcast(&Message::Task {
+                sequence: self.sequence,
+                task: now,
+            });
+        }
+    }
+
+    /// For whoever finds the directory after this process died. A write that fails costs no task.
+    fn save(&self) {
+        if self.released {
+            return;
+        }
+        let file = self.dir.join(STATE_FILE);
+        let fresh = file.with_extension("new");
+        let written = serde_json::to_vec(&self.shown)
+            .map_err(std::io::Error::from)
+            .and_then(|text| std::fs::write(&fresh, text))
+            .and_then(|()| std::fs::rename(&fresh, &file));
+        if let Err(e) = written {
+            eprintln!("{}: {e}", file.display());
+        }
+    }
+
+    fn wait(&self) -> Result<()> {
+        let read = PollFlags::POLLIN;
+        let mut list = vec![
+            PollFd::new(self.signals.as_fd(), read),
+            PollFd::new(self.wake.as_fd(), read),
+        ];
+        for (fd, writes) in self.server.interests() {
+            list.push(PollFd::new(
+                fd,
+                if writes {
+                    read | PollFlags::POLLOUT
+                } else {
+                    read
+                },
+            ));
+        }
+        match poll(&mut list, self.timeout()) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+            Err(e) => Err(Error::system("wait")(e)),
+        }
+    }
+
+    fn timeout(&self) -> PollTimeout {
+        let now = time::now().monotonic;
+        let checks = self
+            .slots
+            .iter()
+            .filter_map(|slot| slot.check.map(|check| check.deadline));
+        let logs = self
+            .drain_since
+            .filter(|_| self.waits_for_logs())
+            .map(|_| now + DRAIN_TICK_MS);
+        let next = checks.chain(self.machine.deadline()).chain(logs).min();
+        match next {
+            None => PollTimeout::NONE,
+            Some(at) => {
+                PollTimeout::try_from(Duration::from_millis(at.saturating_sub(now).min(3_600_000)))
+                    .unwrap_or(PollTimeout::ZERO)
+            }
+        }
+    }
+
+    /// SIGTERM stops the task as a client would; the others mean the terminal of whoever started this.
+    fn read_signals(&mut self) {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            if signal.ssi_signo == Signal::SIGTERM as u32 {
+                let cause = StopCause {
+                    code: StopCode::Requested,
+                    reason: "supervisor was terminated".into(),
+                };
+                self.step(Input::Stop {
+                    cause,
+                    timeout_ms: None,
+                });
+            }
+        }
+    }
+
+    fn waits_for_logs(&self) -> bool {
+        self.released || self.machine.phase() < TaskPhase::Stopped
+    }
+
+    fn logs_idle(&self) -> bool {
+        self.slots
+            .iter()
+            .all(|slot| slot.log.as_ref().map_or(true, Log::is_idle))
+    }
+
+    fn logs_done(&self, now: Now) -> bool {
+        self.logs_idle()
+            || self
+                .drain_since
+                .is_some_and(|since| now.monotonic >= since + GIVE_UP_MS)
+    }
+
+    fn see_logs(&mut self) {
+        let Some(since) = self.drain_since else {
+            return;
+        };
+        let late = time::now().monotonic >= since + DRAIN_MS;
+        if self.machine.phase() < TaskPhase::Stopped && (late || self.logs_idle()) {
+            self.step(Input::Drained);
+        }
+    }
+
+    fn answer(&mut self, client: u64, request: Request) {
+        let reply = match request.command {
+            Command::Stop {
+                reason,
+                timeout_seconds,
+            } => {
+                let reason = reason.unwrap_or_else(|| "Task stopped by request".into());
+                let cause = StopCause {
+                    code: StopCode::Requested,
+                    reason,
+                };
+                let timeout_ms = timeout_seconds.map(|seconds| u64::from(seconds) * 1000);
+                self.step(Input::Stop { cause, timeout_ms });
+                Reply::Done
+            }
+            Command::Stats => Reply::Stats {
+                containers: self.stats(),
+            },
+            Command::Snapshot => {
+                let snapshot = self.snapshot();
+                self.server.send(client, &snapshot);
+                Reply::Done
+            }
+            Command::LogEndpoint { endpoint } => {
+                self.endpoint.set(endpoint);
+                Reply::Done
+            }
+            Command::Release => self.release(),
+        };
+        self.server.send(
+            client,
+            &Message::Reply {
+                id: request.id,
+                reply,
+            },
+        );
+    }
+
+    fn release(&mut self) -> Reply {
+        if self.released {
+            return Reply::Done;
+        }
+        if self.machine.phase() < TaskPhase::Stopped {
+            return Reply::Refused {
+                reason: "the task has not stopped".into(),
+            };
+        }
+        match self.clean_up() {
+            Ok(()) => {
+                self.released = true;
+                Reply::Done
+            }
+            Err(e) => Reply::Refused {
+                reason: e.to_string(),
+            },
+        }
+    }
+
+    /// Removes all traces. What the runtime says is no matter, as its state goes too.
+    fn clean_up(&mut self) -> Result<()> {
+        for (slot, spec) in self.slots.iter_mut().zip(&self.task.containers) {
+            if std::mem::take(&mut slot.known)
+                && let Err(e) = self.driver.delete(&spec.id)
+            {
+                eprintln!("{}: {e}", spec.name);
+            }
+        }
+        let processes = self
+            .layout
+            .kill_all(&self.task.cgroup, Duration::from_secs(5));
+        let mounts = mount::unmount_below(&self.dir);
+        let groups = self.layout.remove(&self.task.cgroup);
+        processes.and(mounts).and(groups)?;
+        mount::remove_tree(&self.dir)
+    }
+
+    fn network_path(&self) -> Option<String> {
+        let fd = self.network.as_ref()?;
+        Some(format!(
+            "/proc/{}/fd/{}",
+            std::process::id(),
+            fd.as_raw_fd()
+        ))
+    }
+}
+
+fn open_network(network: &Network) -> Result<Option<OwnedFd>> {
+    match network {
+        Network::Host => Ok(None),
+        Network::Inherited { fd } => process::inherited(*fd).map(Some),
+        Network::Path { path } => {
+            let file =
+                std::fs::File::open(path).map_err(Error::file("open network namespace", path))?;
+            Ok(Some(file.into()))
+        }
+    }
+}
