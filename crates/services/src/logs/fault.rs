@@ -1,0 +1,44 @@
+//! The faults CloudWatch Logs answers with.
+
+use longshore_api::logs::fault as def;
+use longshore_store::Error;
+use longshore_wire::Fault;
+
+/// `InvalidParameterException`
+pub fn invalid_parameter(message: impl Into<String>) -> Fault {
+    Fault::new(&def::INVALID_PARAMETER_EXCEPTION, message)
+}
+
+/// `ValidationException`
+pub fn validation(message: impl Into<String>) -> Fault {
+    Fault::new(&def::VALIDATION_EXCEPTION, message)
+}
+
+pub fn group_not_found() -> Fault {
+    let message = "The specified log group does not exist.";
+    Fault::new(&def::RESOURCE_NOT_FOUND_EXCEPTION, message)
+}
+
+pub fn group_exists() -> Fault {
+    let message = "The specified log group already exists";
+    Fault::new(&def::RESOURCE_ALREADY_EXISTS_EXCEPTION, message)
+}
+
+/// What the log store refuses or cannot do.
+pub fn of_store(error: Error) -> Fault {
+    match error {
+        Error::NoStream => {
+            let message = "The specified log stream does not exist.";
+            Fault::new(&def::RESOURCE_NOT_FOUND_EXCEPTION, message)
+        }
+        Error::StreamExists => {
+            let message = "The specified log stream already exists";
+            Fault::new(&def::RESOURCE_ALREADY_EXISTS_EXCEPTION, message)
+        }
+        error => {
+            tracing::error!(%error, "the log store did not answer");
+            let message = "The service cannot complete the request.";
+            Fault::new(&def::SERVICE_UNAVAILABLE_EXCEPTION, message)
+        }
+    }
+}
