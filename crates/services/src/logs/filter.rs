@@ -64,9 +64,9 @@ fn streams(request: &FilterLogEventsRequest) -> Result<Streams<'_>, Fault> {
         (None, None) => Ok(Streams::All),
         (Some(names), None) => Ok(Streams::Named(names)),
         (None, Some(prefix)) => Ok(Streams::Prefix(prefix)),
-        (Some(_), Some(_)) => Err(fault::invalid_parameter(
-            "logStreamNames and logStreamNamePrefix are mutually exclusive parameters.",
-        )),
+        (Some(_), Some(_)) => {
+            Err(fault::invalid_parameter("logStreamNames and logStreamNamePrefix are mutually exclusive parameters."))
+        }
     }
 }
 

@@ -116,9 +116,7 @@ impl Choice {
         }
         let identifiers = request.log_group_identifiers.as_deref();
         if identifiers.is_some() && (prefix.is_some() || pattern.is_some() || request.log_group_class.is_some()) {
-            return Err(fault::invalid_parameter(
-                "LogGroup identifiers cannot be combined with other filters.",
-            ));
+            return Err(fault::invalid_parameter("LogGroup identifiers cannot be combined with other filters."));
         }
         let name = |identifier: &String| resolve::from_identifier(&context.place, identifier);
         let names = identifiers.map(|identifiers| identifiers.iter().map(name).collect::<Result<_, _>>());

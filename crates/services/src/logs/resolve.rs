@@ -47,9 +47,7 @@ pub fn by_either(
             ));
         }
         (None, None) => {
-            return Err(fault::invalid_parameter(
-                "Exactly one of LogGroup name and LogGroup identifier is required.",
-            ));
+            return Err(fault::invalid_parameter("Exactly one of LogGroup name and LogGroup identifier is required."));
         }
     };
     by_name(context, &name)

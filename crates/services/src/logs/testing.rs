@@ -77,8 +77,8 @@ impl Bench {
     pub fn call(&self, operation: &str, input: Value) -> Result<Value, Fault> {
         let service = &super::SERVICE;
         let def = service.def.operation(operation).unwrap().input.unwrap().get();
-        let value = json::decode(input.to_string().as_bytes(), def)
-            .map_err(|error| Fault::serialization(error.to_string()))?;
+        let value =
+            json::decode(input.to_string().as_bytes(), def).map_err(|error| Fault::serialization(error.to_string()))?;
         let violations = validate::validate(&value, def);
         if !violations.is_empty() {
             return Err(Fault::validation(service.def, &violations));

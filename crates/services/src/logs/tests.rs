@@ -116,7 +116,11 @@ fn what_may_not_be_is_refused() {
         ("CreateLogGroup", json!({"logGroupName": "aws/x"}), "InvalidParameterException: Log groups starting"),
         ("CreateLogGroup", json!({"logGroupName": "a b"}), "InvalidParameterException"),
         ("CreateLogGroup", json!({"logGroupName": "x".repeat(513)}), "InvalidParameterException"),
-        ("CreateLogGroup", json!({"logGroupName": "x", "kmsKeyId": kms}), "InvalidParameterException: The specified KMS"),
+        (
+            "CreateLogGroup",
+            json!({"logGroupName": "x", "kmsKeyId": kms}),
+            "InvalidParameterException: The specified KMS",
+        ),
         ("CreateLogGroup", json!({"logGroupName": "x", "tags": {"aws:x": "y"}}), "InvalidParameterException"),
         ("CreateLogGroup", json!({}), "InvalidParameterException"),
         ("DescribeLogGroups", json!({"limit": 0}), "InvalidParameterException"),
@@ -139,7 +143,11 @@ fn what_may_not_be_is_refused() {
         ),
         ("DescribeLogStreams", json!({"logGroupName": "g", "orderBy": "Size"}), "InvalidParameterException"),
         ("GetLogEvents", json!({"logGroupName": "g", "logStreamName": "x"}), "ResourceNotFoundException"),
-        ("GetLogEvents", json!({"logGroupName": "g", "logStreamName": "s", "limit": 10_001}), "InvalidParameterException"),
+        (
+            "GetLogEvents",
+            json!({"logGroupName": "g", "logStreamName": "s", "limit": 10_001}),
+            "InvalidParameterException",
+        ),
         ("FilterLogEvents", json!({"logGroupName": "g", "logGroupIdentifier": "g"}), "InvalidParameterException"),
         ("FilterLogEvents", json!({"logGroupName": "g", "logStreamNames": ["x"]}), "ResourceNotFoundException"),
         (
@@ -152,7 +160,11 @@ fn what_may_not_be_is_refused() {
             json!({"logGroupName": "g", "filterPattern": "{ $.a = }"}),
             "InvalidParameterException: Invalid filter pattern",
         ),
-        ("FilterLogEvents", json!({"logGroupName": "g", "filterPattern": "x".repeat(1025)}), "InvalidParameterException"),
+        (
+            "FilterLogEvents",
+            json!({"logGroupName": "g", "filterPattern": "x".repeat(1025)}),
+            "InvalidParameterException",
+        ),
         (
             "FilterLogEvents",
             json!({"logGroupName": "g", "startFromHead": false, "startTime": 1}),
@@ -294,7 +306,8 @@ fn events_out_of_time_are_reported_and_left_out() {
     let sift = |bench: &Bench, events: Vec<Value>| put(bench, "s", events)["rejectedLogEventsInfo"].clone();
     let rejected = sift(&bench, vec![event(NOW - 14 * DAY - 1, "old"), event(NOW - 14 * DAY, "edge")]);
     assert_eq!(rejected, json!({"tooOldLogEventEndIndex": 1}));
-    let rejected = sift(&bench, vec![event(NOW, "now"), event(NOW + 2 * HOUR, "edge"), event(NOW + 2 * HOUR + 1, "new")]);
+    let rejected =
+        sift(&bench, vec![event(NOW, "now"), event(NOW + 2 * HOUR, "edge"), event(NOW + 2 * HOUR + 1, "new")]);
     assert_eq!(rejected, json!({"tooNewLogEventStartIndex": 2}));
     let rejected = sift(&bench, vec![event(NOW - 20 * DAY, "old"), event(NOW + DAY, "new")]);
     assert_eq!(rejected, json!({"tooOldLogEventEndIndex": 1, "tooNewLogEventStartIndex": 1}));

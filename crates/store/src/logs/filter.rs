@@ -60,11 +60,7 @@ struct Range {
 
 impl Range {
     fn head(&self, position: Position, from: usize) -> Head {
-        Head {
-            position,
-            from,
-            descending: self.descending,
-        }
+        Head { position, from, descending: self.descending }
     }
 }
 
@@ -79,11 +75,7 @@ struct Head {
 impl Ord for Head {
     fn cmp(&self, other: &Self) -> Ordering {
         let order = (self.position, self.from).cmp(&(other.position, other.from));
-        if self.descending {
-            order
-        } else {
-            order.reverse()
-        }
+        if self.descending { order } else { order.reverse() }
     }
 }
 
@@ -100,11 +92,7 @@ impl Logs {
     ///
     /// # Errors
     /// [`Error::NoStream`] if a named stream does not exist.
-    pub fn filter(
-        &self,
-        search: Search<'_>,
-        matches: impl Fn(&str) -> bool,
-    ) -> Result<Found, Error> {
+    pub fn filter(&self, search: Search<'_>, matches: impl Fn(&str) -> bool) -> Result<Found, Error> {
         let Some(group) = self.find_group(search.group)? else {
             return match search.streams {
                 Streams::Named(_) => Err(Error::NoStream),
@@ -118,22 +106,13 @@ impl Logs {
             (Some(from), false) => span.start = span.start.max(from),
             (Some(from), true) => span.end = span.end.min(from),
         }
-        let range = Range {
-            group: group.number(),
-            span,
-            descending: search.descending,
-        };
+        let range = Range { group: group.number(), span, descending: search.descending };
         let events = self.source(range, search.streams, &mut names)?;
         collect(events, &mut names, &search, matches)
     }
 
     /// The events to look through.
-    fn source<'a>(
-        &'a self,
-        range: Range,
-        streams: Streams<'_>,
-        names: &mut Names<'_>,
-    ) -> Result<Events<'a>, Error> {
+    fn source<'a>(&'a self, range: Range, streams: Streams<'_>, names: &mut Names<'_>) -> Result<Events<'a>, Error> {
         let group = range.group;
         let chosen = match streams {
             Streams::All => return Ok(self.timeline(range)),
@@ -144,36 +123,21 @@ impl Logs {
             return self.merged(range, &chosen);
         }
         let events = self.timeline(range);
-        Ok(Box::new(events.filter(move |event| {
-            event
-                .as_ref()
-                .map_or(true, |event| chosen.contains(&event.id.stream))
-        })))
+        Ok(Box::new(events.filter(move |event| event.as_ref().map_or(true, |event| chosen.contains(&event.id.stream)))))
     }
 
-    fn named(
-        &self,
-        group: u64,
-        wanted: &[String],
-        names: &mut Names<'_>,
-    ) -> Result<HashSet<u64>, Error> {
+    fn named(&self, group: u64, wanted: &[String], names: &mut Names<'_>) -> Result<HashSet<u64>, Error> {
         let mut chosen = HashSet::new();
         for name in wanted {
             let bytes = self.0.trees.records.get(keys::stream(group, name))?;
-            let stream: super::record::Stream =
-                super::record::decode(&bytes.ok_or(Error::NoStream)?)?;
+            let stream: super::record::Stream = super::record::decode(&bytes.ok_or(Error::NoStream)?)?;
             names.know(stream.number(), name);
             chosen.insert(stream.number());
         }
         Ok(chosen)
     }
 
-    fn prefixed(
-        &self,
-        group: u64,
-        prefix: &str,
-        names: &mut Names<'_>,
-    ) -> Result<HashSet<u64>, Error> {
+    fn prefixed(&self, group: u64, prefix: &str, names: &mut Names<'_>) -> Result<HashSet<u64>, Error> {
         let mut chosen = HashSet::new();
         for guard in self.0.trees.records.prefix(keys::stream(group, prefix)) {
             let (name, stream) = self.read_stream(guard.into_inner()?)?;
@@ -270,10 +234,7 @@ struct Names<'a> {
 
 impl<'a> Names<'a> {
     fn new(logs: &'a Logs) -> Self {
-        Self {
-            logs,
-            known: HashMap::new(),
-        }
+        Self { logs, known: HashMap::new() }
     }
 
     fn know(&mut self, stream: u64, name: &str) {

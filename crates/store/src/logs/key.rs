@@ -16,23 +16,14 @@ pub struct Position {
 impl Position {
     /// Before every event of `millis` and later. Times before the epoch are the epoch: no event is older.
     pub fn at(millis: i64) -> Self {
-        Self {
-            timestamp: u64::try_from(millis).unwrap_or(0),
-            sequence: 0,
-        }
+        Self { timestamp: u64::try_from(millis).unwrap_or(0), sequence: 0 }
     }
 
-    pub const END: Self = Self {
-        timestamp: u64::MAX,
-        sequence: u64::MAX,
-    };
+    pub const END: Self = Self { timestamp: u64::MAX, sequence: u64::MAX };
 
     /// The boundary right behind the event at this place.
     pub fn after(self) -> Self {
-        Self {
-            timestamp: self.timestamp,
-            sequence: self.sequence.saturating_add(1),
-        }
+        Self { timestamp: self.timestamp, sequence: self.sequence.saturating_add(1) }
     }
 }
 
@@ -45,10 +36,7 @@ pub struct EventId {
 
 impl fmt::Display for EventId {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Position {
-            timestamp,
-            sequence,
-        } = self.position;
+        let Position { timestamp, sequence } = self.position;
         write!(to, "3{timestamp:019}{sequence:020}{:016}", self.stream)
     }
 }
@@ -79,10 +67,7 @@ impl EventKey {
         if bytes.len() != Self::LEN {
             return None;
         }
-        let position = Position {
-            timestamp: number(&bytes[8..])?,
-            sequence: number(&bytes[16..])?,
-        };
+        let position = Position { timestamp: number(&bytes[8..])?, sequence: number(&bytes[16..])? };
         Some(Self::new(number(bytes)?, position))
     }
 }
@@ -147,15 +132,8 @@ mod tests {
     #[test]
     fn an_event_id_has_56_digits_and_rises() {
         let id = |timestamp, sequence| {
-            let position = Position {
-                timestamp,
-                sequence,
-            };
-            EventId {
-                position,
-                stream: 7,
-            }
-            .to_string()
+            let position = Position { timestamp, sequence };
+            EventId { position, stream: 7 }.to_string()
         };
         assert_eq!(id(1_700_000_000_000, 12).len(), 56);
         assert!(id(1, 9) < id(1, 10) && id(1, 10) < id(2, 1));
@@ -163,27 +141,10 @@ mod tests {
 
     #[test]
     fn a_key_reads_back_and_orders_by_owner_then_time_then_arrival() {
-        let key = |owner, timestamp, sequence| {
-            EventKey::new(
-                owner,
-                Position {
-                    timestamp,
-                    sequence,
-                },
-            )
-        };
-        let keys = [
-            key(1, 5, 2),
-            key(1, 5, 300),
-            key(1, 256, 0),
-            key(2, 0, 0),
-            key(256, 0, 0),
-        ];
+        let key = |owner, timestamp, sequence| EventKey::new(owner, Position { timestamp, sequence });
+        let keys = [key(1, 5, 2), key(1, 5, 300), key(1, 256, 0), key(2, 0, 0), key(256, 0, 0)];
         assert!(keys.is_sorted_by_key(|key| key.bytes()));
-        assert!(
-            keys.iter()
-                .all(|key| EventKey::parse(&key.bytes()) == Some(*key))
-        );
+        assert!(keys.iter().all(|key| EventKey::parse(&key.bytes()) == Some(*key)));
         assert_eq!(EventKey::parse(b"short"), None);
     }
 }

@@ -76,12 +76,7 @@ impl Logs {
                 .spawn(move || write_loop(&trees, &queue))
                 .map_err(fjall::Error::from)?
         };
-        Ok(Self(Arc::new(Inner {
-            trees,
-            queue,
-            purging: Mutex::new(()),
-            writer: Some(writer),
-        })))
+        Ok(Self(Arc::new(Inner { trees, queue, purging: Mutex::new(()), writer: Some(writer) })))
     }
 
     /// As [`Ticket::durable`], blocking this thread: for tests and threads of their own, not for request handlers.

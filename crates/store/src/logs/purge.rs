@@ -55,13 +55,7 @@ impl Logs {
             return self.forget(None, removed, Vec::new());
         }
         let mut records = Vec::new();
-        for guard in self
-            .0
-            .trees
-            .records
-            .prefix(keys::streams(group))
-            .take(*left)
-        {
+        for guard in self.0.trees.records.prefix(keys::streams(group)).take(*left) {
             let (name, stream) = self.read_stream(guard.into_inner()?)?;
             records.push(keys::stream(group, &name));
             records.push(keys::name(stream.number()));
@@ -134,12 +128,7 @@ impl Logs {
     }
 
     /// Remove events and records, count the bytes of the group `uid` down, and wait until it is durable.
-    fn forget(
-        &self,
-        uid: Option<&str>,
-        removed: Vec<Removed>,
-        records: Vec<Vec<u8>>,
-    ) -> Result<(), Error> {
+    fn forget(&self, uid: Option<&str>, removed: Vec<Removed>, records: Vec<Vec<u8>>) -> Result<(), Error> {
         let mut freed = 0;
         for event in removed.iter().filter(|_| uid.is_some()) {
             let size = self.0.trees.events.size_of(event.key.bytes())?;

@@ -86,10 +86,7 @@ impl Pending {
     pub fn next_number(&mut self) -> u64 {
         let number = self.counter;
         self.counter += 1;
-        self.put(
-            super::key::record::COUNTER.to_vec(),
-            Some(self.counter.to_be_bytes().to_vec()),
-        );
+        self.put(super::key::record::COUNTER.to_vec(), Some(self.counter.to_be_bytes().to_vec()));
         number
     }
 
@@ -161,10 +158,7 @@ impl Queue {
         let generation = pending.newest();
         drop(pending);
         self.work.notify_one();
-        Ticket {
-            generation,
-            durable: self.durable.subscribe(),
-        }
+        Ticket { generation, durable: self.durable.subscribe() }
     }
 
     /// The next group to commit; waits for one. `None` when the store is closed and nothing is left.
@@ -238,8 +232,7 @@ impl Ticket {
     /// When the store failed: it may or may not be durable, and must not be acknowledged.
     pub async fn durable(&self) -> Result<(), Closed> {
         let mut durable = self.durable.clone();
-        let reached =
-            durable.wait_for(|mark| mark.is_none_or(|generation| generation >= self.generation));
+        let reached = durable.wait_for(|mark| mark.is_none_or(|generation| generation >= self.generation));
         match reached.await.map_err(|_| Closed)?.as_ref() {
             Some(_) => Ok(()),
             None => Err(Closed),

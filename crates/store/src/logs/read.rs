@@ -71,14 +71,7 @@ impl Logs {
     ///
     /// # Errors
     /// [`Error::NoStream`].
-    pub fn get(
-        &self,
-        group: &str,
-        name: &str,
-        span: Span,
-        cursor: Cursor,
-        limit: usize,
-    ) -> Result<Page, Error> {
+    pub fn get(&self, group: &str, name: &str, span: Span, cursor: Cursor, limit: usize) -> Result<Page, Error> {
         let (group, stream) = self.find_stream(group, name)?.ok_or(Error::NoStream)?;
         let Range { mut start, mut end } = span.positions();
         match cursor {
@@ -97,22 +90,14 @@ impl Logs {
             Cursor::Forward(position) | Cursor::Backward(position) => position,
         };
         let backward = events.first().map_or(asked, |event| event.id.position);
-        let forward = events
-            .last()
-            .map_or(asked, |event| event.id.position.after());
-        Ok(Page {
-            events,
-            backward,
-            forward,
-        })
+        let forward = events.last().map_or(asked, |event| event.id.position.after());
+        Ok(Page { events, backward, forward })
     }
 
     /// A stream by name.
     pub fn stream(&self, group: &str, name: &str) -> Result<Option<Stream>, Error> {
         let found = self.find_stream(group, name)?;
-        found
-            .map(|(_, stream)| self.describe(name.to_owned(), stream))
-            .transpose()
+        found.map(|(_, stream)| self.describe(name.to_owned(), stream)).transpose()
     }
 
     /// At most `limit` streams whose name begins with `prefix`, by name, beginning behind the name `after`.
@@ -129,12 +114,8 @@ impl Logs {
         };
         let range = name_range(group.number(), prefix, after, descending);
         let found = ordered(&self.0.trees.records, range, descending);
-        let streams = found
-            .take(limit)
-            .map(|guard| self.read_stream(guard.into_inner()?));
-        streams
-            .map(|stream| stream.and_then(|(name, stream)| self.describe(name, stream)))
-            .collect()
+        let streams = found.take(limit).map(|guard| self.read_stream(guard.into_inner()?));
+        streams.map(|stream| stream.and_then(|(name, stream)| self.describe(name, stream))).collect()
     }
 
     /// At most `limit` streams by the time of their last event (those without any come first), then by name, beginning
@@ -154,26 +135,16 @@ impl Logs {
             let (name, stream) = self.read_stream(guard.into_inner()?)?;
             let behind = after.is_none_or(|(time, after)| {
                 let order = (stream.last_event, name.as_str()).cmp(&(time, after));
-                if descending {
-                    order.is_lt()
-                } else {
-                    order.is_gt()
-                }
+                if descending { order.is_lt() } else { order.is_gt() }
             });
             if behind {
                 best.insert((stream.last_event, name), stream);
             }
             if best.len() > limit {
-                let _ = if descending {
-                    best.pop_first()
-                } else {
-                    best.pop_last()
-                };
+                let _ = if descending { best.pop_first() } else { best.pop_last() };
             }
         }
-        let described = best
-            .into_iter()
-            .map(|((_, name), stream)| self.describe(name, stream));
+        let described = best.into_iter().map(|((_, name), stream)| self.describe(name, stream));
         let mut streams = described.collect::<Result<Vec<_>, _>>()?;
         if descending {
             streams.reverse();
@@ -183,9 +154,7 @@ impl Logs {
 
     /// Bytes of a group's events, each with [`EVENT_OVERHEAD`](super::EVENT_OVERHEAD).
     pub fn stored_bytes(&self, group: &str) -> Result<i64, Error> {
-        Ok(self
-            .find_group(group)?
-            .map_or(0, |group| group.stored_bytes))
+        Ok(self.find_group(group)?.map_or(0, |group| group.stored_bytes))
     }
 
     /// Uids of every group that has or had streams and is not deleted.
@@ -205,19 +174,11 @@ impl Logs {
         bytes.map(|bytes| record::decode(&bytes)).transpose()
     }
 
-    pub(super) fn find_stream(
-        &self,
-        uid: &str,
-        name: &str,
-    ) -> Result<Option<(record::Group, record::Stream)>, Error> {
+    pub(super) fn find_stream(&self, uid: &str, name: &str) -> Result<Option<(record::Group, record::Stream)>, Error> {
         let Some(group) = self.find_group(uid)? else {
             return Ok(None);
         };
-        let bytes = self
-            .0
-            .trees
-            .records
-            .get(keys::stream(group.number(), name))?;
+        let bytes = self.0.trees.records.get(keys::stream(group.number(), name))?;
         let stream = bytes.map(|bytes| record::decode(&bytes)).transpose()?;
         Ok(stream.map(|stream| (group, stream)))
     }
@@ -238,11 +199,7 @@ impl Logs {
 
     /// The event at a place; `None` if it was purged meanwhile.
     pub(super) fn event(&self, group: u64, position: Position) -> Result<Option<Event>, Error> {
-        let bytes = self
-            .0
-            .trees
-            .events
-            .get(EventKey::new(group, position).bytes())?;
+        let bytes = self.0.trees.events.get(EventKey::new(group, position).bytes())?;
         Ok(bytes.and_then(|bytes| read_event(position, &bytes)))
     }
 
@@ -274,10 +231,7 @@ impl Logs {
         (key, value): (fjall::UserKey, fjall::UserValue),
     ) -> Result<(String, record::Stream), Error> {
         let name = key.get(keys::streams(0).len()..).unwrap_or_default();
-        Ok((
-            String::from_utf8_lossy(name).into_owned(),
-            record::decode(&value)?,
-        ))
+        Ok((String::from_utf8_lossy(name).into_owned(), record::decode(&value)?))
     }
 
     fn describe(&self, name: String, stream: record::Stream) -> Result<Stream, Error> {
@@ -296,10 +250,7 @@ impl Logs {
 pub(super) fn read_event(position: Position, bytes: &[u8]) -> Option<Event> {
     let value = EventValue::parse(bytes)?;
     Some(Event {
-        id: EventId {
-            position,
-            stream: value.stream,
-        },
+        id: EventId { position, stream: value.stream },
         timestamp: position.timestamp as i64,
         ingested_at: value.ingested_at,
         message: String::from_utf8_lossy(value.message).into_owned(),
@@ -328,11 +279,7 @@ fn name_range(group: u64, prefix: &str, after: Option<&str>, descending: bool) -
 }
 
 /// A range of a tree, either way. Unlike the tree itself it takes a range that ends before it begins.
-pub(super) fn ordered(
-    tree: &Keyspace,
-    range: Range<Vec<u8>>,
-    backwards: bool,
-) -> Box<dyn Iterator<Item = Guard>> {
+pub(super) fn ordered(tree: &Keyspace, range: Range<Vec<u8>>, backwards: bool) -> Box<dyn Iterator<Item = Guard>> {
     if range.is_empty() {
         return Box::new(std::iter::empty());
     }

@@ -39,12 +39,8 @@ pub(super) fn encode<T: Shape>(record: &T) -> Vec<u8> {
 }
 
 pub(super) fn decode<T: Shape>(bytes: &[u8]) -> Result<T, Error> {
-    json::from_slice(bytes).map_err(|cause| {
-        Error::Record(longshore_model::Unreadable {
-            table: "logs",
-            cause: cause.to_string(),
-        })
-    })
+    json::from_slice(bytes)
+        .map_err(|cause| Error::Record(longshore_model::Unreadable { table: "logs", cause: cause.to_string() }))
 }
 
 /// The value of an event: which stream it belongs to, when it came in, what it says.

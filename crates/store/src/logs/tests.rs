@@ -49,25 +49,15 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn event(timestamp: i64, message: &str) -> NewEvent {
-    NewEvent {
-        timestamp,
-        message: message.to_owned(),
-    }
+    NewEvent { timestamp, message: message.to_owned() }
 }
 
 fn make(logs: &Logs, stream: &str) {
-    logs.wait(&logs.create_stream("g", stream, 1).unwrap())
-        .unwrap();
+    logs.wait(&logs.create_stream("g", stream, 1).unwrap()).unwrap();
 }
 
 fn put_as(logs: &Logs, stream: &str, events: &[NewEvent], pump: Option<&Pump>) {
-    let batch = Batch {
-        group: "g",
-        stream,
-        events,
-        pump,
-        now: 9,
-    };
+    let batch = Batch { group: "g", stream, events, pump, now: 9 };
     logs.wait(&logs.put(batch).unwrap()).unwrap();
 }
 
@@ -76,8 +66,7 @@ fn put(logs: &Logs, stream: &str, events: &[NewEvent]) {
 }
 
 fn get(logs: &Logs, stream: &str, cursor: Cursor, limit: usize) -> Page {
-    logs.get("g", stream, Span::default(), cursor, limit)
-        .unwrap()
+    logs.get("g", stream, Span::default(), cursor, limit).unwrap()
 }
 
 fn texts(events: &[Event]) -> Vec<&str> {
@@ -85,14 +74,7 @@ fn texts(events: &[Event]) -> Vec<&str> {
 }
 
 fn search(streams: Streams<'_>, limit: usize) -> Search<'_> {
-    Search {
-        group: "g",
-        streams,
-        span: Span::default(),
-        descending: false,
-        from: None,
-        limit,
-    }
+    Search { group: "g", streams, span: Span::default(), descending: false, from: None, limit }
 }
 
 fn find_all(logs: &Logs, mut search: Search<'_>) -> Vec<String> {
@@ -124,10 +106,7 @@ fn events_come_in_order_of_time_then_of_arrival() {
     assert_eq!(texts(&tail.events), ["e", "f"]);
     let before = get(&logs, "s", Cursor::Backward(tail.backward), 3);
     assert_eq!(texts(&before.events), ["b", "c", "d"]);
-    let span = Span {
-        start: Some(3),
-        end: Some(7),
-    };
+    let span = Span { start: Some(3), end: Some(7) };
     let within = logs.get("g", "s", span, Cursor::Head, 100).unwrap();
     assert_eq!(texts(&within.events), ["b", "c", "d", "e"]);
 }
@@ -143,10 +122,7 @@ fn at_either_end_the_position_stays_and_newcomers_follow_it() {
     let first = get(&logs, "s", Cursor::Forward(empty.forward), 10);
     assert_eq!(texts(&first.events), ["a"]);
     let end = get(&logs, "s", Cursor::Forward(first.forward), 10);
-    assert_eq!(
-        (end.events.len(), end.forward, end.backward),
-        (0, first.forward, first.forward)
-    );
+    assert_eq!((end.events.len(), end.forward, end.backward), (0, first.forward, first.forward));
     put(&logs, "s", &[event(5, "b")]);
     let more = get(&logs, "s", Cursor::Forward(end.forward), 10);
     assert_eq!(texts(&more.events), ["b"]);
@@ -188,19 +164,15 @@ fn what_is_acknowledged_survives_a_crash_and_a_drop() {
     assert_eq!(events.last().unwrap().message, "later");
     assert!(events.is_sorted_by_key(|event| event.id.to_string()));
     assert_eq!(events.len(), 51);
-    assert_eq!(
-        reopened.stored_bytes("g").unwrap(),
-        (50 * 26 + 10 + 80) + (5 + 26)
-    );
+    assert_eq!(reopened.stored_bytes("g").unwrap(), (50 * 26 + 10 + 80) + (5 + 26));
 }
 
 #[test]
 fn what_was_queued_is_written_when_the_last_clone_is_dropped() {
     let dir = Dir::new();
     let logs = dir.open();
-    let tickets: Vec<Ticket> = (0..200)
-        .map(|number| logs.create_stream("g", &number.to_string(), 1).unwrap())
-        .collect();
+    let tickets: Vec<Ticket> =
+        (0..200).map(|number| logs.create_stream("g", &number.to_string(), 1).unwrap()).collect();
     drop(logs);
     drop(tickets);
     let streams = dir.open().streams_by_name("g", "", None, false, 1000);
@@ -212,10 +184,7 @@ fn a_repeated_batch_is_stored_once_even_across_a_restart() {
     let dir = Dir::new();
     let logs = dir.open();
     make(&logs, "s");
-    let pump = |id: &str, sequence| Pump {
-        id: id.to_owned(),
-        sequence,
-    };
+    let pump = |id: &str, sequence| Pump { id: id.to_owned(), sequence };
     put_as(&logs, "s", &[event(1, "a")], Some(&pump("p", 1)));
     put_as(&logs, "s", &[event(1, "a")], Some(&pump("p", 1)));
     put_as(&logs, "s", &[event(2, "b")], Some(&pump("q", 1)));
@@ -255,26 +224,12 @@ fn a_stream_is_made_once_and_only_an_existing_one_is_written() {
     logs.create_stream("g", "s", 1).unwrap();
     let again = logs.create_stream("g", "s", 1);
     assert!(matches!(again, Err(Error::StreamExists)));
-    let batch = |stream| Batch {
-        group: "g",
-        stream,
-        events: &[],
-        pump: None,
-        now: 1,
-    };
+    let batch = |stream| Batch { group: "g", stream, events: &[], pump: None, now: 1 };
     logs.put(batch("s")).unwrap();
     assert!(is_no_stream(logs.put(batch("t"))));
-    assert!(is_no_stream(logs.get(
-        "g",
-        "t",
-        Span::default(),
-        Cursor::Head,
-        1
-    )));
+    assert!(is_no_stream(logs.get("g", "t", Span::default(), Cursor::Head, 1)));
     let named = ["t".to_owned()];
-    assert!(is_no_stream(
-        logs.filter(search(Streams::Named(&named), 1), |_| true)
-    ));
+    assert!(is_no_stream(logs.filter(search(Streams::Named(&named), 1), |_| true)));
 }
 
 #[test]
@@ -301,14 +256,10 @@ fn a_deleted_group_leaves_nothing_behind_even_when_a_crash_comes_between() {
     let dir = Dir::new();
     let logs = dir.open();
     make(&logs, "s");
-    let pump = Pump {
-        id: "p".to_owned(),
-        sequence: 1,
-    };
+    let pump = Pump { id: "p".to_owned(), sequence: 1 };
     let many: Vec<NewEvent> = (0..2_500).map(|at| event(at, "x")).collect();
     put_as(&logs, "s", &many, Some(&pump));
-    logs.wait(&logs.delete_groups(&["g".into(), "unknown".into()]).unwrap())
-        .unwrap();
+    logs.wait(&logs.delete_groups(&["g".into(), "unknown".into()]).unwrap()).unwrap();
     assert_eq!(logs.groups().unwrap(), [""; 0]);
     assert!(is_no_stream(logs.create_stream("g", "new", 1)));
     assert!(logs.purge(0, &[]).unwrap());
@@ -327,11 +278,7 @@ fn retention_forgets_what_is_older_and_nothing_else() {
     let dir = Dir::new();
     let logs = dir.open();
     make(&logs, "s");
-    put(
-        &logs,
-        "s",
-        &[event(0, "a"), event(DAY - 1, "b"), event(DAY, "c")],
-    );
+    put(&logs, "s", &[event(0, "a"), event(DAY - 1, "b"), event(DAY, "c")]);
     let retention = [("g".to_owned(), 1), ("unknown".to_owned(), 1)];
     assert!(!logs.purge(2 * DAY, &retention).unwrap());
     assert_eq!(texts(&get(&logs, "s", Cursor::Head, 10).events), ["c"]);
@@ -344,12 +291,7 @@ fn retention_forgets_what_is_older_and_nothing_else() {
 fn streams_are_listed_by_name_and_by_last_event_page_by_page() {
     let dir = Dir::new();
     let logs = dir.open();
-    for (name, at) in [
-        ("a/2", Some(5)),
-        ("a/1", Some(9)),
-        ("b", None),
-        ("c", Some(5)),
-    ] {
+    for (name, at) in [("a/2", Some(5)), ("a/1", Some(9)), ("b", None), ("c", Some(5))] {
         make(&logs, name);
         if let Some(at) = at {
             put(&logs, name, &[event(at, "x")]);
@@ -359,21 +301,15 @@ fn streams_are_listed_by_name_and_by_last_event_page_by_page() {
         let names = streams.into_iter().map(|stream| stream.name);
         names.collect::<Vec<_>>()
     };
-    let by_name = |prefix, after, descending, limit| {
-        names(
-            logs.streams_by_name("g", prefix, after, descending, limit)
-                .unwrap(),
-        )
-    };
+    let by_name =
+        |prefix, after, descending, limit| names(logs.streams_by_name("g", prefix, after, descending, limit).unwrap());
     assert_eq!(by_name("", None, false, 10), ["a/1", "a/2", "b", "c"]);
     assert_eq!(by_name("", None, true, 2), ["c", "b"]);
     assert_eq!(by_name("", Some("b"), true, 2), ["a/2", "a/1"]);
     assert_eq!(by_name("a/", Some("a/1"), false, 9), ["a/2"]);
     assert_eq!(by_name("a/", Some("z"), false, 9), [""; 0]);
     assert_eq!(by_name("b", Some("a"), true, 9), [""; 0]);
-    let by_time = |after, descending, limit| {
-        names(logs.streams_by_time("g", after, descending, limit).unwrap())
-    };
+    let by_time = |after, descending, limit| names(logs.streams_by_time("g", after, descending, limit).unwrap());
     assert_eq!(by_time(None, false, 10), ["b", "a/2", "c", "a/1"]);
     assert_eq!(by_time(None, true, 2), ["a/1", "c"]);
     assert_eq!(by_time(Some((Some(5), "c")), true, 9), ["a/2", "b"]);
@@ -390,14 +326,9 @@ fn a_search_reads_a_bounded_number_of_events_and_goes_on() {
         put(&logs, "s", &events);
     }
     put(&logs, "s", &[event(7, "needle")]);
-    let first = logs
-        .filter(search(Streams::All, 10), |text| text == "needle")
-        .unwrap();
+    let first = logs.filter(search(Streams::All, 10), |text| text == "needle").unwrap();
     assert!(first.events.is_empty());
-    let rest = Search {
-        from: first.next,
-        ..search(Streams::All, 10)
-    };
+    let rest = Search { from: first.next, ..search(Streams::All, 10) };
     let rest = logs.filter(rest, |text| text == "needle").unwrap();
     assert_eq!((rest.events.len(), rest.next), (1, None));
     assert_eq!(&*rest.events[0].0, "s");
@@ -430,10 +361,7 @@ fn fill(logs: &Logs, batches: &[(usize, Vec<i64>)]) -> [Vec<(i64, usize)>; 3] {
 }
 
 fn numbers(events: &[(i64, usize)]) -> Vec<String> {
-    events
-        .iter()
-        .map(|(_, number)| number.to_string())
-        .collect()
+    events.iter().map(|(_, number)| number.to_string()).collect()
 }
 
 proptest! {

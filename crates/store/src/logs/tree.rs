@@ -42,20 +42,13 @@ impl Trees {
             .open()?;
         let tree = |name, memtable| {
             database.keyspace(name, || {
-                KeyspaceCreateOptions::default()
-                    .max_memtable_size(memtable)
-                    .manual_journal_persist(true)
+                KeyspaceCreateOptions::default().max_memtable_size(memtable).manual_journal_persist(true)
             })
         };
         let records = tree("records", SMALL_MEMTABLE)?;
         let events = tree("events", EVENTS_MEMTABLE)?;
         let index = tree("index", SMALL_MEMTABLE)?;
-        Ok(Self {
-            database,
-            records,
-            events,
-            index,
-        })
+        Ok(Self { database, records, events, index })
     }
 
     /// The next free number.

@@ -110,22 +110,14 @@ impl Logs {
     }
 
     /// A record as decided, durable or not.
-    pub(super) fn pending_record(
-        &self,
-        pending: &Pending,
-        key: &[u8],
-    ) -> Result<Option<Vec<u8>>, Error> {
+    pub(super) fn pending_record(&self, pending: &Pending, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         if let Some(decided) = pending.record(key) {
             return Ok(decided.map(<[u8]>::to_vec));
         }
         Ok(self.0.trees.records.get(key)?.map(|bytes| bytes.to_vec()))
     }
 
-    pub(super) fn pending_group(
-        &self,
-        pending: &Pending,
-        uid: &str,
-    ) -> Result<Option<record::Group>, Error> {
+    pub(super) fn pending_group(&self, pending: &Pending, uid: &str) -> Result<Option<record::Group>, Error> {
         let bytes = self.pending_record(pending, &keys::group(uid))?;
         bytes.map(|bytes| record::decode(&bytes)).transpose()
     }
@@ -148,34 +140,19 @@ impl Logs {
 /// Write the record of a group that has none yet.
 fn make_group(pending: &mut Pending, uid: &str) -> u64 {
     let number = pending.next_number();
-    let group = record::Group {
-        number: number as i64,
-        stored_bytes: 0,
-    };
+    let group = record::Group { number: number as i64, stored_bytes: 0 };
     pending.put(keys::group(uid), Some(record::encode(&group)));
     number
 }
 
-fn add_events(
-    pending: &mut Pending,
-    batch: &Batch<'_>,
-    mut group: record::Group,
-    mut stream: record::Stream,
-) {
+fn add_events(pending: &mut Pending, batch: &Batch<'_>, mut group: record::Group, mut stream: record::Stream) {
     if batch.events.is_empty() {
         return;
     }
     let numbers = pending.next_numbers(batch.events.len());
     for (event, sequence) in batch.events.iter().zip(numbers) {
-        let position = Position {
-            sequence,
-            ..Position::at(event.timestamp)
-        };
-        let value = EventValue {
-            stream: stream.number(),
-            ingested_at: batch.now,
-            message: event.message.as_bytes(),
-        };
+        let position = Position { sequence, ..Position::at(event.timestamp) };
+        let value = EventValue { stream: stream.number(), ingested_at: batch.now, message: event.message.as_bytes() };
         pending.add(Added {
             key: EventKey::new(group.number(), position),
             stream: stream.number(),

@@ -13,9 +13,7 @@ use std::ops::RangeInclusive;
 
 use regex::{Regex, RegexBuilder};
 use winnow::ascii::{Caseless, digit1, multispace0, multispace1};
-use winnow::combinator::{
-    alt, cut_err, delimited, fail, opt, preceded, repeat, separated, terminated,
-};
+use winnow::combinator::{alt, cut_err, delimited, fail, opt, preceded, repeat, separated, terminated};
 use winnow::prelude::*;
 use winnow::token::{any, one_of, take_till, take_while};
 
@@ -37,16 +35,12 @@ pub(super) fn all<'a, T>(
     mut parser: impl FnMut(&mut Input<'a>) -> ModalResult<T>,
 ) -> Result<T, Invalid> {
     let whole = |input: &mut Input<'a>| parser(input);
-    terminated(whole, multispace0)
-        .parse(text)
-        .map_err(|_| Invalid)
+    terminated(whole, multispace0).parse(text).map_err(|_| Invalid)
 }
 
 pub(super) fn terms(input: &mut Input<'_>) -> ModalResult<Terms> {
     let signed = (sign, term);
-    separated(1.., signed, multispace1)
-        .map(Terms::new)
-        .parse_next(input)
+    separated(1.., signed, multispace1).map(Terms::new).parse_next(input)
 }
 
 fn sign(input: &mut Input<'_>) -> ModalResult<Sign> {
@@ -62,10 +56,8 @@ fn term(input: &mut Input<'_>) -> ModalResult<Term> {
     alt((
         quoted.map(|parts| Term::Text(parts.join("*"))),
         regex.map(Term::Regex),
-        take_while(1.., |character: char| {
-            !character.is_whitespace() && character != '"'
-        })
-        .map(|word: &str| Term::Text(word.to_owned())),
+        take_while(1.., |character: char| !character.is_whitespace() && character != '"')
+            .map(|word: &str| Term::Text(word.to_owned())),
     ))
     .parse_next(input)
 }
@@ -75,15 +67,11 @@ pub(super) fn json(input: &mut Input<'_>) -> ModalResult<Condition> {
 }
 
 fn any_of(input: &mut Input<'_>) -> ModalResult<Condition> {
-    separated(1.., every_of, lexeme("||"))
-        .map(|parts| one_or(parts, Condition::Any))
-        .parse_next(input)
+    separated(1.., every_of, lexeme("||")).map(|parts| one_or(parts, Condition::Any)).parse_next(input)
 }
 
 fn every_of(input: &mut Input<'_>) -> ModalResult<Condition> {
-    separated(1.., test, lexeme("&&"))
-        .map(|parts| one_or(parts, Condition::All))
-        .parse_next(input)
+    separated(1.., test, lexeme("&&")).map(|parts| one_or(parts, Condition::All)).parse_next(input)
 }
 
 /// A list of one is its only part.
@@ -125,12 +113,8 @@ fn selector(input: &mut Input<'_>) -> ModalResult<Vec<Step>> {
 }
 
 fn member(input: &mut Input<'_>) -> ModalResult<Step> {
-    let name = take_while(1.., |character: char| {
-        !character.is_whitespace() && !".[](){}=!<>&|\"'".contains(character)
-    });
-    preceded('.', name)
-        .map(|name: &str| Step::Member(name.to_owned()))
-        .parse_next(input)
+    let name = take_while(1.., |character: char| !character.is_whitespace() && !".[](){}=!<>&|\"'".contains(character));
+    preceded('.', name).map(|name: &str| Step::Member(name.to_owned())).parse_next(input)
 }
 
 fn bracketed_member(input: &mut Input<'_>) -> ModalResult<Step> {
@@ -142,18 +126,13 @@ fn bracketed_member(input: &mut Input<'_>) -> ModalResult<Step> {
 }
 
 fn element(input: &mut Input<'_>) -> ModalResult<Step> {
-    let index = alt((
-        '*'.value(Step::EachElement),
-        digit1.parse_to().map(Step::Element),
-    ));
+    let index = alt(('*'.value(Step::EachElement), digit1.parse_to().map(Step::Element)));
     delimited('[', index, ']').parse_next(input)
 }
 
 pub(super) fn fields(input: &mut Input<'_>) -> ModalResult<Fields> {
     let list = separated(1.., field, lexeme(","));
-    delimited(lexeme("["), list, lexeme("]"))
-        .verify_map(split_at_ellipsis)
-        .parse_next(input)
+    delimited(lexeme("["), list, lexeme("]")).verify_map(split_at_ellipsis).parse_next(input)
 }
 
 /// `None` when there are two.
@@ -173,27 +152,18 @@ fn field(input: &mut Input<'_>) -> ModalResult<Option<Field>> {
         let lone = matches!(field, Field::Anything);
         (lone || name.is_some()).then_some(Some(field))
     });
-    alt((
-        lexeme("...").value(None),
-        conditions,
-        multispace0.value(Some(Field::Anything)),
-    ))
-    .parse_next(input)
+    alt((lexeme("...").value(None), conditions, multispace0.value(Some(Field::Anything)))).parse_next(input)
 }
 
 /// A condition and the one name it is about; names that differ are refused, since a field is one word.
 type Named<'a> = (Option<&'a str>, Field);
 
 fn any_field<'a>(input: &mut Input<'a>) -> ModalResult<Named<'a>> {
-    separated(1.., every_field, lexeme("||"))
-        .verify_map(|parts| same_name(parts, Field::Any))
-        .parse_next(input)
+    separated(1.., every_field, lexeme("||")).verify_map(|parts| same_name(parts, Field::Any)).parse_next(input)
 }
 
 fn every_field<'a>(input: &mut Input<'a>) -> ModalResult<Named<'a>> {
-    separated(1.., one_field, lexeme("&&"))
-        .verify_map(|parts| same_name(parts, Field::All))
-        .parse_next(input)
+    separated(1.., one_field, lexeme("&&")).verify_map(|parts| same_name(parts, Field::All)).parse_next(input)
 }
 
 fn same_name<'a>(parts: Vec<Named<'a>>, join: fn(Vec<Field>) -> Field) -> Option<Named<'a>> {
@@ -205,11 +175,8 @@ fn same_name<'a>(parts: Vec<Named<'a>>, join: fn(Vec<Field>) -> Field) -> Option
 
 fn one_field<'a>(input: &mut Input<'a>) -> ModalResult<Named<'a>> {
     let nested = delimited(lexeme("("), cut_err(any_field), cut_err(lexeme(")")));
-    let name = take_while(1.., |character: char| {
-        character.is_alphanumeric() || "_-.$@".contains(character)
-    });
-    let name =
-        delimited(multispace0, name, multispace0).verify(|name: &str| !name.starts_with("..."));
+    let name = take_while(1.., |character: char| character.is_alphanumeric() || "_-.$@".contains(character));
+    let name = delimited(multispace0, name, multispace0).verify(|name: &str| !name.starts_with("..."));
     let plain = (name, opt(comparison)).map(|(name, comparison)| {
         let field = comparison.map_or(Field::Anything, Field::Is);
         (Some(name), field)
@@ -218,9 +185,7 @@ fn one_field<'a>(input: &mut Input<'a>) -> ModalResult<Named<'a>> {
 }
 
 fn comparison(input: &mut Input<'_>) -> ModalResult<Comparison> {
-    (operator, literal)
-        .verify_map(|(operator, literal)| Comparison::new(operator, literal))
-        .parse_next(input)
+    (operator, literal).verify_map(|(operator, literal)| Comparison::new(operator, literal)).parse_next(input)
 }
 
 fn operator(input: &mut Input<'_>) -> ModalResult<Operator> {
@@ -236,14 +201,9 @@ fn operator(input: &mut Input<'_>) -> ModalResult<Operator> {
 }
 
 fn literal(input: &mut Input<'_>) -> ModalResult<Literal> {
-    let word = take_while(1.., |character: char| {
-        !character.is_whitespace() && !"(){}[],=!<>&|\"%".contains(character)
-    });
-    let literal = alt((
-        quoted.map(|parts| Literal::Text(Glob::new(parts))),
-        regex.map(Literal::Regex),
-        word.map(number_or_text),
-    ));
+    let word = take_while(1.., |character: char| !character.is_whitespace() && !"(){}[],=!<>&|\"%".contains(character));
+    let literal =
+        alt((quoted.map(|parts| Literal::Text(Glob::new(parts))), regex.map(Literal::Regex), word.map(number_or_text)));
     delimited(multispace0, literal, multispace0).parse_next(input)
 }
 
@@ -287,11 +247,7 @@ fn regex(input: &mut Input<'_>) -> ModalResult<Regex> {
 }
 
 fn build(text: &str) -> Option<Regex> {
-    RegexBuilder::new(text)
-        .size_limit(REGEX_BYTES)
-        .dfa_size_limit(REGEX_BYTES)
-        .build()
-        .ok()
+    RegexBuilder::new(text).size_limit(REGEX_BYTES).dfa_size_limit(REGEX_BYTES).build().ok()
 }
 
 /// Letters, digits, some signs and operators; no groups. After a backslash, any sign or a class of characters.
@@ -300,12 +256,11 @@ fn is_supported(text: &str) -> bool {
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
         let fine = match character {
-            '\\' => characters.next().is_some_and(|next| {
-                next.is_ascii_punctuation() || "dDsSwWbBxtnr0123456789".contains(next)
-            }),
+            '\\' => characters
+                .next()
+                .is_some_and(|next| next.is_ascii_punctuation() || "dDsSwWbBxtnr0123456789".contains(next)),
             other => {
-                other.is_ascii_alphanumeric()
-                    || (" :_#=@/;,-^$?[]{}|*+.".contains(other) && !CONTROL.contains(&other))
+                other.is_ascii_alphanumeric() || (" :_#=@/;,-^$?[]{}|*+.".contains(other) && !CONTROL.contains(&other))
             }
         };
         if !fine {

@@ -52,7 +52,6 @@ impl Terms {
         if self.required.is_empty() && self.excluded.is_empty() {
             return self.optional.iter().any(|term| term.is_in(message));
         }
-        self.required.iter().all(|term| term.is_in(message))
-            && !self.excluded.iter().any(|term| term.is_in(message))
+        self.required.iter().all(|term| term.is_in(message)) && !self.excluded.iter().any(|term| term.is_in(message))
     }
 }
