@@ -123,20 +123,6 @@ impl Instance {
         let data_dir = data_dir.canonicalize().map_err(Error::file(data_dir))?;
         Ok(Self { id, data_dir, run_dir })
     }
-
-    /// Where tasks keep everything, writable layers too: a directory a task.
-    pub(crate) fn tasks_dir(&self) -> PathBuf {
-        self.data_dir.join("tasks")
-    }
-
-    pub(crate) fn task_dir(&self, id: &str) -> PathBuf {
-        self.tasks_dir().join(id)
-    }
-
-    /// The short name of a task's directory, by which its socket can be reached.
-    pub(crate) fn task_link(&self, id: &str) -> PathBuf {
-        self.run_dir.join("t").join(id.get(..16).unwrap_or(id))
-    }
 }
 
 fn machine_processors() -> i32 {

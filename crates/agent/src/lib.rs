@@ -18,6 +18,7 @@ mod clock;
 mod config;
 pub mod containerd;
 pub mod doctor;
+mod down;
 mod engine;
 mod error;
 pub mod image;
@@ -32,5 +33,6 @@ mod translate;
 
 pub use api::CallError;
 pub use config::{Config, EngineKind, Instance};
+pub use down::down;
 pub use error::Error;
 pub use run::run;

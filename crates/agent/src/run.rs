@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use crate::api::ControlPlane;
 use crate::config::{Config, EngineKind, Instance};
+use crate::engine::real::Real;
 use crate::engine::report::Courier;
 use crate::engine::runner::Runner;
 use crate::engine::simulated::Simulated;
 use crate::engine::{Engine, Found};
 use crate::error::Error;
+use crate::metadata::Metadata;
 use crate::node::Registrar;
 use crate::session;
 
@@ -29,10 +31,27 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 async fn serve(config: Config) -> Error {
     match config.engine {
         EngineKind::Simulated => match Instance::of(&config.data_dir) {
-            Ok(_) => keep(&config, Simulated, None, Vec::new()).await,
+            Ok(_) => keep(&config, plane(&config), Simulated, None, Vec::new(), |_| {}).await,
             Err(error) => error,
         },
-        EngineKind::Containerd => Error::Runtime("not yet".to_owned()),
+        EngineKind::Containerd => match contain(&config).await {
+            Ok(never) => match never {},
+            Err(error) => error,
+        },
+    }
+}
+
+/// A node with real containers. Runs until something ends it.
+async fn contain(config: &Config) -> Result<std::convert::Infallible, Error> {
+    let endpoint = resolve(&config.endpoint).await?;
+    let plane = plane(config);
+    let metadata = Metadata::new(plane.clone());
+    let (runner, found) = Real::open(config, endpoint, metadata.clone()).await?;
+    let (pool, containerd) = (runner.public_pool(), runner.containerd());
+    let named = move |node: &str| metadata.set_node(node);
+    tokio::select! {
+        error = keep(config, plane, runner, Some(pool), found, named) => Err(error),
+        () = containerd.keep(std::time::Duration::from_secs(5)) => Err(Error::Runtime("containerd is not looked after".to_owned())),
     }
 }
 
@@ -52,8 +71,20 @@ impl<R: Runner> Drop for Detach<R> {
     }
 }
 
-async fn keep<R: Runner>(config: &Config, runner: R, public_pool: Option<String>, found: Vec<Found<R>>) -> Error {
-    let plane = ControlPlane::new(&config.endpoint, &config.region, config.key());
+fn plane(config: &Config) -> ControlPlane {
+    ControlPlane::new(&config.endpoint, &config.region, config.key())
+}
+
+/// Runs tasks by `runner`, beginning with those that were `found`, as the control plane orders. `named` hears which
+/// node this is.
+async fn keep<R: Runner>(
+    config: &Config,
+    plane: ControlPlane,
+    runner: R,
+    public_pool: Option<String>,
+    found: Vec<Found<R>>,
+    named: impl Fn(&str) + Send + Sync,
+) -> Error {
     let registrar = match Registrar::open(config, plane.clone(), public_pool) {
         Ok(registrar) => registrar,
         Err(error) => return error,
@@ -65,5 +96,5 @@ async fn keep<R: Runner>(config: &Config, runner: R, public_pool: Option<String>
     }
     let host = config.endpoint.rsplit_once(':').map_or(config.endpoint.as_str(), |(host, _)| host);
     let local = host == "localhost" || host.starts_with("127.") || host == "[::1]";
-    session::keep(engine, plane, registrar, local).await
+    session::keep(engine, plane, registrar, local, named).await
 }

@@ -6,7 +6,12 @@
 //! the log.
 
 mod actor;
+mod contained;
+mod eni;
 mod health;
+pub(crate) mod home;
+pub(crate) mod link;
+pub(crate) mod real;
 pub(crate) mod report;
 pub(crate) mod runner;
 pub(crate) mod simulated;
@@ -31,8 +36,6 @@ const REMEMBERED: usize = 10_000;
 /// A task found on the machine when the agent started.
 pub(crate) struct Found<R: Runner> {
     pub(crate) task: acs::Task,
-    /// Number of the order that made it.
-    pub(crate) seq: i64,
     pub(crate) pulled: Pulled,
     pub(crate) running: R::Running,
 }
@@ -89,13 +92,10 @@ impl<R: Runner> Engine<R> {
         &self.health
     }
 
-    pub(crate) fn runner(&self) -> &R {
-        &self.runner
-    }
-
-    /// Goes on with a task that outlived the agent before.
+    /// Goes on with a task that outlived the agent before. Numbers of orders rise from session to session, so those of
+    /// sessions before this agent need not be known.
     pub(crate) fn adopt(self: &Arc<Self>, found: Found<R>) {
-        let desired = self.tasks.lock().enter(&found.task.arn, found.seq, Desired::Running);
+        let desired = self.tasks.lock().enter(&found.task.arn, i64::MIN, Desired::Running);
         let actor = self.actor(Arc::new(found.task), desired);
         self.spawn(actor.task.arn.clone(), actor.follow(found.running, found.pulled));
     }

@@ -55,10 +55,11 @@ pub(crate) async fn keep<R: Runner>(
     plane: ControlPlane,
     registrar: Registrar,
     local: bool,
+    named: impl Fn(&str) + Send + Sync,
 ) -> Error {
     let (seat, seats) = watch::channel(None);
     tokio::select! {
-        error = keep_orders(&engine, &plane, registrar, local, &seat) => error,
+        error = keep_orders(&engine, &plane, registrar, local, &seat, named) => error,
         error = async {
             keep_telemetry(&engine, &plane, local, seats).await;
             std::future::pending().await
@@ -72,6 +73,7 @@ async fn keep_orders<R: Runner>(
     mut registrar: Registrar,
     local: bool,
     seat: &watch::Sender<Option<Seat>>,
+    named: impl Fn(&str) + Send + Sync,
 ) -> Error {
     let mut backoff = Backoff::of_sessions(local);
     loop {
@@ -79,6 +81,7 @@ async fn keep_orders<R: Runner>(
             Ok(node) => node,
             Err(error) => return error,
         };
+        named(&node);
         let mut orders = acs::Orders::new(Arc::clone(engine), &node);
         loop {
             let begun = Instant::now();

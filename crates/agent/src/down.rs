@@ -1,0 +1,117 @@
+//! `longshore down`: ends what a node has on this machine. The data directory stays, with images and identity.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use longshore_supervisor::SOCKET_FILE;
+use longshore_supervisor::protocol::{Command, TaskPhase};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::config::Instance;
+use crate::containerd::{Containerd, Layout, Options};
+use crate::engine::home::Home;
+use crate::engine::link::{Link, LinkError};
+use crate::error::Error;
+use crate::network::Network;
+
+/// Between a container's stop signal and its end, in seconds.
+const STOP_SECONDS: u32 = 3;
+
+/// How long a task may take to stop, with its logs.
+const STOP_WITHIN: Duration = Duration::from_secs(45);
+
+/// How long a stopped task may take to clean up.
+const RELEASE_WITHIN: Duration = Duration::from_secs(40);
+
+/// Ends every task, the private containerd and the network of the instance with this data directory, and removes its
+/// run-time directory. To be called when no agent of the instance runs. What is not there is fine.
+///
+/// # Errors
+/// Everything is tried; `Remains` lists what could not be done.
+pub async fn down(data_dir: &Path) -> Result<(), Error> {
+    if !data_dir.exists() {
+        return Ok(());
+    }
+    let instance = Instance::of(data_dir)?;
+    let home = Home::of(&instance);
+    let mut remains = end_tasks(&home).await;
+    let steps: [(&str, Result<(), Error>); 4] = [
+        ("tasks", home.close()),
+        ("containerd", stop_containerd(&instance).await),
+        ("network", Network::teardown(&instance.id).await.map_err(Error::from)),
+        ("run-time directory", remove(&instance.run_dir)),
+    ];
+    let failed = steps.into_iter().filter_map(|(what, done)| done.err().map(|error| format!("{what}: {error}")));
+    remains.extend(failed);
+    if remains.is_empty() { Ok(()) } else { Err(Error::Remains(remains.join("; "))) }
+}
+
+/// Ends all tasks at the same time; says what failed.
+async fn end_tasks(home: &Home) -> Vec<String> {
+    let directories = match home.tasks() {
+        Ok(directories) => directories,
+        Err(error) => return vec![error.to_string()],
+    };
+    let mut ending = JoinSet::new();
+    for directory in directories {
+        ending.spawn(async move { end_task(&directory).await.map_err(|error| format!("{}: {error}", directory.display())) });
+    }
+    let ended = ending.join_all().await;
+    ended.into_iter().filter_map(Result::err).collect()
+}
+
+async fn end_task(directory: &Path) -> Result<(), String> {
+    if let Ok(link) = Link::open(&directory.join(SOCKET_FILE), Duration::ZERO, || false).await
+        && let Err(error) = stop_task(link).await
+    {
+        return Err(error.to_string());
+    }
+    let directory = directory.to_owned();
+    let removed = tokio::task::spawn_blocking(move || remove_task(&directory)).await;
+    removed.map_err(|error| error.to_string())?
+}
+
+async fn stop_task(mut link: Link) -> Result<(), LinkError> {
+    link.ask(Command::Stop { reason: None, timeout_seconds: Some(STOP_SECONDS) }).await?;
+    let stopped = async {
+        while link.status().phase != TaskPhase::Stopped && !link.is_gone() {
+            link.changed().await;
+        }
+    };
+    if timeout(STOP_WITHIN, stopped).await.is_err() {
+        return Err(LinkError::Refused("it does not stop".to_owned()));
+    }
+    if !link.is_gone() {
+        link.ask(Command::Release).await?;
+    }
+    match timeout(RELEASE_WITHIN, link.gone()).await {
+        Ok(()) => Ok(()),
+        Err(_) => Err(LinkError::Refused("it does not end".to_owned())),
+    }
+}
+
+/// What a supervisor left that ended without cleaning up.
+fn remove_task(directory: &Path) -> Result<(), String> {
+    if directory.join(longshore_supervisor::SPEC_FILE).exists() {
+        longshore_supervisor::reap(directory).map_err(|error| error.to_string())?;
+    }
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+async fn stop_containerd(instance: &Instance) -> Result<(), Error> {
+    if !Layout::of(&instance.data_dir)?.pid_file().exists() {
+        return Ok(());
+    }
+    Ok(Containerd::open(&Options::private(&instance.data_dir)).await?.stop().await?)
+}
+
+fn remove(directory: &PathBuf) -> Result<(), Error> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file(directory)(error)),
+        _ => Ok(()),
+    }
+}

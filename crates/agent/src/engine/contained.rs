@@ -1,0 +1,186 @@
+//! A task in real containers, from the first word of its supervisor to the last.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_link::acs;
+use longshore_supervisor::protocol::{
+    Command, ContainerPhase, ContainerStatus, Health, StopCause, StopCode, TaskPhase, TaskStatus,
+};
+use tokio::process::Child;
+use tokio::time::timeout;
+
+use super::eni::eni;
+use super::link::Link;
+use super::real::Parts;
+use super::runner::Running;
+use crate::clock;
+use crate::metadata::Served;
+use crate::translate::{runtime_id, task_id};
+
+/// How long a released supervisor may take to clean up and end.
+const RELEASE_WITHIN: Duration = Duration::from_secs(40);
+
+pub(crate) struct Contained {
+    parts: Arc<Parts>,
+    task: Arc<acs::Task>,
+    /// None once the supervisor is known to be dead.
+    link: Option<Link>,
+    /// The last state of a task whose supervisor is dead.
+    last: Option<TaskStatus>,
+    /// The supervisor, if this process started it.
+    child: Option<Child>,
+    served: Option<Served>,
+}
+
+impl Contained {
+    pub(super) fn new(
+        parts: Arc<Parts>,
+        task: Arc<acs::Task>,
+        link: Link,
+        child: Option<Child>,
+        served: Option<Served>,
+    ) -> Self {
+        Self { parts, task, link: Some(link), last: None, child, served }
+    }
+
+    /// A task that was found without a supervisor.
+    pub(super) async fn dead(parts: Arc<Parts>, task: Arc<acs::Task>) -> Self {
+        let mut dead = Self { parts, task, link: None, last: None, child: None, served: None };
+        dead.bury().await;
+        dead
+    }
+
+    /// A supervisor that lets go of a client may still live.
+    async fn reconnect(&mut self) {
+        let socket = self.parts.home.task(task_id(&self.task.arn)).join(longshore_supervisor::SOCKET_FILE);
+        match Link::open(&socket, Duration::ZERO, || false).await {
+            Ok(link) => self.link = Some(link),
+            Err(_) => self.bury().await,
+        }
+    }
+
+    /// Ends what the supervisor left and keeps what is known of it.
+    async fn bury(&mut self) {
+        let before = self.link.take().map(|link| link.status());
+        let directory = self.parts.home.task(task_id(&self.task.arn));
+        let reaped = tokio::task::spawn_blocking(move || longshore_supervisor::reap(&directory)).await;
+        let status = match reaped {
+            Ok(Ok(remains)) => remains.status,
+            Ok(Err(error)) => {
+                tracing::error!(task = self.task.arn, %error, "what a dead supervisor left could not be ended");
+                None
+            }
+            Err(_) => None,
+        };
+        tracing::warn!(task = self.task.arn, "the supervisor of a task has died");
+        self.last = Some(status.unwrap_or_else(|| ended(before.unwrap_or_else(|| unknown(&self.task)))));
+    }
+}
+
+impl Running for Contained {
+    fn status(&self) -> TaskStatus {
+        match (&self.last, &self.link) {
+            (Some(last), _) => last.clone(),
+            (None, Some(link)) => link.status(),
+            (None, None) => ended(unknown(&self.task)),
+        }
+    }
+
+    async fn changed(&mut self) {
+        match &mut self.link {
+            Some(link) => link.changed().await,
+            None => return std::future::pending().await,
+        }
+        let lost = self.link.as_ref().is_some_and(|link| link.is_gone() && link.status().phase != TaskPhase::Stopped);
+        if lost {
+            self.reconnect().await;
+        }
+    }
+
+    async fn stop(&mut self) {
+        let Some(link) = &self.link else { return };
+        if let Err(error) = link.ask(Command::Stop { reason: None, timeout_seconds: None }).await {
+            tracing::warn!(task = self.task.arn, %error, "a task could not be asked to stop");
+        }
+    }
+
+    async fn vacate(&mut self) {
+        self.served = None;
+        if let Ok(eni) = eni(&self.task) {
+            self.parts.release(&eni.id).await;
+        }
+    }
+
+    async fn release(self) {
+        let Some(mut link) = self.link else { return };
+        let released = match link.ask(Command::Release).await {
+            Ok(_) => timeout(RELEASE_WITHIN, link.gone()).await.is_ok(),
+            Err(error) => {
+                tracing::warn!(task = self.task.arn, %error, "a supervisor could not be released");
+                link.is_gone()
+            }
+        };
+        if let Some(mut child) = self.child {
+            let patience = if released { RELEASE_WITHIN } else { Duration::ZERO };
+            if timeout(patience, child.wait()).await.is_err() {
+                tracing::error!(task = self.task.arn, "a released supervisor does not end and is killed");
+                let _ = child.kill().await;
+            }
+        }
+        let directory = self.parts.home.task(task_id(&self.task.arn));
+        if !released && directory.exists() {
+            let _ = tokio::task::spawn_blocking(move || longshore_supervisor::reap(&directory)).await;
+        }
+    }
+}
+
+/// The state of a task of which nothing is known.
+fn unknown(task: &acs::Task) -> TaskStatus {
+    let containers = task.containers.iter().map(|container| ContainerStatus {
+        name: container.name.clone(),
+        id: runtime_id(task, &container.name),
+        status: ContainerPhase::Pending,
+        pid: None,
+        exit_code: None,
+        reason: None,
+        health: Health::Unknown,
+        created_at: None,
+        started_at: None,
+        finished_at: None,
+        restart_count: 0,
+        dropped_lines: 0,
+    });
+    TaskStatus {
+        task_arn: task.arn.clone(),
+        supervisor_pid: 0,
+        phase: TaskPhase::Activating,
+        stop: None,
+        health: Health::Unknown,
+        started_at: None,
+        stopping_at: None,
+        execution_stopped_at: None,
+        containers: containers.collect(),
+    }
+}
+
+/// That state, ended without anybody having seen how.
+fn ended(mut status: TaskStatus) -> TaskStatus {
+    let now = clock::now();
+    for container in &mut status.containers {
+        if container.status != ContainerPhase::Stopped {
+            container.status = ContainerPhase::Stopped;
+            container.pid = None;
+            container.finished_at = Some(now);
+        }
+    }
+    let code = match status.started_at {
+        Some(_) => StopCode::EssentialContainerExited,
+        None => StopCode::TaskFailedToStart,
+    };
+    let reason = "Task supervisor ended unexpectedly".to_owned();
+    status.stop.get_or_insert(StopCause { code, reason });
+    status.execution_stopped_at.get_or_insert(now);
+    status.phase = TaskPhase::Stopped;
+    status
+}

@@ -1,0 +1,119 @@
+//! Where tasks live on this machine.
+//!
+//! ```text
+//!   <data-dir>/tasks/<task id>/        order.json, task.json, state.json, sock, supervisor.log, writable layers
+//!   /run/longshore/<instance>/t/       the same directory once more, by a bind mount
+//! ```
+//!
+//! Writable layers belong on the disk of the data directory; the path of a socket has to be short. A bind mount gives
+//! both: supervisors get the short name. The mount does not outlive a boot and is made again by the next agent.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use longshore_link::acs;
+use nix::mount::{MntFlags, MsFlags};
+use serde::{Deserialize, Serialize};
+
+use super::runner::Pulled;
+use crate::config::Instance;
+use crate::error::Error;
+
+const ORDER_FILE: &str = "order.json";
+
+/// What an agent has to know of a task that it did not start itself.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Order {
+    pub(super) task: acs::Task,
+    pub(super) pulled: Pulled,
+}
+
+/// The directories of an instance's tasks.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    disk: PathBuf,
+    short: PathBuf,
+}
+
+impl Home {
+    pub(crate) fn of(instance: &Instance) -> Self {
+        Self { disk: instance.data_dir.join("tasks"), short: instance.run_dir.join("t") }
+    }
+
+    /// Makes the directories and the mount, where they are missing.
+    ///
+    /// # Errors
+    /// When one cannot be made.
+    pub(crate) fn open(instance: &Instance) -> Result<Self, Error> {
+        let home = Self::of(instance);
+        for directory in [&home.disk, &home.short] {
+            make(directory).map_err(Error::file(directory))?;
+        }
+        if !is_mounted(&home.short)? {
+            let (disk, short) = (home.disk.as_path(), home.short.as_path());
+            nix::mount::mount(Some(disk), short, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+                .map_err(|errno| Error::file(short)(errno.into()))?;
+        }
+        Ok(home)
+    }
+
+    /// Removes the mount, and the directories if no task is left in them.
+    pub(crate) fn close(&self) -> Result<(), Error> {
+        if self.short.exists() && is_mounted(&self.short)? {
+            nix::mount::umount2(&self.short, MntFlags::MNT_DETACH)
+                .map_err(|errno| Error::file(&self.short)(errno.into()))?;
+        }
+        for directory in [&self.short, &self.disk] {
+            match fs::remove_dir(directory) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::file(directory)(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The directory of a task, by its short name.
+    pub(crate) fn task(&self, id: &str) -> PathBuf {
+        self.short.join(id)
+    }
+
+    /// The directories of all tasks that are here.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub(crate) fn tasks(&self) -> Result<Vec<PathBuf>, Error> {
+        let entries = match fs::read_dir(&self.short) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::file(&self.short)(error)),
+        };
+        let paths = entries.map(|entry| entry.map(|entry| entry.path()).map_err(Error::file(&self.short)));
+        paths.collect()
+    }
+
+    /// Makes the directory of a task and writes its order there.
+    pub(super) fn enter(&self, id: &str, order: &Order) -> std::io::Result<PathBuf> {
+        let directory = self.task(id);
+        make(&directory)?;
+        fs::write(directory.join(ORDER_FILE), serde_json::to_vec(order)?)?;
+        Ok(directory)
+    }
+}
+
+/// The order that a task's directory was made for.
+pub(super) fn order(directory: &Path) -> std::io::Result<Order> {
+    Ok(serde_json::from_slice(&fs::read(directory.join(ORDER_FILE))?)?)
+}
+
+fn make(directory: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+/// Whether something is mounted right at `path`.
+fn is_mounted(path: &Path) -> Result<bool, Error> {
+    let table = Path::new("/proc/self/mountinfo");
+    let text = fs::read_to_string(table).map_err(Error::file(table))?;
+    let path = path.to_string_lossy();
+    Ok(text.lines().any(|line| line.split(' ').nth(4) == Some(&*path)))
+}

@@ -1,0 +1,338 @@
+//! Tasks with real containers: images, a network interface and a supervisor process each.
+//!
+//! ```text
+//!   prepare:  every image ensured │ ENI attached          (at the same time)
+//!   start:    directory, order.json, task.json ──► metadata endpoint ──► `supervise DIR` ──► its first word
+//!   ended:    ENI released ──► report taken ──► `release` ──► directory gone
+//! ```
+//!
+//! After a restart every directory is looked at: a supervisor that answers is taken over with its namespace, and of one
+//! that does not, what is left is ended and reported.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use longshore_link::acs;
+use longshore_supervisor::SOCKET_FILE;
+use longshore_supervisor::spec::{LogEndpoint, Network as SpecNetwork, RuntimeKind, RuntimeSpec, TaskSpec};
+use tokio::process::{Child, Command};
+
+use super::Found;
+use super::contained::Contained;
+use super::eni::eni;
+use super::home::{Home, Order};
+use super::link::Link;
+use super::runner::{Pulled, Runner};
+use crate::clock;
+use crate::config::{AccessKey, Config, Instance};
+use crate::containerd::{Containerd, Options};
+use crate::error::Error;
+use crate::image::{Auth, Image, Images};
+use crate::metadata::{self, Metadata};
+use crate::network::{EniSpec, Network, NetworkConfig, TaskNet};
+use crate::translate::{self, Failure, Surroundings, task_id, task_spec};
+
+/// How long a supervisor may take to say its first word.
+const SUPERVISOR_WITHIN: Duration = Duration::from_secs(30);
+
+/// What all tasks of the node share.
+pub(crate) struct Parts {
+    pub(super) home: Home,
+    pub(super) network: Network,
+    pub(super) metadata: Metadata,
+    images: Images,
+    surroundings: Surroundings,
+    endpoint: SocketAddr,
+    account: String,
+    key: AccessKey,
+    self_exe: PathBuf,
+}
+
+/// Runs tasks in real containers.
+pub(crate) struct Real {
+    parts: Arc<Parts>,
+    containerd: Arc<Containerd>,
+}
+
+/// A task whose images and network are there.
+pub(crate) struct Prepared {
+    images: BTreeMap<String, Image>,
+    net: TaskNet,
+    pulled: Pulled,
+}
+
+impl Real {
+    /// Brings up what tasks need, all at the same time, and finds those that are here.
+    ///
+    /// # Errors
+    /// When containerd, the network or an OCI runtime cannot be had.
+    pub(crate) async fn open(
+        config: &Config,
+        endpoint: SocketAddr,
+        metadata: Metadata,
+    ) -> Result<(Self, Vec<Found<Self>>), Error> {
+        let instance = Instance::of(&config.data_dir)?;
+        let options = Options::new(&instance.data_dir, config.containerd.clone());
+        let state = instance.data_dir.join("agent");
+        let network = NetworkConfig::new(&instance.id, config.vpc_cidr, config.subnets.clone(), state);
+        let (containerd, network, runtime) = tokio::try_join!(
+            async { Containerd::open(&options).await.map_err(Error::from) },
+            async { Network::start(network).await.map_err(Error::from) },
+            runtime(config.runtime.clone()),
+        )?;
+        tracing::info!(runtime = %runtime.path.display(), containerd = %containerd.socket().display(), "the node is ready");
+        let parts = Arc::new(Parts {
+            home: Home::open(&instance)?,
+            network,
+            metadata,
+            images: Images::new(containerd.channel()),
+            surroundings: surroundings(config, &instance, runtime),
+            endpoint,
+            account: config.account.clone(),
+            key: config.key(),
+            self_exe: config.self_exe.clone(),
+        });
+        let found = parts.find().await?;
+        parts.network.settle().await?;
+        Ok((Self { parts, containerd: Arc::new(containerd) }, found))
+    }
+
+    pub(crate) fn public_pool(&self) -> String {
+        self.parts.network.public_pool().to_string()
+    }
+
+    pub(crate) fn containerd(&self) -> Arc<Containerd> {
+        Arc::clone(&self.containerd)
+    }
+}
+
+fn surroundings(config: &Config, instance: &Instance, runtime: RuntimeSpec) -> Surroundings {
+    Surroundings {
+        region: config.region.clone(),
+        instance: instance.id.clone(),
+        resolver: config.resolver(),
+        runtime,
+        log_endpoint: None,
+        protected: vec![instance.data_dir.clone()],
+    }
+}
+
+/// The runtime that was asked for, else the first that works.
+async fn runtime(asked: Option<PathBuf>) -> Result<RuntimeSpec, Error> {
+    let Some(path) = asked else {
+        let chosen = tokio::task::spawn_blocking(longshore_supervisor::runtime::choose).await.ok().flatten();
+        return chosen.ok_or_else(|| Error::Runtime("install crun or runc; `longshore doctor` says more".to_owned()));
+    };
+    let kind = match path.file_name().and_then(|name| name.to_str()) {
+        Some("crun") => RuntimeKind::Crun,
+        Some("runc") => RuntimeKind::Runc,
+        Some("runsc") => RuntimeKind::Runsc,
+        _ => return Err(Error::Runtime(format!("{} is none of crun, runc and runsc", path.display()))),
+    };
+    match path.is_file() {
+        true => Ok(RuntimeSpec { kind, path }),
+        false => Err(Error::Runtime(format!("{} is not a file", path.display()))),
+    }
+}
+
+impl Runner for Real {
+    type Prepared = Prepared;
+    type Running = Contained;
+
+    async fn prepare(&self, task: Arc<acs::Task>) -> Result<(Prepared, Pulled), Failure> {
+        translate::check_task(&task)?;
+        let started_at = Some(clock::now());
+        let (images, net) = tokio::try_join!(self.parts.ensure_all(&task), self.parts.attach(&task))?;
+        let digests = images.iter().map(|(name, image)| (name.clone(), image.digest.to_string())).collect();
+        let pulled = Pulled { started_at, stopped_at: Some(clock::now()), digests };
+        Ok((Prepared { images, net, pulled: pulled.clone() }, pulled))
+    }
+
+    async fn start(&self, task: Arc<acs::Task>, prepared: Prepared) -> Result<Contained, Failure> {
+        self.parts.start(task, prepared).await
+    }
+
+    async fn abandon(&self, task: &acs::Task) {
+        let directory = self.parts.home.task(task_id(&task.arn));
+        let reaped = tokio::task::spawn_blocking(move || remove(&directory)).await;
+        if let Ok(Err(error)) = reaped {
+            tracing::warn!(task = task.arn, %error, "what a failed start left could not be removed");
+        }
+        if let Ok(eni) = eni(task) {
+            self.parts.release(&eni.id).await;
+        }
+    }
+}
+
+/// Ends and removes all of a task's directory, whoever is in it.
+fn remove(directory: &Path) -> std::io::Result<()> {
+    if !directory.exists() {
+        return Ok(());
+    }
+    match longshore_supervisor::reap(directory) {
+        Ok(_) => Ok(()),
+        Err(error) if directory.join(longshore_supervisor::SPEC_FILE).exists() => Err(std::io::Error::other(error)),
+        Err(_) => std::fs::remove_dir_all(directory),
+    }
+}
+
+impl Parts {
+    async fn ensure_all(&self, task: &acs::Task) -> Result<BTreeMap<String, Image>, Failure> {
+        let each = task.containers.iter().map(|container| self.ensure(container));
+        Ok(try_join_all(each).await?.into_iter().collect())
+    }
+
+    async fn ensure(&self, container: &acs::Container) -> Result<(String, Image), Failure> {
+        let ensured = self.images.ensure(&container.image, &Auth::Anonymous, |_| {}).await;
+        let image = ensured.map_err(|error| Failure::pull(&container.name, error.stopped_reason()))?;
+        Ok((container.name.clone(), image))
+    }
+
+    async fn attach(&self, task: &acs::Task) -> Result<TaskNet, Failure> {
+        self.network.attach(eni(task)?).await.map_err(|error| Failure::resource(format!("failed to attach the network interface: {error}")))
+    }
+
+    pub(super) async fn release(&self, eni: &str) {
+        if let Err(error) = self.network.release(eni).await {
+            tracing::warn!(eni, %error, "a network interface could not be released");
+        }
+    }
+
+    async fn start(self: &Arc<Self>, task: Arc<acs::Task>, prepared: Prepared) -> Result<Contained, Failure> {
+        let spec = self.spec(&task, &prepared)?;
+        let served = self.listen(&prepared.net.netns)?;
+        let directory = self.write(&task, &prepared, &spec).map_err(Failure::resource)?;
+        let mut child = self.spawn(&directory).map_err(|error| Failure::resource(format!("the supervisor does not start: {error}")))?;
+        let alive = || matches!(child.try_wait(), Ok(None));
+        let link = match Link::open(&directory.join(SOCKET_FILE), SUPERVISOR_WITHIN, alive).await {
+            Ok(link) => link,
+            Err(error) => return Err(fallen(&mut child, &directory, &error.to_string()).await),
+        };
+        let served = served.serve(&self.metadata, &task, &link, &prepared.pulled);
+        Ok(Contained::new(Arc::clone(self), task, link, Some(child), Some(served)))
+    }
+
+    /// What the supervisor is told. It opens the namespace by this process's descriptor, which stays open until its first
+    /// word.
+    fn spec(&self, task: &acs::Task, prepared: &Prepared) -> Result<TaskSpec, Failure> {
+        let around = Surroundings { log_endpoint: Some(self.log_endpoint(task)), ..self.surroundings.clone() };
+        let mut spec = task_spec(task, &prepared.images, &around)?;
+        let descriptor = prepared.net.netns.as_fd().as_raw_fd();
+        spec.network = SpecNetwork::Path { path: format!("/proc/{}/fd/{descriptor}", std::process::id()).into() };
+        Ok(spec)
+    }
+
+    /// A task of another account sends its logs in that account's name: accounts apart from the installation's own exist
+    /// only where an access key id may name its account.
+    fn log_endpoint(&self, task: &acs::Task) -> LogEndpoint {
+        let account = translate::account(&task.arn);
+        let key = match account == self.account {
+            true => self.key.clone(),
+            false => AccessKey { id: account.to_owned(), secret: self.key.secret.clone() },
+        };
+        let headers = crate::sign::standing(&key, &self.surroundings.region, "logs");
+        LogEndpoint { address: self.endpoint.to_string(), headers }
+    }
+
+    fn listen(&self, netns: &OwnedFd) -> Result<metadata::Listening, Failure> {
+        metadata::Listening::open(netns.as_fd())
+            .map_err(|error| Failure::resource(format!("the task metadata endpoint does not start: {error}")))
+    }
+
+    fn write(&self, task: &Arc<acs::Task>, prepared: &Prepared, spec: &TaskSpec) -> std::io::Result<PathBuf> {
+        let order = Order { task: acs::Task::clone(task), pulled: prepared.pulled.clone() };
+        let directory = self.home.enter(task_id(&task.arn), &order)?;
+        std::fs::write(directory.join(longshore_supervisor::SPEC_FILE), serde_json::to_vec(spec)?)?;
+        Ok(directory)
+    }
+
+    fn spawn(&self, directory: &Path) -> std::io::Result<Child> {
+        let log = std::fs::File::create(directory.join("supervisor.log"))?;
+        Command::new(&self.self_exe)
+            .arg("supervise")
+            .arg(directory)
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+    }
+
+    /// The tasks of an agent before, alive or dead.
+    async fn find(self: &Arc<Self>) -> Result<Vec<Found<Real>>, Error> {
+        let mut found = Vec::new();
+        for directory in self.home.tasks()? {
+            match super::home::order(&directory) {
+                Ok(order) => found.push(self.resume(&directory, order).await),
+                Err(error) => {
+                    tracing::warn!(directory = %directory.display(), %error, "what is here is no task and is removed");
+                    let removed = tokio::task::spawn_blocking(move || remove(&directory)).await;
+                    if let Ok(Err(error)) = removed {
+                        tracing::warn!(%error, "it could not be removed");
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn resume(self: &Arc<Self>, directory: &Path, order: Order) -> Found<Real> {
+        let task = Arc::new(order.task);
+        let running = match Link::open(&directory.join(SOCKET_FILE), Duration::ZERO, || false).await {
+            Ok(link) => {
+                tracing::info!(task = task.arn, "found a task that runs");
+                let served = self.rejoin(&task, &link, &order.pulled).await;
+                Contained::new(Arc::clone(self), Arc::clone(&task), link, None, served)
+            }
+            Err(_) => Contained::dead(Arc::clone(self), Arc::clone(&task)).await,
+        };
+        Found { task: acs::Task::clone(&task), pulled: order.pulled, running }
+    }
+
+    /// Takes over the network of a task. What fails here costs the task what the agent gives it, not its life.
+    async fn rejoin(&self, task: &Arc<acs::Task>, link: &Link, pulled: &Pulled) -> Option<metadata::Served> {
+        let status = link.status();
+        let taken = async {
+            let netns = namespace_of(status.supervisor_pid).map_err(|error| error.to_string())?;
+            let eni: EniSpec = eni(task).map_err(|failure| failure.reason)?;
+            let net = self.network.adopt(netns, eni).await.map_err(|error| error.to_string())?;
+            metadata::Listening::open(net.netns.as_fd()).map_err(|error| error.to_string())
+        };
+        match taken.await {
+            Ok(listening) => Some(listening.serve(&self.metadata, task, link, pulled)),
+            Err(error) => {
+                tracing::error!(task = task.arn, error, "the network of a running task could not be taken over");
+                None
+            }
+        }
+    }
+}
+
+/// The network namespace that a supervisor holds open.
+fn namespace_of(pid: u32) -> std::io::Result<OwnedFd> {
+    for entry in std::fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let path = entry?.path();
+        let target = std::fs::read_link(&path).unwrap_or_default();
+        if target.to_string_lossy().starts_with("net:[") {
+            return Ok(std::fs::File::open(&path)?.into());
+        }
+    }
+    Err(std::io::Error::other("the supervisor holds no network namespace"))
+}
+
+/// Why a supervisor ended before its first word: what it wrote last.
+async fn fallen(child: &mut Child, directory: &Path, error: &str) -> Failure {
+    let _ = child.start_kill();
+    let _ = child.wait().await;
+    let log = std::fs::read_to_string(directory.join("supervisor.log")).unwrap_or_default();
+    let words = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or(error);
+    Failure::resource(words)
+}

@@ -1,0 +1,149 @@
+//! The task metadata endpoint, from inside. Row N1.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::node::Node;
+use crate::plane::NODE;
+
+const URL: &str = "http://169.254.170.2";
+
+async fn idle(node: &Node) -> String {
+    node.run("sleep 1000", |task| {
+        task["availabilityZone"] = "us-east-1a".into();
+        task["serviceName"] = "my-web-app".into();
+    })
+    .await
+}
+
+/// What a path answers inside the task.
+async fn get(node: &Node, task: &str, path: &str) -> Value {
+    let (done, text) = node.host(Some(task), &format!("busybox wget -T 5 -qO- '{URL}{path}'")).await;
+    assert!(done, "{path}: {text}");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}: {text}"))
+}
+
+/// The status line that a raw request gets inside the task.
+async fn raw(node: &Node, task: &str, request: &str) -> String {
+    let command = format!("printf '{request}' | busybox nc -w 5 169.254.170.2 80 | head -n 1");
+    node.host(Some(task), &command).await.1.trim().to_owned()
+}
+
+async fn id(node: &Node, task: &str) -> String {
+    let running = node.plane.report(task, "RUNNING").await;
+    running["containers"][0]["runtimeId"].as_str().unwrap().to_owned()
+}
+
+pub async fn the_endpoint_tells_container_and_task(node: Arc<Node>) {
+    // By the container's own means first.
+    let script = "wget -qO- $ECS_CONTAINER_METADATA_URI_V4/task; echo; echo done; sleep 1000";
+    let own = node.run(script, |_| {}).await;
+    let output = node.said(&own, "done").await;
+    assert!(output.contains(&format!("\"TaskARN\":\"{own}\"")), "{output}");
+    node.stop(&own).await;
+
+    let task = idle(&node).await;
+    let id = id(&node, &task).await;
+    let container = get(&node, &task, &format!("/v4/{id}")).await;
+    assert_eq!(container["DockerId"], id);
+    assert_eq!((&container["Name"], &container["KnownStatus"]), (&"web".into(), &"RUNNING".into()));
+    assert_eq!(container["Labels"]["com.amazonaws.ecs.task-arn"], task);
+    assert_eq!(container["LogDriver"], "json-file");
+    let network = &container["Networks"][0];
+    assert_eq!(network["NetworkMode"], "awsvpc");
+    assert!(network["IPv4Addresses"][0].as_str().unwrap().starts_with("172.31."), "{network}");
+    assert_eq!(network["IPv4SubnetCIDRBlock"], "172.31.0.0/20");
+    assert!(container["StartedAt"].as_str().unwrap().ends_with('Z'), "{container}");
+    for path in [format!("/v4/{id}/task"), format!("/v3/{id}/task"), "/v2/metadata".to_owned()] {
+        let document = get(&node, &task, &path).await;
+        assert_eq!(document["TaskARN"], task, "{path}");
+        assert_eq!((&document["Family"], &document["Revision"]), (&"web".into(), &"1".into()));
+        assert_eq!(document["Cluster"], "arn:aws:ecs:us-east-1:000000000000:cluster/production");
+        assert_eq!((&document["KnownStatus"], &document["AvailabilityZone"]), (&"RUNNING".into(), &"us-east-1a".into()));
+        assert_eq!(document["Limits"]["CPU"], 0.25);
+        assert_eq!(document["Containers"][0]["DockerId"], id);
+        assert!(document["PullStartedAt"].is_string());
+    }
+    let document = get(&node, &task, &format!("/v4/{id}/task")).await;
+    assert_eq!((&document["LaunchType"], &document["ServiceName"]), (&"FARGATE".into(), &"my-web-app".into()));
+    let tagged = get(&node, &task, &format!("/v4/{id}/taskWithTags")).await;
+    assert_eq!((&tagged["TaskTags"]["team"], &tagged["ContainerInstanceTags"]["team"]), (&"dock".into(), &"dock".into()));
+    assert!(node.plane.calls("ListTagsForResource").iter().any(|input| input["resourceArn"] == NODE));
+    node.stop(&task).await;
+}
+
+pub async fn statistics_are_those_of_the_containers(node: Arc<Node>) {
+    let task = idle(&node).await;
+    let id = id(&node, &task).await;
+    let own = get(&node, &task, &format!("/v4/{id}/stats")).await;
+    assert!(own["memory_stats"]["usage"].as_u64().unwrap() > 0, "{own}");
+    assert!(own["networks"]["eth0"]["rx_bytes"].is_u64(), "{own}");
+    assert!(own["pids_stats"]["current"].as_u64().unwrap() >= 1, "{own}");
+    let all = get(&node, &task, &format!("/v4/{id}/task/stats")).await;
+    assert_eq!(all[&id]["id"], own["id"]);
+    node.stop(&task).await;
+}
+
+pub async fn what_is_not_there_is_not_found(node: Arc<Node>) {
+    let (task, other) = (idle(&node).await, idle(&node).await);
+    let (own, others) = (id(&node, &task).await, id(&node, &other).await);
+    let rows = [
+        (format!("GET /v4/{own} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"), "200"),
+        (format!("GET /v4/{own} HTTP/1.1\\r\\nHost: evil.example:1\\r\\n\\r\\n"), "200"),
+        (format!("GET /v4/{others} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"), "404"),
+        (format!("GET /v4/{own}/../{others} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"), "404"),
+        ("GET /v4/..%2f..%2fetc/passwd HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n".replace('%', "%%"), "404"),
+        ("GET /latest/meta-data/ HTTP/1.1\\r\\nHost: 169.254.169.254\\r\\n\\r\\n".to_owned(), "404"),
+        ("GET /v2/credentials/0 HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n".to_owned(), "404"),
+        (format!("POST /v4/{own} HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 2\\r\\n\\r\\n{{}}"), "405"),
+        (format!("DELETE /v4/{own}/task HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"), "405"),
+        ("nonsense\\r\\n\\r\\n".to_owned(), "400"),
+        (format!("GET /v4/{own} HTTP/1.1\\r\\nHost: x\\r\\nX: {}\\r\\n\\r\\n", "y".repeat(20_000)), "431"),
+    ];
+    for (request, status) in rows {
+        let line = raw(&node, &task, &request).await;
+        let shown: String = request.chars().take(80).collect();
+        assert_eq!(line.split(' ').nth(1), Some(status), "{shown}: {line}");
+    }
+    node.stop(&task).await;
+    node.stop(&other).await;
+}
+
+pub async fn no_task_may_ask_too_often(node: Arc<Node>) {
+    let (task, other) = (idle(&node).await, idle(&node).await);
+    let own = id(&node, &task).await;
+    let flood = "for i in $(seq 20); do for j in $(seq 10); do printf 'GET /v2/metadata HTTP/1.0\\r\\n\\r\\n' \
+                 | busybox nc -w 5 169.254.170.2 80 | head -n 1 & done; wait; done";
+    let (_, output) = node.host(Some(&task), flood).await;
+    let count = |status: &str| output.lines().filter(|line| line.split(' ').nth(1) == Some(status)).count();
+    let (granted, refused) = (count("200"), count("429"));
+    println!("of 200 requests in a row {granted} were answered and {refused} refused");
+    assert!(granted >= 60 && refused > 0 && granted + refused == 200, "{output}");
+    let others = id(&node, &other).await;
+    get(&node, &other, &format!("/v4/{others}")).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    get(&node, &task, &format!("/v4/{own}")).await;
+    node.stop(&task).await;
+    node.stop(&other).await;
+}
+
+pub async fn nobody_else_reaches_the_endpoint(node: Arc<Node>) {
+    let (task, other) = (idle(&node).await, idle(&node).await);
+    let own = id(&node, &task).await;
+    // The address is the asker's own in every namespace: another task asks its own endpoint, which does not know the id.
+    let line = raw(&node, &other, &format!("GET /v4/{own} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")).await;
+    assert_eq!(line.split(' ').nth(1), Some("404"), "{line}");
+    let running = get(&node, &task, &format!("/v4/{own}")).await;
+    let address = running["Networks"][0]["IPv4Addresses"][0].as_str().unwrap().to_owned();
+    for from in [Some(other.as_str()), None] {
+        let (reached, output) = node.host(from, &format!("busybox wget -T 2 -qO- http://{address}:80/v2/metadata")).await;
+        assert!(!reached, "{output}");
+    }
+    let (reached, output) = node.host(None, "busybox wget -T 2 -qO- http://169.254.170.2/v2/metadata").await;
+    assert!(!reached, "{output}");
+    let (reached, _) = node.host(Some(&task), "busybox wget -T 2 -qO- http://169.254.169.254/latest/meta-data/").await;
+    assert!(!reached, "the machine's own metadata is not for tasks");
+    node.stop(&task).await;
+    node.stop(&other).await;
+}

@@ -1,0 +1,86 @@
+//! Tasks and agents that come and go.
+
+use std::sync::Arc;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::node::Node;
+use crate::plane::{manifest, until};
+
+fn end(pid: u32) {
+    kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
+}
+
+pub async fn a_task_survives_the_agent(node: Arc<Node>) {
+    let script = "i=0; while true; do echo line $i; i=$((i+1)); sleep 0.05; done";
+    let task = node.run(script, |_| {}).await;
+    let before = node.pid(&task);
+    node.die().await;
+    node.said(&task, "line 20").await;
+    node.come_back().await;
+    assert_eq!(node.pid(&task), before);
+    let id = node.plane.report(&task, "RUNNING").await["containers"][0]["runtimeId"].as_str().unwrap().to_owned();
+    let (answered, text) =
+        node.host(Some(&task), &format!("busybox wget -T 5 -qO- http://169.254.170.2/v4/{id}/task")).await;
+    assert!(answered && text.contains(&task), "the metadata endpoint is there again: {text}");
+    let stopped = node.stop(&task).await;
+    assert_eq!(stopped["containers"][0]["exitCode"], 137, "a shell that is the first process does not die of SIGTERM");
+    node.gone(&task).await;
+}
+
+pub async fn an_exit_while_the_agent_is_away_is_reported(node: Arc<Node>) {
+    let task = node.run("while ! test -e /tmp/go; do sleep 0.05; done; exit 7", |_| {}).await;
+    let pid = node.pid(&task);
+    node.die().await;
+    std::fs::write(format!("/proc/{pid}/root/tmp/go"), "").unwrap();
+    until("the end of the container", || !std::path::Path::new(&format!("/proc/{pid}")).exists()).await;
+    node.come_back().await;
+    let stopped = node.plane.report(&task, "STOPPED").await;
+    assert_eq!(stopped["containers"][0]["exitCode"], 7);
+    assert_eq!(stopped["reason"], "Essential container in task exited");
+    assert!(stopped["containers"][0]["imageDigest"].is_string(), "{stopped}");
+    node.gone(&task).await;
+}
+
+pub async fn a_supervisor_that_dies_ends_its_task(node: Arc<Node>) {
+    let task = node.run("sleep 1000", |_| {}).await;
+    let pid = node.pid(&task);
+    end(node.supervisor(&task));
+    let stopped = node.plane.report(&task, "STOPPED").await;
+    assert_eq!(stopped["reason"], "Task supervisor ended unexpectedly");
+    assert_eq!(stopped["containers"][0]["exitCode"], Value::Null);
+    until("the end of the container", || !std::path::Path::new(&format!("/proc/{pid}")).exists()).await;
+    node.gone(&task).await;
+}
+
+pub async fn a_supervisor_that_died_while_the_agent_was_away_is_found(node: Arc<Node>) {
+    let task = node.run("sleep 1000", |_| {}).await;
+    let (pid, supervisor) = (node.pid(&task), node.supervisor(&task));
+    node.die().await;
+    end(supervisor);
+    node.come_back().await;
+    let stopped = node.plane.report(&task, "STOPPED").await;
+    assert_eq!(stopped["reason"], "Task supervisor ended unexpectedly");
+    until("the end of the container", || !std::path::Path::new(&format!("/proc/{pid}")).exists()).await;
+    node.gone(&task).await;
+    // Its address can be given again.
+    let again = node.run("sleep 1000", |_| {}).await;
+    node.stop(&again).await;
+}
+
+pub async fn what_nobody_wants_any_more_stops_after_a_restart(node: Arc<Node>) {
+    let task = node.run("trap 'exit 0' TERM; while true; do sleep 0.05; done", |_| {}).await;
+    node.die().await;
+    node.come_back().await;
+    let mut session = node.session().await;
+    session.send("TaskManifestMessage", manifest(1, &[])).await;
+    let asked = session.recv("TaskStopVerificationMessage").await;
+    assert_eq!(asked["stopCandidates"][0]["taskArn"], task);
+    let confirmed = serde_json::json!({"messageId": "1", "stopTasks": asked["stopCandidates"]});
+    session.send("TaskStopVerificationAck", confirmed).await;
+    drop(session);
+    node.plane.report(&task, "STOPPED").await;
+    node.gone(&task).await;
+}
