@@ -12,18 +12,28 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use host::*;
 use longshore_agent::network::{EniSpec, Network, TaskNet, listen_in};
 
-const SHORT: Duration = Duration::from_millis(300);
+/// A process that ends with the test.
+struct Running(Child);
 
-/// Whether a datagram sent from one task (by `send`, to port 99) reaches another.
-fn datagram_arrives(to: &TaskNet, from: &TaskNet, source: Ipv4Addr) -> bool {
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0
+            .kill()
+            .and_then(|()| self.0.wait())
+            .expect("end a process");
+    }
+}
+
+/// Whether a datagram that one task sends from an address reaches another within a time.
+fn arrives(to: &TaskNet, from: &TaskNet, source: Ipv4Addr, within: Duration) -> bool {
     let receiver = inside(&to.netns, || UdpSocket::bind("0.0.0.0:99").unwrap());
-    receiver.set_read_timeout(Some(SHORT)).unwrap();
+    receiver.set_read_timeout(Some(within)).unwrap();
     let target = SocketAddr::from((to.eni.private_ip, 99));
     inside(&from.netns, || {
         UdpSocket::bind((source, 0))
@@ -100,17 +110,16 @@ fn the_host_and_other_tasks_reach_a_public_address() {
         let public = server.eni.public_ip.unwrap();
         fs::create_dir("/run/www").unwrap();
         fs::write("/run/www/index.html", "Hello, World!").unwrap();
-        let mut httpd = inside(&server.netns, || {
-            Command::new("busybox")
-                .args(["httpd", "-f", "-p", "80", "-h", "/run/www"])
-                .spawn()
-                .unwrap()
-        });
+        let _httpd = Running(inside(&server.netns, || {
+            let words = ["httpd", "-f", "-p", "80", "-h", "/run/www"];
+            Command::new("busybox").args(words).spawn().unwrap()
+        }));
         let fetch = || {
             let mut stream = TcpStream::connect_timeout(
                 &SocketAddr::from((public, 80)),
                 Duration::from_secs(2),
             )?;
+            stream.set_read_timeout(Some(Duration::from_secs(2)))?;
             stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
             let mut page = String::new();
             stream.read_to_string(&mut page).map(|_| page)
@@ -130,8 +139,6 @@ fn the_host_and_other_tasks_reach_a_public_address() {
                 from.eni.id
             );
         }
-        httpd.kill().unwrap();
-        httpd.wait().unwrap();
         tell_callers(&server.netns, 81);
         let seen = call(&other_subnet.netns, public, 81).unwrap();
         assert_eq!(seen, other_subnet.eni.public_ip.unwrap().to_string());
@@ -185,53 +192,48 @@ fn tasks_reach_the_outside_by_the_hosts_address() {
 fn a_task_sends_from_its_own_addresses_only() {
     on_a_host(|| async {
         let network = start(INSTANCE).await;
-        let (victim, attacker) = (
-            attach(&network, eni(0, 10)).await,
-            attach(&network, eni(0, 11)).await,
-        );
+        let victim = attach(&network, eni(0, 10)).await;
+        let attacker = attach(&network, eni(0, 11)).await;
         let other = attach(&network, eni(1, 12)).await;
         let own = attacker.eni.private_ip;
         let stolen = Ipv4Addr::new(172, 31, 0, 99);
-        assert!(
-            datagram_arrives(&victim, &attacker, own) && datagram_arrives(&other, &attacker, own)
-        );
+        let hears = |to, from| arrives(to, &attacker, from, Duration::from_secs(3));
+        let misses = |to, from| !arrives(to, &attacker, from, Duration::from_millis(300));
+        assert!(hears(&victim, own) && hears(&other, own));
         inside(&attacker.netns, || {
             command("ip address add 172.31.0.99/20 dev eth0")
         });
         assert!(
-            !datagram_arrives(&victim, &attacker, stolen),
+            misses(&victim, stolen),
             "from a stolen address, over the bridge"
         );
         assert!(
-            !datagram_arrives(&other, &attacker, stolen),
+            misses(&other, stolen),
             "from a stolen address, over the router"
         );
-        assert!(datagram_arrives(&victim, &attacker, own));
-        inside(&attacker.netns, || {
-            command("ip link set eth0 address 02:00:00:00:00:0a")
-        });
-        assert!(
-            !datagram_arrives(&victim, &attacker, own),
-            "from a stolen hardware address"
-        );
-        inside(&attacker.netns, || {
-            command("ip link set eth0 address 02:00:00:00:00:0b")
-        });
-        eventually("it is heard again", || {
-            datagram_arrives(&victim, &attacker, own)
-        });
+        assert!(hears(&victim, own));
+        let set_mac = |mac| command(&format!("ip link set eth0 address {mac}"));
+        inside(&attacker.netns, || set_mac("02:00:00:00:00:0a"));
+        assert!(misses(&victim, own), "from a stolen hardware address");
+        inside(&attacker.netns, || set_mac("02:00:00:00:00:0b"));
+        assert!(hears(&victim, own));
     });
 }
 
 #[test]
 fn the_instance_metadata_address_is_unreachable() {
     on_a_host(|| async {
-        command("ip address add 169.254.169.254/32 dev lo");
-        tell_callers(&host_netns(), 80);
+        let outside = outside();
+        inside(&outside, || {
+            command("ip address add 169.254.169.254/32 dev lo")
+        });
+        command("ip route add 169.254.169.254/32 via 203.0.113.2");
+        tell_callers(&outside, 80);
         let metadata = Ipv4Addr::new(169, 254, 169, 254);
-        call_from_host(metadata, 80).unwrap();
+        call_from_host(metadata, 80).expect("the host reaches its metadata");
         let network = start(INSTANCE).await;
         let task = attach(&network, public_eni(&network, 0, 10)).await;
+        call(&task.netns, OUTSIDE, 80).expect("the task reaches the outside");
         let refused = call(&task.netns, metadata, 80).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::HostUnreachable);
     });

@@ -14,6 +14,7 @@ use netlink_packet_core::{
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
     InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    State,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -41,6 +42,8 @@ pub(super) struct Link {
     pub(super) mac: Vec<u8>,
     /// Of a veth: the index of its other end, in that end's namespace.
     pub(super) peer: Option<u32>,
+    /// Whether packets pass: it is up, and so is what it is connected to.
+    pub(super) operational: bool,
 }
 
 /// A route to `destination`; `link` is none for routes that lead nowhere.
@@ -116,6 +119,17 @@ impl Links {
             Err(error) if error.errno() == Some(ENODEV) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether packets pass the link of that index: it is up, and so is what it is connected to.
+    pub(super) fn is_operational(&mut self, index: u32) -> Result<bool, Error> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        let answers = self.ask(RouteNetlinkMessage::GetLink(message), 0)?;
+        Ok(answers
+            .into_iter()
+            .find_map(link_of)
+            .is_some_and(|link| link.operational))
     }
 
     /// The link of that name, which must be there.
@@ -353,17 +367,20 @@ fn link_of(message: RouteNetlinkMessage) -> Option<Link> {
     let RouteNetlinkMessage::NewLink(message) = message else {
         return None;
     };
+    let index = message.header.index;
     let mut link = Link {
-        index: message.header.index,
+        index,
         name: String::new(),
         mac: Vec::new(),
         peer: None,
+        operational: false,
     };
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::Address(mac) => link.mac = mac,
             LinkAttribute::Link(peer) => link.peer = Some(peer),
+            LinkAttribute::OperState(state) => link.operational = state == State::Up,
             _ => {}
         }
     }

@@ -199,6 +199,7 @@ impl Inner {
         let mut blank = self.pool.take()?;
         self.let_through(spec, blank.port)?;
         blank.address(spec)?;
+        self.pool.await_carrier(&mut blank)?;
         Ok(blank.netns)
     }
 

@@ -6,6 +6,7 @@
 //! waits for the next; more threads would only queue for the same lock inside the kernel.
 
 use std::collections::VecDeque;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -22,6 +23,9 @@ use super::spec::{EniSpec, TASK_METADATA};
 
 /// How long a caller waits for a blank.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a new interface may take to get its carrier, and how often to look.
+const CARRIER_PATIENCE: Duration = Duration::from_secs(2);
+const CARRIER_STEP: Duration = Duration::from_micros(200);
 /// How long the maker rests after a failure.
 const REST: Duration = Duration::from_millis(200);
 
@@ -43,6 +47,8 @@ pub(super) struct Blank {
 /// Blanks, and the thread that makes them. Dropping it ends the thread.
 pub(super) struct Pool {
     shared: Arc<Shared>,
+    router: Mutex<Links>,
+    bridge: u32,
     maker: Option<JoinHandle<()>>,
 }
 
@@ -84,6 +90,7 @@ impl Pool {
     /// Starts making blanks for the router; `warm` of them are kept ready.
     pub(super) fn start(router_netns: &OwnedFd, warm: usize) -> Result<Self, Error> {
         let mut router = inside(router_netns.as_fd(), Links::open)?;
+        let own = Mutex::new(inside(router_netns.as_fd(), Links::open)?);
         let bridge = router.get(BRIDGE)?.index;
         let maker = Maker {
             home: namespace::current()?,
@@ -100,9 +107,12 @@ impl Pool {
         let thread = thread::Builder::new()
             .name("netns-pool".into())
             .spawn(move || theirs.fill(maker));
+        let maker = Some(thread.doing(|| "start the namespace maker".into())?);
         Ok(Pool {
             shared,
-            maker: Some(thread.doing(|| "start the namespace maker".into())?),
+            router: own,
+            bridge,
+            maker,
         })
     }
 
@@ -138,6 +148,31 @@ impl Pool {
         state.waiting -= 1;
         self.shared.wanted.notify_one();
         taken
+    }
+
+    /// Waits until packets pass between a blank and the bridge. The kernel's background work makes that so a few
+    /// milliseconds after the interface was made, long past for a blank that lay ready. A task that sent earlier would lose
+    /// its first packet, and with it a second.
+    pub(super) fn await_carrier(&self, blank: &mut Blank) -> Result<(), Error> {
+        let deadline = Instant::now() + CARRIER_PATIENCE;
+        while !self.has_carrier(blank)? {
+            if Instant::now() > deadline {
+                let late = io::Error::from(io::ErrorKind::TimedOut);
+                return Err(Error::system(
+                    "wait for the carrier of a task's interface",
+                    late,
+                ));
+            }
+            thread::sleep(CARRIER_STEP);
+        }
+        Ok(())
+    }
+
+    fn has_carrier(&self, blank: &mut Blank) -> Result<bool, Error> {
+        let mut router = self.router.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(blank.links.is_operational(INTERFACE_INDEX)?
+            && router.is_operational(blank.port)?
+            && router.is_operational(self.bridge)?)
     }
 
     /// How many blanks are ready.
