@@ -37,7 +37,6 @@ struct State {
     /// Not yet told to the destination.
     unreported: u64,
     dropped: u64,
-    readers: usize,
     in_flight: bool,
     draining: bool,
     ready: Option<Result<(), String>>,
@@ -119,21 +118,11 @@ impl Buffer {
 
     pub fn is_idle(&self) -> bool {
         let state = lock(&self.state);
-        state.readers == 0 && state.events.is_empty() && !state.in_flight
+        state.events.is_empty() && !state.in_flight
     }
 
     pub fn dropped(&self) -> u64 {
         lock(&self.state).dropped
-    }
-
-    pub fn reader_added(&self) {
-        lock(&self.state).readers += 1;
-    }
-
-    pub fn reader_ended(&self) {
-        let mut state = lock(&self.state);
-        state.readers -= 1;
-        self.changed.notify_all();
     }
 
     /// Tells how the destination answered first.

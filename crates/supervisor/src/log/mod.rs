@@ -59,6 +59,8 @@ impl Endpoint {
 pub struct Log {
     target: Target,
     joiner: Joiner,
+    /// One more holder for every reader that has not ended.
+    readers: Arc<()>,
     wake: Wake,
 }
 
@@ -99,6 +101,7 @@ impl Log {
         Ok(Log {
             target,
             joiner,
+            readers: Arc::new(()),
             wake,
         })
     }
@@ -122,12 +125,15 @@ impl Log {
         let sink = match &self.target {
             Target::None => Sink::Nowhere,
             Target::File(file) => Sink::File(file.clone()),
-            Target::Cloud(buffer) => {
-                buffer.reader_added();
-                Sink::Buffer(buffer.clone())
-            }
+            Target::Cloud(buffer) => Sink::Buffer(buffer.clone()),
         };
-        reader::start(sources, self.joiner.clone(), sink, self.wake.clone())
+        reader::start(
+            sources,
+            self.joiner.clone(),
+            sink,
+            self.readers.clone(),
+            self.wake.clone(),
+        )
     }
 
     /// From now on send at once instead of gathering.
@@ -139,10 +145,13 @@ impl Log {
 
     /// Everything read has been taken by the destination, and nothing is left to read.
     pub fn is_idle(&self) -> bool {
-        match &self.target {
+        // Looked at first: a reader hands over its last events before it ends.
+        let read = Arc::strong_count(&self.readers) == 1;
+        let sent = match &self.target {
             Target::Cloud(buffer) => buffer.is_idle(),
             _ => true,
-        }
+        };
+        read && sent
     }
 
     /// Events lost to a full buffer or refused by the destination.

@@ -34,11 +34,12 @@ struct Source {
     joiner: Joiner,
 }
 
-/// Starts reading until every source has ended.
+/// Starts reading until every source has ended; `alive` is held until then.
 pub fn start(
     sources: Vec<(OwnedFd, &'static str)>,
     joiner: Joiner,
     sink: Sink,
+    alive: Arc<()>,
     wake: Wake,
 ) -> Result<()> {
     let source = |(fd, name)| Source {
@@ -53,9 +54,7 @@ pub fn start(
         .stack_size(STACK_BYTES);
     let run = move || {
         read_all(sources, &sink);
-        if let Sink::Buffer(buffer) = &sink {
-            buffer.reader_ended();
-        }
+        drop(alive);
         wake();
     };
     builder

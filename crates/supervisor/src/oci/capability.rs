@@ -68,9 +68,17 @@ const ALL: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
+/// Capabilities that this process has, as a bit set: no container can have more.
+pub fn own() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok())
+        .unwrap_or(u64::MAX)
+}
+
 /// The `capabilities` object. A user other than root loses the effective ones when the program starts, as on Docker.
-pub fn sets(container: &ContainerSpec) -> Result<Value> {
-    let list = chosen(container)?;
+pub fn sets(container: &ContainerSpec, own: u64) -> Result<Value> {
+    let list = chosen(container, own)?;
     let names: Vec<String> = list.into_iter().map(|name| format!("CAP_{name}")).collect();
     Ok(json!({"bounding": names, "effective": names, "permitted": names}))
 }
@@ -81,7 +89,8 @@ pub fn names(list: &[String], capability: &str) -> bool {
         .any(|name| matches!(plain(name).as_str(), "ALL") || plain(name) == capability)
 }
 
-fn chosen(container: &ContainerSpec) -> Result<Vec<&'static str>> {
+/// What was added by name stays even if this process has it not: the runtime will say so.
+fn chosen(container: &ContainerSpec, own: u64) -> Result<Vec<&'static str>> {
     for name in container.cap_add.iter().chain(&container.cap_drop) {
         let name = plain(name);
         if name != "ALL" && !ALL.contains(&name.as_str()) {
@@ -91,11 +100,16 @@ fn chosen(container: &ContainerSpec) -> Result<Vec<&'static str>> {
     let added = |name: &str| container.cap_add.iter().any(|c| plain(c) == name);
     let dropped = |name: &str| container.cap_drop.iter().any(|c| plain(c) == name);
     let everything = container.privileged || added("ALL");
-    let keep = |name: &&'static str| {
-        let from_start = everything || (DEFAULT.contains(name) && !dropped("ALL"));
-        container.privileged || added(name) || (from_start && !dropped(name))
+    let keep = |number: usize, name: &str| {
+        let from_start = everything || (DEFAULT.contains(&name) && !dropped("ALL"));
+        let lasting = container.privileged || !dropped(name);
+        added(name) || (from_start && lasting && own >> number & 1 == 1)
     };
-    Ok(ALL.iter().copied().filter(keep).collect())
+    let numbered = ALL
+        .iter()
+        .enumerate()
+        .filter(|(number, name)| keep(*number, name));
+    Ok(numbered.map(|(_, name)| *name).collect())
 }
 
 fn plain(name: &str) -> String {
@@ -111,6 +125,7 @@ mod tests {
 
     #[test]
     fn additions_and_drops() {
+        let own = u64::MAX;
         let list = |add: &[&str], drop: &[&str], privileged: bool| {
             let texts = |names: &[&str]| names.iter().map(|n| n.to_string()).collect();
             let container = ContainerSpec {
@@ -119,7 +134,7 @@ mod tests {
                 privileged,
                 ..ContainerSpec::default()
             };
-            chosen(&container).unwrap()
+            chosen(&container, own).unwrap()
         };
         assert_eq!(list(&[], &[], false).len(), 14);
         assert!(list(&["SYS_PTRACE"], &[], false).contains(&"SYS_PTRACE"));
@@ -128,5 +143,13 @@ mod tests {
         assert_eq!(list(&["KILL"], &["ALL"], false), ["KILL"]);
         assert_eq!(list(&["ALL"], &["SYS_ADMIN"], false).len(), 40);
         assert_eq!(list(&[], &["ALL"], true).len(), 41);
+        let privileged = ContainerSpec {
+            privileged: true,
+            ..ContainerSpec::default()
+        };
+        assert_eq!(
+            chosen(&privileged, 0b101).unwrap(),
+            ["CHOWN", "DAC_READ_SEARCH"]
+        );
     }
 }

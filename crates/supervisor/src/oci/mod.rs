@@ -112,7 +112,7 @@ fn process(container: &ContainerSpec, prepared: &Prepared) -> Result<Value> {
         "args": arguments(container, prepared)?,
         "env": environment(container, user)?,
         "cwd": working_directory(container)?,
-        "capabilities": capability::sets(container)?,
+        "capabilities": capability::sets(container, capability::own())?,
         "rlimits": limit::rlimits(&container.ulimits, prepared.most_files)?,
         "noNewPrivileges": false,
         "oomScoreAdj": 0,

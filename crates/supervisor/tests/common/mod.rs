@@ -21,10 +21,11 @@ use longshore_supervisor::spec::{ContainerSpec, LogConfig, Network, TaskSpec};
 use longshore_supervisor::{SPEC_FILE, cgroup, reap, runtime};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const APPLETS: [&str; 36] = [
+const APPLETS: [&str; 37] = [
     "sh", "sleep", "echo", "cat", "true", "false", "id", "pwd", "ls", "mount", "hostname", "touch",
     "stat", "kill", "test", "[", "env", "ulimit", "chroot", "mknod", "ps", "head", "yes", "dd",
-    "grep", "tr", "wc", "mkdir", "rm", "date", "seq", "df", "nproc", "trap", "tty", "unshare",
+    "grep", "tr", "wc", "mkdir", "rm", "date", "seq", "od", "df", "nproc", "trap", "tty",
+    "unshare",
 ];
 static NEXT: AtomicU32 = AtomicU32::new(0);
 static PREPARE: Once = Once::new();

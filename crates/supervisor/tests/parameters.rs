@@ -1,0 +1,707 @@
+//! Each container parameter acts, seen from inside a real container or on its cgroup.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use common::{Task, named, output, run, shell, task};
+use longshore_supervisor::cgroup::Layout;
+use longshore_supervisor::protocol::{ContainerPhase, StopCode};
+use longshore_supervisor::spec::{
+    ContainerSpec, Device, LogConfig, MountPoint, Network, TaskCpu, TaskSpec, Tmpfs, Ulimit,
+    Volume, VolumeSource, VolumesFrom,
+};
+
+fn texts(list: &[&str]) -> Vec<String> {
+    list.iter().map(|text| text.to_string()).collect()
+}
+
+fn side(container: ContainerSpec) -> ContainerSpec {
+    ContainerSpec {
+        essential: false,
+        ..container
+    }
+}
+
+/// The text of a file of a running container's cgroup.
+fn cgroup_file(task: &Task, container: &str, controller: &str, v1: &str, v2: &str) -> String {
+    let layout = Layout::detect().unwrap();
+    let file = if matches!(layout, Layout::V1(_)) {
+        v1
+    } else {
+        v2
+    };
+    let group = if container.is_empty() {
+        task.spec.cgroup.clone()
+    } else {
+        format!("{}/{container}", task.spec.cgroup)
+    };
+    fs::read_to_string(layout.directory(controller, &group).unwrap().join(file))
+        .unwrap()
+        .trim()
+        .to_string()
+}
+
+#[test]
+fn working_directory_is_made_if_missing() {
+    let container = |cwd: &str| ContainerSpec {
+        cwd: cwd.into(),
+        ..shell("pwd")
+    };
+    assert_eq!(output(container("")), "/\n");
+    assert_eq!(output(container("/srv/made/deep")), "/srv/made/deep\n");
+}
+
+#[test]
+fn user_is_looked_up_in_the_image() {
+    let script = "id -u; id -g; id -G; echo $HOME; echo out > /dev/stdout; echo err > /dev/stderr";
+    let said = |user: &str| {
+        output(ContainerSpec {
+            user: user.into(),
+            ..shell(script)
+        })
+    };
+    assert_eq!(said(""), "0\n0\n0\n/root\nout\nerr\n");
+    assert_eq!(said("web"), "101\n102\n102 200\n/srv\nout\nerr\n");
+    assert_eq!(said("1234:logs"), "1234\n200\n200\n/\nout\nerr\n");
+}
+
+#[test]
+fn an_unknown_user_fails_the_task() {
+    let mut task = Task::start(task(vec![ContainerSpec {
+        user: "nobody-here".into(),
+        ..shell("true")
+    }]));
+    task.until_stopped();
+    let cause = task.status.stop.clone().unwrap();
+    assert_eq!(cause.code, StopCode::TaskFailedToStart);
+    assert!(
+        cause.reason.contains("unable to find user nobody-here"),
+        "{}",
+        cause.reason
+    );
+}
+
+#[test]
+fn environment_is_given() {
+    let env = texts(&["A=1", "B=two words", "EMPTY=", "LINES=a\nb"]);
+    let said = output(ContainerSpec {
+        env,
+        ..shell("echo \"$A|$B|$EMPTY|$LINES|$PATH|$HOSTNAME\"")
+    });
+    assert_eq!(
+        said,
+        "1|two words||a\nb|/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin|test-host\n"
+    );
+}
+
+#[test]
+fn ulimits_are_set() {
+    let limit = |name: &str, soft, hard| Ulimit {
+        name: name.into(),
+        soft,
+        hard,
+    };
+    let ulimits = vec![
+        limit("nofile", 1000, 2000),
+        limit("core", 0, 0),
+        limit("nproc", 500, 600),
+    ];
+    let said = output(ContainerSpec {
+        ulimits,
+        ..shell("ulimit -Sn; ulimit -Hn; ulimit -c; ulimit -Su; ulimit -Hu")
+    });
+    assert_eq!(said, "1000\n2000\n0\n500\n600\n");
+}
+
+#[test]
+fn open_files_default_to_fargates_number_or_what_the_host_gives() {
+    let (_, most) =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
+    let said: u64 = output(shell("ulimit -n")).trim().parse().unwrap();
+    assert!(
+        said == 65_535 || (said == most && most < 65_535),
+        "{said} of {most}"
+    );
+}
+
+#[test]
+fn an_init_is_the_first_process() {
+    let script = "cat /proc/1/cmdline | tr '\\0' ' '; echo; (sleep 0.1 &) ; sleep 0.4; \
+        cat /proc/[0-9]*/stat | grep -c ' Z ' ; trap 'echo got; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut task = Task::start(task(vec![ContainerSpec {
+        init: true,
+        ..shell(script)
+    }]));
+    task.until_said("main", "\nready");
+    task.stop();
+    task.until_stopped();
+    assert_eq!(
+        task.container("main").exit_code,
+        Some(9),
+        "the signal and the exit code go through"
+    );
+    let said = task.log("main");
+    assert!(said.starts_with("/dev/init -- /bin/sh -c "), "{said}");
+    assert!(
+        said.contains("\n0\nready\ngot\n"),
+        "orphans are reaped: {said}"
+    );
+}
+
+#[test]
+fn an_init_finds_programs_by_path_and_says_when_there_is_none() {
+    let args = texts(&["echo", "found"]);
+    assert_eq!(
+        output(ContainerSpec {
+            init: true,
+            args,
+            ..shell("")
+        }),
+        "found\n"
+    );
+    let (code, said) = run(ContainerSpec {
+        init: true,
+        args: texts(&["no-such"]),
+        ..shell("")
+    });
+    assert_eq!(
+        (code, said.as_str()),
+        (Some(127), "init: cannot run no-such\n")
+    );
+}
+
+fn capabilities(container: ContainerSpec) -> u64 {
+    let said = output(ContainerSpec {
+        args: texts(&["grep", "CapBnd", "/proc/self/status"]),
+        ..container
+    });
+    u64::from_str_radix(said.split_whitespace().nth(1).unwrap(), 16).unwrap()
+}
+
+#[test]
+fn capabilities_are_dockers_and_change() {
+    const PTRACE: u64 = 1 << 19;
+    let defaults = capabilities(shell(""));
+    assert_eq!(defaults, 0xa80425fb);
+    assert_eq!(
+        capabilities(ContainerSpec {
+            cap_add: texts(&["SYS_PTRACE"]),
+            ..shell("")
+        }),
+        defaults | PTRACE
+    );
+    assert_eq!(
+        capabilities(ContainerSpec {
+            cap_drop: texts(&["ALL"]),
+            ..shell("")
+        }),
+        0
+    );
+    assert_eq!(
+        capabilities(ContainerSpec {
+            cap_drop: texts(&["CAP_NET_RAW"]),
+            ..shell("")
+        }),
+        defaults & !(1 << 13)
+    );
+}
+
+#[test]
+fn system_calls_are_filtered() {
+    let said = output(shell(
+        "grep Seccomp: /proc/self/status; unshare -m true 2>&1; mount -t tmpfs t /tmp 2>&1; true",
+    ));
+    assert!(said.contains("Seccomp:\t2"), "{said}");
+    assert!(
+        said.to_lowercase().contains("unshare") && said.contains("not permitted"),
+        "{said}"
+    );
+}
+
+#[test]
+fn privileged_lifts_the_filter() {
+    let said = output(ContainerSpec {
+        privileged: true,
+        ..shell("grep Seccomp: /proc/self/status; mount -t tmpfs t /tmp && echo mounted")
+    });
+    assert_eq!(said, "Seccomp:\t0\nmounted\n");
+}
+
+#[test]
+fn tmpfs_is_mounted() {
+    let tmpfs = |options: &[&str]| {
+        vec![Tmpfs {
+            container_path: "/scratch".into(),
+            size_mib: 8,
+            mount_options: texts(options),
+        }]
+    };
+    let said = output(ContainerSpec {
+        tmpfs: tmpfs(&["mode=700"]),
+        ..shell("grep ' /scratch ' /proc/mounts; stat -c %a /scratch")
+    });
+    assert!(
+        said.contains("size=8192k") && said.contains("noexec") && said.ends_with("700\n"),
+        "{said}"
+    );
+    let said = output(ContainerSpec {
+        tmpfs: tmpfs(&["exec"]),
+        ..shell("grep ' /scratch ' /proc/mounts")
+    });
+    assert!(!said.contains("noexec"), "{said}");
+}
+
+#[test]
+fn shared_memory_has_its_size() {
+    let said = |shm_mib| {
+        output(ContainerSpec {
+            shm_mib,
+            ..shell("grep ' /dev/shm ' /proc/mounts")
+        })
+    };
+    assert!(said(None).contains("size=65536k"));
+    assert!(said(Some(16)).contains("size=16384k"));
+}
+
+#[test]
+fn devices_are_there_and_no_others() {
+    let device = Device {
+        host_path: "/dev/kmsg".into(),
+        container_path: "/dev/mykmsg".into(),
+        permissions: "r".into(),
+    };
+    // The kernel's log is a device that every host has; it also wants a capability.
+    let script = "dd if=/dev/mykmsg bs=8192 count=1 of=/tmp/line 2>/dev/null && echo read; \
+        (echo x > /dev/mykmsg) 2>/dev/null || echo no write; \
+        mknod /tmp/mem c 1 1 && head -c 1 /tmp/mem 2>/dev/null || echo no memory";
+    let main = ContainerSpec {
+        devices: vec![device],
+        cap_add: texts(&["SYSLOG"]),
+        ..shell(script)
+    };
+    assert_eq!(output(main), "read\nno write\nno memory\n");
+}
+
+#[test]
+fn system_controls_are_set() {
+    let sysctls = BTreeMap::from([
+        ("net.core.somaxconn".to_string(), "321".to_string()),
+        ("kernel.msgmax".to_string(), "4242".to_string()),
+    ]);
+    let (network, _namespace) = own_network();
+    let main = ContainerSpec {
+        sysctls,
+        ..shell("cat /proc/sys/net/core/somaxconn /proc/sys/kernel/msgmax")
+    };
+    let mut task = Task::start(TaskSpec {
+        network,
+        ..task(vec![main])
+    });
+    task.until_stopped();
+    assert_eq!(task.log("main"), "321\n4242\n");
+}
+
+#[test]
+fn a_control_of_the_host_is_refused() {
+    let sysctls = BTreeMap::from([("kernel.panic".to_string(), "1".to_string())]);
+    let mut task = Task::start(task(vec![ContainerSpec {
+        sysctls,
+        ..shell("true")
+    }]));
+    task.until_stopped();
+    assert!(
+        task.status
+            .stop
+            .clone()
+            .unwrap()
+            .reason
+            .contains("kernel.panic")
+    );
+}
+
+#[test]
+fn a_read_only_root_is() {
+    let script = "touch /x 2>/dev/null || echo ro; touch /etc/hosts 2>/dev/null || echo ro; touch /dev/shm/x && echo shm";
+    let said = output(ContainerSpec {
+        readonly_rootfs: true,
+        ..shell(script)
+    });
+    assert_eq!(said, "ro\nro\nshm\n");
+    assert_eq!(output(shell("touch /x && echo rw")), "rw\n");
+}
+
+fn mount(volume: &str, path: &str, read_only: bool) -> MountPoint {
+    MountPoint {
+        volume: volume.into(),
+        container_path: path.into(),
+        read_only,
+    }
+}
+
+fn scratch(name: &str) -> Volume {
+    Volume {
+        name: name.into(),
+        source: VolumeSource::Scratch,
+    }
+}
+
+#[test]
+fn volumes_are_shared_and_may_be_read_only() {
+    let writer = ContainerSpec {
+        mounts: vec![mount("data", "/data", false)],
+        ..shell("echo from-writer > /data/f; sleep 60")
+    };
+    let reader = ContainerSpec {
+        volumes_from: vec![VolumesFrom {
+            source_container: "writer".into(),
+            read_only: true,
+        }],
+        ..shell(
+            "until [ -s /data/f ]; do sleep 0.02; done; cat /data/f; touch /data/g 2>/dev/null || echo ro",
+        )
+    };
+    let containers = vec![side(named("writer", writer)), reader];
+    let mut task = Task::start(TaskSpec {
+        volumes: vec![scratch("data")],
+        ..task(containers)
+    });
+    task.until_stopped();
+    assert_eq!(task.log("main"), "from-writer\nro\n");
+}
+
+#[test]
+fn a_scratch_volume_has_the_owner_of_what_it_covers() {
+    let main = ContainerSpec {
+        user: "web".into(),
+        mounts: vec![
+            mount("data", "/data", false),
+            mount("other", "/new/place", false),
+        ],
+        ..shell("touch /data/f && stat -c '%u %a' /data; touch /new/place/f 2>/dev/null || echo no")
+    };
+    let spec = TaskSpec {
+        volumes: vec![scratch("data"), scratch("other")],
+        ..task(vec![main])
+    };
+    let mut task = Task::start_with(spec, |layer| {
+        fs::create_dir(layer.join("data")).unwrap();
+        fs::set_permissions(layer.join("data"), fs::Permissions::from_mode(0o750)).unwrap();
+        std::os::unix::fs::chown(layer.join("data"), Some(101), Some(102)).unwrap();
+    });
+    task.until_stopped();
+    assert_eq!(task.log("main"), "101 750\nno\n");
+}
+
+fn host_directory(name: &str) -> PathBuf {
+    let path =
+        std::env::temp_dir().join(format!("longshore-test-host-{}-{name}", std::process::id()));
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+#[test]
+fn a_host_volume_is_the_hosts_and_stays() {
+    let host = host_directory("volume");
+    fs::write(host.join("given"), "from the host\n").unwrap();
+    let main = ContainerSpec {
+        mounts: vec![mount("h", "/h", false)],
+        ..shell("cat /h/given; echo kept > /h/made")
+    };
+    let volume = Volume {
+        name: "h".into(),
+        source: VolumeSource::Host { path: host.clone() },
+    };
+    let mut task = Task::start(TaskSpec {
+        volumes: vec![volume],
+        ..task(vec![main])
+    });
+    task.until_stopped();
+    assert_eq!(task.log("main"), "from the host\n");
+    drop(task);
+    assert_eq!(
+        fs::read_to_string(host.join("made")).unwrap(),
+        "kept\n",
+        "the end of a task empties no volume"
+    );
+    fs::remove_dir_all(host).unwrap();
+}
+
+#[test]
+fn a_host_volume_through_a_link_is_refused() {
+    let host = host_directory("link");
+    symlink("/etc", host.join("link")).unwrap();
+    let main = ContainerSpec {
+        mounts: vec![mount("h", "/h", false)],
+        ..shell("true")
+    };
+    for path in [
+        host.join("link"),
+        host.join("link/ssl"),
+        PathBuf::from("relative"),
+        host.join("../etc"),
+    ] {
+        let volume = Volume {
+            name: "h".into(),
+            source: VolumeSource::Host { path },
+        };
+        let mut task = Task::start(TaskSpec {
+            volumes: vec![volume],
+            ..task(vec![main.clone()])
+        });
+        task.until_stopped();
+        let cause = task.status.stop.clone().unwrap();
+        assert_eq!(cause.code, StopCode::TaskFailedToStart, "{}", cause.reason);
+    }
+    fs::remove_dir_all(host).unwrap();
+}
+
+#[test]
+fn names_of_the_network_are_given() {
+    let main = ContainerSpec {
+        hostname: "ip-10-0-0-7".into(),
+        hosts: "127.0.0.1 localhost\n10.1.2.3 somewhere\n".into(),
+        resolv_conf: "nameserver 10.0.0.2\nsearch example.internal\n".into(),
+        ..shell("hostname; cat /etc/hostname /etc/hosts /etc/resolv.conf")
+    };
+    let expected = "ip-10-0-0-7\nip-10-0-0-7\n127.0.0.1 localhost\n10.1.2.3 somewhere\n\
+        nameserver 10.0.0.2\nsearch example.internal\n";
+    assert_eq!(output(main), expected);
+}
+
+#[test]
+fn a_terminal_is_given() {
+    let main = ContainerSpec {
+        tty: true,
+        stdin_open: true,
+        ..shell("tty; [ -t 0 ] && [ -t 1 ] && echo yes; echo $TERM")
+    };
+    assert_eq!(output(main), "/dev/pts/0\nyes\nxterm\n");
+    let quiet = ContainerSpec {
+        tty: true,
+        log: LogConfig::None,
+        ..shell("seq 1 20000; exit 3")
+    };
+    assert_eq!(
+        run(quiet).0,
+        Some(3),
+        "a terminal nobody listens to does not block"
+    );
+}
+
+#[test]
+fn standard_input_stays_open_if_asked_for() {
+    let mut open = Task::start(task(vec![ContainerSpec {
+        stdin_open: true,
+        ..shell("cat; echo ended")
+    }]));
+    open.until_running();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(open.container("main").status, ContainerPhase::Running);
+    assert_eq!(output(shell("cat; echo ended")), "ended\n");
+}
+
+#[test]
+fn too_much_memory_is_killed_and_said() {
+    let script = "x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo never";
+    let mut task = Task::start(task(vec![ContainerSpec {
+        memory_mib: Some(32),
+        ..shell(&format!(
+            "exec /bin/sh -c \"{}\"",
+            script.replace('$', "\\$")
+        ))
+    }]));
+    task.until_stopped();
+    let container = task.container("main");
+    assert_eq!(container.exit_code, Some(137));
+    assert_eq!(
+        container.reason.as_deref(),
+        Some("OutOfMemoryError: Container killed due to memory usage")
+    );
+}
+
+#[test]
+fn the_tasks_memory_binds_its_containers() {
+    let script = "x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo never";
+    let mut task = Task::start(TaskSpec {
+        memory_mib: Some(48),
+        ..task(vec![shell(script)])
+    });
+    task.until_stopped();
+    assert!(
+        task.container("main")
+            .reason
+            .unwrap()
+            .starts_with("OutOfMemoryError")
+    );
+    assert_eq!(task.container("main").exit_code, Some(137));
+}
+
+#[test]
+fn limits_are_in_the_cgroups() {
+    let main = ContainerSpec {
+        cpu_shares: Some(512),
+        memory_mib: Some(64),
+        memory_reservation_mib: Some(32),
+        ..shell("sleep 60")
+    };
+    let cpu = TaskCpu { units: Some(256) };
+    let mut task = Task::start(TaskSpec {
+        cpu,
+        memory_mib: Some(128),
+        ..task(vec![main])
+    });
+    task.until_running();
+    assert_eq!(
+        cgroup_file(&task, "main", "cpu", "cpu.shares", "cpu.weight")
+            .parse::<u64>()
+            .unwrap()
+            % 493,
+        19
+    );
+    assert_eq!(
+        cgroup_file(
+            &task,
+            "main",
+            "memory",
+            "memory.limit_in_bytes",
+            "memory.max"
+        ),
+        (64 << 20).to_string()
+    );
+    assert_eq!(
+        cgroup_file(
+            &task,
+            "main",
+            "memory",
+            "memory.soft_limit_in_bytes",
+            "memory.low"
+        ),
+        (32 << 20).to_string()
+    );
+    assert_eq!(
+        cgroup_file(&task, "", "memory", "memory.limit_in_bytes", "memory.max"),
+        (128 << 20).to_string()
+    );
+    let quota = cgroup_file(&task, "", "cpu", "cpu.cfs_quota_us", "cpu.max");
+    assert_eq!(quota.split(' ').next(), Some("25000"));
+}
+
+#[test]
+fn processor_time_is_held_to_the_quota() {
+    let cpu = TaskCpu { units: Some(256) };
+    let mut task = Task::start(TaskSpec {
+        cpu,
+        ..task(vec![shell("while :; do :; done")])
+    });
+    task.until_running();
+    let before = throttled(&task);
+    std::thread::sleep(std::time::Duration::from_millis(800));
+    assert!(
+        throttled(&task) > before,
+        "a quarter of a processor is less than a loop wants"
+    );
+}
+
+fn throttled(task: &Task) -> u64 {
+    let stat = cgroup_file(task, "", "cpu", "cpu.stat", "cpu.stat");
+    stat.lines()
+        .find_map(|line| line.strip_prefix("nr_throttled ")?.parse().ok())
+        .unwrap()
+}
+
+/// A network namespace of this test's own, as a file.
+fn own_network() -> (Network, fs::File) {
+    let thread = std::thread::spawn(|| {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        fs::File::open("/proc/thread-self/ns/net").unwrap()
+    });
+    let file = thread.join().unwrap();
+    let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+    (Network::Path { path: path.into() }, file)
+}
+
+#[test]
+fn containers_of_a_task_share_its_network_and_nothing_else() {
+    let (network, namespace) = own_network();
+    let other = side(named("other", shell("sleep 60")));
+    let main = shell(
+        "ls -l /proc/self/ns | grep -o '[a-z]*:\\[[0-9]*\\]'; cat /proc/net/dev | grep -c :; sleep 60",
+    );
+    let mut task = Task::start(TaskSpec {
+        network,
+        ..task(vec![other, main])
+    });
+    task.until_running();
+    task.until("the other one", |t| {
+        t.containers.iter().all(|c| c.pid.is_some())
+    });
+    let link = |pid: u32, kind: &str| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
+    let (main, other) = (
+        task.container("main").pid.unwrap(),
+        task.container("other").pid.unwrap(),
+    );
+    let expected = fs::read_link(format!("/proc/self/fd/{}", namespace.as_raw_fd())).unwrap();
+    assert_eq!(
+        (link(main, "net"), link(other, "net")),
+        (expected.clone(), expected)
+    );
+    for kind in ["pid", "ipc", "uts", "mnt"] {
+        assert_ne!(link(main, kind), link(other, kind), "{kind}");
+        assert_ne!(
+            link(main, kind),
+            fs::read_link(Path::new("/proc/self/ns").join(kind)).unwrap(),
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn a_hostile_root_file_system_reaches_nothing() {
+    let canary = host_directory("canary");
+    fs::write(canary.join("passwd"), "evil:x:7:7::/:/bin/sh\n").unwrap();
+    let main = ContainerSpec {
+        cwd: "/work/deep".into(),
+        user: "evil".into(),
+        ..shell("true")
+    };
+    let mut task = Task::start_with(task(vec![main]), |layer| {
+        fs::remove_file(layer.join("etc/passwd")).unwrap();
+        symlink(canary.join("passwd"), layer.join("etc/passwd")).unwrap();
+        symlink(&canary, layer.join("work")).unwrap();
+        fs::remove_dir(layer.join("proc")).unwrap();
+        symlink("/etc", layer.join("proc")).unwrap();
+    });
+    task.until_stopped();
+    assert_eq!(
+        task.status.stop.clone().unwrap().code,
+        StopCode::TaskFailedToStart
+    );
+    assert_eq!(
+        fs::read_dir(&canary).unwrap().count(),
+        1,
+        "nothing was made outside"
+    );
+    fs::remove_dir_all(canary).unwrap();
+}
+
+#[test]
+fn descriptors_of_the_supervisor_do_not_reach_a_container() {
+    let said = output(shell(
+        "ls /proc/self/fd | tr '\\n' ' '; ls -l /proc/self/fd 2>/dev/null | grep -c longshore; true",
+    ));
+    assert_eq!(said, "0 1 2 3 0\n", "3 is the directory being listed");
+}
+
+#[test]
+fn kernel_files_are_masked() {
+    let said = output(shell(
+        "head -c 10 /proc/interrupts | wc -c; echo 1 2>/dev/null > /proc/sys/kernel/panic || echo ro",
+    ));
+    assert_eq!(said, "0\nro\n");
+}
