@@ -14,6 +14,10 @@ pub mod resolve;
 pub mod service;
 pub mod setting;
 pub mod tag;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+pub(crate) mod testing_tasks;
 pub mod task;
 
 use crate::{Service, operations};

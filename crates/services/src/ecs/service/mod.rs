@@ -13,6 +13,9 @@ mod delete;
 mod list;
 mod update;
 
+#[cfg(test)]
+mod tests;
+
 use longshore_api::ecs;
 use longshore_model::service::{Deployment, key};
 use longshore_model::{Mint, Place};

@@ -10,6 +10,9 @@ mod run;
 mod stop;
 pub mod token;
 
+#[cfg(test)]
+mod tests;
+
 use longshore_api::ecs;
 use longshore_model::task::key;
 use longshore_wire::Fault;

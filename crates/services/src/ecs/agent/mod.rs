@@ -8,6 +8,9 @@
 //! (its data was lost): what the node still runs is then settled by its session. Reports carry no node of their own in
 //! this protocol; a task is found by its ARN, of the node's account or the caller's.
 
+#[cfg(test)]
+mod tests;
+
 use longshore_api::ecs;
 use longshore_model::node::{FARGATE_CLUSTER, Node};
 use longshore_model::network::Block;
