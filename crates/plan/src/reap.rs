@@ -1,4 +1,4 @@
-//! Forgetting what ended long ago: stopped tasks, used client tokens, inactive services.
+//! Forgetting what ended long ago: stopped tasks, used client tokens, inactive services, deregistered nodes.
 
 use longshore_model::service::ServiceStatus;
 use longshore_model::setting::Token;
@@ -14,7 +14,8 @@ const DAY_MILLIS: i64 = 24 * HOUR_MILLIS;
 const SERVICE_TTL_MILLIS: i64 = DAY_MILLIS;
 
 /// Plan one turn. Stopped tasks go `stopped_task_ttl_seconds` (at least an hour) after their end; a token after a day, or
-/// an hour after the last task it made ended; an inactive service after a day.
+/// an hour after the last task it made ended; an inactive service after a day; a node without tasks an hour after it was
+/// deregistered, or registered without ever connecting.
 pub fn turn(state: &State, now: Timestamp, stopped_task_ttl_seconds: i64) -> Plan {
     let mut plan = Plan::default();
     let ttl = stopped_task_ttl_seconds
@@ -23,6 +24,7 @@ pub fn turn(state: &State, now: Timestamp, stopped_task_ttl_seconds: i64) -> Pla
     tasks(state, now, ttl, &mut plan);
     services(state, now, &mut plan);
     tokens(state, now, &mut plan);
+    nodes(state, now, &mut plan);
     plan.changes.truncate(MAX_CHANGES);
     if plan.changes.len() == MAX_CHANGES {
         plan.wake(now);
@@ -68,6 +70,25 @@ fn tokens(state: &State, now: Timestamp, plan: &mut Plan) {
                 .changes
                 .push(Change::Delete(TableName::Token, key.to_string())),
             false => plan.wake(after(now, HOUR_MILLIS / 4)),
+        }
+    }
+}
+
+fn nodes(state: &State, now: Timestamp, plan: &mut Plan) {
+    for (key, node) in state.nodes.iter() {
+        let useless = node.status == "INACTIVE" || (node.epoch == 0 && !node.connected);
+        let empty = state
+            .index
+            .node(key)
+            .is_none_or(|used| used.tasks.is_empty());
+        let since = node.disconnected_at.unwrap_or(node.registered_at);
+        let until = after(since, HOUR_MILLIS);
+        match useless && empty && !node.connected {
+            true if until <= now => plan
+                .changes
+                .push(Change::Delete(TableName::Node, key.to_string())),
+            true => plan.wake(until),
+            false => {}
         }
     }
 }

@@ -34,6 +34,7 @@ pub enum Standing {
 }
 
 /// A live task of the service.
+#[derive(Clone, Copy)]
 pub struct Member<'a> {
     pub task: &'a Arc<Task>,
     pub standing: Standing,
@@ -56,10 +57,8 @@ impl Member<'_> {
 
     /// Whether it is to go and serves nobody.
     pub fn leaves_idle(&self) -> bool {
-        !self.serving
-            && !self.keeps()
-            && self.standing != Standing::Stopping
-            && !(self.primary && self.is_lost())
+        let stays = self.keeps() || (self.primary && self.is_lost());
+        !self.serving && !stays && self.standing != Standing::Stopping
     }
 
     pub fn is_lost(&self) -> bool {

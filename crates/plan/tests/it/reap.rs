@@ -4,7 +4,7 @@ use longshore_model::service::ServiceStatus;
 use longshore_model::setting::Token;
 use longshore_plan::{Plan, heal, reap};
 
-use crate::world::{ACCOUNT, World, steady};
+use crate::world::{ACCOUNT, World, node, steady};
 
 const HOUR: i64 = 3600;
 
@@ -85,4 +85,23 @@ fn tasks_end_with_a_deregistered_node() {
     world.apply(plan.changes);
     assert!(world.live().is_empty());
     assert!(heal::turn(&world.state, world.now).changes.is_empty());
+}
+
+#[test]
+fn nodes_that_are_gone_or_never_came_are_forgotten_once_they_are_empty() {
+    let mut world = steady(1, 100, 200);
+    let mut ghost = node("ghost", "a", 256, 512);
+    (ghost.connected, ghost.epoch, ghost.registered_at) = (false, 0, world.now);
+    world.put(ghost);
+    let now = world.now;
+    world.edit_node("n1", |node| {
+        node.disconnect(1, now);
+        node.status = "INACTIVE".into();
+    });
+    assert!(reaped(&mut world).1.is_empty());
+    world.pass(HOUR);
+    assert_eq!(reaped(&mut world).1, ["nodes"], "n1 still holds a task");
+    let plan = heal::turn(&world.state, world.now);
+    world.apply(plan.changes);
+    assert_eq!(reaped(&mut world).1, ["nodes"]);
 }

@@ -27,6 +27,10 @@ pub const FARGATE: &str = "longshore.fargate";
 /// The block that a node's public addresses come from.
 pub const PUBLIC_POOL: &str = "longshore.public-pool";
 
+/// The zone that a node of ours says it is in.
+pub const NODE_ZONE: &str = "longshore.zone";
+
+/// The zone that ECS adds to every node.
 const ZONE: &str = "ecs.availability-zone";
 
 /// RegisterContainerInstance. Every attribute of the request is echoed; the zone is added where the agent gave none.
@@ -85,7 +89,8 @@ impl Offer {
         let name = cluster.as_deref().unwrap_or(FARGATE_CLUSTER);
         let given = request.container_instance_arn.as_deref().filter(|arn| !arn.is_empty());
         let id = given.map(|arn| resolve::container_instance_id(&place, name, arn)).transpose()?;
-        let zone = value(&attributes, ZONE).flatten().map(str::to_owned).unwrap_or(first_zone);
+        let zone = value(&attributes, ZONE).or(value(&attributes, NODE_ZONE)).flatten();
+        let zone = zone.filter(|zone| !zone.is_empty()).map(str::to_owned).unwrap_or(first_zone);
         if value(&attributes, ZONE).is_none() {
             let (name, value) = (Some(ZONE.to_owned()), Some(zone.clone()));
             attributes.push(ecs::Attribute { name, value, ..ecs::Attribute::default() });

@@ -41,6 +41,11 @@ fn a_registration_echoes_every_attribute_and_adds_the_zone() {
     assert_eq!(instance["attributes"][3]["value"], json!("us-east-1a"));
     assert_eq!((&instance["status"], &instance["agentConnected"]), (&json!("ACTIVE"), &json!(false)));
 
+    let mut in_zone = registration(1);
+    in_zone["attributes"].as_array_mut().unwrap().push(json!({"name": "longshore.zone", "value": "us-east-1b"}));
+    let attributes = world.ok("RegisterContainerInstance", in_zone)["containerInstance"]["attributes"].clone();
+    assert_eq!(attributes[4], json!({"name": "ecs.availability-zone", "value": "us-east-1b"}));
+
     let mut again = registration(6);
     again["containerInstanceArn"] = json!(arn);
     world.now += 1000;
@@ -48,7 +53,7 @@ fn a_registration_echoes_every_attribute_and_adds_the_zone() {
     assert_eq!(same["containerInstanceArn"], json!(arn));
     assert_eq!(same["registeredAt"], instance["registeredAt"]);
     assert_eq!(same["registeredResources"][0]["integerValue"], json!(6 * 256));
-    assert_eq!(world.store.read().nodes.len(), 1);
+    assert_eq!(world.store.read().nodes.len(), 2);
 }
 
 #[test]

@@ -1,0 +1,196 @@
+//! Services: as many tasks as wanted, of the revision wanted, never fewer or more than floor and ceiling allow.
+//!
+//! ```text
+//! ACTIVE    surplus tasks stop; missing ones start within the ceiling; what is to go (older deployments, unhealthy
+//!           tasks, draining nodes) stops when its replacement serves, or when the ceiling leaves no other way and the
+//!           floor allows it; then the deployment is COMPLETED, and the service steady
+//! DRAINING  every task stops, then INACTIVE
+//! ```
+//! Starting comes before stopping wherever the ceiling has room, so that capacity never dips without need. A task of an
+//! older deployment that dies while the floor needs it is replaced with its own revision, as long as that deployment had
+//! once completed. Tasks on a node that is away are started elsewhere within the ceiling and stop when they come back.
+//! A service's first deployment is steady as soon as its tasks run; the time a task must have proven itself
+//! ([`PROVEN_MILLIS`](crate::view)) only holds back the stopping of the tasks it replaces.
+
+mod count;
+mod start;
+mod stop;
+mod template;
+
+use std::borrow::Cow;
+
+use longshore_api::ecs;
+use longshore_model::service::{Deployment, Service, ServiceStatus};
+use longshore_model::{Change, Mint, State};
+use longshore_wire::Timestamp;
+
+use crate::Plan;
+use crate::event::Event;
+use crate::view::{Member, Standing, View, belongs, has_health_check, view};
+use count::Count;
+
+/// Most tasks started and most tasks stopped in one turn: with the service itself they stay within
+/// [`MAX_CHANGES`](crate::MAX_CHANGES).
+const PER_TURN: usize = 40;
+
+/// Plan the next turn of the service with this key. Planning again after the changes adds nothing until time or the
+/// state moves on.
+pub fn service(state: &State, key: &str, now: Timestamp, mint: &mut Mint) -> Plan {
+    let Some(service) = state.services.get(key) else {
+        return Plan::default();
+    };
+    let mut turn = Turn {
+        state,
+        now,
+        mint,
+        service: Cow::Borrowed(service),
+        plan: Plan::default(),
+    };
+    match service.status {
+        ServiceStatus::Active => turn.active(),
+        ServiceStatus::Draining => turn.draining(),
+        ServiceStatus::Inactive => {}
+    }
+    turn.finish()
+}
+
+struct Turn<'a> {
+    state: &'a State,
+    now: Timestamp,
+    mint: &'a mut Mint,
+    service: Cow<'a, Service>,
+    plan: Plan,
+}
+
+impl<'a> Turn<'a> {
+    fn finish(mut self) -> Plan {
+        if let Cow::Owned(service) = self.service {
+            self.plan.changes.push(service.into());
+        }
+        self.plan
+    }
+
+    fn active(&mut self) {
+        let View {
+            members,
+            changes_at,
+            proven_at,
+        } = view(self.state, &self.service, self.now);
+        let count = Count::of(&self.service, &members);
+        let replacing = members.iter().any(|member| !member.keeps());
+        for at in changes_at
+            .into_iter()
+            .chain(proven_at.filter(|_| replacing))
+        {
+            self.plan.wake(at);
+        }
+        let (members, count) = self.stop_surplus(members, count);
+        let (count, started) = self.start_missing(&members, count);
+        let stopped = self.stop_leavers(&members, &count);
+        if started == 0 && stopped == 0 {
+            self.notice_stuck(&members, &count);
+        }
+        self.forget_deployments(&members);
+        if self.plan.changes.is_empty() {
+            self.settle(&members, &count);
+        }
+    }
+
+    fn notice_stuck(&mut self, members: &[Member<'_>], count: &Count) {
+        let replacing = members.iter().any(|member| member.leaves_serving());
+        let waiting = count.stopping > 0 || count.keeping > count.keeping_serving;
+        if replacing && count.missing() > 0 && count.room() == 0 && !waiting {
+            self.plan.reasons.push(format!(
+                "service {}: floor and ceiling leave no move",
+                self.service.name
+            ));
+            self.tell_once(Event::Stuck);
+        }
+    }
+
+    /// Older deployments without tasks are over.
+    fn forget_deployments(&mut self, members: &[Member<'_>]) {
+        let over = |deployment: &Deployment| {
+            !deployment.primary
+                && !members
+                    .iter()
+                    .any(|member| belongs(member.task, deployment))
+        };
+        let starting = self
+            .plan
+            .changes
+            .iter()
+            .any(|change| matches!(change, Change::Put(record) if is_task(record)));
+        if !starting && self.service.deployments.iter().any(over) {
+            self.service
+                .to_mut()
+                .deployments
+                .retain(|deployment| !over(deployment));
+        }
+    }
+
+    /// Whether everything is as wanted; if so, the deployment is complete and the service steady.
+    fn settle(&mut self, members: &[Member<'_>], count: &Count) {
+        let steady = count.keeping == count.desired
+            && count.existing == count.desired
+            && members
+                .iter()
+                .all(|member| member.standing == Standing::Running && self.is_sound(member));
+        if !steady {
+            return;
+        }
+        let now = self.now;
+        let in_progress =
+            |primary: &&Deployment| primary.rollout == ecs::DeploymentRolloutState::InProgress;
+        if let Some(id) = self
+            .service
+            .primary()
+            .filter(in_progress)
+            .map(|primary| primary.id.clone())
+        {
+            if let Some(primary) = self.service.to_mut().primary_mut() {
+                primary.rollout = ecs::DeploymentRolloutState::Completed;
+                primary.rollout_reason = format!("ECS deployment {id} completed.");
+                primary.updated_at = now;
+            }
+            self.tell(Event::Completed(id));
+        }
+        self.tell_once(Event::SteadyState);
+    }
+
+    fn is_sound(&self, member: &Member<'_>) -> bool {
+        !has_health_check(self.state, member.task)
+            || member.task.health == Some(ecs::HealthStatus::Healthy)
+    }
+
+    fn draining(&mut self) {
+        let View { members, .. } = view(self.state, &self.service, self.now);
+        if members.is_empty() {
+            let service = self.service.to_mut();
+            service.status = ServiceStatus::Inactive;
+            service.inactive_at = Some(self.now);
+            service.deployments.clear();
+            return;
+        }
+        let alive = members
+            .iter()
+            .filter(|member| member.standing != Standing::Stopping)
+            .take(PER_TURN);
+        let alive: Vec<_> = alive.copied().collect();
+        self.stop(&alive, None);
+    }
+
+    fn tell(&mut self, event: Event) {
+        event.tell(self.service.to_mut(), self.now, self.mint);
+    }
+
+    fn tell_once(&mut self, event: Event) {
+        if !event.is_repeated(&self.service, self.now) {
+            self.tell(event);
+        }
+    }
+}
+
+fn is_task(record: &longshore_model::Record) -> bool {
+    record.table() == longshore_model::TableName::Task
+}

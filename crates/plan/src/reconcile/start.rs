@@ -1,0 +1,197 @@
+//! Starting what is missing, within the ceiling and the throttle.
+
+use std::collections::BTreeMap;
+
+use longshore_api::ecs;
+use longshore_model::Change;
+use longshore_model::service::Deployment;
+use longshore_model::task::Task;
+
+use super::count::Count;
+use super::template::Template;
+use super::{PER_TURN, Turn};
+use crate::event::Event;
+use crate::place::{Draft, Peers, Refusal};
+use crate::view::{Member, Standing, belongs};
+use crate::{launch, strategy, throttle};
+
+impl<'a> Turn<'a> {
+    /// Start what is missing, within the ceiling: first what the floor needs of older deployments, then the primary's.
+    pub(super) fn start_missing(
+        &mut self,
+        members: &[Member<'_>],
+        mut count: Count,
+    ) -> (Count, usize) {
+        let mut draft = Draft::new(self.state);
+        let mut started = 0;
+        if let Some((deployment, wanted)) = self.old_replacements(members, &count) {
+            let wanted = wanted.min(count.room()).max(0) as usize;
+            let made = self.start(&deployment, wanted.min(PER_TURN), members, &mut draft);
+            count.existing += made as i64;
+            started += made;
+        }
+        if let Some(primary) = self.service.primary().cloned() {
+            let wanted = count.missing().min(count.room()) as usize;
+            let made = self.start(
+                &primary,
+                wanted.min(PER_TURN - started),
+                members,
+                &mut draft,
+            );
+            count.existing += made as i64;
+            count.keeping += made as i64;
+            started += made;
+        }
+        (count, started)
+    }
+
+    /// The older deployment whose tasks the floor misses, and how many.
+    fn old_replacements(&self, members: &[Member<'_>], count: &Count) -> Option<(Deployment, i64)> {
+        let old = |member: &&Member<'_>| !member.primary && member.standing >= Standing::Pending;
+        let missing = count.old_needed() - members.iter().filter(old).count() as i64;
+        let completed = |deployment: &&Deployment| {
+            !deployment.primary
+                && deployment.rollout == ecs::DeploymentRolloutState::Completed
+                && members
+                    .iter()
+                    .filter(old)
+                    .any(|member| belongs(member.task, deployment))
+        };
+        let deployment = self.service.deployments.iter().find(completed)?;
+        (missing > 0).then(|| (deployment.clone(), missing))
+    }
+
+    /// Start up to `wanted` tasks of a deployment. Returns how many were made.
+    fn start(
+        &mut self,
+        deployment: &Deployment,
+        wanted: usize,
+        members: &[Member<'_>],
+        draft: &mut Draft<'a>,
+    ) -> usize {
+        if wanted == 0 || self.is_held_back(deployment) {
+            return 0;
+        }
+        let key = format!(
+            "{}/{}:{:010}",
+            self.service.account, deployment.family, deployment.revision
+        );
+        let Some(definition) = self.state.definitions.get(&key) else {
+            self.plan.reasons.push(format!(
+                "task definition {key} of service {} is gone",
+                self.service.name
+            ));
+            return 0;
+        };
+        let staying = members
+            .iter()
+            .filter(|member| member.standing > Standing::Lost)
+            .map(|member| &**member.task);
+        let mut peers = Peers::of(staying);
+        let mut placed = placed_by_provider(deployment, members);
+        let template = Template::of(&self.service, deployment, definition);
+        let (mut made, mut refused) = (Vec::new(), None);
+        for _ in 0..wanted {
+            let provider = strategy::next(&deployment.capacity_provider_strategy, &placed);
+            let provider_name = provider.and_then(|index| {
+                deployment.capacity_provider_strategy[index]
+                    .capacity_provider
+                    .as_deref()
+            });
+            let launch = template.launch(provider_name);
+            match launch::task(&launch, draft, &mut peers, self.now, self.mint) {
+                Ok(task) if task.is_stopped() => {
+                    made.push(task);
+                    break;
+                }
+                Ok(task) => made.push(task),
+                Err(refusal) => {
+                    refused = Some(refusal);
+                    break;
+                }
+            }
+            if let Some(index) = provider {
+                placed[index] += 1;
+            }
+        }
+        let started = self.record_started(deployment, made);
+        if let Some(refusal) = refused {
+            self.starve(&refusal);
+        }
+        started
+    }
+
+    fn is_held_back(&mut self, deployment: &Deployment) -> bool {
+        let until = deployment
+            .throttle
+            .not_before
+            .filter(|until| *until > self.now);
+        if let Some(until) = until {
+            self.plan.wake(until);
+            self.plan.reasons.push(format!(
+                "service {} starts no task before {} ms: {} failures in a row",
+                self.service.name,
+                until.millis(),
+                deployment.throttle.failures
+            ));
+        }
+        until.is_some()
+    }
+
+    fn starve(&mut self, refusal: &Refusal) {
+        let reason = format!("{} ({})", refusal.reason(), refusal.detail());
+        self.plan.starved = true;
+        self.plan
+            .reasons
+            .push(format!("service {}: {reason}", self.service.name));
+        self.tell_once(Event::Unplaced(reason));
+    }
+
+    fn record_started(&mut self, deployment: &Deployment, made: Vec<Task>) -> usize {
+        if made.is_empty() {
+            return 0;
+        }
+        let ids = made.iter().map(|task| task.id.clone()).collect();
+        let stillborn = made.iter().filter(|task| task.is_stopped()).count();
+        let count = made.len();
+        self.plan.changes.extend(made.into_iter().map(Change::from));
+        self.tell(Event::Started(ids));
+        if stillborn > 0 {
+            self.record_stillborn(&deployment.id, stillborn);
+        }
+        count - stillborn
+    }
+
+    fn record_stillborn(&mut self, deployment: &str, stillborn: usize) {
+        let now = self.now;
+        if let Some(deployment) = self.service.to_mut().deployment_mut(deployment) {
+            deployment.failed_tasks = deployment.failed_tasks.saturating_add(stillborn as i32);
+            throttle::hopeless(&mut deployment.throttle, now, self.mint);
+            if let Some(at) = deployment.throttle.not_before {
+                self.plan.wake(at);
+            }
+        }
+        self.tell_once(Event::Struggling);
+    }
+}
+
+fn placed_by_provider(deployment: &Deployment, members: &[Member<'_>]) -> Vec<i64> {
+    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+    for member in members
+        .iter()
+        .filter(|member| member.standing > Standing::Lost && belongs(member.task, deployment))
+    {
+        *counts
+            .entry(member.task.capacity_provider.as_deref().unwrap_or_default())
+            .or_default() += 1;
+    }
+    let items = deployment.capacity_provider_strategy.iter();
+    items
+        .map(|item| {
+            counts
+                .get(item.capacity_provider.as_deref().unwrap_or_default())
+                .copied()
+                .unwrap_or(0)
+        })
+        .collect()
+}
