@@ -1,16 +1,19 @@
 """The built binary, driven by boto3 and the AWS CLI.
 
-`simulated` and `real` are running instances, one for the whole session each; tests keep apart by cluster and family
-names of their own (`name`). `fresh` makes an instance for one test.
+`simulated` and `real` are running instances, one for the whole session each. On the simulated one tests keep apart by
+accounts of their own (`account`), on the real one by the names they give (`name`). `fresh` makes an instance for one
+test.
 """
 
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -21,9 +24,14 @@ import boto3
 import botocore.config
 import pytest
 
+from account import Account, eventually
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-LONGSHORE = ROOT / "target" / "release" / "longshore"
+LONGSHORE = pathlib.Path(os.environ.get("LONGSHORE_BINARY", ROOT / "target" / "release" / "longshore"))
 IMAGES = ROOT / "build" / "images"
+
+# What the surroundings set for another instance or account is none of the tests'.
+BARE = {key: value for key, value in os.environ.items() if not key.startswith(("LONGSHORE_", "AWS_"))}
 
 
 def free_port():
@@ -35,30 +43,35 @@ def free_port():
 class Instance:
     """One `longshore up` with a data directory and a port of its own."""
 
-    def __init__(self, *flags, directory=None):
+    def __init__(self, *flags, directory=None, env=None):
         self.flags = list(flags)
+        self.env = BARE | (env or {})
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="longshore-e2e-"))
         self.data_dir = self.directory / "data"
         self.port = free_port()
         self.process = None
+        self.exported = None
 
     @property
     def endpoint(self):
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def place(self):
+        """The flags that say which instance it is."""
+        return ["--data-dir", str(self.data_dir), "--listen", f"127.0.0.1:{self.port}"]
+
     def command(self, *words, **options):
         """Run a subcommand of the binary against this instance."""
-        return subprocess.run(
-            [LONGSHORE, *words, "--data-dir", self.data_dir, "--listen", f"127.0.0.1:{self.port}"],
-            text=True, capture_output=True, timeout=120, **options,
-        )
+        options = {"env": self.env, "text": True, "capture_output": True, "timeout": 120} | options
+        return subprocess.run([LONGSHORE, *words, *self.place], **options)
 
     def start(self, wait=True):
-        self.log = open(self.directory / "longshore.log", "a")
-        self.process = subprocess.Popen(
-            [LONGSHORE, "up", "--data-dir", self.data_dir, "--listen", f"127.0.0.1:{self.port}", *self.flags],
-            stdout=self.log, stderr=self.log, start_new_session=True,
-        )
+        with open(self.directory / "longshore.log", "a") as log:
+            self.process = subprocess.Popen(
+                [LONGSHORE, "up", *self.place, *self.flags],
+                env=self.env, stdout=log, stderr=log, start_new_session=True,
+            )
         if wait:
             self.wait_ready()
         return self
@@ -86,10 +99,13 @@ class Instance:
         self.process.wait(timeout=20)
 
     def remove(self):
+        """Leave nothing behind. The server must not have panicked while it ran."""
         self.stop()
+        log = self.log_text() if (self.directory / "longshore.log").exists() else ""
         down = self.command("down")
         shutil.rmtree(self.directory, ignore_errors=True)
         assert down.returncode == 0, down.stderr
+        assert "panicked at" not in log, log[-4000:]
 
     def http(self, path, method="GET", body=None, headers=None):
         """Status, body and headers of a bare request."""
@@ -104,27 +120,35 @@ class Instance:
 
     def environment(self):
         """What `longshore env` exports."""
-        exported = {}
-        for line in self.command("env").stdout.splitlines():
-            if line.startswith("export "):
-                key, value = line.removeprefix("export ").split("=", 1)
-                exported[key] = value
-        return exported
+        if self.exported is None:
+            lines = self.command("env", check=True).stdout.splitlines()
+            pairs = (line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
+            self.exported = dict(pairs)
+        return self.exported
 
-    def client(self, service, **options):
+    def client(self, service, key=None, **config):
+        """A client of boto3 that tries once; `key` may be an account's number."""
         env = self.environment()
-        config = botocore.config.Config(retries={"max_attempts": 0}, read_timeout=60, **options.pop("config", {}))
+        config = botocore.config.Config(**{"retries": {"total_max_attempts": 1}, "read_timeout": 60} | config)
         return boto3.client(
             service, endpoint_url=self.endpoint, region_name=env["AWS_REGION"],
-            aws_access_key_id=options.get("key", env["AWS_ACCESS_KEY_ID"]),
+            aws_access_key_id=key or env["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"], config=config,
         )
 
-    def aws(self, *words, check=True):
+    def account(self, number=None):
+        """The clients of one account: the configured one, or the one of this number."""
+        return Account(self, number)
+
+    def aws_environment(self, **more):
+        """The environment of an AWS CLI that speaks to this instance."""
+        path = f"{pathlib.Path(sys.executable).parent}:{ROOT}/.venv/bin:{BARE['PATH']}"
+        return {"PATH": path, "HOME": str(self.directory), "AWS_PAGER": "", "PYTHONUNBUFFERED": "1",
+                "AWS_EC2_METADATA_DISABLED": "true", **self.environment(), **more}
+
+    def aws(self, *words, check=True, **env):
         """Run the AWS CLI; standard output parsed where it is JSON."""
-        env = {"PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "HOME": str(self.directory), "AWS_PAGER": "",
-               "AWS_EC2_METADATA_DISABLED": "true", **self.environment()}
-        done = subprocess.run(["aws", *words], env=env, text=True, capture_output=True, timeout=120)
+        done = subprocess.run(["aws", *words], env=self.aws_environment(**env), text=True, capture_output=True, timeout=120)
         if check:
             assert done.returncode == 0, f"aws {' '.join(map(str, words))}\n{done.stdout}\n{done.stderr}"
             try:
@@ -135,29 +159,23 @@ class Instance:
 
     def network(self, public=True):
         """A network configuration out of the account's defaults."""
-        ec2 = self.client("ec2")
-        subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]]
-        groups = [group["GroupId"] for group in ec2.describe_security_groups()["SecurityGroups"]]
-        address = "ENABLED" if public else "DISABLED"
-        return {"awsvpcConfiguration": {"subnets": subnets, "securityGroups": groups[:1], "assignPublicIp": address}}
+        return self.account().network(public)
 
 
-def eventually(check, seconds=20, every=0.05):
-    """The first true answer of `check`; fails with the last answer after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while True:
-        answer = check()
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, f"still {answer!r} after {seconds} s"
-        time.sleep(every)
+SIMULATED = ["--engine", "simulated", "--auth", "permissive", "--cpu", "1048576", "--memory", "4194304"]
 
 
 @pytest.fixture(scope="session")
 def simulated():
-    instance = Instance("--engine", "simulated", "--auth", "permissive").start()
+    instance = Instance(*SIMULATED).start()
     yield instance
     instance.remove()
+
+
+@pytest.fixture
+def account(simulated):
+    """An account that no other test uses, on the simulated instance."""
+    return simulated.account(f"{random.randrange(10**11, 10**12)}")
 
 
 @pytest.fixture(scope="session")
@@ -174,9 +192,9 @@ def real():
 def fresh():
     made = []
 
-    def make(*flags):
-        made.append(Instance(*flags).start())
-        return made[-1]
+    def make(*flags, **options):
+        made.append(Instance(*flags, **options))
+        return made[-1].start()
 
     yield make
     for instance in made:

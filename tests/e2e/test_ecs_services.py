@@ -1,0 +1,335 @@
+"""Services, over the API: made, updated, rolled out, drained. The engine only pretends that containers run."""
+
+import re
+import time
+
+import pytest
+
+from account import container, eventually, short, unique
+from refusal import check_holds, check_refused
+
+FAST = {"Delay": 0.1, "MaxAttempts": 200}
+# A task with a health check counts as healthy at once; without one ECS watches it for 40 s before it stops another.
+CHECKED = container(healthCheck={"command": ["CMD", "true"]})
+NEVER = container(dockerLabels={"longshore.simulate.exit-after": "never"})
+
+
+@pytest.fixture
+def cluster(account):
+    return account.cluster()
+
+
+@pytest.fixture(scope="module")
+def rollout(simulated):
+    """A rollout without health checks: begun early, looked at late."""
+    account = simulated.account("400000000040")
+    cluster, definition = account.cluster(), account.define()
+    name = account.serve(cluster, definition, desiredCount=2)
+    account.until_steady(cluster, name)
+    account.ecs.update_service(cluster=cluster, service=name, forceNewDeployment=True)
+    eventually(lambda: account.service(cluster, name)["runningCount"] == 4)
+    return account, cluster, name, time.monotonic()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def begun(rollout):
+    """The rollout begins before the first test of this file."""
+
+
+def messages(service):
+    return [event["message"] for event in service["events"]]
+
+
+def revisions(account, cluster, name):
+    """Live tasks by the definition they run."""
+    found = {}
+    arns = account.tasks(cluster, serviceName=name)
+    tasks = account.ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"] if arns else []
+    for task in tasks:
+        if task["lastStatus"] != "STOPPED":
+            found.setdefault(short(task["taskDefinitionArn"]), []).append(task)
+    return found
+
+
+def test_a_new_service_is_whole_from_the_first_answer(account, cluster):
+    definition = account.define()
+    name = unique()
+    service = account.ecs.create_service(
+        cluster=cluster, serviceName=name, taskDefinition=definition.split(":")[0], desiredCount=2,
+        launchType="FARGATE", networkConfiguration=account.network(), enableECSManagedTags=True,
+        propagateTags="SERVICE", tags=[{"key": "team", "value": "docks"}], enableExecuteCommand=True,
+        healthCheckGracePeriodSeconds=7, availabilityZoneRebalancing="DISABLED",
+    )["service"]
+    check_holds({
+        "serviceArn": account.arn(f"service/{cluster}/{name}"), "serviceName": name, "status": "ACTIVE",
+        "clusterArn": account.arn(f"cluster/{cluster}"), "desiredCount": 2, "launchType": "FARGATE",
+        "taskDefinition": account.arn(f"task-definition/{definition}"), "schedulingStrategy": "REPLICA",
+        "platformVersion": "LATEST", "platformFamily": "Linux", "deploymentController": {"type": "ECS"},
+        "deploymentConfiguration": {"maximumPercent": 200, "minimumHealthyPercent": 100},
+        "networkConfiguration": account.network(), "enableECSManagedTags": True, "propagateTags": "SERVICE",
+        "tags": [{"key": "team", "value": "docks"}], "enableExecuteCommand": True, "loadBalancers": [],
+        "healthCheckGracePeriodSeconds": 7, "availabilityZoneRebalancing": "DISABLED", "placementConstraints": [],
+        "placementStrategy": [], "serviceRegistries": [], "createdBy": f"arn:aws:iam::{account.id}:root",
+    }, service)
+    deployment = service["deployments"][0]
+    check_holds({
+        "status": "PRIMARY", "rolloutState": "IN_PROGRESS", "desiredCount": 2, "failedTasks": 0,
+        "taskDefinition": service["taskDefinition"], "launchType": "FARGATE", "platformVersion": "1.4.0",
+        "networkConfiguration": account.network(),
+    }, deployment)
+    assert re.fullmatch(r"ecs-svc/\d{19}", deployment["id"])
+    assert deployment["rolloutStateReason"] == f"ECS deployment {deployment['id']} in progress."
+
+
+def test_a_services_tasks_are_its_own(account, cluster):
+    definition = account.define(tags=[{"key": "from", "value": "definition"}])
+    tags = [{"key": "team", "value": "docks"}]
+    name = account.serve(cluster, definition, desiredCount=2, tags=tags, propagateTags="SERVICE", enableECSManagedTags=True)
+    service = account.until_steady(cluster, name)
+    arns = account.tasks(cluster, serviceName=name)
+    tasks = account.ecs.describe_tasks(cluster=cluster, tasks=arns, include=["TAGS"])["tasks"]
+    assert len(tasks) == 2
+    for task in tasks:
+        assert task["group"] == f"service:{name}"
+        assert task["startedBy"] == service["deployments"][0]["id"]
+        assert {tag["key"]: tag["value"] for tag in task["tags"]} == {
+            "team": "docks", "aws:ecs:clusterName": cluster, "aws:ecs:serviceName": name,
+        }
+    assert len({task["availabilityZone"] for task in tasks}) == 2, "tasks spread over the zones"
+
+
+def test_events_tell_the_story_in_ecs_words(account, cluster):
+    name = account.serve(cluster, account.define(), desiredCount=2)
+    account.ecs.get_waiter("services_stable").wait(cluster=cluster, services=[name], WaiterConfig=FAST)
+    eventually(lambda: f"(service {name}) has reached a steady state." in messages(account.service(cluster, name)))
+    service = account.service(cluster, name)
+    told = messages(service)
+    id = service["deployments"][0]["id"]
+    assert f"(service {name}) (deployment {id}) deployment completed." in told
+    started = re.fullmatch(rf"\(service {name}\) has started 2 tasks: \(task (\w+)\) \(task (\w+)\)\.", told[-1])
+    assert started, told
+    assert set(started.groups()) == {short(arn) for arn in account.tasks(cluster, serviceName=name)}
+    moments = [event["createdAt"] for event in service["events"]]
+    assert moments == sorted(moments, reverse=True), "the newest comes first"
+    assert len({event["id"] for event in service["events"]}) == len(told)
+    deployment = service["deployments"][0]
+    assert (deployment["rolloutState"], deployment["runningCount"]) == ("COMPLETED", 2)
+    assert deployment["rolloutStateReason"] == f"ECS deployment {id} completed."
+
+
+def test_a_stopped_task_is_replaced(account, cluster):
+    name = account.serve(cluster, account.define(), desiredCount=2)
+    account.until_steady(cluster, name)
+    before = account.tasks(cluster, serviceName=name)
+    account.ecs.stop_task(cluster=cluster, task=before[0])
+    eventually(lambda: before[0] not in account.tasks(cluster, serviceName=name))
+    account.until_steady(cluster, name)
+    after = account.tasks(cluster, serviceName=name)
+    assert before[1] in after and len(after) == 2
+    assert account.task(cluster, before[0])["stopCode"] == "UserInitiated"
+
+
+def test_desired_count_goes_up_and_down(account, cluster):
+    name = account.serve(cluster, account.define())
+    account.until_steady(cluster, name)
+    service = account.ecs.update_service(cluster=cluster, service=name, desiredCount=5)["service"]
+    assert service["desiredCount"] == 5 and len(service["deployments"]) == 1, "a count needs no new deployment"
+    account.until_steady(cluster, name)
+    five = set(account.tasks(cluster, serviceName=name))
+    assert len(five) == 5
+    account.ecs.update_service(cluster=cluster, service=name, desiredCount=2)
+    account.until_steady(cluster, name)
+    two = set(account.tasks(cluster, serviceName=name))
+    assert len(two) == 2 and two < five
+    for arn in five - two:
+        task = account.until(cluster, arn, "STOPPED")
+        assert task["stopCode"] == "ServiceSchedulerInitiated"
+        assert task["stoppedReason"].startswith("Scaling activity initiated by (deployment ecs-svc/")
+    stopped = rf"\(service {name}\) has stopped \d running tasks: (\(task \w+\) ?)+\."
+    assert any(re.fullmatch(stopped, message) for message in messages(account.service(cluster, name)))
+
+
+def test_a_service_at_zero_runs_nothing_and_may_be_deleted(account, cluster):
+    name = account.serve(cluster, account.define(), desiredCount=2)
+    account.until_steady(cluster, name)
+    delete = account.ecs.delete_service
+    check_refused("InvalidParameterException", "while it is scaled above 0", delete, cluster=cluster, service=name)
+    account.ecs.update_service(cluster=cluster, service=name, desiredCount=0)
+    eventually(lambda: not account.tasks(cluster, serviceName=name))
+    assert delete(cluster=cluster, service=name)["service"]["status"] == "DRAINING"
+    account.ecs.get_waiter("services_inactive").wait(cluster=cluster, services=[name], WaiterConfig=FAST)
+    assert account.ecs.list_services(cluster=cluster)["serviceArns"] == []
+    check_refused("ServiceNotActiveException", "", account.ecs.update_service, cluster=cluster, service=name, desiredCount=1)
+    assert account.serve(cluster, account.define(), serviceName=name) == name
+
+
+def test_a_service_deleted_by_force_drains_first(account, cluster):
+    name = account.serve(cluster, account.define(), desiredCount=3)
+    account.until_steady(cluster, name)
+    arns = account.tasks(cluster, serviceName=name)
+    service = account.ecs.delete_service(cluster=cluster, service=name, force=True)["service"]
+    assert (service["status"], service["desiredCount"]) == ("DRAINING", 0)
+    eventually(lambda: account.service(cluster, name)["status"] == "INACTIVE")
+    assert {account.task(cluster, arn)["lastStatus"] for arn in arns} == {"STOPPED"}
+
+
+def test_a_rolling_update_keeps_floor_and_ceiling(account, cluster):
+    family = unique()
+    old, new = account.define(CHECKED, family=family), account.define(CHECKED, family=family)
+    name = account.serve(cluster, old, desiredCount=4)
+    account.until_steady(cluster, name)
+    started = account.ecs.update_service(cluster=cluster, service=name, taskDefinition=new)["service"]
+    assert [one["status"] for one in started["deployments"]] == ["PRIMARY", "ACTIVE"]
+    assert started["taskDefinition"].endswith(new)
+    counts = []
+
+    def done():
+        live = revisions(account, cluster, name)
+        tasks = [task for group in live.values() for task in group]
+        serving = [task for task in tasks if task["lastStatus"] == "RUNNING" and task["desiredStatus"] == "RUNNING"]
+        counts.append((len(serving), len(tasks)))
+        return set(live) == {new} and len(tasks) == 4 and len(account.service(cluster, name)["deployments"]) == 1
+
+    eventually(done, every=0.01)
+    assert min(serving for serving, _ in counts) >= 4, counts
+    assert max(existing for _, existing in counts) <= 8, counts
+    service = account.until_steady(cluster, name)
+    assert short(service["deployments"][0]["taskDefinition"]) == new
+    assert any(message.endswith("deployment completed.") for message in messages(service))
+
+
+def test_at_a_ceiling_of_hundred_old_tasks_stop_first(account, cluster):
+    family = unique()
+    old, new = account.define(CHECKED, family=family), account.define(CHECKED, family=family)
+    limits = {"minimumHealthyPercent": 0, "maximumPercent": 100}
+    name = account.serve(cluster, old, desiredCount=2, deploymentConfiguration=limits)
+    account.until_steady(cluster, name)
+    account.ecs.update_service(cluster=cluster, service=name, taskDefinition=new)
+    most = 0
+
+    def done():
+        nonlocal most
+        live = revisions(account, cluster, name)
+        most = max(most, sum(len(tasks) for tasks in live.values()))
+        return set(live) == {new} and len(live[new]) == 2
+
+    eventually(done, every=0.01)
+    assert most <= 2
+
+
+def test_a_deployment_that_can_never_move_says_so(account, cluster):
+    limits = {"minimumHealthyPercent": 100, "maximumPercent": 125}
+    name = account.serve(cluster, account.define(CHECKED), desiredCount=3, deploymentConfiguration=limits)
+    account.until_steady(cluster, name)
+    account.ecs.update_service(cluster=cluster, service=name, forceNewDeployment=True)
+    stuck = "was unable to stop or start tasks during a deployment because of the service deployment configuration"
+    eventually(lambda: any(stuck in message for message in messages(account.service(cluster, name))))
+    assert account.service(cluster, name)["deployments"][0]["runningCount"] == 0
+
+
+def test_a_forced_deployment_replaces_every_task(account, cluster):
+    name = account.serve(cluster, account.define(CHECKED), desiredCount=2)
+    first = account.until_steady(cluster, name)["deployments"][0]["id"]
+    before = set(account.tasks(cluster, serviceName=name))
+    account.ecs.update_service(cluster=cluster, service=name, forceNewDeployment=True)
+    service = eventually(lambda: len((now := account.until_steady(cluster, name))["deployments"]) == 1 and now)
+    assert service["deployments"][0]["id"] != first
+    assert not before & set(account.tasks(cluster, serviceName=name))
+
+
+def test_a_second_update_supersedes_the_first(account, cluster):
+    family = unique()
+    first, bad, good = [account.define(one, family=family) for one in (CHECKED, NEVER, CHECKED)]
+    name = account.serve(cluster, first, desiredCount=2)
+    account.until_steady(cluster, name)
+    account.ecs.update_service(cluster=cluster, service=name, taskDefinition=bad)
+    eventually(lambda: account.service(cluster, name)["deployments"][0]["failedTasks"] > 0)
+    assert len(revisions(account, cluster, name)[first]) == 2, "what works goes on"
+    service = account.ecs.update_service(cluster=cluster, service=name, taskDefinition=good)["service"]
+    assert [one["status"] for one in service["deployments"]].count("PRIMARY") == 1
+    eventually(lambda: set(revisions(account, cluster, name)) == {good})
+    assert short(account.until_steady(cluster, name)["taskDefinition"]) == good
+
+
+def test_tasks_that_never_start_are_tried_ever_more_slowly(account, cluster):
+    name = account.serve(cluster, account.define(NEVER))
+    words = f"(service {name}) is unable to consistently start tasks successfully."
+    eventually(lambda: any(message.startswith(words) for message in messages(account.service(cluster, name))))
+    service = account.service(cluster, name)
+    assert service["runningCount"] == 0 and service["deployments"][0]["failedTasks"] >= 2
+    assert len(account.tasks(cluster, desiredStatus="STOPPED")) <= 3
+    assert service["deployments"][0]["rolloutState"] == "IN_PROGRESS"
+
+
+def test_a_deregistered_definition_keeps_its_service(account, cluster):
+    definition = account.define()
+    name = account.serve(cluster, definition)
+    account.until_steady(cluster, name)
+    account.ecs.deregister_task_definition(taskDefinition=definition)
+    account.ecs.update_service(cluster=cluster, service=name, desiredCount=2)
+    account.until_steady(cluster, name)
+    assert set(revisions(account, cluster, name)) == {definition}
+    check_refused("ClientException", "inactive", account.serve, cluster, definition)
+
+
+def test_services_are_listed_in_pages_and_found_by_every_name(account, cluster):
+    definition = account.define()
+    names = sorted(account.serve(cluster, definition, desiredCount=0) for _ in range(5))
+    pages = account.ecs.get_paginator("list_services").paginate(cluster=cluster, PaginationConfig={"PageSize": 2})
+    listed = [arn for page in pages for arn in page["serviceArns"]]
+    assert sorted(listed) == [account.arn(f"service/{cluster}/{name}") for name in names]
+    assert account.ecs.list_services(cluster=cluster, launchType="EC2")["serviceArns"] == []
+    asked = [names[0], listed[1], account.arn(f"service/{cluster}/nobody")]
+    answer = account.ecs.describe_services(cluster=cluster, services=asked)
+    assert len(answer["services"]) == 2
+    assert answer["failures"] == [{"arn": asked[2], "reason": "MISSING"}]
+    check_refused("InvalidParameterException", "", account.ecs.describe_services, cluster=cluster, services=[])
+    check_refused("InvalidParameterException", "", account.ecs.describe_services, cluster=cluster, services=["a"] * 11)
+    check_refused("ServiceNotFoundException", "", account.ecs.update_service, cluster=cluster, service="nobody")
+    check_refused("ServiceNotFoundException", "", account.ecs.delete_service, cluster=cluster, service="nobody")
+
+
+def test_a_client_token_makes_one_service(account, cluster):
+    definition, name, token = account.define(), unique(), unique()
+    given = {
+        "cluster": cluster, "serviceName": name, "taskDefinition": definition, "desiredCount": 1,
+        "launchType": "FARGATE", "networkConfiguration": account.network(), "clientToken": token,
+    }
+    first = account.ecs.create_service(**given)["service"]
+    again = account.ecs.create_service(**given)["service"]
+    assert again["deployments"][0]["id"] == first["deployments"][0]["id"]
+    other = given | {"desiredCount": 2}
+    with pytest.raises(account.ecs.exceptions.ClientError):
+        account.ecs.create_service(**other)
+    check_refused(
+        "InvalidParameterException", "Creation of service was not idempotent.", account.ecs.create_service,
+        **other | {"clientToken": unique()},
+    )
+    assert account.service(cluster, name)["desiredCount"] == 1
+
+
+def test_a_strategy_spreads_a_service_over_providers(account):
+    cluster = account.cluster(capacityProviders=["FARGATE", "FARGATE_SPOT"])
+    strategy = [
+        {"capacityProvider": "FARGATE", "base": 1, "weight": 1}, {"capacityProvider": "FARGATE_SPOT", "weight": 1},
+    ]
+    made = account.ecs.create_service(
+        cluster=cluster, serviceName=unique(), taskDefinition=account.define(), desiredCount=5,
+        capacityProviderStrategy=strategy, networkConfiguration=account.network(),
+    )["service"]
+    assert "launchType" not in made
+    check_holds(strategy, made["capacityProviderStrategy"])
+    account.until_steady(cluster, made["serviceName"])
+    tasks = account.ecs.describe_tasks(cluster=cluster, tasks=account.tasks(cluster))["tasks"]
+    providers = [task["capacityProviderName"] for task in tasks]
+    assert (providers.count("FARGATE"), providers.count("FARGATE_SPOT")) == (3, 2)
+
+
+def test_without_health_checks_old_tasks_stay_for_forty_seconds(rollout):
+    account, cluster, name, began = rollout
+    if time.monotonic() - began < 30:
+        assert account.service(cluster, name)["runningCount"] == 4, "the new tasks are not trusted yet"
+    service = account.until_steady(cluster, name, seconds=50)
+    assert time.monotonic() - began > 30
+    assert service["runningCount"] == 2
+    assert service["deployments"][0]["rolloutState"] == "COMPLETED"
