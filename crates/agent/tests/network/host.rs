@@ -38,6 +38,7 @@ where
             .expect("private mounts");
         mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none).expect("a fresh /run");
         fs::create_dir("/run/netns").expect("a place for pins");
+        fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("a host that forwards nothing");
         command("ip link set lo up");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
