@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn user_strings() {
-        let rows: &[(&str, Option<(u32, u32, &[u32], &str)>)] = &[
+        type Ids<'a> = (u32, u32, &'a [u32], &'a str);
+        let rows: &[(&str, Option<Ids>)] = &[
             ("", Some((0, 0, &[], "/root"))),
             ("root", Some((0, 0, &[], "/root"))),
             ("web", Some((101, 102, &[200, 201], "/srv/web"))),

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Task, named, output, run, shell, task};
+use common::{Task, named, output, run, shell, side, task};
 use longshore_supervisor::protocol::{
     Command, ContainerPhase, Health, Message, Reply, StopCode, TaskPhase,
 };
@@ -20,13 +20,6 @@ fn after(other: &str, condition: Condition, container: ContainerSpec) -> Contain
     }];
     ContainerSpec {
         depends_on,
-        ..container
-    }
-}
-
-fn side(container: ContainerSpec) -> ContainerSpec {
-    ContainerSpec {
-        essential: false,
         ..container
     }
 }

@@ -1,9 +1,8 @@
 //! The whole pump against a small CloudWatch Logs on loopback that can be made to fail.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -256,7 +255,7 @@ fn open(options: AwsLogs, address: &str) -> Log {
 fn attach(log: &Log) -> std::fs::File {
     let (read, write) = nix::unistd::pipe().unwrap();
     log.attach(vec![(read, "stdout")]).unwrap();
-    std::fs::File::from(OwnedFd::from(write))
+    std::fs::File::from(write)
 }
 
 fn drained(log: &Log) {

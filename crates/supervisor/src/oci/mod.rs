@@ -248,7 +248,8 @@ mod tests {
 
     #[test]
     fn parameters_that_cannot_be_are_refused() {
-        let change: Vec<(&str, fn(&mut ContainerSpec))> = vec![
+        type Change = fn(&mut ContainerSpec);
+        let changes: Vec<(&str, Change)> = vec![
             ("no command", |c| c.args.clear()),
             ("zero in command", |c| c.args.push("a\0b".into())),
             ("zero in environment", |c| c.env.push("A=\0".into())),
@@ -271,7 +272,7 @@ mod tests {
                 })
             }),
         ];
-        for (name, change) in change {
+        for (name, change) in changes {
             let mut container = container();
             change(&mut container);
             assert!(config(&task(), &container, &prepared()).is_err(), "{name}");

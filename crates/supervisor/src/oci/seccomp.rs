@@ -111,10 +111,12 @@ fn argument(index: u32, value: u64, op: &str) -> Value {
     json!({"index": index, "value": value, "op": op})
 }
 
+/// The machine's own only. Programs of its 32-bit forefather are killed: their calls would need a list of their own, and
+/// a filter for three kinds takes the runtime seven milliseconds more to make.
 fn architectures() -> Value {
     match std::env::consts::ARCH {
-        "x86_64" => json!(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]),
-        "aarch64" => json!(["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]),
+        "x86_64" => json!(["SCMP_ARCH_X86_64"]),
+        "aarch64" => json!(["SCMP_ARCH_AARCH64"]),
         _ => json!([]),
     }
 }

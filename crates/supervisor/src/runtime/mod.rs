@@ -175,3 +175,56 @@ fn ask_version(path: &Path) -> Option<String> {
         .skip_while(|word| *word != "version");
     words.nth(1).map(str::to_string)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controllers_in_the_wrong_tree_are_a_problem_for_crun() {
+        let base = std::env::temp_dir().join(format!("longshore-hybrid-{}", std::process::id()));
+        fs::create_dir_all(&base).unwrap();
+        let layout = Layout::V1([("unified".to_string(), base.clone())].into());
+        assert!(stray_controllers(&layout).is_empty());
+        fs::write(base.join("cgroup.controllers"), "hugetlb rdma\n").unwrap();
+        assert_eq!(stray_controllers(&layout), ["hugetlb", "rdma"]);
+        let problem = crun_refuses(&layout);
+        assert!(problem.fatal && problem.fixable && problem.what.contains("hugetlb, rdma"));
+        assert!(
+            stray_controllers(&Layout::V2(base.clone())).is_empty(),
+            "a pure v2 host is as it should be"
+        );
+        fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn what_does_not_answer_is_no_runtime() {
+        let candidate = Candidate {
+            kind: RuntimeKind::Runc,
+            path: "/x".into(),
+            version: String::new(),
+        };
+        assert!(problems(&candidate).iter().any(|problem| problem.fatal));
+    }
+
+    #[test]
+    fn versions_are_asked_for() {
+        let directory =
+            std::env::temp_dir().join(format!("longshore-version-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let program = directory.join("runtime");
+        fs::write(
+            &program,
+            "#!/bin/sh\necho runc version 1.2.3+x\necho more\n",
+        )
+        .unwrap();
+        fs::set_permissions(
+            &program,
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
+        assert_eq!(ask_version(&program).as_deref(), Some("1.2.3+x"));
+        assert_eq!(ask_version(&directory), None);
+        fs::remove_dir_all(directory).unwrap();
+    }
+}

@@ -18,8 +18,8 @@ use crate::time;
 
 use std::time::Duration;
 
-/// How long the first start waits for the log's destination to say whether it exists.
-const LOG_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the first starts wait for the logs' destinations to say whether they exist, all together.
+const LOG_PATIENCE_MS: u64 = 1000;
 
 impl Supervisor {
     /// Does one thing. A failure that is known at once is an input.
@@ -119,6 +119,7 @@ impl Supervisor {
 
     fn start(&mut self, container: usize) -> Result<()> {
         self.prepare(container)?;
+        let patience = (self.begun + LOG_PATIENCE_MS).saturating_sub(time::now().monotonic);
         let spec = &self.task.containers[container];
         let slot = &mut self.slots[container];
         if slot.known {
@@ -126,7 +127,7 @@ impl Supervisor {
             self.driver.delete(&spec.id)?;
         } else {
             let log = slot.log.as_ref().map_err(|reason| log_error(reason))?;
-            log.wait_ready(LOG_PATIENCE)
+            log.wait_ready(Duration::from_millis(patience))
                 .map_err(|reason| log_error(&reason))?;
         }
         let Some(user) = slot.prepared.as_ref().map(|prepared| prepared.user.clone()) else {

@@ -90,6 +90,7 @@ struct Supervisor {
     server: Server,
     signals: SignalFd,
     wake: Arc<EventFd>,
+    begun: u64,
     /// When the last container ended.
     drain_since: Option<u64>,
     released: bool,
@@ -129,6 +130,7 @@ impl Supervisor {
             children: HashMap::new(),
             early: HashMap::new(),
             wake: Arc::new(wake),
+            begun: time::now().monotonic,
             drain_since: None,
             released: false,
             sequence: 0,

@@ -61,6 +61,17 @@ pub fn named(name: &str, container: ContainerSpec) -> ContainerSpec {
     }
 }
 
+pub fn side(container: ContainerSpec) -> ContainerSpec {
+    ContainerSpec {
+        essential: false,
+        ..container
+    }
+}
+
+pub fn texts(list: &[&str]) -> Vec<String> {
+    list.iter().map(|text| text.to_string()).collect()
+}
+
 /// A task of these containers that has a name and a place, in the network of the host.
 pub fn task(containers: Vec<ContainerSpec>) -> TaskSpec {
     TaskSpec {
@@ -90,6 +101,11 @@ impl Task {
         Task::start_with(spec, |_| {})
     }
 
+    /// As [`Task::start`], noting when the supervisor's process was made.
+    pub fn start_noting(spec: TaskSpec, at: &mut Instant) -> Task {
+        Task::start_with(spec, |_| *at = Instant::now())
+    }
+
     /// As [`Task::start`], with changes to the layer of the root file system before.
     pub fn start_with(mut spec: TaskSpec, change: impl FnOnce(&Path)) -> Task {
         PREPARE.call_once(prepare_host);
@@ -102,7 +118,7 @@ impl Task {
         change(&layer);
         spec.task_id = name.clone();
         spec.task_arn = format!("arn:aws:ecs:us-east-1:000000000000:task/test/{name}");
-        spec.cgroup = format!("longshore-test/{name}");
+        spec.cgroup = format!("longshore-test-{name}/task");
         if spec.runtime.path.as_os_str().is_empty() {
             spec.runtime = runtime::choose().expect("an OCI runtime that works");
         }
@@ -281,6 +297,11 @@ impl Task {
         self.client = None;
     }
 
+    /// Waits until the supervisor of a released task has ended.
+    pub fn wait_for_supervisor(&mut self) {
+        assert!(self.process.wait().unwrap().success());
+    }
+
     fn end(&mut self) {
         if self.client.is_none() {
             self.connect();
@@ -309,9 +330,24 @@ impl Drop for Task {
             self.end();
         }
         let _ = fs::remove_dir_all(&self.layer);
+        if let Ok(layout) = cgroup::Layout::detect() {
+            remove_parent(&layout, &self.spec.cgroup);
+        }
         if !std::thread::panicking() {
             assert_nothing_left(&self.dir, &self.spec.cgroup);
         }
+    }
+}
+
+/// The group above a task's is whoever's who named it: the test's own, then.
+fn remove_parent(layout: &cgroup::Layout, group: &str) {
+    let parent = group.split('/').next().unwrap();
+    let mut trees = vec![PathBuf::from("/sys/fs/cgroup")];
+    if let cgroup::Layout::V1(points) = layout {
+        trees = points.values().cloned().collect();
+    }
+    for tree in trees {
+        let _ = fs::remove_dir(tree.join(parent));
     }
 }
 
