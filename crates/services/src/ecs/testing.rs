@@ -7,7 +7,7 @@ use longshore_model::{AccountId, Change, State};
 use longshore_store::logs::Logs;
 use longshore_store::{Memory, Store};
 use longshore_wire::json::JsonWriter;
-use longshore_wire::{Fault, Timestamp, validate};
+use longshore_wire::{Fault, Shape, Timestamp, validate};
 use serde_json::Value;
 
 use crate::{Context, Settings};
@@ -17,6 +17,9 @@ pub const ACCOUNT: &str = "123456789012";
 
 /// What ARNs of this world begin with.
 pub const HERE: &str = "arn:aws:ecs:us-east-1:123456789012:";
+
+/// Id of the task and of the container instance that [`task`] and [`node`] make.
+pub const TASK: &str = "0123456789abcdef0123456789abcdef";
 
 /// An installation without any state.
 pub struct World {
@@ -50,7 +53,8 @@ impl World {
 
     /// Calls an operation. A fault is its code and message: `ClientException: Role is not valid`.
     pub fn call(&mut self, operation: &str, input: Value) -> Result<Value, String> {
-        self.fault_or(operation, &input.to_string()).map_err(|fault| fault.to_string())
+        self.fault_or(operation, &input.to_string())
+            .map_err(|fault| fault.to_string())
     }
 
     /// Calls an operation that must succeed.
@@ -82,14 +86,28 @@ impl World {
     fn fault_or(&mut self, operation: &str, input: &str) -> Result<Value, Fault> {
         self.calls += 1;
         let service = &super::SERVICE;
-        let def = service.def.operation(operation).unwrap().input.unwrap().get();
-        let value = longshore_wire::json::decode(input.as_bytes(), def).map_err(|it| Fault::serialization(it.to_string()))?;
+        let def = service
+            .def
+            .operation(operation)
+            .unwrap()
+            .input
+            .unwrap()
+            .get();
+        let value = longshore_wire::json::decode(input.as_bytes(), def)
+            .map_err(|it| Fault::serialization(it.to_string()))?;
         let violations = validate::validate(&value, def);
         if !violations.is_empty() {
             return Err(Fault::validation(service.def, &violations));
         }
         let (account, now) = (self.account.clone(), Timestamp::from_millis(self.now));
-        let mut context = Context::new(&self.store, &self.logs, &self.settings, account, now, self.calls);
+        let mut context = Context::new(
+            &self.store,
+            &self.logs,
+            &self.settings,
+            account,
+            now,
+            self.calls,
+        );
         if let Some(principal) = &self.principal {
             context.principal = principal.clone();
         }
@@ -98,6 +116,47 @@ impl World {
         output.write_to(&mut writer);
         Ok(serde_json::from_slice(&writer.into_bytes()).unwrap())
     }
+}
+
+/// A record from JSON, as it is stored; what is not given has its default.
+pub fn record<T: Shape + Into<Change>>(record: Value) -> Change {
+    let record: T = longshore_wire::json::from_slice(record.to_string().as_bytes()).unwrap();
+    record.into()
+}
+
+/// A RUNNING Fargate task of the cluster `prod`, with the members of `patch` over it.
+pub fn task(patch: Value) -> Change {
+    let mut task = serde_json::json!({
+        "account": ACCOUNT, "cluster": "prod", "id": TASK, "family": "web", "revision": 1, "desired": "RUNNING",
+        "last": "RUNNING", "launchType": "FARGATE", "createdAt": 1,
+    });
+    over(&mut task, patch);
+    record::<longshore_model::task::Task>(task)
+}
+
+/// An ACTIVE service `web` of the cluster `prod`, with the members of `patch` over it.
+pub fn service(patch: Value) -> Change {
+    let mut service = serde_json::json!({
+        "account": ACCOUNT, "cluster": "prod", "name": "web", "status": "ACTIVE", "api": {"launchType": "FARGATE"},
+        "createdAt": 1,
+    });
+    over(&mut service, patch);
+    record::<longshore_model::service::Service>(service)
+}
+
+/// An ACTIVE container instance of the cluster `prod`, with the members of `patch` over it.
+pub fn node(patch: Value) -> Change {
+    let mut node = serde_json::json!({
+        "id": TASK, "account": ACCOUNT, "cluster": "prod", "arn": format!("{HERE}container-instance/prod/{TASK}"),
+        "status": "ACTIVE", "zone": "us-east-1a", "registeredAt": 1,
+    });
+    over(&mut node, patch);
+    record::<longshore_model::node::Node>(node)
+}
+
+fn over(record: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else { return };
+    record.as_object_mut().unwrap().extend(patch);
 }
 
 impl Drop for World {
@@ -123,7 +182,8 @@ fn directory() -> PathBuf {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let directory = std::env::temp_dir().join(format!("longshore-ecs-{}-{number}", std::process::id()));
+    let directory =
+        std::env::temp_dir().join(format!("longshore-ecs-{}-{number}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     directory
 }
