@@ -54,6 +54,11 @@ class Account:
     def sts(self):
         return self.instance.client("sts", self.key)
 
+    @functools.cache
+    def unchecked(self, service):
+        """A client that sends whatever it is given."""
+        return self.instance.client(service, self.key, parameter_validation=False)
+
     def arn(self, resource, service="ecs"):
         return f"arn:aws:{service}:us-east-1:{self.id}:{resource}"
 
