@@ -161,7 +161,7 @@ fn check_value(known: &Known, value: &str) -> Result<String, Fault> {
             known.name
         )));
     }
-    // 7 and 14 days may be given as numbers with a unit of nothing else; the other values are taken in any case.
+    // Upper and lower case are the same, as ECS has it.
     let found = known
         .values
         .iter()

@@ -209,6 +209,11 @@ fn check_network(draft: &Draft, container: &ecs::ContainerDefinition) -> Result<
             draft.network
         )));
     }
+    check_hosts(container)
+}
+
+/// Host names are of the DNS's alphabet, addresses are IP addresses.
+fn check_hosts(container: &ecs::ContainerDefinition) -> Result<(), Fault> {
     let address = |text: &String| text.parse::<IpAddr>().is_ok();
     if !container.dns_servers.iter().flatten().all(address) {
         return Err(invalid(
