@@ -430,7 +430,7 @@ pub static OPERATIONS: &[OperationDef] = &[
     OperationDef::named("DescribePrefixLists"),
     OperationDef::named("DescribePrincipalIdFormat"),
     OperationDef::named("DescribePublicIpv4Pools"),
-    OperationDef::named("DescribeRegions"),
+    OperationDef::named("DescribeRegions").built().input(R::of::<DescribeRegionsRequest>()).output(R::of::<DescribeRegionsResult>()),
     OperationDef::named("DescribeReplaceRootVolumeTasks"),
     OperationDef::named("DescribeReservedInstances"),
     OperationDef::named("DescribeReservedInstancesListings"),
@@ -966,6 +966,17 @@ longshore_wire::structure! { DescribeNetworkInterfacesResult, S::structure("Desc
     next_token: String = M::new("NextToken", R::of::<String>()).located("nextToken"),
 } }
 
+longshore_wire::structure! { DescribeRegionsRequest, S::structure("DescribeRegionsRequest"), {
+    region_names: Vec<String> = M::new("RegionNames", R::Table(&REGION_NAME_STRING_LIST)).located("RegionName"),
+    all_regions: bool = M::new("AllRegions", R::of::<bool>()),
+    dry_run: bool = M::new("DryRun", R::of::<bool>()).located("dryRun"),
+    filters: Vec<Filter> = M::new("Filters", R::Table(&FILTER_LIST)).located("Filter"),
+} }
+
+longshore_wire::structure! { DescribeRegionsResult, S::structure("DescribeRegionsResult"), {
+    regions: Vec<Region> = M::new("Regions", R::Table(&REGION_LIST)).located("regionInfo"),
+} }
+
 pub static DESCRIBE_SECURITY_GROUPS_MAX_RESULTS: S = S::new("DescribeSecurityGroupsMaxResults", K::Integer).min(5).max(1000);
 
 longshore_wire::structure! { DescribeSecurityGroupsRequest, S::structure("DescribeSecurityGroupsRequest"), {
@@ -1217,6 +1228,23 @@ longshore_wire::structure! { PublicIpDnsNameOptions, S::structure("PublicIpDnsNa
     public_ipv6_dns_name: String = M::new("PublicIpv6DnsName", R::of::<String>()).located("publicIpv6DnsName"),
     public_dual_stack_dns_name: String = M::new("PublicDualStackDnsName", R::of::<String>()).located("publicDualStackDnsName"),
 } }
+
+longshore_wire::structure! { Region, S::structure("Region"), {
+    opt_in_status: String = M::new("OptInStatus", R::of::<String>()).located("optInStatus"),
+    geography: Vec<RegionGeography> = M::new("Geography", R::Table(&REGION_GEOGRAPHY_LIST)).located("geographySet"),
+    region_name: String = M::new("RegionName", R::of::<String>()).located("regionName"),
+    endpoint: String = M::new("Endpoint", R::of::<String>()).located("regionEndpoint"),
+} }
+
+longshore_wire::structure! { RegionGeography, S::structure("RegionGeography"), {
+    name: String = M::new("Name", R::of::<String>()).located("name"),
+} }
+
+pub static REGION_GEOGRAPHY_LIST: S = S::list("RegionGeographyList", R::of::<RegionGeography>()).element_named("item");
+
+pub static REGION_LIST: S = S::list("RegionList", R::of::<Region>()).element_named("item");
+
+pub static REGION_NAME_STRING_LIST: S = S::list("RegionNameStringList", R::of::<String>()).element_named("RegionName");
 
 longshore_wire::structure! { SecurityGroup, S::structure("SecurityGroup"), {
     group_id: String = M::new("GroupId", R::of::<String>()).located("groupId"),

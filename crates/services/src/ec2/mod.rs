@@ -28,6 +28,7 @@ pub static SERVICE: Service = Service {
     operations: operations! {
         "DescribeAvailabilityZones" => zone::describe,
         "DescribeNetworkInterfaces" => interface::describe,
+        "DescribeRegions" => zone::regions,
         "DescribeSecurityGroups" => security_group::describe,
         "DescribeSubnets" => subnet::describe,
         "DescribeVpcs" => vpc::describe,

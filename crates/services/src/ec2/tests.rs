@@ -252,6 +252,19 @@ fn the_interfaces_are_those_of_live_tasks() {
 }
 
 #[test]
+fn there_is_one_region() {
+    let bench = Bench::new();
+    let describe = |request| zone::regions(&mut bench.context(), request).map(|it| it.regions.unwrap());
+    let all = describe(DescribeRegionsRequest::default()).unwrap();
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0].region_name.as_deref(), Some("us-east-1"));
+    let request = DescribeRegionsRequest { filters: filter("region-name", &["eu-*"]), ..Default::default() };
+    assert!(describe(request).unwrap().is_empty());
+    let request = DescribeRegionsRequest { region_names: Some(vec!["eu-west-1".into()]), ..Default::default() };
+    assert_eq!(code(describe(request)), "InvalidParameterValue");
+}
+
+#[test]
 fn zones_come_from_the_settings() {
     let bench = Bench::new();
     let describe = |request| zone::describe(&mut bench.context(), request).map(|it| it.availability_zones.unwrap());

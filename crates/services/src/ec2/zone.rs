@@ -1,8 +1,8 @@
-//! Availability zones: their names come from the settings, their ids from the names.
+//! Availability zones, whose names come from the settings and whose ids follow from them, and the one region there is.
 
 use longshore_api::ec2::{
     AvailabilityZone, AvailabilityZoneOptInStatus, AvailabilityZoneState, DescribeAvailabilityZonesRequest,
-    DescribeAvailabilityZonesResult,
+    DescribeAvailabilityZonesResult, DescribeRegionsRequest, DescribeRegionsResult, Region,
 };
 use longshore_wire::Fault;
 
@@ -53,6 +53,40 @@ pub fn describe(
     let rows = list::filtered(&KIND, request.filters.as_deref(), rows)?;
     let availability_zones = Some(rows.into_iter().map(shape).collect());
     Ok(DescribeAvailabilityZonesResult { availability_zones })
+}
+
+static REGION: Kind<Region> = Kind {
+    operation: "DescribeRegions",
+    id: |region| region.region_name.as_deref().unwrap_or_default(),
+    not_found: ("InvalidParameterValue", "region"),
+    filters: &[
+        ("endpoint", |region| region.endpoint.clone().into_iter().collect()),
+        ("opt-in-status", |region| region.opt_in_status.clone().into_iter().collect()),
+        ("region-name", |region| region.region_name.clone().into_iter().collect()),
+    ],
+    page: (1, 1000),
+};
+
+/// The region of this installation. Its endpoint is where this control plane is reached.
+///
+/// # Errors
+/// `InvalidParameterValue` for a region or filter that does not exist; `DryRunOperation`.
+pub fn regions(context: &mut Context<'_>, request: DescribeRegionsRequest) -> Result<DescribeRegionsResult, Fault> {
+    if request.dry_run == Some(true) {
+        return Err(fault::dry_run());
+    }
+    let here = &context.place.region;
+    if let Some(unknown) = request.region_names.iter().flatten().find(|name| *name != here) {
+        return Err(fault::invalid_value(format!("Invalid region names: [{unknown}]")));
+    }
+    let region = Region {
+        region_name: Some(here.clone()),
+        endpoint: Some(context.settings.endpoint.clone()),
+        opt_in_status: Some("opt-in-not-required".to_owned()),
+        ..Region::default()
+    };
+    let regions = list::filtered(&REGION, request.filters.as_deref(), vec![region])?;
+    Ok(DescribeRegionsResult { regions: Some(regions) })
 }
 
 /// Keep those named, all of which must exist.
