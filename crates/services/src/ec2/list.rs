@@ -10,14 +10,16 @@ use crate::ecs::page;
 /// Values that one filter may have.
 const MAX_VALUES: usize = 200;
 
+/// A filter: its name, and the values of a resource that it looks at.
+pub type Look<T> = (&'static str, fn(&T) -> Vec<String>);
+
 /// A kind of resource, described as `T`.
 pub struct Kind<T: 'static> {
     pub operation: &'static str,
     pub id: fn(&T) -> &str,
     /// Code and noun of the fault for an id that names nothing.
     pub not_found: (&'static str, &'static str),
-    /// The filters: name, and the values of a resource that it looks at.
-    pub filters: &'static [(&'static str, fn(&T) -> Vec<String>)],
+    pub filters: &'static [Look<T>],
     /// The least and the most that a page may be asked to hold; without a size it holds the most.
     pub page: (i32, i32),
 }
