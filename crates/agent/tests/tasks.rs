@@ -44,6 +44,7 @@ const TESTS: &[(&str, fn(Arc<Node>) -> Test)] = tests![
     basic::health_is_told,
     basic::many_tasks_start_and_leave_nothing,
     metadata::the_endpoint_tells_container_and_task,
+    metadata::port_80_is_the_tasks_own,
     metadata::statistics_are_those_of_the_containers,
     metadata::what_is_not_there_is_not_found,
     metadata::no_task_may_ask_too_often,

@@ -195,7 +195,11 @@ impl Parts {
     }
 
     async fn attach(&self, task: &acs::Task) -> Result<TaskNet, Failure> {
-        self.network.attach(eni(task)?).await.map_err(|error| Failure::resource(format!("failed to attach the network interface: {error}")))
+        let attached = self.network.attach(eni(task)?).await;
+        let net = attached.map_err(|error| Failure::resource(format!("failed to attach the network interface: {error}")))?;
+        let redirected = async { metadata::redirect(net.netns.try_clone()?).await };
+        redirected.await.map_err(|error| Failure::resource(format!("the task metadata endpoint cannot be reached: {error}")))?;
+        Ok(net)
     }
 
     pub(super) async fn release(&self, eni: &str) {

