@@ -136,6 +136,7 @@ pub struct ContainerSpec {
     pub hosts: String,
     /// Whole text of `/etc/resolv.conf`.
     pub resolv_conf: String,
+    /// Kept for whoever reads the file; nothing acts on them here.
     pub labels: BTreeMap<String, String>,
     /// CPU shares (ECS `cpu`): a weight, 1024 a vCPU. `None` or below 2 counts as 2.
     pub cpu_shares: Option<u32>,

@@ -50,7 +50,7 @@ fn an_idle_supervisor_is_small() {
         .unwrap_or_else(|poisoned| poisoned.into_inner());
     let mut task = Task::start(logged(shell("exec sleep 1000")));
     task.until_running();
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(1500));
     let status = fs::read_to_string(format!("/proc/{}/status", task.supervisor_pid())).unwrap();
     let field = |name: &str| -> u64 {
         let line = status.lines().find(|line| line.starts_with(name)).unwrap();

@@ -61,7 +61,7 @@ const READONLY_PATHS: [&str; 5] = [
     "/proc/sysrq-trigger",
 ];
 
-/// The whole `config.json`.
+/// The whole `config.json`. Labels are not made annotations: runtimes take orders from those (`run.oci.…`).
 pub fn config(task: &TaskSpec, container: &ContainerSpec, prepared: &Prepared) -> Result<Value> {
     Ok(json!({
         "ociVersion": "1.0.2",
@@ -69,7 +69,6 @@ pub fn config(task: &TaskSpec, container: &ContainerSpec, prepared: &Prepared) -
         "process": process(container, prepared)?,
         "root": {"path": prepared.rootfs, "readonly": container.readonly_rootfs},
         "mounts": mounts::list(container, prepared)?,
-        "annotations": container.labels,
         "linux": linux(task, container, prepared)?,
     }))
 }
@@ -298,6 +297,16 @@ mod tests {
             )
             .is_err()
         );
+    }
+
+    #[test]
+    fn labels_are_no_orders_to_the_runtime() {
+        let mut container = container();
+        container
+            .labels
+            .insert("run.oci.seccomp_bpf_data".into(), "AAAA".into());
+        let config = config(&task(), &container, &prepared()).unwrap();
+        assert!(!config.to_string().contains("run.oci"));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 mod act;
 mod bundle;
 mod process;
+mod resident;
 mod server;
 mod slot;
 
@@ -47,6 +48,8 @@ pub const SOCKET_FILE: &str = "sock";
 const DRAIN_MS: u64 = 5_000;
 /// And this long altogether before they are given up.
 const GIVE_UP_MS: u64 = 30_000;
+/// A start is over by then; what only it needed need not stay in memory.
+const TRIM_AFTER_MS: u64 = 400;
 /// Longest sleep while something of the log pump is waited for.
 const DRAIN_TICK_MS: u64 = 500;
 
@@ -91,6 +94,8 @@ struct Supervisor {
     signals: SignalFd,
     wake: Arc<EventFd>,
     begun: u64,
+    /// When the pages of the start are to be given back.
+    trim_at: Option<u64>,
     /// When the last container ended.
     drain_since: Option<u64>,
     released: bool,
@@ -131,6 +136,7 @@ impl Supervisor {
             early: HashMap::new(),
             wake: Arc::new(wake),
             begun: time::now().monotonic,
+            trim_at: Some(time::now().monotonic + TRIM_AFTER_MS),
             drain_since: None,
             released: false,
             sequence: 0,
@@ -199,6 +205,7 @@ impl Supervisor {
                 self.answer(client, request);
             }
             self.end_late_checks();
+            self.trim();
             self.see_logs();
             self.step(Input::Tick);
         }
@@ -312,7 +319,11 @@ impl Supervisor {
             .drain_since
             .filter(|_| self.waits_for_logs())
             .map(|_| now + DRAIN_TICK_MS);
-        let next = checks.chain(self.machine.deadline()).chain(logs).min();
+        let next = checks
+            .chain(self.machine.deadline())
+            .chain(logs)
+            .chain(self.trim_at)
+            .min();
         match next {
             None => PollTimeout::NONE,
             Some(at) => {
@@ -335,6 +346,13 @@ impl Supervisor {
                     timeout_ms: None,
                 });
             }
+        }
+    }
+
+    fn trim(&mut self) {
+        if self.trim_at.is_some_and(|at| time::now().monotonic >= at) {
+            self.trim_at = None;
+            resident::trim();
         }
     }
 
