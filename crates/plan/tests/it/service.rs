@@ -506,3 +506,34 @@ fn capacity_providers_share_the_tasks_by_base_and_weight() {
         .count();
     assert_eq!((spot, world.live().len()), (6, 10));
 }
+
+#[test]
+fn the_agenda_wakes_a_held_back_service_when_its_time_has_come_and_not_before() {
+    let mut world = World::new();
+    world.put(service(1, 100, 200, world.now));
+    for _ in 0..2 {
+        world.settle();
+        let key = world.live()[0].key();
+        world.report_status(&key, TaskStatus::Stopped);
+    }
+    let until = world.service().deployments[0].throttle.not_before.unwrap();
+    let mut agenda = Agenda::new(&world.state);
+    assert_eq!(agenda.not_before(world.now), Some(world.now));
+    let (_, plan) = agenda
+        .next(&world.state, world.now, &mut world.mint)
+        .unwrap();
+    assert!(plan.changes.is_empty());
+    assert!(
+        agenda
+            .next(&world.state, world.now, &mut world.mint)
+            .is_none()
+    );
+    assert_eq!(agenda.not_before(world.now), Some(until));
+    let (_, plan) = agenda.next(&world.state, until, &mut world.mint).unwrap();
+    assert!(
+        plan.changes
+            .iter()
+            .any(|change| change.table() == longshore_model::TableName::Task)
+    );
+    assert_eq!(agenda.not_before(until), None);
+}
