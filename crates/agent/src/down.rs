@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::config::Instance;
 use crate::containerd::{Containerd, Layout, Options};
-use crate::engine::home::Home;
+use crate::engine::home::{self, Home};
 use crate::engine::link::{Link, LinkError};
 use crate::error::Error;
 use crate::network::Network;
@@ -68,8 +68,8 @@ async fn end_task(directory: &Path) -> Result<(), String> {
         return Err(error.to_string());
     }
     let directory = directory.to_owned();
-    let removed = tokio::task::spawn_blocking(move || remove_task(&directory)).await;
-    removed.map_err(|error| error.to_string())?
+    let removed = tokio::task::spawn_blocking(move || home::remove(&directory)).await;
+    removed.map_err(std::io::Error::other).and_then(|removed| removed).map_err(|error| error.to_string())
 }
 
 async fn stop_task(mut link: Link) -> Result<(), LinkError> {
@@ -88,17 +88,6 @@ async fn stop_task(mut link: Link) -> Result<(), LinkError> {
     match timeout(RELEASE_WITHIN, link.gone()).await {
         Ok(()) => Ok(()),
         Err(_) => Err(LinkError::Refused("it does not end".to_owned())),
-    }
-}
-
-/// What a supervisor left that ended without cleaning up.
-fn remove_task(directory: &Path) -> Result<(), String> {
-    if directory.join(longshore_supervisor::SPEC_FILE).exists() {
-        longshore_supervisor::reap(directory).map_err(|error| error.to_string())?;
-    }
-    match std::fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),
-        _ => Ok(()),
     }
 }
 

@@ -16,16 +16,13 @@ use crate::error::Error;
 pub(crate) const FARGATE_CLUSTER: &str = "longshore.fargate";
 
 /// What a node can do, in the words of ECS.
-const CAPABILITIES: [&str; 12] = [
+const CAPABILITIES: [&str; 9] = [
     "com.amazonaws.ecs.capability.docker-remote-api.1.24",
     "com.amazonaws.ecs.capability.logging-driver.awslogs",
     "com.amazonaws.ecs.capability.logging-driver.json-file",
-    "com.amazonaws.ecs.capability.privileged-container",
-    "ecs.capability.aws-appmesh-none",
     "ecs.capability.container-health-check",
     "ecs.capability.container-ordering",
     "ecs.capability.container-restart-policy",
-    "ecs.capability.docker-plugin.local",
     "ecs.capability.execution-role-awslogs",
     "ecs.capability.full-sync",
     "ecs.capability.task-eni",

@@ -1,5 +1,6 @@
 //! A task in real containers, from the first word of its supervisor to the last.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,10 @@ use tokio::process::Child;
 use tokio::time::timeout;
 
 use super::eni::eni;
+use super::home::{self, Order};
 use super::link::Link;
 use super::real::Parts;
-use super::runner::Running;
+use super::runner::{Pulled, Running};
 use crate::clock;
 use crate::metadata::Served;
 use crate::translate::{runtime_id, task_id};
@@ -24,6 +26,7 @@ const RELEASE_WITHIN: Duration = Duration::from_secs(40);
 pub(crate) struct Contained {
     parts: Arc<Parts>,
     task: Arc<acs::Task>,
+    pulled: Pulled,
     /// None once the supervisor is known to be dead.
     link: Option<Link>,
     /// The last state of a task whose supervisor is dead.
@@ -37,23 +40,31 @@ impl Contained {
     pub(super) fn new(
         parts: Arc<Parts>,
         task: Arc<acs::Task>,
+        pulled: Pulled,
         link: Link,
         child: Option<Child>,
         served: Option<Served>,
     ) -> Self {
-        Self { parts, task, link: Some(link), last: None, child, served }
+        Self { parts, task, pulled, link: Some(link), last: None, child, served }
     }
 
     /// A task that was found without a supervisor.
-    pub(super) async fn dead(parts: Arc<Parts>, task: Arc<acs::Task>) -> Self {
-        let mut dead = Self { parts, task, link: None, last: None, child: None, served: None };
-        dead.bury().await;
+    pub(super) async fn dead(parts: Arc<Parts>, task: Arc<acs::Task>, pulled: Pulled) -> Self {
+        let mut dead = Self { parts, task, pulled, link: None, last: None, child: None, served: None };
+        dead.last = home::last(&dead.directory());
+        if dead.last.is_none() {
+            dead.bury().await;
+        }
         dead
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.parts.home.task(task_id(&self.task.arn))
     }
 
     /// A supervisor that lets go of a client may still live.
     async fn reconnect(&mut self) {
-        let socket = self.parts.home.task(task_id(&self.task.arn)).join(longshore_supervisor::SOCKET_FILE);
+        let socket = self.directory().join(longshore_supervisor::SOCKET_FILE);
         match Link::open(&socket, Duration::ZERO, || false).await {
             Ok(link) => self.link = Some(link),
             Err(_) => self.bury().await,
@@ -63,7 +74,7 @@ impl Contained {
     /// Ends what the supervisor left and keeps what is known of it.
     async fn bury(&mut self) {
         let before = self.link.take().map(|link| link.status());
-        let directory = self.parts.home.task(task_id(&self.task.arn));
+        let directory = self.directory();
         let reaped = tokio::task::spawn_blocking(move || longshore_supervisor::reap(&directory)).await;
         let status = match reaped {
             Ok(Ok(remains)) => remains.status,
@@ -74,7 +85,33 @@ impl Contained {
             Err(_) => None,
         };
         tracing::warn!(task = self.task.arn, "the supervisor of a task has died");
-        self.last = Some(status.unwrap_or_else(|| ended(before.unwrap_or_else(|| unknown(&self.task)))));
+        let last = status.unwrap_or_else(|| ended(before.unwrap_or_else(|| unknown(&self.task))));
+        let order = Order { task: acs::Task::clone(&self.task), pulled: self.pulled.clone() };
+        if let Err(error) = self.parts.home.leave_word(task_id(&self.task.arn), &order, &last) {
+            tracing::warn!(task = self.task.arn, %error, "the end of a task could not be written down");
+        }
+        self.last = Some(last);
+    }
+
+    /// Lets the supervisor clean up and end; whether it did.
+    async fn release_supervisor(&mut self) -> bool {
+        let Some(link) = &mut self.link else { return false };
+        match link.ask(Command::Release).await {
+            Ok(_) => timeout(RELEASE_WITHIN, link.gone()).await.is_ok(),
+            Err(error) => {
+                tracing::warn!(task = self.task.arn, %error, "a supervisor could not be released");
+                false
+            }
+        }
+    }
+
+    /// The supervisor's process, if it is a child of this one, must be waited for.
+    async fn end_child(&mut self, patience: Duration) {
+        let Some(mut child) = self.child.take() else { return };
+        if timeout(patience, child.wait()).await.is_err() {
+            tracing::error!(task = self.task.arn, "a supervisor that should end does not and is killed");
+            let _ = child.kill().await;
+        }
     }
 }
 
@@ -112,25 +149,13 @@ impl Running for Contained {
         }
     }
 
-    async fn release(self) {
-        let Some(mut link) = self.link else { return };
-        let released = match link.ask(Command::Release).await {
-            Ok(_) => timeout(RELEASE_WITHIN, link.gone()).await.is_ok(),
-            Err(error) => {
-                tracing::warn!(task = self.task.arn, %error, "a supervisor could not be released");
-                link.is_gone()
-            }
-        };
-        if let Some(mut child) = self.child {
-            let patience = if released { RELEASE_WITHIN } else { Duration::ZERO };
-            if timeout(patience, child.wait()).await.is_err() {
-                tracing::error!(task = self.task.arn, "a released supervisor does not end and is killed");
-                let _ = child.kill().await;
-            }
-        }
-        let directory = self.parts.home.task(task_id(&self.task.arn));
-        if !released && directory.exists() {
-            let _ = tokio::task::spawn_blocking(move || longshore_supervisor::reap(&directory)).await;
+    async fn release(mut self) {
+        let released = self.release_supervisor().await;
+        self.end_child(if released { RELEASE_WITHIN } else { Duration::from_secs(1) }).await;
+        let directory = self.directory();
+        let removed = tokio::task::spawn_blocking(move || home::remove(&directory)).await;
+        if let Ok(Err(error)) = removed {
+            tracing::error!(task = self.task.arn, %error, "the directory of a task could not be removed");
         }
     }
 }

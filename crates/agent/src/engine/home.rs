@@ -1,7 +1,7 @@
 //! Where tasks live on this machine.
 //!
 //! ```text
-//!   <data-dir>/tasks/<task id>/        order.json, task.json, state.json, sock, supervisor.log, writable layers
+//!   <data-dir>/tasks/<task id>/        order.json, task.json, state.json, sock, supervisor.log, writable layers, last.json
 //!   /run/longshore/<instance>/t/       the same directory once more, by a bind mount
 //! ```
 //!
@@ -13,6 +13,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use longshore_link::acs;
+use longshore_supervisor::protocol::TaskStatus;
 use nix::mount::{MntFlags, MsFlags};
 use serde::{Deserialize, Serialize};
 
@@ -21,9 +22,10 @@ use crate::config::Instance;
 use crate::error::Error;
 
 const ORDER_FILE: &str = "order.json";
+const LAST_FILE: &str = "last.json";
 
 /// What an agent has to know of a task that it did not start itself.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Order {
     pub(super) task: acs::Task,
     pub(super) pulled: Pulled,
@@ -98,6 +100,32 @@ impl Home {
         make(&directory)?;
         fs::write(directory.join(ORDER_FILE), serde_json::to_vec(order)?)?;
         Ok(directory)
+    }
+
+    /// Leaves word of a task whose supervisor is gone, until its last report has arrived: a next agent must not take it
+    /// for a task that never was.
+    pub(super) fn leave_word(&self, id: &str, order: &Order, last: &TaskStatus) -> std::io::Result<()> {
+        let directory = self.enter(id, order)?;
+        fs::write(directory.join(LAST_FILE), serde_json::to_vec(last)?)
+    }
+}
+
+/// The last state of a task, if word of it was left.
+pub(super) fn last(directory: &Path) -> Option<TaskStatus> {
+    serde_json::from_slice(&fs::read(directory.join(LAST_FILE)).ok()?).ok()
+}
+
+/// Ends and removes all of a task's directory, whoever is in it. Blocks.
+///
+/// # Errors
+/// When something of it cannot be ended.
+pub(crate) fn remove(directory: &Path) -> std::io::Result<()> {
+    if directory.join(longshore_supervisor::SPEC_FILE).exists() {
+        longshore_supervisor::reap(directory).map_err(std::io::Error::other)?;
+    }
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

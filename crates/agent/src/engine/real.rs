@@ -20,13 +20,15 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use longshore_link::acs;
 use longshore_supervisor::SOCKET_FILE;
+use longshore_supervisor::protocol::Command as SupervisorCommand;
 use longshore_supervisor::spec::{LogEndpoint, Network as SpecNetwork, RuntimeKind, RuntimeSpec, TaskSpec};
 use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
 
 use super::Found;
 use super::contained::Contained;
 use super::eni::eni;
-use super::home::{Home, Order};
+use super::home::{self, Home, Order};
 use super::link::Link;
 use super::runner::{Pulled, Runner};
 use crate::clock;
@@ -160,25 +162,13 @@ impl Runner for Real {
 
     async fn abandon(&self, task: &acs::Task) {
         let directory = self.parts.home.task(task_id(&task.arn));
-        let reaped = tokio::task::spawn_blocking(move || remove(&directory)).await;
+        let reaped = tokio::task::spawn_blocking(move || home::remove(&directory)).await;
         if let Ok(Err(error)) = reaped {
             tracing::warn!(task = task.arn, %error, "what a failed start left could not be removed");
         }
         if let Ok(eni) = eni(task) {
             self.parts.release(&eni.id).await;
         }
-    }
-}
-
-/// Ends and removes all of a task's directory, whoever is in it.
-fn remove(directory: &Path) -> std::io::Result<()> {
-    if !directory.exists() {
-        return Ok(());
-    }
-    match longshore_supervisor::reap(directory) {
-        Ok(_) => Ok(()),
-        Err(error) if directory.join(longshore_supervisor::SPEC_FILE).exists() => Err(std::io::Error::other(error)),
-        Err(_) => std::fs::remove_dir_all(directory),
     }
 }
 
@@ -194,7 +184,21 @@ impl Parts {
         Ok((container.name.clone(), image))
     }
 
-    async fn attach(&self, task: &acs::Task) -> Result<TaskNet, Failure> {
+    /// Goes on to its end when nobody waits for it any more, and then gives back what it got: half an attachment could
+    /// not be told from a whole one.
+    async fn attach(self: &Arc<Self>, task: &Arc<acs::Task>) -> Result<TaskNet, Failure> {
+        let (give, take) = oneshot::channel();
+        let (parts, task) = (Arc::clone(self), Arc::clone(task));
+        tokio::spawn(async move {
+            let attached = parts.attach_now(&task).await;
+            if let Err(Ok(unwanted)) = give.send(attached) {
+                parts.release(&unwanted.eni.id).await;
+            }
+        });
+        take.await.unwrap_or_else(|_| Err(Failure::resource("the network interface was not attached")))
+    }
+
+    async fn attach_now(&self, task: &acs::Task) -> Result<TaskNet, Failure> {
         let attached = self.network.attach(eni(task)?).await;
         let net = attached.map_err(|error| Failure::resource(format!("failed to attach the network interface: {error}")))?;
         let redirected = async { metadata::redirect(net.netns.try_clone()?).await };
@@ -219,7 +223,7 @@ impl Parts {
             Err(error) => return Err(fallen(&mut child, &directory, &error.to_string()).await),
         };
         let served = served.serve(&self.metadata, &task, &link, &prepared.pulled);
-        Ok(Contained::new(Arc::clone(self), task, link, Some(child), Some(served)))
+        Ok(Contained::new(Arc::clone(self), task, prepared.pulled, link, Some(child), Some(served)))
     }
 
     /// What the supervisor is told. It opens the namespace by this process's descriptor, which stays open until its first
@@ -274,11 +278,11 @@ impl Parts {
     async fn find(self: &Arc<Self>) -> Result<Vec<Found<Real>>, Error> {
         let mut found = Vec::new();
         for directory in self.home.tasks()? {
-            match super::home::order(&directory) {
+            match home::order(&directory) {
                 Ok(order) => found.push(self.resume(&directory, order).await),
                 Err(error) => {
                     tracing::warn!(directory = %directory.display(), %error, "what is here is no task and is removed");
-                    let removed = tokio::task::spawn_blocking(move || remove(&directory)).await;
+                    let removed = tokio::task::spawn_blocking(move || home::remove(&directory)).await;
                     if let Ok(Err(error)) = removed {
                         tracing::warn!(%error, "it could not be removed");
                     }
@@ -294,15 +298,19 @@ impl Parts {
             Ok(link) => {
                 tracing::info!(task = task.arn, "found a task that runs");
                 let served = self.rejoin(&task, &link, &order.pulled).await;
-                Contained::new(Arc::clone(self), Arc::clone(&task), link, None, served)
+                Contained::new(Arc::clone(self), Arc::clone(&task), order.pulled.clone(), link, None, served)
             }
-            Err(_) => Contained::dead(Arc::clone(self), Arc::clone(&task)).await,
+            Err(_) => Contained::dead(Arc::clone(self), Arc::clone(&task), order.pulled.clone()).await,
         };
         Found { task: acs::Task::clone(&task), pulled: order.pulled, running }
     }
 
     /// Takes over the network of a task. What fails here costs the task what the agent gives it, not its life.
     async fn rejoin(&self, task: &Arc<acs::Task>, link: &Link, pulled: &Pulled) -> Option<metadata::Served> {
+        let moved = SupervisorCommand::LogEndpoint { endpoint: self.log_endpoint(task) };
+        if let Err(error) = link.ask(moved).await {
+            tracing::warn!(task = task.arn, %error, "a supervisor could not be told where its logs go");
+        }
         let status = link.status();
         let taken = async {
             let netns = namespace_of(status.supervisor_pid).map_err(|error| error.to_string())?;
