@@ -157,6 +157,18 @@ class Instance:
                 return done.stdout
         return done
 
+    def tail_command(self, group, *words):
+        """`aws logs tail` is of version 2 alone: Debian's package is one, PyPI's is version 1."""
+        return ["/usr/bin/aws", "--endpoint-url", self.endpoint, "logs", "tail", group, *words]
+
+    def tail(self, group, *words, **env):
+        """Lines of `aws logs tail`; none while the group does not exist."""
+        done = subprocess.run(
+            self.tail_command(group, *words), env=self.aws_environment(**env), text=True, capture_output=True, timeout=60
+        )
+        assert done.returncode == 0 or "ResourceNotFoundException" in done.stderr, done.stderr
+        return done.stdout.splitlines()
+
     def network(self, public=True):
         """A network configuration out of the account's defaults."""
         return self.account().network(public)

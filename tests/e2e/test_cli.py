@@ -56,10 +56,11 @@ def test_the_guides_web_service_runs_and_heals(real, name):
         answer = eventually(lambda address=address: _try(get, address))
         assert "Hello, World!" in answer and arn.rsplit("/", 1)[1] in answer
 
-    tail = eventually(
-        lambda: (text := str(real.aws("logs", "tail", "/ecs/my-web-app", "--since", "5m"))).count("GET /") >= 2 and text
-    )
-    assert "ecs/web/" in tail
+    def requests():
+        lines = [line for line in real.tail("/ecs/my-web-app", "--since", "5m") if "GET /" in line]
+        return len(lines) >= 2 and lines
+
+    assert all(" ecs/web/" in line for line in eventually(requests))
 
     victim = next(iter(addresses)).rsplit("/", 1)[1]
     subprocess.run(["kill", "-9", str(running_tasks(real)[victim])], check=True)

@@ -392,37 +392,26 @@ def test_what_was_acknowledged_survives_kill_nine(fresh):
     assert found(account.logs, "g").count("batch") == 1
 
 
-# The AWS CLI. Only version 2 has `logs tail`; Debian's package is one, PyPI's is version 1.
-
-AWS2 = "/usr/bin/aws"
-
-
-def tail_command(account, group, *words):
-    return [AWS2, "--endpoint-url", account.instance.endpoint, "logs", "tail", group, *words]
-
-
-def tail(account, group, *words):
-    environment = account.instance.aws_environment(AWS_ACCESS_KEY_ID=account.key)
-    done = subprocess.run(
-        tail_command(account, group, *words), env=environment, text=True, capture_output=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+# The AWS CLI
 
 
 def test_tail_shows_what_it_is_asked_for(account, logs, group, stream):
     put(logs, group, stream, "an hour old", at=now() - 3_600_000)
     put(logs, group, stream, "ERROR new", "INFO new")
-    lines = tail(account, group, "--since", "5m")
+
+    def tail(*words):
+        return account.instance.tail(group, *words, AWS_ACCESS_KEY_ID=account.key)
+
+    lines = tail("--since", "5m")
     assert [line.split(" ", 1)[1] for line in lines] == [f"{stream} ERROR new", f"{stream} INFO new"]
-    lines = tail(account, group, "--since", "2h", "--filter-pattern", "ERROR", "--format", "short")
+    lines = tail("--since", "2h", "--filter-pattern", "ERROR", "--format", "short")
     assert len(lines) == 1 and lines[0].endswith(" ERROR new")
-    assert len(tail(account, group, "--since", "2h")) == 3
+    assert len(tail("--since", "2h")) == 3
 
 
 def test_tail_follows(account, logs, group, stream):
     environment = account.instance.aws_environment(AWS_ACCESS_KEY_ID=account.key)
-    command = tail_command(account, group, "--follow", "--since", "1m")
+    command = account.instance.tail_command(group, "--follow", "--since", "1m")
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as tail:
         shown = []
         reader = threading.Thread(target=lambda: shown.extend(iter(tail.stdout.readline, "")))
