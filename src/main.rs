@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // A supervisor is one of many: it starts no runtime and no logger.
     if let Command::Supervise { dir } = &cli.command {
-        return ExitCode::from(longshore_supervisor::main(dir));
+        return ExitCode::from(u8::try_from(longshore_supervisor::main(dir)).unwrap_or(1));
     }
     match run(&cli) {
         Ok(code) => code,

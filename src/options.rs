@@ -95,8 +95,7 @@ pub struct Resolved {
     pub memory: Option<i32>,
 }
 
-pub const DEFAULT_LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4566);
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4566);
 
 impl Instance {
     /// The data directory: absolute, not necessarily there.
@@ -134,7 +133,10 @@ impl Instance {
             data_dir,
         };
         if !resolved.listen.ip().is_loopback() {
-            bail!("{} is not a loopback address; until identities are enforced only loopback may be listened on", resolved.listen);
+            bail!(
+                "{} is not a loopback address; until identities are enforced only loopback may be listened on",
+                resolved.listen
+            );
         }
         Ok(resolved)
     }

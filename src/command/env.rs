@@ -9,7 +9,8 @@ pub fn print(instance: &Instance) -> Result<()> {
     let data_dir = instance.data_dir()?;
     let endpoint = instance.endpoint()?;
     let region = instance.resolve(&Behaviour::default())?.region;
-    let region = std::fs::read_to_string(data_dir.join(REGION_FILE)).map(|text| text.trim().to_owned()).unwrap_or(region);
+    let region =
+        std::fs::read_to_string(data_dir.join(REGION_FILE)).map(|text| text.trim().to_owned()).unwrap_or(region);
     let key = RootKey::read(&data_dir)
         .with_context(|| format!("{} has no root key yet; run `longshore up` first", data_dir.display()))?;
     println!("export AWS_ENDPOINT_URL=http://{endpoint}");

@@ -39,7 +39,8 @@ pub fn up(options: &Resolved) -> Result<()> {
         announce(options, &address.to_string())?;
         let serve = tokio::spawn(bound.serve(stopped(stop.clone())));
         let node = node::run(config, stopped(stop.clone()));
-        let (serve, node) = tokio::join!(async { serve.await.context("the control plane ended")? .map_err(anyhow::Error::from) }, node);
+        let (serve, node) =
+            tokio::join!(async { serve.await.context("the control plane ended")?.map_err(anyhow::Error::from) }, node);
         serve?;
         node.context("the node stopped")
     })

@@ -11,23 +11,11 @@ pub fn run() -> Result<()> {
 pub fn render() -> String {
     let mut text = String::from(HEAD);
     for service in longshore_api::SERVICES {
-        let built = service
-            .operations
-            .iter()
-            .filter(|operation| operation.built)
-            .count();
-        text += &format!(
-            "\n## {} ({built} of {})\n\n",
-            service.name,
-            service.operations.len()
-        );
+        let built = service.operations.iter().filter(|operation| operation.built).count();
+        text += &format!("\n## {} ({built} of {})\n\n", service.name, service.operations.len());
         text += "| operation | built |\n|---|---|\n";
         for operation in service.operations {
-            text += &format!(
-                "| {} | {} |\n",
-                operation.name,
-                if operation.built { "yes" } else { "" }
-            );
+            text += &format!("| {} | {} |\n", operation.name, if operation.built { "yes" } else { "" });
         }
     }
     text

@@ -38,11 +38,7 @@ fn web() -> Result<(&'static str, Layer, Config)> {
     let program = build_web()?;
     let mut layer = base();
     layer.file("hello-web", 0o755, std::fs::read(&program)?);
-    let config = Config {
-        cmd: vec!["/hello-web"],
-        env: vec![PATH],
-        exposed: vec!["80/tcp"],
-    };
+    let config = Config { cmd: vec!["/hello-web"], env: vec![PATH], exposed: vec!["80/tcp"] };
     Ok(("my-web-app", layer, config))
 }
 
@@ -52,14 +48,7 @@ fn build_web() -> Result<PathBuf> {
     std::fs::create_dir_all(root().join("build"))?;
     let status = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
         .current_dir(root())
-        .args([
-            "--edition",
-            "2024",
-            "--crate-name",
-            "hello_web",
-            "--crate-type",
-            "bin",
-        ])
+        .args(["--edition", "2024", "--crate-name", "hello_web", "--crate-type", "bin"])
         .args([
             "-C",
             "opt-level=z",
@@ -72,35 +61,21 @@ fn build_web() -> Result<PathBuf> {
             "-C",
             "strip=symbols",
         ])
-        .args([
-            "-C",
-            "target-feature=+crt-static",
-            "-C",
-            "relocation-model=static",
-        ])
+        .args(["-C", "target-feature=+crt-static", "-C", "relocation-model=static"])
         .arg("examples/web/src/main.rs")
         .arg("-o")
         .arg(&output)
         .status()
         .context("running rustc")?;
-    ensure!(
-        status.success(),
-        "rustc could not build the example web server"
-    );
+    ensure!(status.success(), "rustc could not build the example web server");
     Ok(output)
 }
 
 fn busybox() -> Result<(&'static str, Layer, Config)> {
     let program = Path::new("/bin/busybox");
     let bytes = std::fs::read(program).context("reading /bin/busybox; install busybox-static")?;
-    ensure!(
-        !has_interpreter(&bytes),
-        "/bin/busybox is not static; install busybox-static"
-    );
-    let listed = Command::new(program)
-        .arg("--list")
-        .output()
-        .context("listing the applets of busybox")?;
+    ensure!(!has_interpreter(&bytes), "/bin/busybox is not static; install busybox-static");
+    let listed = Command::new(program).arg("--list").output().context("listing the applets of busybox")?;
     let applets = String::from_utf8(listed.stdout)?;
     let mut layer = base();
     layer.directory("bin", 0o755);
@@ -108,24 +83,14 @@ fn busybox() -> Result<(&'static str, Layer, Config)> {
     for applet in applets.lines().filter(|applet| *applet != "busybox") {
         layer.link(&format!("bin/{applet}"), "busybox");
     }
-    let config = Config {
-        cmd: vec!["sh"],
-        env: vec![PATH],
-        exposed: vec![],
-    };
+    let config = Config { cmd: vec!["sh"], env: vec![PATH], exposed: vec![] };
     Ok(("busybox", layer, config))
 }
 
 /// What every image has: users, and places to write to.
 fn base() -> Layer {
     let mut layer = Layer::default();
-    for (name, mode) in [
-        ("etc", 0o755),
-        ("root", 0o700),
-        ("tmp", 0o1777),
-        ("var", 0o755),
-        ("var/tmp", 0o1777),
-    ] {
+    for (name, mode) in [("etc", 0o755), ("root", 0o700), ("tmp", 0o1777), ("var", 0o755), ("var/tmp", 0o1777)] {
         layer.directory(name, mode);
     }
     layer.file("etc/passwd", 0o644, PASSWD.into());
@@ -137,10 +102,7 @@ fn base() -> Layer {
 fn has_interpreter(elf: &[u8]) -> bool {
     let number = |at: usize, size: usize| {
         let bytes = elf.get(at..at + size).unwrap_or_default();
-        bytes
-            .iter()
-            .rev()
-            .fold(0, |number, byte| number << 8 | usize::from(*byte))
+        bytes.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte))
     };
     let (first, size, count) = (number(32, 8), number(54, 2), number(56, 2));
     (0..count).any(|header| number(first + header * size, 4) == 3)
@@ -154,8 +116,7 @@ mod tests {
     fn the_same_input_has_the_same_digest_and_the_web_server_is_static() {
         let digest = || {
             let (_, layer, config) = web().unwrap();
-            let file =
-                std::env::temp_dir().join(format!("longshore-image-{}.tar", std::process::id()));
+            let file = std::env::temp_dir().join(format!("longshore-image-{}.tar", std::process::id()));
             let digest = archive::write(&file, layer, &config).unwrap();
             std::fs::remove_file(file).unwrap();
             digest

@@ -52,8 +52,7 @@ const MEMBER_FACTS: &[&str] = &[
 
 /// The list of services and operations.
 pub fn services() -> Result<Map<String, Value>> {
-    let list: Value =
-        serde_json::from_str(&crate::read(&crate::root().join("models/services.json"))?)?;
+    let list: Value = serde_json::from_str(&crate::read(&crate::root().join("models/services.json"))?)?;
     Ok(object(&list["services"])?.clone())
 }
 
@@ -61,8 +60,7 @@ pub fn services() -> Result<Map<String, Value>> {
 pub fn run(data: &Path) -> Result<()> {
     for (service, wanted) in services()? {
         let version = text(&wanted["version"])?;
-        let model = load(&data.join(&service).join(version))
-            .with_context(|| format!("the model of {service}"))?;
+        let model = load(&data.join(&service).join(version)).with_context(|| format!("the model of {service}"))?;
         let trimmed = trim(&model, &wanted).with_context(|| format!("trimming {service}"))?;
         let path = crate::root().join("models").join(format!("{service}.json"));
         crate::write(&path, &format!("{}\n", render(&trimmed)?))?;
@@ -76,30 +74,19 @@ fn load(directory: &Path) -> Result<Value> {
         return Ok(serde_json::from_str(&crate::read(&plain)?)?);
     }
     let packed = directory.join("service-2.json.gz");
-    let file =
-        std::fs::File::open(&packed).with_context(|| format!("opening {}", packed.display()))?;
+    let file = std::fs::File::open(&packed).with_context(|| format!("opening {}", packed.display()))?;
     let mut content = String::new();
     flate2::read::GzDecoder::new(file).read_to_string(&mut content)?;
     Ok(serde_json::from_str(&content)?)
 }
 
 fn trim(model: &Value, wanted: &Value) -> Result<Value> {
-    let built: BTreeSet<&str> = array(&wanted["built"])?
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
+    let built: BTreeSet<&str> = array(&wanted["built"])?.iter().filter_map(Value::as_str).collect();
     let mut operations = Map::new();
     let mut reached = BTreeSet::new();
     for (name, operation) in object(&model["operations"])? {
         let shaped = is_shaped(wanted, name, &built);
-        operations.insert(
-            name.clone(),
-            if shaped {
-                trim_operation(operation)
-            } else {
-                json!({})
-            },
-        );
+        operations.insert(name.clone(), if shaped { trim_operation(operation) } else { json!({}) });
         if shaped {
             reach_operation(model, operation, &mut reached);
         }
@@ -122,17 +109,12 @@ fn trim(model: &Value, wanted: &Value) -> Result<Value> {
 /// `shapes` is `all`, `built`, or a list of operations that need shapes besides the built ones.
 fn is_shaped(wanted: &Value, name: &str, built: &BTreeSet<&str>) -> bool {
     let listed = |names: &Vec<Value>| names.iter().any(|one| one == name);
-    wanted["shapes"] == "all"
-        || built.contains(name)
-        || wanted["shapes"].as_array().is_some_and(listed)
+    wanted["shapes"] == "all" || built.contains(name) || wanted["shapes"].as_array().is_some_and(listed)
 }
 
 fn reach_operation<'a>(model: &'a Value, operation: &'a Value, reached: &mut BTreeSet<&'a str>) {
     let errors = operation["errors"].as_array().into_iter().flatten();
-    for part in [&operation["input"], &operation["output"]]
-        .into_iter()
-        .chain(errors)
-    {
+    for part in [&operation["input"], &operation["output"]].into_iter().chain(errors) {
         if let Some(name) = part["shape"].as_str() {
             reach(model, name, reached);
         }
@@ -144,14 +126,8 @@ fn reach<'a>(model: &'a Value, name: &'a str, reached: &mut BTreeSet<&'a str>) {
         return;
     }
     let shape = &model["shapes"][name];
-    let members = shape["members"]
-        .as_object()
-        .into_iter()
-        .flat_map(Map::values);
-    for part in [&shape["member"], &shape["key"], &shape["value"]]
-        .into_iter()
-        .chain(members)
-    {
+    let members = shape["members"].as_object().into_iter().flat_map(Map::values);
+    for part in [&shape["member"], &shape["key"], &shape["value"]].into_iter().chain(members) {
         if let Some(name) = part["shape"].as_str() {
             reach(model, name, reached);
         }
@@ -169,12 +145,8 @@ fn trim_operation(operation: &Value) -> Value {
     if let Some(wrapper) = operation["output"].get("resultWrapper") {
         facts.insert("resultWrapper".into(), wrapper.clone());
     }
-    let errors: Vec<&Value> = operation["errors"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|error| &error["shape"])
-        .collect();
+    let errors: Vec<&Value> =
+        operation["errors"].as_array().into_iter().flatten().map(|error| &error["shape"]).collect();
     if !errors.is_empty() {
         facts.insert("errors".into(), json!(errors));
     }
@@ -192,34 +164,23 @@ fn trim_shape(shape: &Value) -> Value {
         }
     }
     if let Some(members) = shape["members"].as_object() {
-        let members = members
-            .iter()
-            .map(|(name, member)| (name.clone(), pick(member, MEMBER_FACTS).into()));
+        let members = members.iter().map(|(name, member)| (name.clone(), pick(member, MEMBER_FACTS).into()));
         facts.insert("members".into(), Value::Object(members.collect()));
     }
     Value::Object(facts)
 }
 
 fn pick(value: &Value, facts: &[&str]) -> Map<String, Value> {
-    facts
-        .iter()
-        .filter_map(|fact| Some((fact.to_string(), value.get(fact)?.clone())))
-        .collect()
+    facts.iter().filter_map(|fact| Some((fact.to_string(), value.get(fact)?.clone()))).collect()
 }
 
 /// One line per operation and shape: small files, small diffs.
 fn render(model: &Value) -> Result<String> {
     let mut sections = Vec::new();
     for (section, content) in object(model)? {
-        let lines: Vec<String> = object(content)?
-            .iter()
-            .map(|(name, facts)| format!("    {}: {facts}", json!(name)))
-            .collect();
-        sections.push(format!(
-            "  {}: {{\n{}\n  }}",
-            json!(section),
-            lines.join(",\n")
-        ));
+        let lines: Vec<String> =
+            object(content)?.iter().map(|(name, facts)| format!("    {}: {facts}", json!(name))).collect();
+        sections.push(format!("  {}: {{\n{}\n  }}", json!(section), lines.join(",\n")));
     }
     Ok(format!("{{\n{}\n}}", sections.join(",\n")))
 }

@@ -8,26 +8,10 @@ use xtask::{codegen, docs, root};
 
 /// The arrows of ARCHITECTURE.md. A crate may depend on what its arrows lead to, directly or further on.
 const ARROWS: &[(&str, &[&str])] = &[
-    (
-        "longshore",
-        &[
-            "longshore-control",
-            "longshore-agent",
-            "longshore-supervisor",
-        ],
-    ),
-    (
-        "longshore-control",
-        &["longshore-services", "longshore-link"],
-    ),
-    (
-        "longshore-agent",
-        &["longshore-link", "longshore-plan", "longshore-supervisor"],
-    ),
-    (
-        "longshore-services",
-        &["longshore-store", "longshore-plan", "longshore-api"],
-    ),
+    ("longshore", &["longshore-control", "longshore-agent", "longshore-supervisor"]),
+    ("longshore-control", &["longshore-services", "longshore-link"]),
+    ("longshore-agent", &["longshore-link", "longshore-plan", "longshore-supervisor"]),
+    ("longshore-services", &["longshore-store", "longshore-plan", "longshore-api"]),
     ("longshore-store", &["longshore-model"]),
     ("longshore-supervisor", &[]),
     ("longshore-link", &["longshore-model"]),
@@ -39,13 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("hello-web", &[]),
 ];
 
-const PURE: &[&str] = &[
-    "longshore-wire",
-    "longshore-api",
-    "longshore-model",
-    "longshore-plan",
-    "longshore-link",
-];
+const PURE: &[&str] = &["longshore-wire", "longshore-api", "longshore-model", "longshore-plan", "longshore-link"];
 
 /// What nothing below the pure line may reach: runtimes, sockets, files, databases, chance.
 const EFFECTS: &[&str] = &[
@@ -75,16 +53,10 @@ const MAX_FUNCTION_LINES: usize = 70;
 fn generated_files_are_fresh() {
     for (path, content) in codegen::generate().expect("the models") {
         let committed = std::fs::read_to_string(root().join(&path)).unwrap_or_default();
-        assert!(
-            committed == content,
-            "{path} is stale: run `cargo xtask codegen`"
-        );
+        assert!(committed == content, "{path} is stale: run `cargo xtask codegen`");
     }
     let committed = std::fs::read_to_string(root().join("docs/operations.md")).unwrap_or_default();
-    assert!(
-        committed == docs::render(),
-        "docs/operations.md is stale: run `cargo xtask docs`"
-    );
+    assert!(committed == docs::render(), "docs/operations.md is stale: run `cargo xtask docs`");
 }
 
 #[test]
@@ -94,12 +66,8 @@ fn crates_depend_along_the_arrows_only() {
     for package in metadata["packages"].as_array().expect("packages") {
         let name = text(&package["name"]);
         let allowed = reachable(name);
-        for dependency in normal_dependencies(package).filter(|name| name.starts_with("longshore"))
-        {
-            assert!(
-                allowed.contains(dependency),
-                "{name} must not depend on {dependency}"
-            );
+        for dependency in normal_dependencies(package).filter(|name| name.starts_with("longshore")) {
+            assert!(allowed.contains(dependency), "{name} must not depend on {dependency}");
         }
         assert!(
             ARROWS.iter().any(|(known, _)| *known == name),
@@ -107,24 +75,15 @@ fn crates_depend_along_the_arrows_only() {
         );
         known.insert(name.to_owned());
     }
-    let gone: Vec<&str> = ARROWS
-        .iter()
-        .map(|(name, _)| *name)
-        .filter(|name| !known.contains(*name))
-        .collect();
-    assert!(
-        gone.is_empty(),
-        "arrows of crates that do not exist: {gone:?}"
-    );
+    let gone: Vec<&str> = ARROWS.iter().map(|(name, _)| *name).filter(|name| !known.contains(*name)).collect();
+    assert!(gone.is_empty(), "arrows of crates that do not exist: {gone:?}");
 }
 
 #[test]
 fn pure_crates_reach_no_effects() {
     for pure in PURE {
-        let effects: Vec<String> = reached_packages(pure)
-            .into_iter()
-            .filter(|name| EFFECTS.contains(&name.as_str()))
-            .collect();
+        let effects: Vec<String> =
+            reached_packages(pure).into_iter().filter(|name| EFFECTS.contains(&name.as_str())).collect();
         assert!(effects.is_empty(), "{pure} reaches {effects:?}");
     }
 }
@@ -133,27 +92,17 @@ fn pure_crates_reach_no_effects() {
 #[test]
 fn the_supervisor_has_no_async_runtime() {
     let reached = reached_packages("longshore-supervisor");
-    assert!(
-        !reached.contains("tokio") && !reached.contains("mio"),
-        "{reached:?}"
-    );
+    assert!(!reached.contains("tokio") && !reached.contains("mio"), "{reached:?}");
 }
 
 /// The names of all packages a crate links, itself included.
 fn reached_packages(name: &str) -> BTreeSet<String> {
     let metadata = metadata(&[]);
-    let names: BTreeMap<&str, &str> = array(&metadata["packages"])
-        .map(|package| (text(&package["id"]), text(&package["name"])))
-        .collect();
+    let names: BTreeMap<&str, &str> =
+        array(&metadata["packages"]).map(|package| (text(&package["id"]), text(&package["name"]))).collect();
     let nodes = array(&metadata["resolve"]["nodes"]);
-    let edges: BTreeMap<&str, Vec<&str>> = nodes
-        .map(|node| (text(&node["id"]), linked(node)))
-        .collect();
-    let mut open: Vec<&str> = names
-        .iter()
-        .filter(|(_, other)| **other == name)
-        .map(|(id, _)| *id)
-        .collect();
+    let edges: BTreeMap<&str, Vec<&str>> = nodes.map(|node| (text(&node["id"]), linked(node))).collect();
+    let mut open: Vec<&str> = names.iter().filter(|(_, other)| **other == name).map(|(id, _)| *id).collect();
     assert!(!open.is_empty(), "there is no {name}");
     let mut reached = BTreeSet::new();
     while let Some(id) = open.pop() {
@@ -167,10 +116,7 @@ fn reached_packages(name: &str) -> BTreeSet<String> {
 #[test]
 fn pure_crates_ban_effects_with_reasons() {
     let config = |name: &str| {
-        let path = root()
-            .join("crates")
-            .join(name.trim_start_matches("longshore-"))
-            .join("clippy.toml");
+        let path = root().join("crates").join(name.trim_start_matches("longshore-")).join("clippy.toml");
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     };
     let first = config(PURE[0]);
@@ -194,14 +140,9 @@ fn files_and_functions_are_small_and_say_what_they_are() {
             continue;
         }
         if !content.starts_with("//!") {
-            faults.push(format!(
-                "{path} does not begin with its module's documentation"
-            ));
+            faults.push(format!("{path} does not begin with its module's documentation"));
         }
-        let code: Vec<&str> = lines
-            .into_iter()
-            .take_while(|line| *line != "#[cfg(test)]")
-            .collect();
+        let code: Vec<&str> = lines.into_iter().take_while(|line| *line != "#[cfg(test)]").collect();
         let long = long_functions(&code).into_iter();
         faults.extend(long.map(|(line, length)| format!("{path}:{line} is {length} lines long")));
     }
@@ -210,37 +151,21 @@ fn files_and_functions_are_small_and_say_what_they_are() {
 
 /// The Rust files under version control, but for generated ones.
 fn sources() -> Vec<String> {
-    let output = Command::new("git")
-        .args(["ls-files", "*.rs"])
-        .current_dir(root())
-        .output()
-        .expect("git ls-files");
+    let output = Command::new("git").args(["ls-files", "*.rs"]).current_dir(root()).output().expect("git ls-files");
     let listed = String::from_utf8(output.stdout).expect("UTF-8");
-    let sources: Vec<String> = listed
-        .lines()
-        .filter(|path| !path.contains("/generated/"))
-        .map(str::to_owned)
-        .collect();
+    let sources: Vec<String> = listed.lines().filter(|path| !path.contains("/generated/")).map(str::to_owned).collect();
     assert!(!sources.is_empty(), "git lists no sources");
-    sources
-        .into_iter()
-        .filter(|path| root().join(path).exists())
-        .collect()
+    sources.into_iter().filter(|path| root().join(path).exists()).collect()
 }
 
 /// Where functions of too many lines begin. Formatting is fixed, so a function ends at the brace of its own indentation.
 fn long_functions(lines: &[&str]) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
-    for (start, line) in lines
-        .iter()
-        .enumerate()
-        .filter(|(_, line)| begins_function(line))
-    {
+    for (start, line) in lines.iter().enumerate().filter(|(_, line)| begins_function(line)) {
         let indent = line.len() - line.trim_start().len();
         let closing = format!("{}}}", " ".repeat(indent));
-        let end = lines[start..]
-            .iter()
-            .position(|line| *line == closing || line.ends_with(';') && indent_of(line) == indent);
+        let end =
+            lines[start..].iter().position(|line| *line == closing || line.ends_with(';') && indent_of(line) == indent);
         let length = end.map_or(0, |end| end + 1);
         if length > MAX_FUNCTION_LINES {
             found.push((start + 1, length));
@@ -254,25 +179,13 @@ fn indent_of(line: &str) -> usize {
 }
 
 fn begins_function(line: &str) -> bool {
-    let words = [
-        "pub",
-        "pub(crate)",
-        "pub(super)",
-        "async",
-        "const",
-        "unsafe",
-        "extern",
-        "\"C\"",
-    ];
+    let words = ["pub", "pub(crate)", "pub(super)", "async", "const", "unsafe", "extern", "\"C\""];
     line.split_whitespace().find(|word| !words.contains(word)) == Some("fn")
 }
 
 #[test]
 fn long_functions_are_found() {
-    let long = format!(
-        "    pub async fn f() {{\n{}    }}\n",
-        "        x();\n".repeat(70)
-    );
+    let long = format!("    pub async fn f() {{\n{}    }}\n", "        x();\n".repeat(70));
     assert_eq!(long_functions(&long.lines().collect::<Vec<_>>()), [(1, 72)]);
     assert_eq!(long_functions(&["fn f() {", "}"]), []);
 }
@@ -284,11 +197,7 @@ fn metadata(arguments: &[&str]) -> Value {
         .current_dir::<PathBuf>(root())
         .output()
         .expect("cargo metadata");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("cargo's metadata")
 }
 
@@ -296,11 +205,7 @@ fn reachable(name: &str) -> BTreeSet<&'static str> {
     let mut reached = BTreeSet::new();
     let mut open = vec![name];
     while let Some(name) = open.pop() {
-        for next in ARROWS
-            .iter()
-            .filter(|(from, _)| *from == name)
-            .flat_map(|(_, to)| to.iter())
-        {
+        for next in ARROWS.iter().filter(|(from, _)| *from == name).flat_map(|(_, to)| to.iter()) {
             if reached.insert(*next) {
                 open.push(next);
             }
@@ -317,12 +222,8 @@ fn normal_dependencies(package: &Value) -> impl Iterator<Item = &str> {
 }
 
 fn linked(node: &Value) -> Vec<&str> {
-    let normal =
-        |dependency: &&Value| array(&dependency["dep_kinds"]).any(|kind| kind["kind"].is_null());
-    array(&node["deps"])
-        .filter(normal)
-        .map(|dependency| text(&dependency["pkg"]))
-        .collect()
+    let normal = |dependency: &&Value| array(&dependency["dep_kinds"]).any(|kind| kind["kind"].is_null());
+    array(&node["deps"]).filter(normal).map(|dependency| text(&dependency["pkg"])).collect()
 }
 
 fn array(value: &Value) -> impl Iterator<Item = &Value> {

@@ -49,25 +49,13 @@ fn each_required_member_is_asked_for_by_name() {
     let mut checked = 0;
     for service in SERVICES {
         for (operation, input) in inputs(service) {
-            for place in places(input)
-                .iter()
-                .filter(|place| place.shape.kind == Kind::Structure)
-            {
+            for place in places(input).iter().filter(|place| place.shape.kind == Kind::Structure) {
                 for member in place.shape.members.iter().filter(|member| member.required) {
-                    let value = wrap(
-                        Value::Structure(Structure::empty(place.shape)),
-                        &place.steps,
-                    );
+                    let value = wrap(Value::Structure(Structure::empty(place.shape)), &place.steps);
                     let path = join(&path(&place.steps), &lower_first(member.name));
                     let found = validate(&value, input);
-                    let missing = found
-                        .iter()
-                        .any(|one| one.is_missing() && one.path == path && one.value == "null");
-                    assert!(
-                        missing,
-                        "{}:{operation} does not ask for {path}: {found:?}",
-                        service.name
-                    );
+                    let missing = found.iter().any(|one| one.is_missing() && one.path == path && one.value == "null");
+                    assert!(missing, "{}:{operation} does not ask for {path}: {found:?}", service.name);
                     checked += 1;
                 }
             }
@@ -82,11 +70,7 @@ fn every_pattern_can_be_checked() {
     let mut patterns = BTreeSet::new();
     for service in SERVICES {
         for (_, input) in inputs(service) {
-            patterns.extend(
-                places(input)
-                    .iter()
-                    .filter_map(|place| place.shape.constraints.pattern),
-            );
+            patterns.extend(places(input).iter().filter_map(|place| place.shape.constraints.pattern));
         }
     }
     assert!(!patterns.is_empty());
@@ -98,31 +82,16 @@ fn every_pattern_can_be_checked() {
 #[test]
 fn operations_are_sorted_and_the_built_ones_have_shapes() {
     for service in SERVICES {
-        let names: Vec<&str> = service
-            .operations
-            .iter()
-            .map(|operation| operation.name)
-            .collect();
+        let names: Vec<&str> = service.operations.iter().map(|operation| operation.name).collect();
         assert!(names.is_sorted(), "{}", service.name);
-        for operation in service
-            .operations
-            .iter()
-            .filter(|operation| operation.built)
-        {
-            assert!(
-                operation.input.is_some(),
-                "{}:{}",
-                service.name,
-                operation.name
-            );
+        for operation in service.operations.iter().filter(|operation| operation.built) {
+            assert!(operation.input.is_some(), "{}:{}", service.name, operation.name);
         }
     }
 }
 
 fn inputs(service: &'static ServiceDef) -> impl Iterator<Item = (&'static str, &'static ShapeDef)> {
-    let shaped = |operation: &'static longshore_wire::OperationDef| {
-        Some((operation.name, operation.input?.get()))
-    };
+    let shaped = |operation: &'static longshore_wire::OperationDef| Some((operation.name, operation.input?.get()));
     service.operations.iter().filter_map(shaped)
 }
 
@@ -130,10 +99,7 @@ fn inputs(service: &'static ServiceDef) -> impl Iterator<Item = (&'static str, &
 fn places(input: &'static ShapeDef) -> Vec<Place> {
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
-    let mut open = vec![Place {
-        steps: Vec::new(),
-        shape: input,
-    }];
+    let mut open = vec![Place { steps: Vec::new(), shape: input }];
     while let Some(place) = open.pop() {
         // Recursive shapes end here: the same shape under the same name of another structure is still another place.
         let last = match place.steps.last() {
@@ -151,18 +117,11 @@ fn places(input: &'static ShapeDef) -> Vec<Place> {
 }
 
 fn below(place: &Place) -> Vec<Place> {
-    let further = |step, shape| Place {
-        steps: [place.steps.as_slice(), &[step]].concat(),
-        shape,
-    };
+    let further = |step, shape| Place { steps: [place.steps.as_slice(), &[step]].concat(), shape };
     match place.shape.kind {
         Kind::Structure => {
             let members = place.shape.members.iter().enumerate();
-            members
-                .map(|(index, member)| {
-                    further(Step::Member(place.shape, index), member.shape.get())
-                })
-                .collect()
+            members.map(|(index, member)| further(Step::Member(place.shape, index), member.shape.get())).collect()
         }
         Kind::List => vec![further(Step::Element, place.shape.element())],
         Kind::Map => vec![further(Step::MapValue, place.shape.element())],
@@ -173,47 +132,26 @@ fn below(place: &Place) -> Vec<Place> {
 fn violations(shape: &'static ShapeDef) -> Vec<Violation> {
     let mut found = Vec::new();
     let constraints = &shape.constraints;
-    let is_number = matches!(
-        shape.kind,
-        Kind::Integer | Kind::Long | Kind::Float | Kind::Double
-    );
+    let is_number = matches!(shape.kind, Kind::Integer | Kind::Long | Kind::Float | Kind::Double);
     let noun = if is_number { "value" } else { "length" };
     if let Some(max) = constraints.max.filter(|max| is_number || *max < 2_000_000) {
         let constraint = format!("Member must have {noun} less than or equal to {max}");
-        found.extend(
-            max.checked_add(1)
-                .and_then(|size| sized(shape, size))
-                .map(|value| (value, constraint)),
-        );
+        found.extend(max.checked_add(1).and_then(|size| sized(shape, size)).map(|value| (value, constraint)));
     }
     if let Some(min) = constraints.min.filter(|min| is_number || *min > 0) {
         let constraint = format!("Member must have {noun} greater than or equal to {min}");
-        found.extend(
-            min.checked_sub(1)
-                .and_then(|size| sized(shape, size))
-                .map(|value| (value, constraint)),
-        );
+        found.extend(min.checked_sub(1).and_then(|size| sized(shape, size)).map(|value| (value, constraint)));
     }
     if let Some(pattern) = constraints.pattern {
         let constraint = format!("Member must satisfy regular expression pattern: {pattern}");
         found.extend(mismatch(pattern).map(|text| (Value::String(text), constraint)));
     }
     if !constraints.values.is_empty() {
-        let constraint = format!(
-            "Member must satisfy enum value set: [{}]",
-            constraints.values.join(", ")
-        );
+        let constraint = format!("Member must satisfy enum value set: [{}]", constraints.values.join(", "));
         found.push((Value::String("no such value".to_owned()), constraint));
     }
     let at_holder = !matches!(shape.kind, Kind::Structure | Kind::List | Kind::Map);
-    found
-        .into_iter()
-        .map(|(value, constraint)| Violation {
-            value,
-            constraint,
-            at_holder,
-        })
-        .collect()
+    found.into_iter().map(|(value, constraint)| Violation { value, constraint, at_holder }).collect()
 }
 
 /// A value of exactly this size.
@@ -226,8 +164,7 @@ fn sized(shape: &'static ShapeDef, size: i64) -> Option<Value> {
         Kind::Blob => Some(Value::Blob(vec![0; count.ok()?].into())),
         Kind::List => Some(Value::List(vec![sample(shape.element()); count.ok()?])),
         Kind::Map => {
-            let entries =
-                (0..count.ok()?).map(|index| (format!("k{index}"), sample(shape.element())));
+            let entries = (0..count.ok()?).map(|index| (format!("k{index}"), sample(shape.element())));
             Some(Value::Map(entries.collect()))
         }
         _ => None,
@@ -250,36 +187,19 @@ fn sample(shape: &'static ShapeDef) -> Value {
 fn mismatch(pattern: &'static str) -> Option<String> {
     static ANY: [&str; 2] = [r"[\s\S]*", r".*"];
     let probe = |text: &&str| {
-        let def = Box::leak(Box::new(
-            ShapeDef::new("Probe", Kind::String).pattern(pattern),
-        ));
+        let def = Box::leak(Box::new(ShapeDef::new("Probe", Kind::String).pattern(pattern)));
         !validate(&Value::String(text.to_string()), def).is_empty()
     };
-    let found = ["\u{1}", "!", "", "\u{1F600}", "§ ", "\n", ":"]
-        .into_iter()
-        .find(probe);
-    assert!(
-        found.is_some() || ANY.contains(&pattern),
-        "nothing fails {pattern}"
-    );
+    let found = ["\u{1}", "!", "", "\u{1F600}", "§ ", "\n", ":"].into_iter().find(probe);
+    assert!(found.is_some() || ANY.contains(&pattern), "nothing fails {pattern}");
     found.map(str::to_owned)
 }
 
-fn check(
-    service: &ServiceDef,
-    operation: &str,
-    input: &'static ShapeDef,
-    place: &Place,
-    violation: Violation,
-) {
+fn check(service: &ServiceDef, operation: &str, input: &'static ShapeDef, place: &Place, violation: Violation) {
     let found = validate(&wrap(violation.value, &place.steps), input);
     let expected = match place.steps.split_last() {
-        Some((Step::Element, holder)) if violation.at_holder => {
-            (path(holder), "Member must satisfy constraint: [")
-        }
-        Some((Step::MapValue, holder)) if violation.at_holder => {
-            (path(holder), "Map value must satisfy constraint: [")
-        }
+        Some((Step::Element, holder)) if violation.at_holder => (path(holder), "Member must satisfy constraint: ["),
+        Some((Step::MapValue, holder)) if violation.at_holder => (path(holder), "Map value must satisfy constraint: ["),
         _ => (path(&place.steps), ""),
     };
     let reported = |one: &&longshore_wire::validate::Violation| {
@@ -289,22 +209,10 @@ fn check(
     };
     let first = found.iter().find(reported);
     let name = format!("{}:{operation}", service.name);
-    let one = first
-        .unwrap_or_else(|| panic!("{name} {} {}: {found:?}", expected.0, violation.constraint));
+    let one = first.unwrap_or_else(|| panic!("{name} {} {}: {found:?}", expected.0, violation.constraint));
     let fault = Fault::validation(service, std::slice::from_ref(one));
-    assert_eq!(
-        (fault.code, fault.status),
-        (service.validation_code, 400),
-        "{name}"
-    );
-    assert!(
-        fault
-            .message
-            .to_lowercase()
-            .contains(&expected.0.to_lowercase()),
-        "{name}: {}",
-        fault.message
-    );
+    assert_eq!((fault.code, fault.status), (service.validation_code, 400), "{name}");
+    assert!(fault.message.to_lowercase().contains(&expected.0.to_lowercase()), "{name}: {}", fault.message);
 }
 
 /// The input that holds `value` at the end of `steps` and nothing else.
@@ -329,17 +237,10 @@ fn path(steps: &[Step]) -> String {
 }
 
 fn join(path: &str, part: &str) -> String {
-    if path.is_empty() {
-        part.to_owned()
-    } else {
-        format!("{path}.{part}")
-    }
+    if path.is_empty() { part.to_owned() } else { format!("{path}.{part}") }
 }
 
 fn lower_first(name: &str) -> String {
     let mut letters = name.chars();
-    letters
-        .next()
-        .map(|first| first.to_ascii_lowercase().to_string() + letters.as_str())
-        .unwrap_or_default()
+    letters.next().map(|first| first.to_ascii_lowercase().to_string() + letters.as_str()).unwrap_or_default()
 }

@@ -16,16 +16,12 @@ fn refusal(head: &http::request::Parts, body: &[u8]) -> Option<Reply> {
 }
 
 fn is_refused_politely(reply: Option<Reply>) -> bool {
-    reply.is_none_or(|reply| {
-        (400..500).contains(&reply.status().as_u16()) && !reply.body().is_empty()
-    })
+    reply.is_none_or(|reply| (400..500).contains(&reply.status().as_u16()) && !reply.body().is_empty())
 }
 
 fn head(uri: &str, headers: &[(&str, &[u8])]) -> Option<http::request::Parts> {
     let request = http::Request::builder().method("POST").uri(uri);
-    let request = headers.iter().fold(request, |request, (name, value)| {
-        request.header(*name, *value)
-    });
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     Some(request.body(()).ok()?.into_parts().0)
 }
 

@@ -240,8 +240,7 @@ async fn carry_out(
     let operation = built.ok_or_else(|| Fault::not_implemented(call.service, call.operation))?;
     let account = account(server, head)?;
     let input = call.input(head, body)?;
-    let mut context =
-        Context::new(&server.store, &server.logs, &server.settings, account, clock::now(), clock::seed());
+    let mut context = Context::new(&server.store, &server.logs, &server.settings, account, clock::now(), clock::seed());
     context.batch = header(head, "x-longshore-batch");
     let answer = (operation.run)(&mut context, input);
     let reply = answer.map(|answer| call.reply(call.operation.output.map(|_| answer.as_ref()), request_id));

@@ -58,7 +58,8 @@ impl Server {
         let mut accounts = self.accounts.lock();
         accounts.clear();
         let state = self.store.read();
-        let mut kept: Vec<Change> = state.nodes.iter().map(|(_, node)| Change::Put(Record::Node(node.clone()))).collect();
+        let mut kept: Vec<Change> =
+            state.nodes.iter().map(|(_, node)| Change::Put(Record::Node(node.clone()))).collect();
         drop(state);
         kept.extend(self.defaults(&self.settings.account));
         accounts.insert(self.settings.account.clone());

@@ -22,7 +22,8 @@ impl RootKey {
     pub fn ensure(data_dir: &Path) -> Result<Self, Error> {
         let text = ensure(data_dir, ROOT_KEY_FILE, || {
             let id: String = random(16)?.iter().map(|byte| ID_LETTERS[usize::from(byte % 32)] as char).collect();
-            let secret: String = random(40)?.iter().map(|byte| SECRET_LETTERS[usize::from(byte % 64)] as char).collect();
+            let secret: String =
+                random(40)?.iter().map(|byte| SECRET_LETTERS[usize::from(byte % 64)] as char).collect();
             Ok(format!("AKIA{id}\n{secret}\n").into_bytes())
         })?;
         Ok(Self::parse(&String::from_utf8_lossy(&text)))

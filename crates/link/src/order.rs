@@ -179,16 +179,15 @@ fn health_check(from: &ecs::HealthCheck) -> docker::Healthcheck {
 
 const MIB: i64 = 1024 * 1024;
 
-fn host_config(
-    from: &ecs::ContainerDefinition,
-    overrides: Option<&ecs::ContainerOverride>,
-) -> docker::HostConfig {
+fn host_config(from: &ecs::ContainerDefinition, overrides: Option<&ecs::ContainerOverride>) -> docker::HostConfig {
     let reservation = overrides.and_then(|o| o.memory_reservation).or(from.memory_reservation);
     let linux = from.linux_parameters.clone().unwrap_or_default();
     let capabilities = linux.capabilities.unwrap_or_default();
-    let hosts = from.extra_hosts.iter().flatten().filter_map(|host| {
-        Some(format!("{}:{}", host.hostname.as_deref()?, host.ip_address.as_deref()?))
-    });
+    let hosts = from
+        .extra_hosts
+        .iter()
+        .flatten()
+        .filter_map(|host| Some(format!("{}:{}", host.hostname.as_deref()?, host.ip_address.as_deref()?)));
     let sysctls = from.system_controls.iter().flatten();
     docker::HostConfig {
         log_config: from.log_configuration.as_ref().map(log_config).unwrap_or_default(),

@@ -86,30 +86,20 @@ impl Service {
     }
 
     pub fn primary(&self) -> Option<&Deployment> {
-        self.deployments
-            .iter()
-            .find(|deployment| deployment.primary)
+        self.deployments.iter().find(|deployment| deployment.primary)
     }
 
     pub fn primary_mut(&mut self) -> Option<&mut Deployment> {
-        self.deployments
-            .iter_mut()
-            .find(|deployment| deployment.primary)
+        self.deployments.iter_mut().find(|deployment| deployment.primary)
     }
 
     pub fn deployment_mut(&mut self, id: &str) -> Option<&mut Deployment> {
-        self.deployments
-            .iter_mut()
-            .find(|deployment| deployment.id == id)
+        self.deployments.iter_mut().find(|deployment| deployment.id == id)
     }
 
     /// Put an event on top. The caller decides whether a repeated message is wanted.
     pub fn push_event(&mut self, id: String, message: String, now: Timestamp) {
-        let event = ecs::ServiceEvent {
-            id: Some(id),
-            created_at: Some(now),
-            message: Some(message),
-        };
+        let event = ecs::ServiceEvent { id: Some(id), created_at: Some(now), message: Some(message) };
         self.events.insert(0, event);
         self.events.truncate(EVENTS_KEPT);
     }

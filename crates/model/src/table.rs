@@ -12,9 +12,7 @@ pub struct Table<T> {
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self {
-            rows: BTreeMap::new(),
-        }
+        Self { rows: BTreeMap::new() }
     }
 }
 
@@ -54,9 +52,7 @@ impl<T> Table<T> {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
-        self.rows
-            .range::<str, _>((start, Bound::Unbounded))
-            .take_while(move |(key, _)| key.starts_with(prefix))
+        self.rows.range::<str, _>((start, Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(prefix))
     }
 
     /// Rows whose key begins with `prefix`, from the last to the first, beginning before the key `before`.
@@ -70,10 +66,7 @@ impl<T> Table<T> {
             Some(end) => Bound::Excluded(end),
             None => Bound::Unbounded,
         };
-        self.rows
-            .range::<str, _>((Bound::Unbounded, end))
-            .rev()
-            .take_while(move |(key, _)| key.starts_with(prefix))
+        self.rows.range::<str, _>((Bound::Unbounded, end)).rev().take_while(move |(key, _)| key.starts_with(prefix))
     }
 
     /// The last row whose key begins with `prefix`.
@@ -93,13 +86,8 @@ impl<T> Table<T> {
 /// The least text after every text that begins with `prefix`, if its last character has a next one.
 fn past(prefix: &str) -> Option<String> {
     let last = prefix.chars().next_back()?;
-    let next = ((last as u32 + 1)..)
-        .map_while(|code| (code <= 0x10_ffff).then_some(code))
-        .find_map(char::from_u32)?;
-    Some(format!(
-        "{}{next}",
-        &prefix[..prefix.len() - last.len_utf8()]
-    ))
+    let next = ((last as u32 + 1)..).map_while(|code| (code <= 0x10_ffff).then_some(code)).find_map(char::from_u32)?;
+    Some(format!("{}{next}", &prefix[..prefix.len() - last.len_utf8()]))
 }
 
 #[cfg(test)]
@@ -112,12 +100,7 @@ mod tests {
         for key in ["a/1", "a/2", "a/3", "b/1"] {
             table.put(key.into(), Arc::new(()));
         }
-        let keys = |after| {
-            table
-                .scan_after("a/", after)
-                .map(|(key, _)| key.to_string())
-                .collect::<Vec<_>>()
-        };
+        let keys = |after| table.scan_after("a/", after).map(|(key, _)| key.to_string()).collect::<Vec<_>>();
         assert_eq!(keys(None), ["a/1", "a/2", "a/3"]);
         assert_eq!(keys(Some("a/1")), ["a/2", "a/3"]);
         assert_eq!(keys(Some("a/3")), [""; 0]);
@@ -130,12 +113,7 @@ mod tests {
         for key in ["a/1", "a/2", "a/3", "b/1"] {
             table.put(key.into(), Arc::new(key));
         }
-        let keys = |before| {
-            table
-                .scan_back("a/", before)
-                .map(|(key, _)| key.to_string())
-                .collect::<Vec<_>>()
-        };
+        let keys = |before| table.scan_back("a/", before).map(|(key, _)| key.to_string()).collect::<Vec<_>>();
         assert_eq!(keys(None), ["a/3", "a/2", "a/1"]);
         assert_eq!(keys(Some("a/3")), ["a/2", "a/1"]);
         assert_eq!(keys(Some("a/1")), [""; 0]);

@@ -24,15 +24,8 @@ pub struct Agenda {
 impl Agenda {
     /// Everything is due.
     pub fn new(state: &State) -> Self {
-        let due = state
-            .services
-            .iter()
-            .map(|(key, _)| key.to_string())
-            .collect();
-        Self {
-            due,
-            ..Self::default()
-        }
+        let due = state.services.iter().map(|(key, _)| key.to_string()).collect();
+        Self { due, ..Self::default() }
     }
 
     /// Take note of what was committed. `state` is the state after it.
@@ -49,11 +42,7 @@ impl Agenda {
                     }
                 }
                 Change::Put(Record::Node(node)) => {
-                    let tasks = state
-                        .index
-                        .node(&node.id)
-                        .into_iter()
-                        .flat_map(|used| &used.tasks);
+                    let tasks = state.index.node(&node.id).into_iter().flat_map(|used| &used.tasks);
                     let tasks = tasks.filter_map(|key| state.tasks.get(key));
                     self.due.extend(tasks.filter_map(|task| task.service_key()));
                     self.feed();
@@ -69,12 +58,7 @@ impl Agenda {
     }
 
     /// Plan the next due service, if any. Call again until `None`.
-    pub fn next(
-        &mut self,
-        state: &State,
-        now: Timestamp,
-        mint: &mut Mint,
-    ) -> Option<(String, Plan)> {
+    pub fn next(&mut self, state: &State, now: Timestamp, mint: &mut Mint) -> Option<(String, Plan)> {
         self.ripen(now);
         let key = self.due.pop_first()?;
         let plan = reconcile::service(state, &key, now, mint);

@@ -44,21 +44,9 @@ pub fn state(state: &State) -> Vec<Violation> {
         timestamps(key, task, &mut found);
     }
     for (key, service) in state.services.iter() {
-        let primaries = service
-            .deployments
-            .iter()
-            .filter(|deployment| deployment.primary)
-            .count();
-        found.unless(
-            !service.is_active() || primaries == 1,
-            "an active service has one primary deployment",
-            &**key,
-        );
-        found.unless(
-            service.events.len() <= EVENTS_KEPT,
-            "at most 100 events are kept",
-            &**key,
-        );
+        let primaries = service.deployments.iter().filter(|deployment| deployment.primary).count();
+        found.unless(!service.is_active() || primaries == 1, "an active service has one primary deployment", &**key);
+        found.unless(service.events.len() <= EVENTS_KEPT, "at most 100 events are kept", &**key);
     }
     found.0
 }
@@ -70,79 +58,36 @@ pub fn step(before: &State, after: &State) -> Vec<Violation> {
         let Some(old) = before.tasks.get(key) else {
             continue;
         };
-        found.unless(
-            new.last >= old.last,
-            "a task's status never goes back",
-            &**key,
-        );
+        found.unless(new.last >= old.last, "a task's status never goes back", &**key);
         found.unless(
             old.desired != TaskStatus::Stopped || new.desired == TaskStatus::Stopped,
             "a stop is final",
             &**key,
         );
-        found.unless(
-            !old.is_stopped() || new == old,
-            "a stopped task never changes",
-            &**key,
-        );
-        found.unless(
-            new == old || new.version > old.version,
-            "a changed task has a higher version",
-            &**key,
-        );
-        found.unless(
-            old.node.is_none() || new.node == old.node,
-            "a task never changes its node",
-            &**key,
-        );
-        found.unless(
-            old.eni.is_none() || new.eni == old.eni,
-            "a task never changes its interface",
-            &**key,
-        );
+        found.unless(!old.is_stopped() || new == old, "a stopped task never changes", &**key);
+        found.unless(new == old || new.version > old.version, "a changed task has a higher version", &**key);
+        found.unless(old.node.is_none() || new.node == old.node, "a task never changes its node", &**key);
+        found.unless(old.eni.is_none() || new.eni == old.eni, "a task never changes its interface", &**key);
     }
     found.0
 }
 
 fn live(state: &State) -> impl Iterator<Item = &Task> {
-    state
-        .tasks
-        .iter()
-        .map(|(_, task)| task.as_ref())
-        .filter(|task| !task.is_stopped())
+    state.tasks.iter().map(|(_, task)| task.as_ref()).filter(|task| !task.is_stopped())
 }
 
 fn addresses(state: &State, found: &mut Found) {
     let (mut private, mut public, mut macs) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (task, eni) in live(state).filter_map(|task| Some((task, task.eni.as_ref()?))) {
         let subnet = format!("{}/{}", task.account, eni.subnet);
-        let inside = state
-            .subnets
-            .get(&subnet)
-            .and_then(|row| offset(&row.cidr, &eni.private_ip));
-        let usable =
-            inside.is_some_and(|(offset, size)| (RESERVED_HEAD..size - 1).contains(&offset));
-        found.unless(
-            usable,
-            "a private address is a usable one of its subnet",
-            &eni.private_ip,
-        );
-        found.unless(
-            private.insert((subnet, &eni.private_ip)),
-            "a private address has one task",
-            &eni.private_ip,
-        );
+        let inside = state.subnets.get(&subnet).and_then(|row| offset(&row.cidr, &eni.private_ip));
+        let usable = inside.is_some_and(|(offset, size)| (RESERVED_HEAD..size - 1).contains(&offset));
+        found.unless(usable, "a private address is a usable one of its subnet", &eni.private_ip);
+        found.unless(private.insert((subnet, &eni.private_ip)), "a private address has one task", &eni.private_ip);
         found.unless(macs.insert(&eni.mac), "a MAC has one task", &eni.mac);
         if let Some(address) = &eni.public_ip {
-            found.unless(
-                public.insert((&task.node, address)),
-                "a public address has one task",
-                address,
-            );
-            let pool = task
-                .node
-                .as_deref()
-                .and_then(|node| state.nodes.get(node)?.public_pool.as_deref());
+            found.unless(public.insert((&task.node, address)), "a public address has one task", address);
+            let pool = task.node.as_deref().and_then(|node| state.nodes.get(node)?.public_pool.as_deref());
             let inside = pool.is_some_and(|pool| offset(pool, address).is_some());
             found.unless(inside, "a public address is of its node's pool", address);
         }
@@ -151,9 +96,7 @@ fn addresses(state: &State, found: &mut Found) {
 
 fn offset(cidr: &str, address: &str) -> Option<(u64, u64)> {
     let (block, address) = (Block::parse(cidr)?, address.parse::<Ipv4Addr>().ok()?);
-    block
-        .contains(address)
-        .then(|| (u64::from(u32::from(address) - block.base), block.size()))
+    block.contains(address).then(|| (u64::from(u32::from(address) - block.base), block.size()))
 }
 
 fn capacity(state: &State, found: &mut Found) {
@@ -174,16 +117,8 @@ fn capacity(state: &State, found: &mut Found) {
         });
         found.unless(same, "what is indexed of a node is what its tasks hold", id);
         if let Some(node) = state.nodes.get(id) {
-            found.unless(
-                cpu <= i64::from(node.cpu),
-                "a node's CPU is not given twice",
-                id,
-            );
-            found.unless(
-                memory_mib <= i64::from(node.memory_mib),
-                "a node's memory is not given twice",
-                id,
-            );
+            found.unless(cpu <= i64::from(node.cpu), "a node's CPU is not given twice", id);
+            found.unless(memory_mib <= i64::from(node.memory_mib), "a node's memory is not given twice", id);
         }
     }
 }
@@ -192,9 +127,7 @@ fn counts(state: &State, found: &mut Found) {
     let mut clusters: BTreeMap<String, (i32, i32)> = BTreeMap::new();
     let mut services: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for task in live(state) {
-        let count = clusters
-            .entry(format!("{}/{}", task.account, task.cluster))
-            .or_default();
+        let count = clusters.entry(format!("{}/{}", task.account, task.cluster)).or_default();
         match task.last < TaskStatus::Running {
             true => count.1 += 1,
             false => count.0 += 1,
@@ -205,23 +138,11 @@ fn counts(state: &State, found: &mut Found) {
     }
     for (cluster, count) in clusters {
         let indexed = state.index.cluster(&cluster);
-        found.unless(
-            (indexed.running, indexed.pending) == count,
-            "a cluster's counts are its tasks'",
-            cluster,
-        );
+        found.unless((indexed.running, indexed.pending) == count, "a cluster's counts are its tasks'", cluster);
     }
     for (service, tasks) in services {
-        let indexed: BTreeSet<String> = state
-            .index
-            .service_tasks(&service)
-            .map(|key| key.to_string())
-            .collect();
-        found.unless(
-            indexed == tasks,
-            "a service's indexed tasks are its live tasks",
-            service,
-        );
+        let indexed: BTreeSet<String> = state.index.service_tasks(&service).map(|key| key.to_string()).collect();
+        found.unless(indexed == tasks, "a service's indexed tasks are its live tasks", service);
     }
 }
 
@@ -237,22 +158,9 @@ fn timestamps(key: &str, task: &Task, found: &mut Found) {
     ];
     let set: Vec<_> = order.into_iter().flatten().collect();
     found.unless(set.is_sorted(), "a task's timestamps are in order", key);
-    let stopping = task
-        .stopping_at
-        .is_none_or(|at| at >= task.created_at && task.stopped_at.is_none_or(|end| end >= at));
-    found.unless(
-        stopping,
-        "a task stops after it was made and before it ended",
-        key,
-    );
-    found.unless(
-        !task.is_stopped() || task.stopped_at.is_some(),
-        "a stopped task has an end",
-        key,
-    );
-    found.unless(
-        !task.is_stopped() || task.stop_code.is_some(),
-        "a stopped task has a stop code",
-        key,
-    );
+    let stopping =
+        task.stopping_at.is_none_or(|at| at >= task.created_at && task.stopped_at.is_none_or(|end| end >= at));
+    found.unless(stopping, "a task stops after it was made and before it ended", key);
+    found.unless(!task.is_stopped() || task.stopped_at.is_some(), "a stopped task has an end", key);
+    found.unless(!task.is_stopped() || task.stop_code.is_some(), "a stopped task has a stop code", key);
 }

@@ -30,16 +30,10 @@ impl Event {
     /// The words of DescribeServices.
     pub fn message(&self, service: &str) -> String {
         match self {
-            Self::Started(ids) => format!(
-                "(service {service}) has started {} tasks: {}.",
-                ids.len(),
-                tasks(ids)
-            ),
-            Self::Stopped(ids) => format!(
-                "(service {service}) has stopped {} running tasks: {}.",
-                ids.len(),
-                tasks(ids)
-            ),
+            Self::Started(ids) => format!("(service {service}) has started {} tasks: {}.", ids.len(), tasks(ids)),
+            Self::Stopped(ids) => {
+                format!("(service {service}) has stopped {} running tasks: {}.", ids.len(), tasks(ids))
+            }
             Self::Unhealthy(id) => {
                 format!("(service {service}) (task {id}) failed container health checks.")
             }
@@ -66,12 +60,8 @@ impl Event {
             Self::Started(_) | Self::Stopped(_) | Self::Completed(_) => true,
             // A state, told once: anything else that happened since makes it news again.
             Self::SteadyState => true,
-            Self::Unplaced(_) => {
-                message.contains(" has started ") || message.ends_with("steady state.")
-            }
-            Self::Unhealthy(_) | Self::Struggling | Self::Stuck => {
-                message.ends_with("steady state.")
-            }
+            Self::Unplaced(_) => message.contains(" has started ") || message.ends_with("steady state."),
+            Self::Unhealthy(_) | Self::Struggling | Self::Stuck => message.ends_with("steady state."),
         }
     }
 
@@ -99,8 +89,5 @@ impl Event {
 }
 
 fn tasks(ids: &[String]) -> String {
-    ids.iter()
-        .map(|id| format!("(task {id})"))
-        .collect::<Vec<_>>()
-        .join(" ")
+    ids.iter().map(|id| format!("(task {id})")).collect::<Vec<_>>().join(" ")
 }

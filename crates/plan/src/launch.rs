@@ -16,10 +16,7 @@ pub const PLATFORM_VERSION: &str = "1.4.0";
 
 /// The tags that `enableECSManagedTags` asks for.
 pub fn managed_tags(cluster: &str, service: Option<&str>) -> Vec<ecs::Tag> {
-    let tag = |key: &str, value: &str| ecs::Tag {
-        key: Some(key.into()),
-        value: Some(value.into()),
-    };
+    let tag = |key: &str, value: &str| ecs::Tag { key: Some(key.into()), value: Some(value.into()) };
     let mut tags = vec![tag("aws:ecs:clusterName", cluster)];
     tags.extend(service.map(|service| tag("aws:ecs:serviceName", service)));
     tags
@@ -74,12 +71,8 @@ fn size(launch: &Launch<'_>) -> (i32, i32) {
     let given = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<i32>().ok());
     let overrides = launch.overrides;
     let api = &launch.definition.api;
-    let cpu = overrides
-        .and_then(|overrides| given(&overrides.cpu))
-        .or(given(&api.cpu));
-    let memory_mib = overrides
-        .and_then(|overrides| given(&overrides.memory))
-        .or(given(&api.memory));
+    let cpu = overrides.and_then(|overrides| given(&overrides.cpu)).or(given(&api.cpu));
+    let memory_mib = overrides.and_then(|overrides| given(&overrides.memory)).or(given(&api.memory));
     (cpu.unwrap_or(0), memory_mib.unwrap_or(0))
 }
 
@@ -93,23 +86,10 @@ fn with_default_group(launch: &Launch<'_>, draft: &Draft<'_>) -> ecs::AwsVpcConf
     let mut network = launch.network.clone();
     if network.security_groups.as_ref().is_none_or(Vec::is_empty) {
         let prefix = format!("{}/", launch.account);
-        let first = network
-            .subnets
-            .iter()
-            .flatten()
-            .next()
-            .map(|subnet| format!("{prefix}{subnet}"));
-        let vpc = first
-            .and_then(|key| draft.state.subnets.get(&key))
-            .map(|subnet| subnet.vpc.as_str());
-        let groups = draft
-            .state
-            .security_groups
-            .scan(&prefix)
-            .map(|(_, group)| group);
-        let default = groups
-            .into_iter()
-            .find(|group| Some(group.vpc.as_str()) == vpc && group.name == "default");
+        let first = network.subnets.iter().flatten().next().map(|subnet| format!("{prefix}{subnet}"));
+        let vpc = first.and_then(|key| draft.state.subnets.get(&key)).map(|subnet| subnet.vpc.as_str());
+        let groups = draft.state.security_groups.scan(&prefix).map(|(_, group)| group);
+        let default = groups.into_iter().find(|group| Some(group.vpc.as_str()) == vpc && group.name == "default");
         network.security_groups = default.map(|group| vec![group.id.clone()]);
     }
     network
@@ -122,9 +102,7 @@ fn record(launch: &Launch<'_>, spot: Option<Spot>, now: Timestamp, mint: &mut Mi
         Some(Spot { node, zone, eni }) => (Some(node), Some(zone), Some(eni)),
         None => (None, None, None),
     };
-    let storage = launch
-        .overrides
-        .and_then(|overrides| overrides.ephemeral_storage.as_ref());
+    let storage = launch.overrides.and_then(|overrides| overrides.ephemeral_storage.as_ref());
     let storage = storage.or(launch.definition.api.ephemeral_storage.as_ref());
     Task {
         account: launch.account.to_owned(),
@@ -150,12 +128,7 @@ fn record(launch: &Launch<'_>, spot: Option<Spot>, now: Timestamp, mint: &mut Mi
         enable_execute_command: launch.enable_execute_command,
         availability_zone_pinned: None,
         eni,
-        containers: launch
-            .definition
-            .containers()
-            .iter()
-            .map(|definition| container(definition, mint))
-            .collect(),
+        containers: launch.definition.containers().iter().map(|definition| container(definition, mint)).collect(),
         health: Some(ecs::HealthStatus::Unknown),
         tags: launch.tags.to_vec(),
         stop_code: None,
@@ -194,34 +167,19 @@ fn stillborn(launch: &Launch<'_>, reason: String, now: Timestamp, mint: &mut Min
 }
 
 /// Why this version cannot run such a task, in the words of `stoppedReason`.
-pub fn unsupported(
-    definition: &TaskDefinition,
-    overrides: Option<&ecs::TaskOverride>,
-) -> Option<String> {
+pub fn unsupported(definition: &TaskDefinition, overrides: Option<&ecs::TaskOverride>) -> Option<String> {
     let in_containers = definition.containers().iter().find_map(|container| {
         let name = container.name.as_deref().unwrap_or_default();
         unsupported_in_container(container).map(|what| format!("{what} of container {name}"))
     });
     let in_overrides = || {
-        let containers = overrides
-            .and_then(|overrides| overrides.container_overrides.as_deref())
-            .unwrap_or_default();
-        let given = containers
-            .iter()
-            .find(|container| some(&container.environment_files));
-        given.map(|container| {
-            format!(
-                "environmentFiles of container {}",
-                container.name.as_deref().unwrap_or_default()
-            )
-        })
+        let containers = overrides.and_then(|overrides| overrides.container_overrides.as_deref()).unwrap_or_default();
+        let given = containers.iter().find(|container| some(&container.environment_files));
+        given
+            .map(|container| format!("environmentFiles of container {}", container.name.as_deref().unwrap_or_default()))
     };
-    let what = in_containers
-        .or_else(in_overrides)
-        .or_else(|| unsupported_in_task(definition))?;
-    Some(format!(
-        "ResourceInitializationError: {what} are not supported by this version of Longshore"
-    ))
+    let what = in_containers.or_else(in_overrides).or_else(|| unsupported_in_task(definition))?;
+    Some(format!("ResourceInitializationError: {what} are not supported by this version of Longshore"))
 }
 
 fn some<T>(list: &Option<Vec<T>>) -> bool {
@@ -233,44 +191,21 @@ fn unsupported_in_container(container: &ecs::ContainerDefinition) -> Option<&'st
     let driver = log.and_then(|log| log.log_driver);
     let checks = [
         (some(&container.secrets), "secrets"),
-        (
-            log.is_some_and(|log| some(&log.secret_options)),
-            "secretOptions of the log configuration",
-        ),
+        (log.is_some_and(|log| some(&log.secret_options)), "secretOptions of the log configuration"),
         (some(&container.environment_files), "environmentFiles"),
-        (
-            container.repository_credentials.is_some(),
-            "repositoryCredentials",
-        ),
-        (
-            container.firelens_configuration.is_some(),
-            "firelens log routers",
-        ),
-        (
-            driver == Some(ecs::LogDriver::Awsfirelens),
-            "awsfirelens logs",
-        ),
-        (
-            driver.is_some_and(|driver| driver != ecs::LogDriver::Awslogs),
-            "log drivers other than awslogs",
-        ),
+        (container.repository_credentials.is_some(), "repositoryCredentials"),
+        (container.firelens_configuration.is_some(), "firelens log routers"),
+        (driver == Some(ecs::LogDriver::Awsfirelens), "awsfirelens logs"),
+        (driver.is_some_and(|driver| driver != ecs::LogDriver::Awslogs), "log drivers other than awslogs"),
         (some(&container.credential_specs), "credentialSpecs"),
-        (
-            some(&container.resource_requirements),
-            "resourceRequirements (GPUs, inference accelerators)",
-        ),
+        (some(&container.resource_requirements), "resourceRequirements (GPUs, inference accelerators)"),
     ];
-    checks
-        .into_iter()
-        .find_map(|(used, what)| used.then_some(what))
+    checks.into_iter().find_map(|(used, what)| used.then_some(what))
 }
 
 fn unsupported_in_task(definition: &TaskDefinition) -> Option<String> {
     let api = &definition.api;
-    let windows = api
-        .runtime_platform
-        .as_ref()
-        .and_then(|platform| platform.operating_system_family);
+    let windows = api.runtime_platform.as_ref().and_then(|platform| platform.operating_system_family);
     if windows.is_some_and(|family| family != ecs::OsFamily::Linux) {
         return Some("operating systems other than LINUX".into());
     }
@@ -287,26 +222,10 @@ fn unsupported_in_task(definition: &TaskDefinition) -> Option<String> {
 fn unsupported_volume(volume: &ecs::Volume) -> Option<&'static str> {
     let checks = [
         (volume.efs_volume_configuration.is_some(), "EFS volumes"),
-        (
-            volume.s3files_volume_configuration.is_some(),
-            "S3 Files volumes",
-        ),
-        (
-            volume
-                .fsx_windows_file_server_volume_configuration
-                .is_some(),
-            "FSx volumes",
-        ),
-        (
-            volume.docker_volume_configuration.is_some(),
-            "Docker volumes",
-        ),
-        (
-            volume.configured_at_launch == Some(true),
-            "volumes configured at launch",
-        ),
+        (volume.s3files_volume_configuration.is_some(), "S3 Files volumes"),
+        (volume.fsx_windows_file_server_volume_configuration.is_some(), "FSx volumes"),
+        (volume.docker_volume_configuration.is_some(), "Docker volumes"),
+        (volume.configured_at_launch == Some(true), "volumes configured at launch"),
     ];
-    checks
-        .into_iter()
-        .find_map(|(used, what)| used.then_some(what))
+    checks.into_iter().find_map(|(used, what)| used.then_some(what))
 }

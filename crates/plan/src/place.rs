@@ -77,9 +77,7 @@ impl Refusal {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::SubnetFull { .. } => "RESOURCE:ENI",
-            _ => {
-                "Capacity is unavailable at this time. Please try again later or in a different availability zone"
-            }
+            _ => "Capacity is unavailable at this time. Please try again later or in a different availability zone",
         }
     }
 
@@ -88,22 +86,14 @@ impl Refusal {
         match self {
             Self::NoNode => "AGENT: no Fargate node is registered".into(),
             Self::Disconnected => "AGENT: no Fargate node is connected".into(),
-            Self::Zone { zones } => format!(
-                "AGENT: no Fargate node is connected in {}",
-                zones.join(", ")
-            ),
+            Self::Zone { zones } => format!("AGENT: no Fargate node is connected in {}", zones.join(", ")),
             Self::Architecture { wanted } => {
                 format!("ATTRIBUTE: no connected Fargate node offers {wanted}")
             }
             Self::Cpu { wanted, most_free } => {
-                format!(
-                    "RESOURCE:CPU: {wanted} CPU units are wanted, at most {most_free} are free on one node"
-                )
+                format!("RESOURCE:CPU: {wanted} CPU units are wanted, at most {most_free} are free on one node")
             }
-            Self::Memory {
-                wanted_mib,
-                most_free_mib,
-            } => {
+            Self::Memory { wanted_mib, most_free_mib } => {
                 format!(
                     "RESOURCE:MEMORY: {wanted_mib} MiB are wanted, at most {most_free_mib} MiB are free on one node"
                 )
@@ -155,26 +145,13 @@ struct Candidate<'a> {
 impl<'a> Draft<'a> {
     pub fn new(state: &'a State) -> Self {
         let nodes = state.nodes.iter().map(|(_, node)| node.as_ref());
-        let zones = nodes
-            .filter(|node| node.fargate && node.status != "INACTIVE")
-            .map(|node| node.zone.as_str());
+        let zones = nodes.filter(|node| node.fargate && node.status != "INACTIVE").map(|node| node.zone.as_str());
         let zones = zones.collect();
-        Self {
-            state,
-            taken: HashMap::new(),
-            private: HashMap::new(),
-            public: HashMap::new(),
-            zones,
-        }
+        Self { state, taken: HashMap::new(), private: HashMap::new(), public: HashMap::new(), zones }
     }
 
     /// Find a place and take it.
-    pub fn place(
-        &mut self,
-        want: &Want<'_>,
-        peers: &mut Peers,
-        mint: &mut Mint,
-    ) -> Result<Spot, Refusal> {
+    pub fn place(&mut self, want: &Want<'_>, peers: &mut Peers, mint: &mut Mint) -> Result<Spot, Refusal> {
         let public = want.network.assign_public_ip == Some(AssignPublicIp::Enabled);
         let mut candidates = self.candidates(want, peers)?;
         candidates.sort_by(|one, other| one.rank.cmp(&other.rank));
@@ -185,9 +162,7 @@ impl<'a> Draft<'a> {
             };
             let public_ip = match public.then(|| self.next_public(node)) {
                 Some(None) => {
-                    refusal = refusal.max(Refusal::NoPublicAddress {
-                        node: node.id.clone(),
-                    });
+                    refusal = refusal.max(Refusal::NoPublicAddress { node: node.id.clone() });
                     continue;
                 }
                 Some(found) => found,
@@ -196,11 +171,7 @@ impl<'a> Draft<'a> {
             self.take(want, node, subnet, private_ip, public_ip);
             peers.add(&subnet.zone, &node.id);
             let eni = interface(want.network, subnet, private_ip, public_ip, mint);
-            return Ok(Spot {
-                node: node.id.clone(),
-                zone: subnet.zone.clone(),
-                eni,
-            });
+            return Ok(Spot { node: node.id.clone(), zone: subnet.zone.clone(), eni });
         }
         Err(refusal)
     }
@@ -209,44 +180,22 @@ impl<'a> Draft<'a> {
         let subnets = self.subnets(want)?;
         let mut refusal = Refusal::NoNode;
         let mut found = Vec::new();
-        for (_, node) in self
-            .state
-            .nodes
-            .iter()
-            .filter(|(_, node)| node.fargate && node.status != "INACTIVE")
-        {
+        for (_, node) in self.state.nodes.iter().filter(|(_, node)| node.fargate && node.status != "INACTIVE") {
             match self.fit(want, node, &subnets) {
                 Ok(free) => found.extend(self.pairs(node, &subnets, free, peers)),
                 Err(cause) => refusal = merge(refusal, cause),
             }
         }
-        if found.is_empty() {
-            Err(refusal)
-        } else {
-            Ok(found)
-        }
+        if found.is_empty() { Err(refusal) } else { Ok(found) }
     }
 
     /// The subnets asked for that have an address left.
     fn subnets(&self, want: &Want<'_>) -> Result<Vec<&'a Subnet>, Refusal> {
-        let names: BTreeSet<&str> = want
-            .network
-            .subnets
-            .iter()
-            .flatten()
-            .map(String::as_str)
-            .collect();
-        let rows = names
-            .iter()
-            .filter_map(|name| self.state.subnets.get(&format!("{}/{name}", want.account)));
-        let open: Vec<&Subnet> = rows
-            .map(AsRef::as_ref)
-            .filter(|subnet| self.next_private(subnet).is_some())
-            .collect();
+        let names: BTreeSet<&str> = want.network.subnets.iter().flatten().map(String::as_str).collect();
+        let rows = names.iter().filter_map(|name| self.state.subnets.get(&format!("{}/{name}", want.account)));
+        let open: Vec<&Subnet> = rows.map(AsRef::as_ref).filter(|subnet| self.next_private(subnet).is_some()).collect();
         match open.is_empty() {
-            true => Err(Refusal::SubnetFull {
-                subnets: names.into_iter().map(str::to_owned).collect(),
-            }),
+            true => Err(Refusal::SubnetFull { subnets: names.into_iter().map(str::to_owned).collect() }),
             false => Ok(open),
         }
     }
@@ -262,55 +211,29 @@ impl<'a> Draft<'a> {
         }
         if !subnets.iter().any(|subnet| self.serves(node, subnet)) {
             let zones: BTreeSet<&str> = subnets.iter().map(|subnet| subnet.zone.as_str()).collect();
-            return Err(Refusal::Zone {
-                zones: zones.into_iter().map(str::to_owned).collect(),
-            });
+            return Err(Refusal::Zone { zones: zones.into_iter().map(str::to_owned).collect() });
         }
         if let Some(wanted) = want.architecture.filter(|wanted| !offers(node, wanted)) {
-            return Err(Refusal::Architecture {
-                wanted: wanted.to_owned(),
-            });
+            return Err(Refusal::Architecture { wanted: wanted.to_owned() });
         }
         let (cpu, memory_mib) = self.free(node);
         if cpu < i64::from(want.cpu) {
-            return Err(Refusal::Cpu {
-                wanted: want.cpu,
-                most_free: cpu.max(0),
-            });
+            return Err(Refusal::Cpu { wanted: want.cpu, most_free: cpu.max(0) });
         }
         if memory_mib < i64::from(want.memory_mib) {
-            return Err(Refusal::Memory {
-                wanted_mib: want.memory_mib,
-                most_free_mib: memory_mib.max(0),
-            });
+            return Err(Refusal::Memory { wanted_mib: want.memory_mib, most_free_mib: memory_mib.max(0) });
         }
         Ok(cpu)
     }
 
-    fn pairs(
-        &self,
-        node: &'a Node,
-        subnets: &[&'a Subnet],
-        free: i64,
-        peers: &Peers,
-    ) -> Vec<Candidate<'a>> {
+    fn pairs(&self, node: &'a Node, subnets: &[&'a Subnet], free: i64, peers: &Peers) -> Vec<Candidate<'a>> {
         let peers_in_zone = |subnet: &Subnet| peers.zones.get(&subnet.zone).copied().unwrap_or(0);
         let peers_here = peers.nodes.get(&node.id).copied().unwrap_or(0);
-        let served = subnets
-            .iter()
-            .enumerate()
-            .filter(|(_, subnet)| self.serves(node, subnet));
+        let served = subnets.iter().enumerate().filter(|(_, subnet)| self.serves(node, subnet));
         served
             .map(|(order, subnet)| {
                 let used = self.used_private(subnet);
-                let rank = (
-                    peers_in_zone(subnet),
-                    peers_here,
-                    used,
-                    -free,
-                    order,
-                    node.id.as_str(),
-                );
+                let rank = (peers_in_zone(subnet), peers_here, used, -free, order, node.id.as_str());
                 Candidate { node, subnet, rank }
             })
             .collect()
@@ -318,25 +241,14 @@ impl<'a> Draft<'a> {
 
     /// CPU units and MiB that nothing holds.
     fn free(&self, node: &Node) -> (i64, i64) {
-        let used = self
-            .state
-            .index
-            .node(&node.id)
-            .map_or((0, 0), |used| (used.cpu, used.memory_mib));
+        let used = self.state.index.node(&node.id).map_or((0, 0), |used| (used.cpu, used.memory_mib));
         let taken = self.taken.get(&node.id).copied().unwrap_or_default();
-        (
-            i64::from(node.cpu) - used.0 - taken.0,
-            i64::from(node.memory_mib) - used.1 - taken.1,
-        )
+        (i64::from(node.cpu) - used.0 - taken.0, i64::from(node.memory_mib) - used.1 - taken.1)
     }
 
     fn used_private(&self, subnet: &Subnet) -> usize {
         let key = subnet_key(subnet);
-        let stored = self
-            .state
-            .index
-            .subnet(&key)
-            .map_or(0, |used| used.taken.len());
+        let stored = self.state.index.subnet(&key).map_or(0, |used| used.taken.len());
         stored + self.private.get(&key).map_or(0, |used| used.taken.len())
     }
 
@@ -344,36 +256,17 @@ impl<'a> Draft<'a> {
         let block = Block::parse(&subnet.cidr)?;
         let key = subnet_key(subnet);
         let last = block.size().checked_sub(2)?;
-        next_free(
-            block,
-            (RESERVED_HEAD, last),
-            self.state.index.subnet(&key),
-            self.private.get(&key),
-            |_| true,
-        )
+        next_free(block, (RESERVED_HEAD, last), self.state.index.subnet(&key), self.private.get(&key), |_| true)
     }
 
     fn next_public(&self, node: &Node) -> Option<u32> {
         let block = Block::parse(node.public_pool.as_deref()?)?;
         let last = block.size().checked_sub(2)?;
         let usable = |address: u32| !matches!(address & 0xff, 0 | 1 | 255);
-        next_free(
-            block,
-            (0, last),
-            self.state.index.public(&node.id),
-            self.public.get(&node.id),
-            usable,
-        )
+        next_free(block, (0, last), self.state.index.public(&node.id), self.public.get(&node.id), usable)
     }
 
-    fn take(
-        &mut self,
-        want: &Want<'_>,
-        node: &Node,
-        subnet: &Subnet,
-        private: u32,
-        public: Option<u32>,
-    ) {
+    fn take(&mut self, want: &Want<'_>, node: &Node, subnet: &Subnet, private: u32, public: Option<u32>) {
         let taken = self.taken.entry(node.id.clone()).or_default();
         taken.0 += i64::from(want.cpu);
         taken.1 += i64::from(want.memory_mib);
@@ -421,8 +314,7 @@ fn next_free(
     let start = if inside { offset + 1 } else { first };
     let free = |offset: u64| {
         let address = block.base + offset as u32;
-        let taken =
-            |used: Option<&AddressUse>| used.is_some_and(|used| used.taken.contains(&address));
+        let taken = |used: Option<&AddressUse>| used.is_some_and(|used| used.taken.contains(&address));
         (usable(address) && !taken(stored) && !taken(draft)).then_some(address)
     };
     (start..=last).chain(first..start).find_map(free)

@@ -18,9 +18,7 @@ const SERVICE_TTL_MILLIS: i64 = DAY_MILLIS;
 /// deregistered, or registered without ever connecting.
 pub fn turn(state: &State, now: Timestamp, stopped_task_ttl_seconds: i64) -> Plan {
     let mut plan = Plan::default();
-    let ttl = stopped_task_ttl_seconds
-        .saturating_mul(1000)
-        .max(HOUR_MILLIS);
+    let ttl = stopped_task_ttl_seconds.saturating_mul(1000).max(HOUR_MILLIS);
     tasks(state, now, ttl, &mut plan);
     services(state, now, &mut plan);
     tokens(state, now, &mut plan);
@@ -39,25 +37,15 @@ fn tasks(state: &State, now: Timestamp, ttl: i64, plan: &mut Plan) {
             plan.wake(until);
             break;
         }
-        plan.changes
-            .push(Change::Delete(TableName::Task, key.to_string()));
+        plan.changes.push(Change::Delete(TableName::Task, key.to_string()));
     }
 }
 
 fn services(state: &State, now: Timestamp, plan: &mut Plan) {
-    for (key, service) in state
-        .services
-        .iter()
-        .filter(|(_, row)| row.status == ServiceStatus::Inactive)
-    {
-        let until = after(
-            service.inactive_at.unwrap_or(service.created_at),
-            SERVICE_TTL_MILLIS,
-        );
+    for (key, service) in state.services.iter().filter(|(_, row)| row.status == ServiceStatus::Inactive) {
+        let until = after(service.inactive_at.unwrap_or(service.created_at), SERVICE_TTL_MILLIS);
         match until <= now {
-            true => plan
-                .changes
-                .push(Change::Delete(TableName::Service, key.to_string())),
+            true => plan.changes.push(Change::Delete(TableName::Service, key.to_string())),
             false => plan.wake(until),
         }
     }
@@ -66,9 +54,7 @@ fn services(state: &State, now: Timestamp, plan: &mut Plan) {
 fn tokens(state: &State, now: Timestamp, plan: &mut Plan) {
     for (key, token) in state.tokens.iter() {
         match expired(state, token, now) {
-            true => plan
-                .changes
-                .push(Change::Delete(TableName::Token, key.to_string())),
+            true => plan.changes.push(Change::Delete(TableName::Token, key.to_string())),
             false => plan.wake(after(now, HOUR_MILLIS / 4)),
         }
     }
@@ -77,16 +63,11 @@ fn tokens(state: &State, now: Timestamp, plan: &mut Plan) {
 fn nodes(state: &State, now: Timestamp, plan: &mut Plan) {
     for (key, node) in state.nodes.iter() {
         let useless = node.status == "INACTIVE" || (node.epoch == 0 && !node.connected);
-        let empty = state
-            .index
-            .node(key)
-            .is_none_or(|used| used.tasks.is_empty());
+        let empty = state.index.node(key).is_none_or(|used| used.tasks.is_empty());
         let since = node.disconnected_at.unwrap_or(node.registered_at);
         let until = after(since, HOUR_MILLIS);
         match useless && empty && !node.connected {
-            true if until <= now => plan
-                .changes
-                .push(Change::Delete(TableName::Node, key.to_string())),
+            true if until <= now => plan.changes.push(Change::Delete(TableName::Node, key.to_string())),
             true => plan.wake(until),
             false => {}
         }

@@ -122,36 +122,22 @@ pub fn health(
 
 /// The worst of the essential containers that have a health check: UNHEALTHY, then UNKNOWN, then HEALTHY.
 fn overall(state: &State, task: &Task) -> HealthStatus {
-    let definitions = state
-        .definition_of(task)
-        .map(|definition| definition.containers())
-        .unwrap_or_default();
-    let checked = definitions
-        .iter()
-        .filter(|one| one.essential != Some(false) && one.health_check.is_some());
+    let definitions = state.definition_of(task).map(|definition| definition.containers()).unwrap_or_default();
+    let checked = definitions.iter().filter(|one| one.essential != Some(false) && one.health_check.is_some());
     let rank = |status: HealthStatus| match status {
         HealthStatus::Unhealthy => 2,
         HealthStatus::Unknown => 1,
         HealthStatus::Healthy => 0,
     };
     let healths = checked.map(|definition| {
-        let container = task
-            .containers
-            .iter()
-            .find(|one| Some(&one.name) == definition.name.as_ref());
-        container
-            .and_then(|container| container.health)
-            .unwrap_or(HealthStatus::Unknown)
+        let container = task.containers.iter().find(|one| Some(&one.name) == definition.name.as_ref());
+        container.and_then(|container| container.health).unwrap_or(HealthStatus::Unknown)
     });
-    healths
-        .max_by_key(|status| rank(*status))
-        .unwrap_or(HealthStatus::Unknown)
+    healths.max_by_key(|status| rank(*status)).unwrap_or(HealthStatus::Unknown)
 }
 
 fn named<'t>(task: &'t mut Task, name: &str) -> Option<&'t mut Container> {
-    task.containers
-        .iter_mut()
-        .find(|container| container.name == name)
+    task.containers.iter_mut().find(|container| container.name == name)
 }
 
 fn apply(task: &mut Task, report: &TaskReport, now: Timestamp) {
@@ -170,11 +156,7 @@ fn apply(task: &mut Task, report: &TaskReport, now: Timestamp) {
     }
     let floor = task.connectivity_at.unwrap_or(task.created_at);
     ever(&mut task.pull_started_at, report.pull_started_at, floor);
-    ever(
-        &mut task.pull_stopped_at,
-        report.pull_stopped_at,
-        task.pull_started_at.unwrap_or(floor),
-    );
+    ever(&mut task.pull_stopped_at, report.pull_stopped_at, task.pull_started_at.unwrap_or(floor));
     let Some(status) = report.status.filter(|status| *status > task.last) else {
         return;
     };
@@ -187,15 +169,11 @@ fn apply(task: &mut Task, report: &TaskReport, now: Timestamp) {
 fn advance(task: &mut Task, status: TaskStatus, now: Timestamp) {
     task.last = status;
     if status == TaskStatus::Running {
-        let floor = task
-            .pull_stopped_at
-            .or(task.pull_started_at)
-            .unwrap_or(task.created_at);
+        let floor = task.pull_stopped_at.or(task.pull_started_at).unwrap_or(task.created_at);
         task.started_at.get_or_insert(now.max(floor));
     }
     if status > TaskStatus::Running {
-        task.stopping_at
-            .get_or_insert(now.max(task.started_at.unwrap_or(now)));
+        task.stopping_at.get_or_insert(now.max(task.started_at.unwrap_or(now)));
     }
 }
 
@@ -223,70 +201,39 @@ fn stop(task: &mut Task, report: &TaskReport, now: Timestamp) {
     if task.stop_code.is_none() {
         let given = report.reason.clone().filter(|reason| !reason.is_empty());
         let (code, reason) = match has_run(task) {
-            true => (
-                ecs::TaskStopCode::EssentialContainerExited,
-                given.unwrap_or_else(|| ESSENTIAL_EXITED.into()),
-            ),
-            false => (
-                ecs::TaskStopCode::TaskFailedToStart,
-                given.unwrap_or_else(|| failure(task)),
-            ),
+            true => (ecs::TaskStopCode::EssentialContainerExited, given.unwrap_or_else(|| ESSENTIAL_EXITED.into())),
+            false => (ecs::TaskStopCode::TaskFailedToStart, given.unwrap_or_else(|| failure(task))),
         };
         task.stop_code = Some(code);
         task.stopped_reason = Some(reason);
     }
-    let floor = [
-        task.started_at,
-        task.pull_stopped_at,
-        task.pull_started_at,
-        task.connectivity_at,
-    ];
+    let floor = [task.started_at, task.pull_stopped_at, task.pull_started_at, task.connectivity_at];
     let floor = floor.into_iter().flatten().max().unwrap_or(task.created_at);
     let now = now.max(floor);
     let stopping = *task.stopping_at.get_or_insert(now);
-    let ended = report
-        .execution_stopped_at
-        .map_or(now, |ended| ended.clamp(stopping.min(now), now));
+    let ended = report.execution_stopped_at.map_or(now, |ended| ended.clamp(stopping.min(now), now));
     task.execution_stopped_at.get_or_insert(ended);
     task.finish(now);
 }
 
 /// Whether the task was ever up: it was reported RUNNING, or a container came to its end without ever being refused.
 fn has_run(task: &Task) -> bool {
-    let refused = |container: &Container| {
-        container
-            .reason
-            .as_deref()
-            .is_some_and(|text| text.starts_with("Cannot"))
-    };
+    let refused = |container: &Container| container.reason.as_deref().is_some_and(|text| text.starts_with("Cannot"));
     let exited = |container: &Container| container.exit_code.is_some() && !refused(container);
-    task.started_at.is_some()
-        || (task.containers.iter().any(exited) && !task.containers.iter().any(refused))
+    task.started_at.is_some() || (task.containers.iter().any(exited) && !task.containers.iter().any(refused))
 }
 
 /// The first container's reason for not starting.
 fn failure(task: &Task) -> String {
-    let reason = task
-        .containers
-        .iter()
-        .find_map(|container| container.reason.clone());
+    let reason = task.containers.iter().find_map(|container| container.reason.clone());
     reason.unwrap_or_else(|| "Task failed to start".into())
 }
 
 /// The service's record, where the task's fate counts for its deployment.
-fn account_for(
-    state: &State,
-    old: &Task,
-    new: &Task,
-    now: Timestamp,
-    mint: &mut Mint,
-) -> Option<Service> {
+fn account_for(state: &State, old: &Task, new: &Task, now: Timestamp, mint: &mut Mint) -> Option<Service> {
     let service = state.services.get(&new.service_key()?)?;
     let id = new.started_by.as_deref()?;
-    let deployment = service
-        .deployments
-        .iter()
-        .find(|deployment| deployment.id == id)?;
+    let deployment = service.deployments.iter().find(|deployment| deployment.id == id)?;
     if new.last == TaskStatus::Running && old.last < TaskStatus::Running {
         let clear = deployment.throttle == Default::default();
         return (!clear).then(|| recovered(service, id));
@@ -303,13 +250,7 @@ fn recovered(service: &Service, deployment: &str) -> Service {
     service
 }
 
-fn failed_to_start(
-    service: &Service,
-    deployment: &str,
-    task: &Task,
-    now: Timestamp,
-    mint: &mut Mint,
-) -> Service {
+fn failed_to_start(service: &Service, deployment: &str, task: &Task, now: Timestamp, mint: &mut Mint) -> Service {
     let mut service = service.clone();
     let mut held_back = false;
     if let Some(deployment) = service.deployment_mut(deployment) {

@@ -16,17 +16,10 @@ pub const MINIMUM_HEALTHY_PERCENT: i32 = 100;
 pub const MAXIMUM_PERCENT: i32 = 200;
 
 pub fn bounds(desired: i32, configuration: Option<&DeploymentConfiguration>) -> Bounds {
-    let minimum = configuration
-        .and_then(|given| given.minimum_healthy_percent)
-        .unwrap_or(MINIMUM_HEALTHY_PERCENT);
-    let maximum = configuration
-        .and_then(|given| given.maximum_percent)
-        .unwrap_or(MAXIMUM_PERCENT);
+    let minimum = configuration.and_then(|given| given.minimum_healthy_percent).unwrap_or(MINIMUM_HEALTHY_PERCENT);
+    let maximum = configuration.and_then(|given| given.maximum_percent).unwrap_or(MAXIMUM_PERCENT);
     let desired = i64::from(desired);
-    Bounds {
-        lower: (desired * i64::from(minimum) + 99) / 100,
-        upper: desired * i64::from(maximum) / 100,
-    }
+    Bounds { lower: (desired * i64::from(minimum) + 99) / 100, upper: desired * i64::from(maximum) / 100 }
 }
 
 impl Bounds {
@@ -62,11 +55,7 @@ mod tests {
                 ..Default::default()
             };
             let got = bounds(desired, Some(&configuration));
-            assert_eq!(
-                got,
-                Bounds { lower, upper },
-                "desired {desired}, {minimum}/{maximum}"
-            );
+            assert_eq!(got, Bounds { lower, upper }, "desired {desired}, {minimum}/{maximum}");
         }
         assert_eq!(bounds(2, None), Bounds { lower: 2, upper: 4 });
     }

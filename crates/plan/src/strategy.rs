@@ -27,19 +27,12 @@ mod tests {
     use super::*;
 
     fn item(name: &str, base: i32, weight: i32) -> Item {
-        Item {
-            capacity_provider: Some(name.into()),
-            base: Some(base),
-            weight: Some(weight),
-        }
+        Item { capacity_provider: Some(name.into()), base: Some(base), weight: Some(weight) }
     }
 
     #[track_caller]
     fn check(items: &[(i32, i32)], tasks: usize, want: &[i64]) {
-        let items: Vec<Item> = items
-            .iter()
-            .map(|(base, weight)| item("x", *base, *weight))
-            .collect();
+        let items: Vec<Item> = items.iter().map(|(base, weight)| item("x", *base, *weight)).collect();
         let mut placed = vec![0; items.len()];
         for _ in 0..tasks {
             let chosen = next(&items, &placed).unwrap();

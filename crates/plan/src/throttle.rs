@@ -21,24 +21,12 @@ pub fn delay_millis(failures: i32, jitter: i64) -> i64 {
         return 0;
     }
     let doublings = (failures - 2).min(20) as u32;
-    (STEP_MILLIS
-        .saturating_mul(1 << doublings)
-        .saturating_mul(jitter)
-        / 1000)
-        .min(CAP_MILLIS)
+    (STEP_MILLIS.saturating_mul(1 << doublings).saturating_mul(jitter) / 1000).min(CAP_MILLIS)
 }
 
 /// Count a task, made at `created_at`, that stopped before it ran. Returns whether launches are being held back now.
-pub fn failed(
-    throttle: &mut Throttle,
-    created_at: Timestamp,
-    now: Timestamp,
-    mint: &mut Mint,
-) -> bool {
-    if throttle
-        .counted_at
-        .is_none_or(|counted| created_at >= counted)
-    {
+pub fn failed(throttle: &mut Throttle, created_at: Timestamp, now: Timestamp, mint: &mut Mint) -> bool {
+    if throttle.counted_at.is_none_or(|counted| created_at >= counted) {
         throttle.failures = throttle.failures.saturating_add(1);
         throttle.counted_at = Some(now);
         let jitter = 800 + (mint.next_u64() % 401) as i64;
@@ -68,15 +56,10 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_the_cap() {
-        let delays: Vec<i64> = (0..=10)
-            .map(|failures| delay_millis(failures, 1000) / 1000)
-            .collect();
+        let delays: Vec<i64> = (0..=10).map(|failures| delay_millis(failures, 1000) / 1000).collect();
         assert_eq!(delays, [0, 0, 10, 20, 40, 80, 160, 320, 640, 1280, 1620]);
         assert_eq!(delay_millis(i32::MAX, 1200), CAP_MILLIS);
-        assert_eq!(
-            (delay_millis(2, 800), delay_millis(2, 1200)),
-            (8_000, 12_000)
-        );
+        assert_eq!((delay_millis(2, 800), delay_millis(2, 1200)), (8_000, 12_000));
     }
 
     #[test]
@@ -95,18 +78,12 @@ mod tests {
 
     #[test]
     fn a_task_that_always_fails_in_five_seconds_is_tried_about_sixty_times_a_day() {
-        let (mut throttle, mut mint, mut now, mut launches) =
-            (Throttle::default(), Mint::new(3), 0_i64, 0);
+        let (mut throttle, mut mint, mut now, mut launches) = (Throttle::default(), Mint::new(3), 0_i64, 0);
         while now < 86_400_000 {
             launches += 1;
             let created = Timestamp::from_millis(now);
             now += 5_000;
-            failed(
-                &mut throttle,
-                created,
-                Timestamp::from_millis(now),
-                &mut mint,
-            );
+            failed(&mut throttle, created, Timestamp::from_millis(now), &mut mint);
             now = throttle.not_before.map_or(now, |at| at.millis());
         }
         assert!((58..=66).contains(&launches), "{launches}");

@@ -76,25 +76,11 @@ pub struct View<'a> {
 
 /// Look at every live task of `service`.
 pub fn view<'a>(state: &'a State, service: &Service, now: Timestamp) -> View<'a> {
-    let mut look = Look {
-        state,
-        service,
-        now,
-        checked: BTreeMap::new(),
-        changes_at: None,
-        proven_at: None,
-    };
+    let mut look = Look { state, service, now, checked: BTreeMap::new(), changes_at: None, proven_at: None };
     let key = service.key();
-    let tasks = state
-        .index
-        .service_tasks(&key)
-        .filter_map(|key| state.tasks.get(key));
+    let tasks = state.index.service_tasks(&key).filter_map(|key| state.tasks.get(key));
     let members = tasks.map(|task| look.member(task)).collect();
-    View {
-        members,
-        changes_at: look.changes_at,
-        proven_at: look.proven_at,
-    }
+    View { members, changes_at: look.changes_at, proven_at: look.proven_at }
 }
 
 struct Look<'a, 's> {
@@ -110,34 +96,21 @@ struct Look<'a, 's> {
 impl<'a> Look<'a, '_> {
     fn member(&mut self, task: &'a Arc<Task>) -> Member<'a> {
         let standing = self.standing(task);
-        let primary = self
-            .service
-            .primary()
-            .is_some_and(|primary| belongs(task, primary));
+        let primary = self.service.primary().is_some_and(|primary| belongs(task, primary));
         let serving = match standing {
             Standing::Running if primary => self.is_proven(task),
             Standing::Running | Standing::Draining => task.last == TaskStatus::Running,
             _ => false,
         };
-        Member {
-            task,
-            standing,
-            primary,
-            serving,
-        }
+        Member { task, standing, primary, serving }
     }
 
     fn standing(&mut self, task: &Task) -> Standing {
         if task.desired == TaskStatus::Stopped || task.last > TaskStatus::Running {
             return Standing::Stopping;
         }
-        let node = task
-            .node
-            .as_deref()
-            .and_then(|node| self.state.nodes.get(node));
-        let away = node
-            .filter(|node| !node.connected)
-            .and_then(|node| node.disconnected_at);
+        let node = task.node.as_deref().and_then(|node| self.state.nodes.get(node));
+        let away = node.filter(|node| !node.connected).and_then(|node| node.disconnected_at);
         if away.is_some_and(|since| self.reached(after(since, LOST_MILLIS))) {
             return Standing::Lost;
         }
@@ -157,12 +130,7 @@ impl<'a> Look<'a, '_> {
     }
 
     fn out_of_grace(&mut self, task: &Task) -> bool {
-        let grace = i64::from(
-            self.service
-                .api
-                .health_check_grace_period_seconds
-                .unwrap_or(0),
-        );
+        let grace = i64::from(self.service.api.health_check_grace_period_seconds.unwrap_or(0));
         let started = task.started_at.unwrap_or(task.created_at);
         grace == 0 || self.reached(after(started, grace * 1000))
     }
@@ -180,10 +148,7 @@ impl<'a> Look<'a, '_> {
     fn has_health_check(&mut self, task: &Task) -> bool {
         let state = self.state;
         let revision = (task.family.clone(), task.revision);
-        *self
-            .checked
-            .entry(revision)
-            .or_insert_with(|| has_health_check(state, task))
+        *self.checked.entry(revision).or_insert_with(|| has_health_check(state, task))
     }
 }
 
@@ -197,13 +162,8 @@ fn come(at: Timestamp, now: Timestamp, earliest: &mut Option<Timestamp>) -> bool
 
 /// Whether an essential container of the task has a health check.
 pub fn has_health_check(state: &State, task: &Task) -> bool {
-    let containers = state
-        .definition_of(task)
-        .map(|definition| definition.containers())
-        .unwrap_or_default();
-    containers
-        .iter()
-        .any(|container| container.essential != Some(false) && container.health_check.is_some())
+    let containers = state.definition_of(task).map(|definition| definition.containers()).unwrap_or_default();
+    containers.iter().any(|container| container.essential != Some(false) && container.health_check.is_some())
 }
 
 /// Whether `task` was started by `deployment`.

@@ -49,7 +49,18 @@ impl<'a> Context<'a> {
     ) -> Self {
         let place = Place::new(&settings.region, &account);
         let principal = format!("arn:aws:iam::{account}:root");
-        Self { store, logs, settings, place, principal, now, mint: Mint::new(seed), batch: None, revision: 0, tickets: Vec::new() }
+        Self {
+            store,
+            logs,
+            settings,
+            place,
+            principal,
+            now,
+            mint: Mint::new(seed),
+            batch: None,
+            revision: 0,
+            tickets: Vec::new(),
+        }
     }
 
     pub fn account(&self) -> &AccountId {

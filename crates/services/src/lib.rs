@@ -10,7 +10,8 @@ pub mod ecs;
 pub mod logs;
 pub mod sts;
 
-use longshore_wire::{Fault, Output, ServiceDef, Value};
+use longshore_wire::protocol::Output;
+use longshore_wire::{Fault, ServiceDef, Value};
 
 pub use context::{Context, Settings};
 
@@ -42,7 +43,8 @@ macro_rules! operations {
         &[$($crate::Operation {
             name: $name,
             run: |context, value| {
-                let request = longshore_wire::Shape::from_value(value).map_err(longshore_wire::Fault::from)?;
+                let request = longshore_wire::Shape::from_value(value)
+                    .map_err(|error| longshore_wire::Fault::serialization(error.to_string()))?;
                 let answer = $handler(context, request)?;
                 Ok(Box::new(answer))
             },

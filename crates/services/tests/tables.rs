@@ -13,7 +13,11 @@ fn what_is_called_built_has_a_handler_and_the_other_way_round() {
         let unhandled: Vec<_> = built.difference(&handled).collect();
         let undeclared: Vec<_> = handled.difference(&built).collect();
         assert!(unhandled.is_empty(), "{}: built without a handler: {unhandled:?}", service.def.name);
-        assert!(undeclared.is_empty(), "{}: handlers missing in models/services.json: {undeclared:?}", service.def.name);
+        assert!(
+            undeclared.is_empty(),
+            "{}: handlers missing in models/services.json: {undeclared:?}",
+            service.def.name
+        );
     }
 }
 

@@ -47,15 +47,7 @@ impl Fault {
     /// An error that no model lists: those common to all services.
     pub fn common(code: &'static str, status: u16, message: impl Into<String>) -> Self {
         let message = message.into();
-        Fault {
-            name: code,
-            code,
-            capital_message: false,
-            message,
-            status,
-            sender: status < 500,
-            members: Vec::new(),
-        }
+        Fault { name: code, code, capital_message: false, message, status, sender: status < 500, members: Vec::new() }
     }
 
     /// Adds a further member. One that `def` does not list is left out: it would have no place in the error's shape.
@@ -78,11 +70,7 @@ impl Fault {
 
     /// A JSON request for no operation of any service.
     pub fn unknown_operation() -> Self {
-        Fault::common(
-            "UnknownOperationException",
-            400,
-            "The requested operation is not recognized by the service.",
-        )
+        Fault::common("UnknownOperationException", 400, "The requested operation is not recognized by the service.")
     }
 
     /// A query request for no operation of the service, or without saying its version.
@@ -91,21 +79,13 @@ impl Fault {
         Fault::common(
             "InvalidAction",
             400,
-            format!(
-                "Could not find operation {} for version {}",
-                excerpt(action),
-                excerpt(version)
-            ),
+            format!("Could not find operation {} for version {}", excerpt(action), excerpt(version)),
         )
     }
 
     /// A query request without an operation.
     pub fn missing_action() -> Self {
-        Fault::common(
-            "MissingAction",
-            400,
-            "The request must contain the parameter Action",
-        )
+        Fault::common("MissingAction", 400, "The request must contain the parameter Action")
     }
 
     /// A body beyond the protocol's limit, in bytes.
@@ -116,11 +96,7 @@ impl Fault {
 
     /// A body in an encoding that is not taken.
     pub fn unsupported_encoding() -> Self {
-        Fault::common(
-            "UnsupportedMediaTypeException",
-            415,
-            "The request's Content-Encoding is not supported",
-        )
+        Fault::common("UnsupportedMediaTypeException", 415, "The request's Content-Encoding is not supported")
     }
 
     /// An operation AWS has and Longshore does not, yet. AWS has no such error; this one says what is the matter.
@@ -128,20 +104,13 @@ impl Fault {
         Fault::common(
             "UnsupportedOperationException",
             400,
-            format!(
-                "Longshore does not implement {}:{} yet",
-                service.name, operation.name
-            ),
+            format!("Longshore does not implement {}:{} yet", service.name, operation.name),
         )
     }
 
     /// Our own failure. The cause goes to the log, not to the caller.
     pub fn internal() -> Self {
-        Fault::common(
-            "InternalFailure",
-            500,
-            "The request processing has failed because of an unknown error",
-        )
+        Fault::common("InternalFailure", 500, "The request processing has failed because of an unknown error")
     }
 
     /// Violations of the model, in the words and with the code of the service; `violations` must not be empty.
@@ -150,22 +119,14 @@ impl Fault {
             return ec2_validation(service, violations);
         }
         let missing = violations.iter().any(Violation::is_missing);
-        let code = if missing {
-            service.missing_code
-        } else {
-            service.validation_code
-        };
+        let code = if missing { service.missing_code } else { service.validation_code };
         Fault::common(code, 400, crate::validate::summary(violations))
     }
 }
 
 /// EC2 reports the first violation only, in words of its own.
 fn ec2_validation(service: &ServiceDef, violations: &[Violation]) -> Fault {
-    let Some(first) = violations
-        .iter()
-        .find(|one| one.is_missing())
-        .or(violations.first())
-    else {
+    let Some(first) = violations.iter().find(|one| one.is_missing()).or(violations.first()) else {
         return Fault::internal();
     };
     let path = crate::protocol::capitalise(&first.path);
@@ -173,16 +134,11 @@ fn ec2_validation(service: &ServiceDef, violations: &[Violation]) -> Fault {
         let message = format!("The request must contain the parameter {path}");
         return Fault::common(service.missing_code, 400, message);
     }
-    let message = format!(
-        "Value ({}) for parameter {path} is invalid. {}",
-        first.value, first.constraint
-    );
+    let message = format!("Value ({}) for parameter {path} is invalid. {}", first.value, first.constraint);
     Fault::common(service.validation_code, 400, message)
 }
 
 /// At most the first hundred characters: what callers send is echoed, but not without bound.
 pub(crate) fn excerpt(text: &str) -> &str {
-    text.char_indices()
-        .nth(100)
-        .map_or(text, |(end, _)| &text[..end])
+    text.char_indices().nth(100).map_or(text, |(end, _)| &text[..end])
 }

@@ -100,10 +100,7 @@ pub struct ServiceDef {
 impl ServiceDef {
     /// The operation of this exact name.
     pub fn operation(&self, name: &str) -> Option<&'static OperationDef> {
-        let found = self
-            .operations
-            .binary_search_by(|operation| operation.name.cmp(name))
-            .ok()?;
+        let found = self.operations.binary_search_by(|operation| operation.name.cmp(name)).ok()?;
         Some(&self.operations[found])
     }
 }

@@ -23,17 +23,14 @@ impl Timestamp {
     /// The instant nearest to `seconds` after the epoch; `None` outside the years AWS takes (±9999) or if not finite.
     pub fn from_seconds(seconds: f64) -> Option<Self> {
         const LIMIT: f64 = 253_402_300_800.0;
-        (seconds.is_finite() && seconds.abs() < LIMIT)
-            .then(|| Timestamp((seconds * 1000.0).round() as i64))
+        (seconds.is_finite() && seconds.abs() < LIMIT).then(|| Timestamp((seconds * 1000.0).round() as i64))
     }
 
     /// The instant spelt by `text` in `format`.
     pub fn parse(text: &str, format: TimestampFormat) -> Option<Self> {
         match format {
             TimestampFormat::EpochSeconds => Timestamp::from_seconds(text.parse().ok()?),
-            TimestampFormat::Iso8601 => Some(Timestamp(
-                text.parse::<jiff::Timestamp>().ok()?.as_millisecond(),
-            )),
+            TimestampFormat::Iso8601 => Some(Timestamp(text.parse::<jiff::Timestamp>().ok()?.as_millisecond())),
             TimestampFormat::Rfc822 => {
                 let zoned = rfc2822::DateTimeParser::new().parse_zoned(text).ok()?;
                 Some(Timestamp(zoned.timestamp().as_millisecond()))
@@ -46,9 +43,7 @@ impl Timestamp {
         match format {
             TimestampFormat::EpochSeconds => self.decimal_seconds(),
             TimestampFormat::Iso8601 => self.iso8601(),
-            TimestampFormat::Rfc822 => {
-                strtime::format("%a, %d %b %Y %H:%M:%S GMT", self.instant()).unwrap_or_default()
-            }
+            TimestampFormat::Rfc822 => strtime::format("%a, %d %b %Y %H:%M:%S GMT", self.instant()).unwrap_or_default(),
         }
     }
 
@@ -64,11 +59,7 @@ impl Timestamp {
     }
 
     fn iso8601(self) -> String {
-        let pattern = if self.0 % 1000 == 0 {
-            "%Y-%m-%dT%H:%M:%SZ"
-        } else {
-            "%Y-%m-%dT%H:%M:%S.%3fZ"
-        };
+        let pattern = if self.0 % 1000 == 0 { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S.%3fZ" };
         strtime::format(pattern, self.instant()).unwrap_or_default()
     }
 

@@ -69,12 +69,7 @@ pub struct Constraints {
 
 impl Constraints {
     /// No constraint.
-    pub const NONE: Constraints = Constraints {
-        min: None,
-        max: None,
-        pattern: None,
-        values: &[],
-    };
+    pub const NONE: Constraints = Constraints { min: None, max: None, pattern: None, values: &[] };
 }
 
 /// An error shape: its code and HTTP status.
@@ -119,9 +114,7 @@ impl ShapeRef {
         match self {
             ShapeRef::Table(def) => def,
             ShapeRef::Typed(def) => def(),
-            ShapeRef::Late(cell) => cell
-                .get()
-                .expect("a late shape is set before it is followed"),
+            ShapeRef::Late(cell) => cell.get().expect("a late shape is set before it is followed"),
         }
     }
 }

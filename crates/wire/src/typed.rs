@@ -66,8 +66,7 @@ macro_rules! integer {
             Some(0),
             |_| true,
             |value| match value {
-                Value::Integer(number) =>
-                    <$type>::try_from(number).map_err(|_| Value::Integer(number)),
+                Value::Integer(number) => <$type>::try_from(number).map_err(|_| Value::Integer(number)),
                 other => Err(other),
             },
             |number, writer| writer.integer(i64::from(*number))
@@ -293,10 +292,7 @@ impl<T: Shape> Shape for BTreeMap<String, T> {
 
     fn from_value(value: Value) -> Result<Self> {
         match value {
-            Value::Map(entries) => entries
-                .into_iter()
-                .map(|(key, value)| Ok((key, T::from_value(value)?)))
-                .collect(),
+            Value::Map(entries) => entries.into_iter().map(|(key, value)| Ok((key, T::from_value(value)?))).collect(),
             other => Err(Error::mismatch(other.label(), "Map")),
         }
     }

@@ -51,19 +51,12 @@ impl PartialEq for Structure {
 impl Structure {
     /// A structure of which no member is set.
     pub fn empty(def: &'static ShapeDef) -> Self {
-        Structure {
-            def,
-            members: vec![None; def.members.len()],
-        }
+        Structure { def, members: vec![None; def.members.len()] }
     }
 
     /// The value of a member by its model name.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        let index = self
-            .def
-            .members
-            .iter()
-            .position(|member| member.name == name)?;
+        let index = self.def.members.iter().position(|member| member.name == name)?;
         self.members[index].as_ref()
     }
 }
@@ -88,11 +81,7 @@ impl Value {
     pub fn into_fields(self, def: &'static ShapeDef) -> Result<Fields> {
         match self {
             Value::Structure(structure) if structure.members.len() == def.members.len() => {
-                Ok(Fields {
-                    def,
-                    next: 0,
-                    values: structure.members.into_iter(),
-                })
+                Ok(Fields { def, next: 0, values: structure.members.into_iter() })
             }
             other => Err(Error::mismatch(other.label(), def.name)),
         }
@@ -160,10 +149,7 @@ impl Fields {
         self.next += 1;
         match self.values.next().flatten() {
             Some(value) => T::from_value(value).map_err(|error| error.within(member)),
-            None => T::absent().ok_or(Error::Missing {
-                shape: def.name,
-                member,
-            }),
+            None => T::absent().ok_or(Error::Missing { shape: def.name, member }),
         }
     }
 }

@@ -84,11 +84,7 @@ const REFUSED: &[&[u8]] = &[
 #[test]
 fn hostile_texts_are_refused() {
     for text in REFUSED {
-        assert!(
-            from_slice::<Input>(text).is_err(),
-            "{}",
-            String::from_utf8_lossy(text)
-        );
+        assert!(from_slice::<Input>(text).is_err(), "{}", String::from_utf8_lossy(text));
     }
 }
 
@@ -96,59 +92,14 @@ fn hostile_texts_are_refused() {
 fn lenient_forms_that_clients_send_are_read() {
     for (text, expected) in [
         ("{}", Input::default()),
-        (
-            " { \"name\" : null , \"new\" : [ { \"x\" : 1 } ] } \r\n\t",
-            Input::default(),
-        ),
-        (
-            r#"{"name":"\ud83d\ude00\/"}"#,
-            Input {
-                name: Some("\u{1F600}/".into()),
-                ..Input::default()
-            },
-        ),
-        (
-            r#"{"count":-0}"#,
-            Input {
-                count: Some(0),
-                ..Input::default()
-            },
-        ),
-        (
-            r#"{"count":1.0}"#,
-            Input {
-                count: Some(1),
-                ..Input::default()
-            },
-        ),
-        (
-            r#"{"total":9223372036854775807}"#,
-            Input {
-                total: Some(i64::MAX),
-                ..Input::default()
-            },
-        ),
-        (
-            r#"{"ratio":1}"#,
-            Input {
-                ratio: Some(1.0),
-                ..Input::default()
-            },
-        ),
-        (
-            r#"{"ratio":"-Infinity"}"#,
-            Input {
-                ratio: Some(f64::NEG_INFINITY),
-                ..Input::default()
-            },
-        ),
-        (
-            r#"{"names":["a",null,"b"]}"#,
-            Input {
-                names: Some(vec!["a".into(), "b".into()]),
-                ..Input::default()
-            },
-        ),
+        (" { \"name\" : null , \"new\" : [ { \"x\" : 1 } ] } \r\n\t", Input::default()),
+        (r#"{"name":"\ud83d\ude00\/"}"#, Input { name: Some("\u{1F600}/".into()), ..Input::default() }),
+        (r#"{"count":-0}"#, Input { count: Some(0), ..Input::default() }),
+        (r#"{"count":1.0}"#, Input { count: Some(1), ..Input::default() }),
+        (r#"{"total":9223372036854775807}"#, Input { total: Some(i64::MAX), ..Input::default() }),
+        (r#"{"ratio":1}"#, Input { ratio: Some(1.0), ..Input::default() }),
+        (r#"{"ratio":"-Infinity"}"#, Input { ratio: Some(f64::NEG_INFINITY), ..Input::default() }),
+        (r#"{"names":["a",null,"b"]}"#, Input { names: Some(vec!["a".into(), "b".into()]), ..Input::default() }),
     ] {
         assert_eq!(from_slice::<Input>(text.as_bytes()), Ok(expected), "{text}");
     }
@@ -160,26 +111,16 @@ fn nesting_is_bounded_in_known_and_unknown_members() {
         for (depth, accepted) in [(MAX_DEPTH - 1, true), (MAX_DEPTH, false), (10_000, false)] {
             let inner = format!("{}1{}", open.repeat(depth), close.repeat(depth));
             let text = format!(r#"{{"other":{inner}}}"#);
-            assert_eq!(
-                from_slice::<Input>(text.as_bytes()).is_ok(),
-                accepted,
-                "{open} {depth}"
-            );
+            assert_eq!(from_slice::<Input>(text.as_bytes()).is_ok(), accepted, "{open} {depth}");
             let document = format!("[{inner}]");
-            assert_eq!(
-                from_slice::<Document>(document.as_bytes()).is_ok(),
-                accepted,
-                "{open} {depth}"
-            );
+            assert_eq!(from_slice::<Document>(document.as_bytes()).is_ok(), accepted, "{open} {depth}");
         }
     }
 }
 
 #[test]
 fn a_million_keys_are_read_in_time() {
-    let members: Vec<String> = (0..1_000_000)
-        .map(|index| format!("\"k{index}\":1"))
-        .collect();
+    let members: Vec<String> = (0..1_000_000).map(|index| format!("\"k{index}\":1")).collect();
     let text = format!("{{{}}}", members.join(","));
     assert_eq!(from_slice::<Input>(text.as_bytes()), Ok(Input::default()));
 }

@@ -1,9 +1,7 @@
 //! Hand-made shapes: what they write, what they read, what they refuse.
 
 use longshore_wire::json::{from_slice, to_vec};
-use longshore_wire::{
-    Blob, Document, Error, Timestamp, record, string_enum, string_newtype, union,
-};
+use longshore_wire::{Blob, Document, Error, Timestamp, record, string_enum, string_newtype, union};
 use std::collections::BTreeMap;
 
 string_newtype! {
@@ -91,22 +89,14 @@ fn full() -> Everything {
 fn what_is_written_is_read_back() {
     for record in [plain(), full()] {
         let text = to_vec(&record);
-        assert_eq!(
-            from_slice::<Everything>(&text),
-            Ok(record),
-            "{}",
-            String::from_utf8_lossy(&text)
-        );
+        assert_eq!(from_slice::<Everything>(&text), Ok(record), "{}", String::from_utf8_lossy(&text));
     }
 }
 
 #[test]
 fn empty_collections_and_false_are_not_written() {
     let text = String::from_utf8(to_vec(&plain())).unwrap();
-    assert_eq!(
-        text,
-        r#"{"id":"a/1","state":"BUSY","small":0,"port":0,"ratio":0.0,"name":""}"#
-    );
+    assert_eq!(text, r#"{"id":"a/1","state":"BUSY","small":0,"port":0,"ratio":0.0,"name":""}"#);
 }
 
 #[test]
@@ -114,38 +104,17 @@ fn absent_members_have_defaults_unless_they_cannot() {
     let record = from_slice::<Everything>(br#"{"id":"a/1","state":"BUSY","unknown":[1]}"#);
     assert_eq!(record, Ok(plain()));
     let error = from_slice::<Everything>(br#"{"id":"a/1"}"#);
-    assert_eq!(
-        error,
-        Err(Error::Missing {
-            shape: "Everything",
-            member: "state"
-        })
-    );
+    assert_eq!(error, Err(Error::Missing { shape: "Everything", member: "state" }));
 }
 
 #[test]
 fn errors_name_the_member() {
     for (text, message) in [
-        (
-            r#"{"id":"a","state":"GONE"}"#,
-            r#"state: "GONE" is not one of the values of State"#,
-        ),
-        (
-            r#"{"id":7}"#,
-            "id: NUMBER_VALUE can not be converted to a String",
-        ),
-        (
-            r#"{"children":[{"small":"1"}]}"#,
-            "children: small: STRING_VALUE can not be converted to an Integer",
-        ),
-        (
-            r#"{"id":"a","state":"IDLE","port":65536}"#,
-            "port: NUMBER_VALUE can not be converted to an Integer",
-        ),
-        (
-            r#"{"id":"a","state":"IDLE","way":{}}"#,
-            "way: Way lacks a variant",
-        ),
+        (r#"{"id":"a","state":"GONE"}"#, r#"state: "GONE" is not one of the values of State"#),
+        (r#"{"id":7}"#, "id: NUMBER_VALUE can not be converted to a String"),
+        (r#"{"children":[{"small":"1"}]}"#, "children: small: STRING_VALUE can not be converted to an Integer"),
+        (r#"{"id":"a","state":"IDLE","port":65536}"#, "port: NUMBER_VALUE can not be converted to an Integer"),
+        (r#"{"id":"a","state":"IDLE","way":{}}"#, "way: Way lacks a variant"),
         (r#"{"id":"a","#, "Expected a string at byte 10"),
     ] {
         let error = from_slice::<Everything>(text.as_bytes()).expect_err(text);

@@ -3,8 +3,7 @@
 use http::request::Parts;
 use longshore_wire::protocol::{Call, Refusal, body_limit, codec, route};
 use longshore_wire::{
-    Fault, Kind, MemberDef, OperationDef, ProtocolKind, ServiceDef, Shape, ShapeDef, ShapeRef,
-    Value, record,
+    Fault, Kind, MemberDef, OperationDef, ProtocolKind, ServiceDef, Shape, ShapeDef, ShapeRef, Value, record,
 };
 
 record! {
@@ -40,35 +39,21 @@ const fn service(name: &'static str, protocols: &'static [ProtocolKind]) -> Serv
 }
 
 static OPERATIONS: &[OperationDef] = &[
-    OperationDef::named("Get")
-        .built()
-        .input(ShapeRef::of::<Input>())
-        .output(ShapeRef::of::<Output>()),
+    OperationDef::named("Get").built().input(ShapeRef::of::<Input>()).output(ShapeRef::of::<Output>()),
     OperationDef::named("Put"),
 ];
-static JSON: ServiceDef = ServiceDef {
-    target_prefix: "Json_2020",
-    ..service("json", &[ProtocolKind::AwsJson11])
-};
+static JSON: ServiceDef = ServiceDef { target_prefix: "Json_2020", ..service("json", &[ProtocolKind::AwsJson11]) };
 static QUERY: ServiceDef = service("query", &[ProtocolKind::AwsQuery]);
-static EC2: ServiceDef = ServiceDef {
-    api_version: "2021-02-02",
-    ..service("ec2", &[ProtocolKind::Ec2Query])
-};
+static EC2: ServiceDef = ServiceDef { api_version: "2021-02-02", ..service("ec2", &[ProtocolKind::Ec2Query]) };
 static SERVICES: &[&ServiceDef] = &[&JSON, &QUERY, &EC2];
 
 const JSON_TYPE: (&str, &str) = ("content-type", "application/x-amz-json-1.1");
-const FORM_TYPE: (&str, &str) = (
-    "content-type",
-    "application/x-www-form-urlencoded; charset=utf-8",
-);
+const FORM_TYPE: (&str, &str) = ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
 const TARGET: (&str, &str) = ("x-amz-target", "Json_2020.Get");
 
 fn head(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
     let request = http::Request::builder().method(method).uri(uri);
-    let request = headers.iter().fold(request, |request, (name, value)| {
-        request.header(*name, *value)
-    });
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     request.body(()).expect("a request head").into_parts().0
 }
 
@@ -90,116 +75,31 @@ fn json_requests_are_told_by_their_target() {
     let get = "json:Get over AwsJson11";
     for (headers, body, expected) in [
         (&[JSON_TYPE, TARGET][..], "{}", format!("{get} Input")),
-        (
-            &[
-                ("content-type", "Application/X-Amz-JSON-1.1; charset=utf-8"),
-                TARGET,
-            ],
-            "{}",
-            format!("{get} Input"),
-        ),
-        (
-            &[("content-type", "application/x-amz-json-1.0"), TARGET],
-            "{}",
-            "json:Get over AwsJson10 Input".into(),
-        ),
-        (
-            &[JSON_TYPE, TARGET],
-            r#"{"name":"a","x":0}"#,
-            format!("{get} Input {{ name: String(\"a\") }}"),
-        ),
-        (
-            &[JSON_TYPE, TARGET],
-            "",
-            "400 SerializationException".into(),
-        ),
-        (
-            &[JSON_TYPE, TARGET],
-            "[]",
-            "400 SerializationException".into(),
-        ),
-        (
-            &[JSON_TYPE, TARGET],
-            "{}\u{0}",
-            "400 SerializationException".into(),
-        ),
+        (&[("content-type", "Application/X-Amz-JSON-1.1; charset=utf-8"), TARGET], "{}", format!("{get} Input")),
+        (&[("content-type", "application/x-amz-json-1.0"), TARGET], "{}", "json:Get over AwsJson10 Input".into()),
+        (&[JSON_TYPE, TARGET], r#"{"name":"a","x":0}"#, format!("{get} Input {{ name: String(\"a\") }}")),
+        (&[JSON_TYPE, TARGET], "", "400 SerializationException".into()),
+        (&[JSON_TYPE, TARGET], "[]", "400 SerializationException".into()),
+        (&[JSON_TYPE, TARGET], "{}\u{0}", "400 SerializationException".into()),
         (&[JSON_TYPE], "{}", "400 UnknownOperationException".into()),
         (&[TARGET], "{}", "400 UnknownOperationException".into()),
-        (
-            &[("content-type", "application/json"), TARGET],
-            "{}",
-            "400 UnknownOperationException".into(),
-        ),
-        (
-            &[("content-type", "text/plain"), TARGET],
-            "{}",
-            "400 UnknownOperationException".into(),
-        ),
-        (
-            &[JSON_TYPE, TARGET, TARGET],
-            "{}",
-            "400 UnknownOperationException".into(),
-        ),
-        (
-            &[JSON_TYPE, ("x-amz-target", "Json_2020.get")],
-            "{}",
-            "400 UnknownOperationException".into(),
-        ),
-        (
-            &[JSON_TYPE, ("x-amz-target", "json_2020.Get")],
-            "{}",
-            "400 UnknownOperationException".into(),
-        ),
-        (
-            &[JSON_TYPE, ("x-amz-target", "Json_2020.None")],
-            "{}",
-            "400 UnknownOperationException".into(),
-        ),
-        (
-            &[JSON_TYPE, ("x-amz-target", "Other.Get")],
-            "{}",
-            "400 UnknownOperationException".into(),
-        ),
-        (
-            &[JSON_TYPE, ("x-amz-target", ".Get")],
-            "{}",
-            "400 UnknownOperationException".into(),
-        ),
-        (
-            &[JSON_TYPE, ("x-amz-target", "Get")],
-            "{}",
-            "400 UnknownOperationException".into(),
-        ),
-        (
-            &[JSON_TYPE, ("x-amz-target", "")],
-            "{}",
-            "400 UnknownOperationException".into(),
-        ),
-        (
-            &[JSON_TYPE, TARGET, ("content-encoding", "gzip")],
-            "{}",
-            "415 UnsupportedMediaTypeException".into(),
-        ),
-        (
-            &[JSON_TYPE, TARGET, ("content-encoding", "identity")],
-            "{}",
-            format!("{get} Input"),
-        ),
+        (&[("content-type", "application/json"), TARGET], "{}", "400 UnknownOperationException".into()),
+        (&[("content-type", "text/plain"), TARGET], "{}", "400 UnknownOperationException".into()),
+        (&[JSON_TYPE, TARGET, TARGET], "{}", "400 UnknownOperationException".into()),
+        (&[JSON_TYPE, ("x-amz-target", "Json_2020.get")], "{}", "400 UnknownOperationException".into()),
+        (&[JSON_TYPE, ("x-amz-target", "json_2020.Get")], "{}", "400 UnknownOperationException".into()),
+        (&[JSON_TYPE, ("x-amz-target", "Json_2020.None")], "{}", "400 UnknownOperationException".into()),
+        (&[JSON_TYPE, ("x-amz-target", "Other.Get")], "{}", "400 UnknownOperationException".into()),
+        (&[JSON_TYPE, ("x-amz-target", ".Get")], "{}", "400 UnknownOperationException".into()),
+        (&[JSON_TYPE, ("x-amz-target", "Get")], "{}", "400 UnknownOperationException".into()),
+        (&[JSON_TYPE, ("x-amz-target", "")], "{}", "400 UnknownOperationException".into()),
+        (&[JSON_TYPE, TARGET, ("content-encoding", "gzip")], "{}", "415 UnsupportedMediaTypeException".into()),
+        (&[JSON_TYPE, TARGET, ("content-encoding", "identity")], "{}", format!("{get} Input")),
     ] {
-        assert_eq!(
-            outcome(&head("POST", "/", headers), body.as_bytes()),
-            expected,
-            "{headers:?} {body}"
-        );
+        assert_eq!(outcome(&head("POST", "/", headers), body.as_bytes()), expected, "{headers:?} {body}");
     }
-    assert_eq!(
-        outcome(&head("GET", "/", &[JSON_TYPE, TARGET]), b"{}"),
-        "400 UnknownOperationException"
-    );
-    assert_eq!(
-        outcome(&head("POST", "/x", &[JSON_TYPE, TARGET]), b"{}"),
-        "404 UnknownOperationException"
-    );
+    assert_eq!(outcome(&head("GET", "/", &[JSON_TYPE, TARGET]), b"{}"), "400 UnknownOperationException");
+    assert_eq!(outcome(&head("POST", "/x", &[JSON_TYPE, TARGET]), b"{}"), "404 UnknownOperationException");
 }
 
 #[test]
@@ -209,65 +109,26 @@ fn query_requests_are_told_by_action_version_and_scope() {
         ("/", "Action=Get&Version=2020-01-01", get),
         ("/?Action=Get&Version=2020-01-01", "", get),
         ("/", "Version=2020-01-01&&Action=Get&", get),
-        (
-            "/",
-            "Action=Get&Version=2021-02-02",
-            "ec2:Get over Ec2Query Input",
-        ),
+        ("/", "Action=Get&Version=2021-02-02", "ec2:Get over Ec2Query Input"),
         ("/", "Action=Get&Version=1999-01-01", "400 InvalidAction"),
         ("/", "Action=Get", "400 InvalidAction"),
         ("/", "Action=get&Version=2020-01-01", "400 InvalidAction"),
         ("/", "Action=None&Version=2020-01-01", "400 InvalidAction"),
-        (
-            "/",
-            "Action=Get&Action=Put&Version=2020-01-01",
-            "400 InvalidAction",
-        ),
-        (
-            "/",
-            "Action=Get&Version=2020-01-01&Version=2021-02-02",
-            "400 InvalidAction",
-        ),
-        (
-            "/?Action=Get",
-            "Action=Get&Version=2020-01-01",
-            "400 InvalidAction",
-        ),
+        ("/", "Action=Get&Action=Put&Version=2020-01-01", "400 InvalidAction"),
+        ("/", "Action=Get&Version=2020-01-01&Version=2021-02-02", "400 InvalidAction"),
+        ("/?Action=Get", "Action=Get&Version=2020-01-01", "400 InvalidAction"),
         ("/", "Version=2020-01-01", "400 MissingAction"),
         ("/", "", "400 MissingAction"),
         ("/", "%41ction=Get&Version=2020%2D01%2D01", get),
-        (
-            "/",
-            "Action=Get&Version=2020-01-01&x=%zz",
-            "400 MalformedInput",
-        ),
-        (
-            "/",
-            "Action=Get&Version=2020-01-01&x=%4",
-            "400 MalformedInput",
-        ),
-        (
-            "/",
-            "Action=Get&Version=2020-01-01&x=%ff",
-            "400 MalformedInput",
-        ),
-        (
-            "/",
-            "Action=Get&Version=2020-01-01&x=%00",
-            "400 MalformedInput",
-        ),
+        ("/", "Action=Get&Version=2020-01-01&x=%zz", "400 MalformedInput"),
+        ("/", "Action=Get&Version=2020-01-01&x=%4", "400 MalformedInput"),
+        ("/", "Action=Get&Version=2020-01-01&x=%ff", "400 MalformedInput"),
+        ("/", "Action=Get&Version=2020-01-01&x=%00", "400 MalformedInput"),
     ] {
-        assert_eq!(
-            outcome(&head("POST", uri, &[FORM_TYPE]), body.as_bytes()),
-            expected,
-            "{uri} {body}"
-        );
+        assert_eq!(outcome(&head("POST", uri, &[FORM_TYPE]), body.as_bytes()), expected, "{uri} {body}");
     }
     let plain = head("POST", "/", &[("content-type", "text/plain")]);
-    assert_eq!(
-        outcome(&plain, b"Action=Get&Version=2020-01-01"),
-        "400 MissingAction"
-    );
+    assert_eq!(outcome(&plain, b"Action=Get&Version=2020-01-01"), "400 MissingAction");
 }
 
 #[test]
@@ -282,34 +143,21 @@ fn the_signed_service_is_the_one_that_answers() {
             "AWS4-HMAC-SHA256 Credential=AKID/20200101/us-east-1/{scope}/aws4_request, SignedHeaders=host, Signature=00"
         );
         let head = head("POST", "/", &[FORM_TYPE, ("authorization", &credential)]);
-        assert_eq!(
-            outcome(&head, format!("Action=Get&Version={version}").as_bytes()),
-            expected,
-            "{scope} {version}"
-        );
+        assert_eq!(outcome(&head, format!("Action=Get&Version={version}").as_bytes()), expected, "{scope} {version}");
     }
 }
 
 #[test]
 fn lists_are_read_by_their_numbers_and_nothing_is_made_by_them() {
     let tags = |keys: &[&str]| {
-        let tags: Vec<String> = keys
-            .iter()
-            .map(|key| format!("Structure(Tag {{ key: String({key:?}) }})"))
-            .collect();
-        format!(
-            "query:Get over AwsQuery Input {{ tags: List([{}]) }}",
-            tags.join(", ")
-        )
+        let tags: Vec<String> = keys.iter().map(|key| format!("Structure(Tag {{ key: String({key:?}) }})")).collect();
+        format!("query:Get over AwsQuery Input {{ tags: List([{}]) }}", tags.join(", "))
     };
     let malformed = || "400 MalformedInput".to_owned();
     for (fields, expected) in [
         ("tags.member.1.key=a&tags.member.2.key=b", tags(&["a", "b"])),
         ("tags.member.3.key=b&tags.member.1.key=a", tags(&["a", "b"])),
-        (
-            "tags.member.10.key=b&tags.member.9.key=a",
-            tags(&["a", "b"]),
-        ),
+        ("tags.member.10.key=b&tags.member.9.key=a", tags(&["a", "b"])),
         ("tags.member.1000000000.key=a", tags(&["a"])),
         ("tags=", tags(&[])),
         ("tags.member.0.key=a", malformed()),
@@ -331,34 +179,20 @@ fn lists_are_read_by_their_numbers_and_nothing_is_made_by_them() {
         ("name.x=a", malformed()),
     ] {
         let body = format!("Action=Get&Version=2020-01-01&{fields}");
-        assert_eq!(
-            outcome(&head("POST", "/", &[FORM_TYPE]), body.as_bytes()),
-            expected,
-            "{fields}"
-        );
+        assert_eq!(outcome(&head("POST", "/", &[FORM_TYPE]), body.as_bytes()), expected, "{fields}");
     }
 }
 
 #[test]
 fn ec2_lists_are_flat_and_names_begin_with_a_capital() {
     for (fields, expected) in [
-        (
-            "Tags.1.Key=a",
-            "ec2:Get over Ec2Query Input { tags: List([Structure(Tag { key: String(\"a\") })]) }",
-        ),
+        ("Tags.1.Key=a", "ec2:Get over Ec2Query Input { tags: List([Structure(Tag { key: String(\"a\") })]) }"),
         ("tags.1.key=a", "ec2:Get over Ec2Query Input"),
         ("Tags.member.1.Key=a", "400 MalformedInput"),
-        (
-            "Name=a",
-            "ec2:Get over Ec2Query Input { name: String(\"a\") }",
-        ),
+        ("Name=a", "ec2:Get over Ec2Query Input { name: String(\"a\") }"),
     ] {
         let body = format!("Action=Get&Version=2021-02-02&{fields}");
-        assert_eq!(
-            outcome(&head("POST", "/", &[FORM_TYPE]), body.as_bytes()),
-            expected,
-            "{fields}"
-        );
+        assert_eq!(outcome(&head("POST", "/", &[FORM_TYPE]), body.as_bytes()), expected, "{fields}");
     }
 }
 
@@ -369,24 +203,14 @@ fn names_and_forms_have_limits() {
         let body = format!("Action=Get&Version=2020-01-01&{fields}");
         assert_eq!(outcome(&form, body.as_bytes()), "400 MalformedInput");
     }
-    assert_eq!(
-        outcome(&form, &vec![b'a'; body_limit(&form) + 1]),
-        "413 RequestEntityTooLargeException"
-    );
+    assert_eq!(outcome(&form, &vec![b'a'; body_limit(&form) + 1]), "413 RequestEntityTooLargeException");
     let json = head("POST", "/", &[JSON_TYPE, TARGET]);
     assert!(body_limit(&json) > body_limit(&form));
-    assert_eq!(
-        outcome(&json, &vec![b' '; body_limit(&json) + 1]),
-        "413 RequestEntityTooLargeException"
-    );
+    assert_eq!(outcome(&json, &vec![b' '; body_limit(&json) + 1]), "413 RequestEntityTooLargeException");
 }
 
 fn call(service: &'static ServiceDef, kind: ProtocolKind) -> Call {
-    Call {
-        service,
-        operation: &service.operations[0],
-        protocol: codec(kind),
-    }
+    Call { service, operation: &service.operations[0], protocol: codec(kind) }
 }
 
 #[test]
@@ -400,22 +224,11 @@ fn xml_replies_are_well_formed_whatever_they_hold() {
         ("a\r\nb\tc", "a\r\nb\tc"),
         ("", ""),
     ] {
-        for (service, kind) in [
-            (&QUERY, ProtocolKind::AwsQuery),
-            (&EC2, ProtocolKind::Ec2Query),
-        ] {
-            let reply = call(service, kind).reply(
-                Some(&Output {
-                    text: text.to_owned(),
-                }),
-                "id-1",
-            );
+        for (service, kind) in [(&QUERY, ProtocolKind::AwsQuery), (&EC2, ProtocolKind::Ec2Query)] {
+            let reply = call(service, kind).reply(Some(&Output { text: text.to_owned() }), "id-1");
             assert_eq!(element(reply.body(), "text"), read, "{text:?}");
             let fault = Fault::common("Code", 400, format!("x{text}"));
-            assert_eq!(
-                element(call(service, kind).fault(&fault, "id-1").body(), "Message"),
-                format!("x{read}")
-            );
+            assert_eq!(element(call(service, kind).fault(&fault, "id-1").body(), "Message"), format!("x{read}"));
         }
     }
 }
@@ -434,9 +247,7 @@ fn element(body: &[u8], name: &str) -> String {
             }
             Event::Text(part) if inside => text.push_str(&part),
             Event::GeneralRef(part) if inside => {
-                text.push_str(
-                    &quick_xml::escape::unescape(&format!("&{};", &*part)).expect("a reference"),
-                );
+                text.push_str(&quick_xml::escape::unescape(&format!("&{};", &*part)).expect("a reference"));
             }
             Event::End(_) => {
                 depth -= 1;
@@ -454,11 +265,7 @@ fn element(body: &[u8], name: &str) -> String {
 fn faults_are_spelt_as_each_protocol_does() {
     let fault = Fault::common("NoSuchThing", 404, "gone");
     for (service, kind, body) in [
-        (
-            &JSON,
-            ProtocolKind::AwsJson11,
-            r#"{"__type":"NoSuchThing","message":"gone"}"#,
-        ),
+        (&JSON, ProtocolKind::AwsJson11, r#"{"__type":"NoSuchThing","message":"gone"}"#),
         (
             &QUERY,
             ProtocolKind::AwsQuery,
@@ -481,15 +288,9 @@ fn faults_are_spelt_as_each_protocol_does() {
 
 #[test]
 fn an_operation_without_output_has_an_empty_reply() {
-    let put = |service, kind| Call {
-        operation: &OPERATIONS[1],
-        ..call(service, kind)
-    };
+    let put = |service, kind| Call { operation: &OPERATIONS[1], ..call(service, kind) };
     let reply = put(&JSON, ProtocolKind::AwsJson11).reply(Some(&()), "id-1");
-    assert_eq!(
-        (reply.status().as_u16(), reply.body().as_slice()),
-        (200, &b""[..])
-    );
+    assert_eq!((reply.status().as_u16(), reply.body().as_slice()), (200, &b""[..]));
     let reply = put(&QUERY, ProtocolKind::AwsQuery).reply(Some(&()), "id-1");
     let expected = "<PutResponse xmlns=\"https://example.com/\"><ResponseMetadata><RequestId>id-1</RequestId>\
                     </ResponseMetadata></PutResponse>";
@@ -498,10 +299,7 @@ fn an_operation_without_output_has_an_empty_reply() {
 
 #[test]
 fn violations_are_worded_by_the_service() {
-    static SHORT: ShapeDef = ShapeDef::new("Short", Kind::String)
-        .min(1)
-        .max(3)
-        .pattern("[a-z]*");
+    static SHORT: ShapeDef = ShapeDef::new("Short", Kind::String).min(1).max(3).pattern("[a-z]*");
     static DEF: ShapeDef = ShapeDef::structure("Checked").members(&[
         MemberDef::new("Name", ShapeRef::Table(&SHORT)).required(),
         MemberDef::new("Other", ShapeRef::Table(&SHORT)),
@@ -525,19 +323,9 @@ fn violations_are_worded_by_the_service() {
         "ValidationError: 1 validation error detected: Value '' at 'name' failed to satisfy constraint: Member must have \
          length greater than or equal to 1"
     );
-    let ec2 = ServiceDef {
-        missing_code: "MissingParameter",
-        validation_code: "InvalidParameterValue",
-        ..EC2
-    };
-    assert_eq!(
-        fault(&ec2, &both),
-        "MissingParameter: The request must contain the parameter Name"
-    );
-    assert!(
-        fault(&ec2, &one)
-            .starts_with("InvalidParameterValue: Value () for parameter Name is invalid. ")
-    );
+    let ec2 = ServiceDef { missing_code: "MissingParameter", validation_code: "InvalidParameterValue", ..EC2 };
+    assert_eq!(fault(&ec2, &both), "MissingParameter: The request must contain the parameter Name");
+    assert!(fault(&ec2, &one).starts_with("InvalidParameterValue: Value () for parameter Name is invalid. "));
 }
 
 #[test]
@@ -546,15 +334,7 @@ fn a_typed_input_is_decoded_and_checked() {
     let body = br#"{"tags":[{"key":"k"}]}"#;
     let call = route(SERVICES, &head, body).expect("a call");
     let input: Input = call.typed_input(&head, body).expect("an input");
-    let tags = Some(vec![Tag {
-        key: Some("k".into()),
-    }]);
-    assert_eq!(
-        input,
-        Input {
-            tags,
-            ..Input::default()
-        }
-    );
+    let tags = Some(vec![Tag { key: Some("k".into()) }]);
+    assert_eq!(input, Input { tags, ..Input::default() });
     assert_eq!(Input::def().members.len(), 3);
 }

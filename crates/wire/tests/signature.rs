@@ -7,37 +7,23 @@ const CREDENTIAL: &str = "Credential=AKID/20150830/us-east-1/iam/aws4_request";
 const SIGNED: &str = "SignedHeaders=host;x-amz-date";
 
 fn head(uri: &str, headers: &[(&str, &str)]) -> Parts {
-    let request = headers.iter().fold(
-        http::Request::builder().uri(uri),
-        |request, (name, value)| request.header(*name, *value),
-    );
+    let request =
+        headers.iter().fold(http::Request::builder().uri(uri), |request, (name, value)| request.header(*name, *value));
     request.body(()).expect("a request head").into_parts().0
 }
 
 fn read(value: &str) -> longshore_wire::Result<Option<Signature>> {
-    Signature::of_request(&head(
-        "/",
-        &[("authorization", value), ("x-amz-date", "20150830T123600Z")],
-    ))
+    Signature::of_request(&head("/", &[("authorization", value), ("x-amz-date", "20150830T123600Z")]))
 }
 
 #[test]
 fn a_header_is_read() {
     for separator in [", ", ","] {
-        let value = format!(
-            "AWS4-HMAC-SHA256 {}",
-            [CREDENTIAL, SIGNED, "Signature=abc"].join(separator)
-        );
+        let value = format!("AWS4-HMAC-SHA256 {}", [CREDENTIAL, SIGNED, "Signature=abc"].join(separator));
         let signature = read(&value).expect("readable").expect("present");
         let scope = &signature.scope;
         assert_eq!(
-            [
-                &*scope.access_key,
-                &*scope.date,
-                &*scope.region,
-                &*scope.service,
-                &*signature.signature
-            ],
+            [&*scope.access_key, &*scope.date, &*scope.region, &*scope.service, &*signature.signature],
             ["AKID", "20150830", "us-east-1", "iam", "abc"]
         );
         assert_eq!(signature.signed_headers, ["host", "x-amz-date"]);
@@ -51,16 +37,8 @@ fn a_presigned_query_is_read() {
     let uri = "/?Action=X&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKID%2F20150830%2Fus-east-1%2Fiam%2Faws4_request\
                &X-Amz-Date=20150830T123600Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature=abc\
                &X-Amz-Security-Token=a%2Bb";
-    let signature = Signature::of_request(&head(uri, &[]))
-        .expect("readable")
-        .expect("present");
-    assert_eq!(
-        (
-            signature.scope.service.as_str(),
-            signature.expires.as_deref()
-        ),
-        ("iam", Some("60"))
-    );
+    let signature = Signature::of_request(&head(uri, &[])).expect("readable").expect("present");
+    assert_eq!((signature.scope.service.as_str(), signature.expires.as_deref()), ("iam", Some("60")));
     assert_eq!(signature.session_token.as_deref(), Some("a+b"));
     assert!(signature.presigned);
 }
@@ -72,10 +50,7 @@ fn nothing_is_no_signature() {
 
 #[test]
 fn what_can_be_misread_is_refused() {
-    let long = format!(
-        "AWS4-HMAC-SHA256 {CREDENTIAL},{SIGNED},Signature={}",
-        "a".repeat(100_000)
-    );
+    let long = format!("AWS4-HMAC-SHA256 {CREDENTIAL},{SIGNED},Signature={}", "a".repeat(100_000));
     for value in [
         "",
         "Basic dXNlcjpwYXNz",
@@ -99,22 +74,9 @@ fn what_can_be_misread_is_refused() {
     }
     let good = format!("AWS4-HMAC-SHA256 {CREDENTIAL},{SIGNED},Signature=a");
     let twice = head("/", &[("authorization", &good), ("authorization", &good)]);
-    let both = head(
-        "/?X-Amz-Algorithm=AWS4-HMAC-SHA256",
-        &[("authorization", &good)],
-    );
-    let dates = head(
-        "/",
-        &[
-            ("authorization", &good),
-            ("x-amz-date", "a"),
-            ("x-amz-date", "b"),
-        ],
-    );
-    let queries = head(
-        "/?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Algorithm=AWS4-HMAC-SHA256",
-        &[],
-    );
+    let both = head("/?X-Amz-Algorithm=AWS4-HMAC-SHA256", &[("authorization", &good)]);
+    let dates = head("/", &[("authorization", &good), ("x-amz-date", "a"), ("x-amz-date", "b")]);
+    let queries = head("/?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Algorithm=AWS4-HMAC-SHA256", &[]);
     for head in [twice, both, dates, queries] {
         assert!(Signature::of_request(&head).is_err(), "{head:?}");
     }
@@ -134,10 +96,7 @@ fn the_guides_example_signs_as_the_guide_says() {
         path: "/",
         query: "Action=ListUsers&Version=2010-05-08",
         headers: &[
-            (
-                "content-type",
-                "application/x-www-form-urlencoded; charset=utf-8",
-            ),
+            ("content-type", "application/x-www-form-urlencoded; charset=utf-8"),
             ("host", "iam.amazonaws.com"),
             ("x-amz-date", "20150830T123600Z"),
         ],
@@ -152,17 +111,9 @@ fn the_guides_example_signs_as_the_guide_says() {
     for position in 0..signature.len() {
         let mut forged = signature.as_bytes().to_vec();
         forged[position] ^= 1;
-        assert!(
-            !signer.verifies(&canonical, std::str::from_utf8(&forged).expect("ASCII")),
-            "{position}"
-        );
+        assert!(!signer.verifies(&canonical, std::str::from_utf8(&forged).expect("ASCII")), "{position}");
     }
-    for forged in [
-        "",
-        &signature[1..],
-        &signature.to_uppercase(),
-        &signature.repeat(1000),
-    ] {
+    for forged in ["", &signature[1..], &signature.to_uppercase(), &signature.repeat(1000)] {
         assert!(!signer.verifies(&canonical, forged));
     }
 }

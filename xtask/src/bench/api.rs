@@ -15,37 +15,20 @@ const FOR: Duration = Duration::from_secs(4);
 
 pub fn run() -> Result<Vec<Row>> {
     let mut instance = Instance::new("api")?;
-    let pid = instance.start(&[
-        "up",
-        "--engine",
-        "simulated",
-        "--cpu",
-        "1000000",
-        "--memory",
-        "1000000",
-    ])?;
+    let pid = instance.start(&["up", "--engine", "simulated", "--cpu", "1000000", "--memory", "1000000"])?;
     instance.wait_ready()?;
     let task = fill(&instance, TASKS)?;
     let before = cpu_time(pid)?;
     let began = Instant::now();
     let count: u64 = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..CONNECTIONS)
-            .map(|_| scope.spawn(|| describe(&instance, &task)))
-            .collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().expect("a worker does not panic"))
-            .sum::<Result<u64>>()
+        let workers: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(|| describe(&instance, &task))).collect();
+        workers.into_iter().map(|worker| worker.join().expect("a worker does not panic")).sum::<Result<u64>>()
     })?;
     let took = began.elapsed();
     let cpu = (cpu_time(pid)? - before).as_secs_f64() * 1e6 / count as f64;
     let rate = count as f64 / took.as_secs_f64();
     let value = format!("{rate:.0}, {cpu:.0} CPU-µs each");
-    Ok(vec![Row::new(
-        "DescribeTasks a second (1,000 tasks, simulated)",
-        value,
-        "≥ 10,000",
-    )])
+    Ok(vec![Row::new("DescribeTasks a second (1,000 tasks, simulated)", value, "≥ 10,000")])
 }
 
 /// Start `count` simulated tasks and return one ARN.

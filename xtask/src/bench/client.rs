@@ -13,13 +13,9 @@ pub struct Client {
 
 impl Client {
     pub fn connect(address: &str) -> Result<Self> {
-        let stream =
-            TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
+        let stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream: BufReader::new(stream),
-            address: address.to_owned(),
-        })
+        Ok(Self { stream: BufReader::new(stream), address: address.to_owned() })
     }
 
     pub fn ecs(&mut self, operation: &str, input: &Value) -> Result<Value> {
@@ -38,10 +34,7 @@ impl Client {
         stream.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
         let (status, body) = self.read_answer()?;
         if status != 200 {
-            bail!(
-                "{operation} answered {status}: {}",
-                String::from_utf8_lossy(&body)
-            );
+            bail!("{operation} answered {status}: {}", String::from_utf8_lossy(&body));
         }
         Ok(serde_json::from_slice(&body)?)
     }
@@ -60,19 +53,13 @@ impl Client {
             self.address,
             body.len()
         );
-        self.stream
-            .get_mut()
-            .write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+        self.stream.get_mut().write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
         Ok(String::from_utf8(self.read_answer()?.1)?)
     }
 
     fn read_answer(&mut self) -> Result<(u16, Vec<u8>)> {
         let status = self.line()?;
-        let status = status
-            .split(' ')
-            .nth(1)
-            .and_then(|code| code.parse().ok())
-            .context("no status line")?;
+        let status = status.split(' ').nth(1).and_then(|code| code.parse().ok()).context("no status line")?;
         let mut length = 0;
         loop {
             let line = self.line()?;

@@ -23,34 +23,18 @@ pub fn binary() -> PathBuf {
 impl Instance {
     pub fn new(name: &str) -> Result<Self> {
         if !binary().exists() {
-            bail!(
-                "{} is not built: run cargo build --release",
-                binary().display()
-            );
+            bail!("{} is not built: run cargo build --release", binary().display());
         }
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let directory =
-            std::env::temp_dir().join(format!("longshore-bench-{name}-{}", std::process::id()));
+        let directory = std::env::temp_dir().join(format!("longshore-bench-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&directory)?;
-        Ok(Self {
-            directory,
-            address: format!("127.0.0.1:{port}"),
-            processes: Vec::new(),
-        })
+        Ok(Self { directory, address: format!("127.0.0.1:{port}"), processes: Vec::new() })
     }
 
     /// Start a subcommand; returns its process id.
     pub fn start(&mut self, words: &[&str]) -> Result<u32> {
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.directory.join("log"))?;
-        let child = self
-            .command(words)
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .stdin(Stdio::null())
-            .spawn()?;
+        let log = std::fs::File::options().create(true).append(true).open(self.directory.join("log"))?;
+        let child = self.command(words).stdout(log.try_clone()?).stderr(log).stdin(Stdio::null()).spawn()?;
         let pid = child.id();
         self.processes.push(child);
         Ok(pid)
@@ -58,11 +42,7 @@ impl Instance {
 
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        command
-            .args(words)
-            .arg("--data-dir")
-            .arg(self.directory.join("data"))
-            .args(["--listen", &self.address]);
+        command.args(words).arg("--data-dir").arg(self.directory.join("data")).args(["--listen", &self.address]);
         command.env("LONGSHORE_LOG", "warn");
         command
     }
@@ -91,14 +71,9 @@ impl Instance {
 
     pub fn import(&self, archive: &Path, tag: &str) -> Result<()> {
         let archive = archive.to_str().context("a path in UTF-8")?;
-        let done = self
-            .command(&["image", "import", archive, "--tag", tag])
-            .output()?;
+        let done = self.command(&["image", "import", archive, "--tag", tag]).output()?;
         if !done.status.success() {
-            bail!(
-                "importing {archive}: {}",
-                String::from_utf8_lossy(&done.stderr)
-            );
+            bail!("importing {archive}: {}", String::from_utf8_lossy(&done.stderr));
         }
         Ok(())
     }
@@ -118,11 +93,7 @@ impl Instance {
             }),
         )?;
         let subnets = client.ec2("DescribeSubnets")?;
-        let subnet = subnets
-            .split("<subnetId>")
-            .nth(1)
-            .and_then(|rest| rest.split('<').next())
-            .context("a subnet")?;
+        let subnet = subnets.split("<subnetId>").nth(1).and_then(|rest| rest.split('<').next()).context("a subnet")?;
         Ok(json!({
             "cluster": "bench", "taskDefinition": "sleeper", "launchType": "FARGATE", "count": count,
             "networkConfiguration": { "awsvpcConfiguration": { "subnets": [subnet] } },

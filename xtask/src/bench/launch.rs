@@ -36,26 +36,10 @@ pub fn run() -> Result<Vec<Row>> {
     let rate = sustained(&instance, &input)?;
     let ratio = percentile(&mut ours, 50).as_secs_f64() / percentile(&mut bare, 50).as_secs_f64();
     Ok(vec![
-        Row::new(
-            "RunTask to RUNNING, image present",
-            spread(&mut ours),
-            "p50 ≤ 60 ms (goal 40)",
-        ),
-        Row::new(
-            "bare OCI runtime, create to started",
-            spread(&mut bare),
-            format!("ours is {ratio:.1} × it"),
-        ),
-        Row::new(
-            "docker run -d",
-            docker_words(&mut docker),
-            "ours ≤ 1/5 of it",
-        ),
-        Row::new(
-            "launches a second, 4 in flight",
-            format!("{rate:.0}"),
-            "≥ 30",
-        ),
+        Row::new("RunTask to RUNNING, image present", spread(&mut ours), "p50 ≤ 60 ms (goal 40)"),
+        Row::new("bare OCI runtime, create to started", spread(&mut bare), format!("ours is {ratio:.1} × it")),
+        Row::new("docker run -d", docker_words(&mut docker), "ours ≤ 1/5 of it"),
+        Row::new("launches a second, 4 in flight", format!("{rate:.0}"), "≥ 30"),
     ])
 }
 
@@ -79,18 +63,13 @@ fn launch_and_stop(client: &mut Client, input: &Value) -> Result<Duration> {
 fn start(client: &mut Client, input: &Value) -> Result<String> {
     let answer = client.ecs("RunTask", input)?;
     let arn = answer["tasks"][0]["taskArn"].as_str();
-    Ok(arn
-        .with_context(|| format!("RunTask placed nothing: {}", answer["failures"]))?
-        .to_owned())
+    Ok(arn.with_context(|| format!("RunTask placed nothing: {}", answer["failures"]))?.to_owned())
 }
 
 fn wait_for(client: &mut Client, task: &str, wanted: &str) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(30);
     while Instant::now() < deadline {
-        let answer = client.ecs(
-            "DescribeTasks",
-            &json!({ "cluster": "bench", "tasks": [task] }),
-        )?;
+        let answer = client.ecs("DescribeTasks", &json!({ "cluster": "bench", "tasks": [task] }))?;
         let found = &answer["tasks"][0];
         match found["lastStatus"].as_str() {
             Some(status) if status == wanted => return Ok(()),
@@ -118,17 +97,14 @@ fn sustained(instance: &Instance, input: &Value) -> Result<f64> {
                 })
             })
             .collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().expect("a worker does not panic"))
+        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
     })?;
     Ok(SUSTAINED as f64 / began.elapsed().as_secs_f64())
 }
 
 /// The OCI runtime alone, on a root file system of busybox: `run --detach`, timed until it returns.
 fn bare_runtime() -> Result<Duration> {
-    let bundle =
-        std::env::temp_dir().join(format!("longshore-bench-bundle-{}", std::process::id()));
+    let bundle = std::env::temp_dir().join(format!("longshore-bench-bundle-{}", std::process::id()));
     let bin = bundle.join("rootfs/bin");
     std::fs::create_dir_all(&bin)?;
     std::fs::copy("/bin/busybox", bin.join("busybox"))?;
@@ -145,9 +121,7 @@ fn bare_runtime() -> Result<Duration> {
         .stdout(std::process::Stdio::null())
         .status()?;
     let took = began.elapsed();
-    Command::new("crun")
-        .args(["delete", "--force", &name])
-        .status()?;
+    Command::new("crun").args(["delete", "--force", &name]).status()?;
     std::fs::remove_dir_all(&bundle)?;
     if !done.success() {
         bail!("crun failed after {}", millis(took));
@@ -170,10 +144,7 @@ fn bare_config() -> Value {
 /// One `docker run -d`, where a Docker engine answers and has the image.
 fn docker_run() -> Option<Duration> {
     let began = Instant::now();
-    let done = Command::new("docker")
-        .args(["run", "-d", "--rm", "busybox:latest", "sleep", "60"])
-        .output()
-        .ok()?;
+    let done = Command::new("docker").args(["run", "-d", "--rm", "busybox:latest", "sleep", "60"]).output().ok()?;
     let took = began.elapsed();
     let id = String::from_utf8_lossy(&done.stdout).trim().to_owned();
     let _ = Command::new("docker").args(["rm", "-f", &id]).output();

@@ -24,11 +24,7 @@ fn control_plane() -> Result<Row> {
     api::fill(&instance, 1000)?;
     std::thread::sleep(Duration::from_secs(3));
     let value = format!("{:.1} MB", resident_mb(pid)?);
-    Ok(Row::new(
-        "control plane, 1,000 simulated tasks, resident",
-        value,
-        "< 60 MB",
-    ))
+    Ok(Row::new("control plane, 1,000 simulated tasks, resident", value, "< 60 MB"))
 }
 
 fn agent() -> Result<Row> {
@@ -38,11 +34,7 @@ fn agent() -> Result<Row> {
     let pid = instance.start(&["agent"])?;
     instance.wait_ready()?;
     std::thread::sleep(Duration::from_secs(1));
-    Ok(Row::new(
-        "node agent without tasks, resident",
-        format!("{:.1} MB", resident_mb(pid)?),
-        "< 30 MB",
-    ))
+    Ok(Row::new("node agent without tasks, resident", format!("{:.1} MB", resident_mb(pid)?), "< 30 MB"))
 }
 
 fn supervisor() -> Result<Row> {
@@ -55,13 +47,6 @@ fn supervisor() -> Result<Row> {
     instance.client()?.ecs("RunTask", &input)?;
     std::thread::sleep(Duration::from_secs(2));
     let all = processes_with("supervise");
-    let pid = all
-        .iter()
-        .find(|pid| !before.contains(pid))
-        .context("no supervisor was started")?;
-    Ok(Row::new(
-        "supervisor of one task, resident",
-        format!("{:.1} MB", resident_mb(*pid)?),
-        "< 5 MB",
-    ))
+    let pid = all.iter().find(|pid| !before.contains(pid)).context("no supervisor was started")?;
+    Ok(Row::new("supervisor of one task, resident", format!("{:.1} MB", resident_mb(*pid)?), "< 5 MB"))
 }

@@ -23,30 +23,17 @@ pub struct Row {
 
 impl Row {
     fn new(figure: impl Into<String>, value: impl Into<String>, wanted: impl Into<String>) -> Self {
-        Self {
-            figure: figure.into(),
-            value: value.into(),
-            wanted: wanted.into(),
-        }
+        Self { figure: figure.into(), value: value.into(), wanted: wanted.into() }
     }
 }
 
-const BENCHES: &[(&str, fn() -> Result<Vec<Row>>)] = &[
-    ("launch", launch::run),
-    ("api", api::run),
-    ("memory", memory::run),
-];
+const BENCHES: &[(&str, fn() -> Result<Vec<Row>>)] =
+    &[("launch", launch::run), ("api", api::run), ("memory", memory::run)];
 
 pub fn run(names: &[String]) -> Result<()> {
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| !BENCHES.iter().any(|(known, _)| known == name))
-    {
+    if let Some(unknown) = names.iter().find(|name| !BENCHES.iter().any(|(known, _)| known == name)) {
         let known: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
-        bail!(
-            "there is no benchmark {unknown}; there are {}",
-            known.join(", ")
-        );
+        bail!("there is no benchmark {unknown}; there are {}", known.join(", "));
     }
     let mut rows = Vec::new();
     for (name, bench) in BENCHES {

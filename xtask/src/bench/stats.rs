@@ -18,12 +18,7 @@ pub fn millis(duration: Duration) -> String {
 /// `p50 12.3 ms, p99 20.1 ms (n = 50)`
 pub fn spread(samples: &mut [Duration]) -> String {
     let (p50, p99) = (percentile(samples, 50), percentile(samples, 99));
-    format!(
-        "p50 {}, p99 {} (n = {})",
-        millis(p50),
-        millis(p99),
-        samples.len()
-    )
+    format!("p50 {}, p99 {} (n = {})", millis(p50), millis(p99), samples.len())
 }
 
 /// Resident memory of a process in MB, shared pages counted in full.
@@ -33,26 +28,14 @@ pub fn resident_mb(pid: u32) -> Result<f64> {
 
 fn status_kb(pid: u32, field: &str) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status
-        .lines()
-        .find(|line| line.starts_with(field))
-        .context("the field")?;
-    line.split_whitespace()
-        .nth(1)
-        .context("a number")?
-        .parse()
-        .context("a number")
+    let line = status.lines().find(|line| line.starts_with(field)).context("the field")?;
+    line.split_whitespace().nth(1).context("a number")?.parse().context("a number")
 }
 
 /// Processor time that a process has used.
 pub fn cpu_time(pid: u32) -> Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .context("fields")?
-        .split_whitespace()
-        .collect();
+    let fields: Vec<&str> = stat.rsplit(')').next().context("fields")?.split_whitespace().collect();
     let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
     Ok(Duration::from_millis(ticks * 10))
 }

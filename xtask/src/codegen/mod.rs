@@ -26,8 +26,7 @@ pub fn generate() -> Result<Vec<(String, String)>> {
     for (name, settings) in crate::models::services()? {
         let path = crate::root().join("models").join(format!("{name}.json"));
         let model: Value = serde_json::from_str(&crate::read(&path)?)?;
-        let content = service::render(&name, &model, &settings)
-            .with_context(|| format!("generating {name}"))?;
+        let content = service::render(&name, &model, &settings).with_context(|| format!("generating {name}"))?;
         files.push((format!("crates/api/src/generated/{name}.rs"), content));
         module += &format!("#[rustfmt::skip]\npub mod {name};\n");
     }

@@ -35,9 +35,7 @@ use std::collections::BTreeMap as Map;
 
 fn service(name: &str, metadata: &Value, settings: &Value) -> Result<String> {
     let fact = |key: &str| metadata[key].as_str().unwrap_or_default();
-    let signing_name = metadata["signingName"]
-        .as_str()
-        .unwrap_or(fact("endpointPrefix"));
+    let signing_name = metadata["signingName"].as_str().unwrap_or(fact("endpointPrefix"));
     let setting = |key: &str| settings[key].as_str().with_context(|| format!("no {key}"));
     Ok(format!(
         "pub static SERVICE: ServiceDef = ServiceDef {{
@@ -65,10 +63,7 @@ fn service(name: &str, metadata: &Value, settings: &Value) -> Result<String> {
 
 fn protocols(metadata: &Value) -> Result<Vec<String>> {
     let listed = metadata["protocols"].as_array().context("no protocols")?;
-    listed
-        .iter()
-        .map(|protocol| protocol_kind(protocol, metadata))
-        .collect()
+    listed.iter().map(|protocol| protocol_kind(protocol, metadata)).collect()
 }
 
 fn protocol_kind(protocol: &Value, metadata: &Value) -> Result<String> {
@@ -84,12 +79,7 @@ fn protocol_kind(protocol: &Value, metadata: &Value) -> Result<String> {
 
 fn operations(model: &Value, settings: &Value, shapes: &Shapes<'_>) -> Result<String> {
     let listed = model["operations"].as_object().context("no operations")?;
-    let built: BTreeSet<&str> = settings["built"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+    let built: BTreeSet<&str> = settings["built"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let mut names: Vec<&String> = listed.keys().collect();
     names.sort();
     let mut text = String::from("\npub static OPERATIONS: &[OperationDef] = &[\n");
@@ -112,34 +102,19 @@ fn operation(name: &str, facts: &Value, built: bool, shapes: &Shapes<'_>) -> Res
         write!(text, ".wrapped({wrapper:?})")?;
     }
     if let Some(errors) = facts["errors"].as_array() {
-        let names = errors
-            .iter()
-            .filter_map(Value::as_str)
-            .map(|error| format!("&fault::{}", screaming(error)));
+        let names = errors.iter().filter_map(Value::as_str).map(|error| format!("&fault::{}", screaming(error)));
         write!(text, ".faults(&[{}])", names.collect::<Vec<_>>().join(", "))?;
     }
-    text += if facts["readonly"] == true {
-        ".read_only()"
-    } else {
-        ""
-    };
+    text += if facts["readonly"] == true { ".read_only()" } else { "" };
     Ok(text)
 }
 
 fn faults(shapes: &Shapes<'_>) -> Result<String> {
-    let mut text =
-        String::from("\n/// The service's errors.\npub mod fault {\n    use super::*;\n");
-    for (name, shape) in shapes
-        .0
-        .iter()
-        .filter(|(_, shape)| shape["exception"] == true)
-    {
+    let mut text = String::from("\n/// The service's errors.\npub mod fault {\n    use super::*;\n");
+    for (name, shape) in shapes.0.iter().filter(|(_, shape)| shape["exception"] == true) {
         let error = &shape["error"];
         let service_side = shape["fault"] == true || error["senderFault"] == false;
-        let status =
-            error["httpStatusCode"]
-                .as_u64()
-                .unwrap_or(if service_side { 500 } else { 400 });
+        let status = error["httpStatusCode"].as_u64().unwrap_or(if service_side { 500 } else { 400 });
         write!(
             text,
             "    pub static {}: FaultDef =\n        FaultDef {{ name: {name:?}, code: {:?}, status: {status}, sender: {}, message: {:?}, members: &[{}] }};\n",
@@ -156,9 +131,7 @@ fn faults(shapes: &Shapes<'_>) -> Result<String> {
 /// The message's member, in the model's spelling.
 fn message_name(shape: &Value) -> &str {
     let mut names = shape["members"].as_object().into_iter().flat_map(Map::keys);
-    names
-        .find(|name| name.eq_ignore_ascii_case("message"))
-        .map_or("message", String::as_str)
+    names.find(|name| name.eq_ignore_ascii_case("message")).map_or("message", String::as_str)
 }
 
 /// What an error carries besides its message.

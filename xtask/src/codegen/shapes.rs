@@ -7,20 +7,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// Rust names that shapes must not take.
-const RESERVED: &[&str] = &[
-    "Blob",
-    "Document",
-    "Map",
-    "Option",
-    "Timestamp",
-    "String",
-    "Vec",
-    "Box",
-    "S",
-    "M",
-    "R",
-    "K",
-];
+const RESERVED: &[&str] =
+    &["Blob", "Document", "Map", "Option", "Timestamp", "String", "Vec", "Box", "S", "M", "R", "K"];
 
 /// The shapes of a model, looked up by name.
 pub struct Shapes<'a>(pub &'a Map<String, Value>);
@@ -35,9 +23,7 @@ impl<'a> Shapes<'a> {
         let mut text = String::new();
         let mut taken = BTreeSet::new();
         for (name, shape) in self.0 {
-            let item = self
-                .item(name, shape)
-                .with_context(|| format!("shape {name}"))?;
+            let item = self.item(name, shape).with_context(|| format!("shape {name}"))?;
             let Some((rust_name, item)) = item else {
                 continue;
             };
@@ -56,9 +42,7 @@ impl<'a> Shapes<'a> {
         }
         match shape["type"].as_str() {
             Some("structure") => Ok(Some((upper_camel(name), self.structure(name, shape)?))),
-            Some("string") if shape.get("enum").is_some() => {
-                Ok(Some((upper_camel(name), enumeration(name, shape)?)))
-            }
+            Some("string") if shape.get("enum").is_some() => Ok(Some((upper_camel(name), enumeration(name, shape)?))),
             _ if self.is_plain(name)? => Ok(None),
             _ => Ok(Some((screaming(name), self.table(name, shape)?))),
         }
@@ -66,32 +50,15 @@ impl<'a> Shapes<'a> {
 
     fn structure(&self, name: &str, shape: &Value) -> Result<String> {
         let rust_name = upper_camel(name);
-        let union = if shape["union"] == true {
-            ".union()"
-        } else {
-            ""
-        };
-        let mut text = format!(
-            "\nlongshore_wire::structure! {{ {rust_name}, S::structure({name:?}){union}, {{\n"
-        );
+        let union = if shape["union"] == true { ".union()" } else { "" };
+        let mut text = format!("\nlongshore_wire::structure! {{ {rust_name}, S::structure({name:?}){union}, {{\n");
         for (member, facts) in shape["members"].as_object().context("no members")? {
-            let required = shape["required"]
-                .as_array()
-                .is_some_and(|all| all.iter().any(|one| one == member.as_str()));
+            let required = shape["required"].as_array().is_some_and(|all| all.iter().any(|one| one == member.as_str()));
             let target = facts["shape"].as_str().context("no shape")?;
             let boxed = self.reaches(target, name, &mut BTreeSet::new())?;
             let rust_type = self.rust_type(target)?;
-            let rust_type = if boxed {
-                format!("Box<{rust_type}>")
-            } else {
-                rust_type
-            };
-            writeln!(
-                text,
-                "    {}: {rust_type} = {},",
-                snake(member),
-                self.member(member, facts, required)?
-            )?;
+            let rust_type = if boxed { format!("Box<{rust_type}>") } else { rust_type };
+            writeln!(text, "    {}: {rust_type} = {},", snake(member), self.member(member, facts, required)?)?;
         }
         Ok(text + "} }\n")
     }
@@ -125,11 +92,7 @@ impl<'a> Shapes<'a> {
         if !seen.insert(from.to_owned()) {
             return Ok(false);
         }
-        for member in shape["members"]
-            .as_object()
-            .into_iter()
-            .flat_map(Map::values)
-        {
+        for member in shape["members"].as_object().into_iter().flat_map(Map::values) {
             if self.reaches(member["shape"].as_str().unwrap_or_default(), to, seen)? {
                 return Ok(true);
             }
@@ -171,17 +134,8 @@ impl<'a> Shapes<'a> {
     /// Whether the table of the shape's Rust type says all there is to say.
     fn is_plain(&self, name: &str) -> Result<bool> {
         let shape = self.get(name)?;
-        let named = ["member", "key", "value"]
-            .iter()
-            .any(|part| shape[part].get("locationName").is_some());
-        let facts = [
-            "min",
-            "max",
-            "pattern",
-            "flattened",
-            "timestampFormat",
-            "sensitive",
-        ];
+        let named = ["member", "key", "value"].iter().any(|part| shape[part].get("locationName").is_some());
+        let facts = ["min", "max", "pattern", "flattened", "timestampFormat", "sensitive"];
         Ok(match shape["type"].as_str().context("no type")? {
             "structure" => true,
             "string" if shape.get("enum").is_some() => true,
@@ -189,9 +143,7 @@ impl<'a> Shapes<'a> {
             "list" => self.is_plain(part(shape, "member")?)?,
             "map" => {
                 let key = part(shape, "key")?;
-                self.get(key)?.get("enum").is_none()
-                    && self.is_plain(key)?
-                    && self.is_plain(part(shape, "value")?)?
+                self.get(key)?.get("enum").is_none() && self.is_plain(key)? && self.is_plain(part(shape, "value")?)?
             }
             _ => true,
         })
@@ -200,25 +152,14 @@ impl<'a> Shapes<'a> {
     fn table(&self, name: &str, shape: &Value) -> Result<String> {
         let kind = shape["type"].as_str().context("no type")?;
         let mut text = match kind {
-            "list" => format!(
-                "S::list({name:?}, {})",
-                self.reference(part(shape, "member")?)?
-            ),
+            "list" => format!("S::list({name:?}, {})", self.reference(part(shape, "member")?)?),
             "map" => {
                 let (key, value) = (part(shape, "key")?, part(shape, "value")?);
-                format!(
-                    "S::map({name:?}, {}, {})",
-                    self.reference(key)?,
-                    self.reference(value)?
-                )
+                format!("S::map({name:?}, {}, {})", self.reference(key)?, self.reference(value)?)
             }
             scalar => format!("S::new({name:?}, K::{})", upper_camel(scalar)),
         };
-        for (place, call) in [
-            ("member", "element_named"),
-            ("value", "element_named"),
-            ("key", "key_named"),
-        ] {
+        for (place, call) in [("member", "element_named"), ("value", "element_named"), ("key", "key_named")] {
             if let Some(location) = shape[place]["locationName"].as_str() {
                 write!(text, ".{call}({location:?})")?;
             }
@@ -258,10 +199,7 @@ fn timestamp(facts: &Value) -> Result<String> {
 
 fn enumeration(name: &str, shape: &Value) -> Result<String> {
     let mut taken = BTreeSet::new();
-    let mut text = format!(
-        "\nlongshore_wire::string_enum! {{ pub enum {} {{\n",
-        upper_camel(name)
-    );
+    let mut text = format!("\nlongshore_wire::string_enum! {{ pub enum {} {{\n", upper_camel(name));
     for value in shape["enum"].as_array().context("no values")? {
         let value = value.as_str().context("a value is no string")?;
         let mut variant = upper_camel(value);
@@ -274,9 +212,7 @@ fn enumeration(name: &str, shape: &Value) -> Result<String> {
 }
 
 fn part<'a>(shape: &'a Value, place: &str) -> Result<&'a str> {
-    shape[place]["shape"]
-        .as_str()
-        .with_context(|| format!("no {place}"))
+    shape[place]["shape"].as_str().with_context(|| format!("no {place}"))
 }
 
 fn is_document(shape: &Value) -> bool {

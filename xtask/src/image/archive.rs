@@ -38,12 +38,7 @@ impl Layer {
     }
 
     pub fn link(&mut self, path: &str, target: &str) {
-        self.0.insert(
-            path.to_owned(),
-            Entry::Link {
-                target: target.to_owned(),
-            },
-        );
+        self.0.insert(path.to_owned(), Entry::Link { target: target.to_owned() });
     }
 
     fn tar(self) -> Result<Vec<u8>> {
@@ -51,11 +46,7 @@ impl Layer {
         for (path, entry) in self.0 {
             match entry {
                 Entry::Directory { mode } => {
-                    builder.append_data(
-                        &mut header(EntryType::Directory, mode, 0),
-                        format!("{path}/"),
-                        &[][..],
-                    )?;
+                    builder.append_data(&mut header(EntryType::Directory, mode, 0), format!("{path}/"), &[][..])?;
                 }
                 Entry::File { mode, bytes } => {
                     let mut header = header(EntryType::Regular, mode, bytes.len() as u64);
@@ -90,10 +81,7 @@ impl Blobs {
     fn add(&mut self, media_type: &str, bytes: Vec<u8>) -> Value {
         let digest = digest(&bytes);
         let descriptor = json!({"mediaType": media_type, "digest": digest, "size": bytes.len()});
-        self.0.insert(
-            format!("blobs/sha256/{}", &digest["sha256:".len()..]),
-            bytes,
-        );
+        self.0.insert(format!("blobs/sha256/{}", &digest["sha256:".len()..]), bytes);
         descriptor
     }
 }
@@ -103,43 +91,28 @@ pub fn write(path: &Path, layer: Layer, config: &Config) -> Result<String> {
     let tar = layer.tar()?;
     let mut blobs = Blobs::default();
     let document = document(config, &digest(&tar)).to_string();
-    let config = blobs.add(
-        "application/vnd.oci.image.config.v1+json",
-        document.into_bytes(),
-    );
+    let config = blobs.add("application/vnd.oci.image.config.v1+json", document.into_bytes());
     let layer = blobs.add("application/vnd.oci.image.layer.v1.tar+gzip", gzip(&tar)?);
     let media_type = "application/vnd.oci.image.manifest.v1+json";
-    let manifest =
-        json!({"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [layer]});
+    let manifest = json!({"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [layer]});
     let manifest = blobs.add(media_type, manifest.to_string().into_bytes());
-    let index = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [manifest]});
+    let index =
+        json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [manifest]});
     let mut files = blobs.0;
     files.insert("index.json".to_owned(), index.to_string().into_bytes());
-    files.insert(
-        "oci-layout".to_owned(),
-        json!({"imageLayoutVersion": "1.0.0"})
-            .to_string()
-            .into_bytes(),
-    );
+    files.insert("oci-layout".to_owned(), json!({"imageLayoutVersion": "1.0.0"}).to_string().into_bytes());
     let file = File::create(path).with_context(|| format!("writing {}", path.display()))?;
     let mut builder = Builder::new(file);
     for (name, bytes) in files {
-        builder.append_data(
-            &mut header(EntryType::Regular, 0o644, bytes.len() as u64),
-            name,
-            bytes.as_slice(),
-        )?;
+        builder.append_data(&mut header(EntryType::Regular, 0o644, bytes.len() as u64), name, bytes.as_slice())?;
     }
     builder.into_inner()?.flush()?;
     Ok(manifest["digest"].as_str().unwrap_or_default().to_owned())
 }
 
 fn document(config: &Config, diff_id: &str) -> Value {
-    let exposed: serde_json::Map<String, Value> = config
-        .exposed
-        .iter()
-        .map(|port| (port.to_string(), json!({})))
-        .collect();
+    let exposed: serde_json::Map<String, Value> =
+        config.exposed.iter().map(|port| (port.to_string(), json!({}))).collect();
     json!({
         "architecture": architecture(),
         "os": "linux",
@@ -159,9 +132,7 @@ fn architecture() -> &'static str {
 }
 
 fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
-    let mut encoder = GzBuilder::new()
-        .mtime(0)
-        .write(Vec::new(), Compression::default());
+    let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
     encoder.write_all(bytes)?;
     Ok(encoder.finish()?)
 }

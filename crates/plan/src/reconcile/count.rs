@@ -20,15 +20,10 @@ pub struct Count {
 
 impl Count {
     pub fn of(service: &Service, members: &[Member<'_>]) -> Self {
-        let count = |test: &dyn Fn(&Member<'_>) -> bool| {
-            members.iter().filter(|member| test(member)).count() as i64
-        };
+        let count = |test: &dyn Fn(&Member<'_>) -> bool| members.iter().filter(|member| test(member)).count() as i64;
         Self {
             desired: i64::from(service.desired_count),
-            bounds: bounds(
-                service.desired_count,
-                service.api.deployment_configuration.as_ref(),
-            ),
+            bounds: bounds(service.desired_count, service.api.deployment_configuration.as_ref()),
             existing: members.len() as i64,
             stopping: count(&|member| member.standing == Standing::Stopping),
             keeping: count(&|member| member.keeps()),

@@ -39,13 +39,7 @@ pub fn service(state: &State, key: &str, now: Timestamp, mint: &mut Mint) -> Pla
     let Some(service) = state.services.get(key) else {
         return Plan::default();
     };
-    let mut turn = Turn {
-        state,
-        now,
-        mint,
-        service: Cow::Borrowed(service),
-        plan: Plan::default(),
-    };
+    let mut turn = Turn { state, now, mint, service: Cow::Borrowed(service), plan: Plan::default() };
     match service.status {
         ServiceStatus::Active => turn.active(),
         ServiceStatus::Draining => turn.draining(),
@@ -71,17 +65,10 @@ impl<'a> Turn<'a> {
     }
 
     fn active(&mut self) {
-        let View {
-            members,
-            changes_at,
-            proven_at,
-        } = view(self.state, &self.service, self.now);
+        let View { members, changes_at, proven_at } = view(self.state, &self.service, self.now);
         let count = Count::of(&self.service, &members);
         let replacing = members.iter().any(|member| !member.keeps());
-        for at in changes_at
-            .into_iter()
-            .chain(proven_at.filter(|_| replacing))
-        {
+        for at in changes_at.into_iter().chain(proven_at.filter(|_| replacing)) {
             self.plan.wake(at);
         }
         let (members, count) = self.stop_surplus(members, count);
@@ -100,10 +87,7 @@ impl<'a> Turn<'a> {
         let replacing = members.iter().any(|member| member.leaves_serving());
         let waiting = count.stopping > 0 || count.keeping > count.keeping_serving;
         if replacing && count.missing() > 0 && count.room() == 0 && !waiting {
-            self.plan.reasons.push(format!(
-                "service {}: floor and ceiling leave no move",
-                self.service.name
-            ));
+            self.plan.reasons.push(format!("service {}: floor and ceiling leave no move", self.service.name));
             self.tell_once(Event::Stuck);
         }
     }
@@ -111,21 +95,11 @@ impl<'a> Turn<'a> {
     /// Older deployments without tasks are over.
     fn forget_deployments(&mut self, members: &[Member<'_>]) {
         let over = |deployment: &Deployment| {
-            !deployment.primary
-                && !members
-                    .iter()
-                    .any(|member| belongs(member.task, deployment))
+            !deployment.primary && !members.iter().any(|member| belongs(member.task, deployment))
         };
-        let starting = self
-            .plan
-            .changes
-            .iter()
-            .any(|change| matches!(change, Change::Put(record) if is_task(record)));
+        let starting = self.plan.changes.iter().any(|change| matches!(change, Change::Put(record) if is_task(record)));
         if !starting && self.service.deployments.iter().any(over) {
-            self.service
-                .to_mut()
-                .deployments
-                .retain(|deployment| !over(deployment));
+            self.service.to_mut().deployments.retain(|deployment| !over(deployment));
         }
     }
 
@@ -133,21 +107,13 @@ impl<'a> Turn<'a> {
     fn settle(&mut self, members: &[Member<'_>], count: &Count) {
         let steady = count.keeping == count.desired
             && count.existing == count.desired
-            && members
-                .iter()
-                .all(|member| member.standing == Standing::Running && self.is_sound(member));
+            && members.iter().all(|member| member.standing == Standing::Running && self.is_sound(member));
         if !steady {
             return;
         }
         let now = self.now;
-        let in_progress =
-            |primary: &&Deployment| primary.rollout == ecs::DeploymentRolloutState::InProgress;
-        if let Some(id) = self
-            .service
-            .primary()
-            .filter(in_progress)
-            .map(|primary| primary.id.clone())
-        {
+        let in_progress = |primary: &&Deployment| primary.rollout == ecs::DeploymentRolloutState::InProgress;
+        if let Some(id) = self.service.primary().filter(in_progress).map(|primary| primary.id.clone()) {
             if let Some(primary) = self.service.to_mut().primary_mut() {
                 primary.rollout = ecs::DeploymentRolloutState::Completed;
                 primary.rollout_reason = format!("ECS deployment {id} completed.");
@@ -159,8 +125,7 @@ impl<'a> Turn<'a> {
     }
 
     fn is_sound(&self, member: &Member<'_>) -> bool {
-        !has_health_check(self.state, member.task)
-            || member.task.health == Some(ecs::HealthStatus::Healthy)
+        !has_health_check(self.state, member.task) || member.task.health == Some(ecs::HealthStatus::Healthy)
     }
 
     fn draining(&mut self) {
@@ -172,10 +137,7 @@ impl<'a> Turn<'a> {
             service.deployments.clear();
             return;
         }
-        let alive = members
-            .iter()
-            .filter(|member| member.standing != Standing::Stopping)
-            .take(PER_TURN);
+        let alive = members.iter().filter(|member| member.standing != Standing::Stopping).take(PER_TURN);
         let alive: Vec<_> = alive.copied().collect();
         self.stop(&alive, None);
     }

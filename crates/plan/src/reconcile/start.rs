@@ -17,11 +17,7 @@ use crate::{launch, strategy, throttle};
 
 impl<'a> Turn<'a> {
     /// Start what is missing, within the ceiling: first what the floor needs of older deployments, then the primary's.
-    pub(super) fn start_missing(
-        &mut self,
-        members: &[Member<'_>],
-        mut count: Count,
-    ) -> (Count, usize) {
+    pub(super) fn start_missing(&mut self, members: &[Member<'_>], mut count: Count) -> (Count, usize) {
         let mut draft = Draft::new(self.state);
         let mut started = 0;
         if let Some((deployment, wanted)) = self.old_replacements(members, &count) {
@@ -32,12 +28,7 @@ impl<'a> Turn<'a> {
         }
         if let Some(primary) = self.service.primary().cloned() {
             let wanted = count.missing().min(count.room()) as usize;
-            let made = self.start(
-                &primary,
-                wanted.min(PER_TURN - started),
-                members,
-                &mut draft,
-            );
+            let made = self.start(&primary, wanted.min(PER_TURN - started), members, &mut draft);
             count.existing += made as i64;
             count.keeping += made as i64;
             started += made;
@@ -52,10 +43,7 @@ impl<'a> Turn<'a> {
         let completed = |deployment: &&Deployment| {
             !deployment.primary
                 && deployment.rollout == ecs::DeploymentRolloutState::Completed
-                && members
-                    .iter()
-                    .filter(old)
-                    .any(|member| belongs(member.task, deployment))
+                && members.iter().filter(old).any(|member| belongs(member.task, deployment))
         };
         let deployment = self.service.deployments.iter().find(completed)?;
         (missing > 0).then(|| (deployment.clone(), missing))
@@ -72,32 +60,20 @@ impl<'a> Turn<'a> {
         if wanted == 0 || self.is_held_back(deployment) {
             return 0;
         }
-        let key = format!(
-            "{}/{}:{:010}",
-            self.service.account, deployment.family, deployment.revision
-        );
+        let key = format!("{}/{}:{:010}", self.service.account, deployment.family, deployment.revision);
         let Some(definition) = self.state.definitions.get(&key) else {
-            self.plan.reasons.push(format!(
-                "task definition {key} of service {} is gone",
-                self.service.name
-            ));
+            self.plan.reasons.push(format!("task definition {key} of service {} is gone", self.service.name));
             return 0;
         };
-        let staying = members
-            .iter()
-            .filter(|member| member.standing > Standing::Lost)
-            .map(|member| &**member.task);
+        let staying = members.iter().filter(|member| member.standing > Standing::Lost).map(|member| &**member.task);
         let mut peers = Peers::of(staying);
         let mut placed = placed_by_provider(deployment, members);
         let template = Template::of(&self.service, deployment, definition);
         let (mut made, mut refused) = (Vec::new(), None);
         for _ in 0..wanted {
             let provider = strategy::next(&deployment.capacity_provider_strategy, &placed);
-            let provider_name = provider.and_then(|index| {
-                deployment.capacity_provider_strategy[index]
-                    .capacity_provider
-                    .as_deref()
-            });
+            let provider_name =
+                provider.and_then(|index| deployment.capacity_provider_strategy[index].capacity_provider.as_deref());
             let launch = template.launch(provider_name);
             match launch::task(&launch, draft, &mut peers, self.now, self.mint) {
                 Ok(task) if task.is_stopped() => {
@@ -122,10 +98,7 @@ impl<'a> Turn<'a> {
     }
 
     fn is_held_back(&mut self, deployment: &Deployment) -> bool {
-        let until = deployment
-            .throttle
-            .not_before
-            .filter(|until| *until > self.now);
+        let until = deployment.throttle.not_before.filter(|until| *until > self.now);
         if let Some(until) = until {
             self.plan.wake(until);
             self.plan.reasons.push(format!(
@@ -141,9 +114,7 @@ impl<'a> Turn<'a> {
     fn starve(&mut self, refusal: &Refusal) {
         let reason = format!("{} ({})", refusal.reason(), refusal.detail());
         self.plan.starved = true;
-        self.plan
-            .reasons
-            .push(format!("service {}: {reason}", self.service.name));
+        self.plan.reasons.push(format!("service {}: {reason}", self.service.name));
         self.tell_once(Event::Unplaced(reason));
     }
 
@@ -177,21 +148,9 @@ impl<'a> Turn<'a> {
 
 fn placed_by_provider(deployment: &Deployment, members: &[Member<'_>]) -> Vec<i64> {
     let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
-    for member in members
-        .iter()
-        .filter(|member| member.standing > Standing::Lost && belongs(member.task, deployment))
-    {
-        *counts
-            .entry(member.task.capacity_provider.as_deref().unwrap_or_default())
-            .or_default() += 1;
+    for member in members.iter().filter(|member| member.standing > Standing::Lost && belongs(member.task, deployment)) {
+        *counts.entry(member.task.capacity_provider.as_deref().unwrap_or_default()).or_default() += 1;
     }
     let items = deployment.capacity_provider_strategy.iter();
-    items
-        .map(|item| {
-            counts
-                .get(item.capacity_provider.as_deref().unwrap_or_default())
-                .copied()
-                .unwrap_or(0)
-        })
-        .collect()
+    items.map(|item| counts.get(item.capacity_provider.as_deref().unwrap_or_default()).copied().unwrap_or(0)).collect()
 }

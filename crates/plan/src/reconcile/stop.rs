@@ -13,11 +13,7 @@ use crate::view::{Member, Standing, belongs};
 
 impl Turn<'_> {
     /// Scale in: more tasks keep than are wanted.
-    pub(super) fn stop_surplus<'m>(
-        &mut self,
-        members: Vec<Member<'m>>,
-        count: Count,
-    ) -> (Vec<Member<'m>>, Count) {
+    pub(super) fn stop_surplus<'m>(&mut self, members: Vec<Member<'m>>, count: Count) -> (Vec<Member<'m>>, Count) {
         let surplus = (count.keeping - count.desired).max(0) as usize;
         if surplus == 0 {
             return (members, count);
@@ -25,11 +21,7 @@ impl Turn<'_> {
         let (keeping, mut rest): (Vec<_>, Vec<_>) = members.into_iter().partition(Member::keeps);
         let (going, staying) = choose_to_stop(keeping, surplus.min(PER_TURN));
         self.stop(&going, None);
-        rest.extend(going.into_iter().map(|member| Member {
-            standing: Standing::Stopping,
-            serving: false,
-            ..member
-        }));
+        rest.extend(going.into_iter().map(|member| Member { standing: Standing::Stopping, serving: false, ..member }));
         rest.extend(staying);
         let count = Count::of(&self.service, &rest);
         (rest, count)
@@ -41,43 +33,23 @@ impl Turn<'_> {
         self.stop(&idle, None);
         self.stop(&unhealthy, Some("Task failed container health checks"));
         let idle_stopped = (idle.len() + unhealthy.len()) as i64;
-        let serving: Vec<_> = members
-            .iter()
-            .filter(|member| member.leaves_serving())
-            .copied()
-            .collect();
-        let allowed = serving_stops(count, idle_stopped)
-            .min((PER_TURN as i64 - idle_stopped).max(0)) as usize;
+        let serving: Vec<_> = members.iter().filter(|member| member.leaves_serving()).copied().collect();
+        let allowed = serving_stops(count, idle_stopped).min((PER_TURN as i64 - idle_stopped).max(0)) as usize;
         let (going, _) = choose_to_stop(serving, allowed);
         self.stop(&going, None);
         idle_stopped as usize + going.len()
     }
 
     /// Leavers that serve nobody and may stop now; those that fail their health check apart.
-    fn idle_leavers<'m>(
-        &self,
-        members: &[Member<'m>],
-        count: &Count,
-    ) -> (Vec<Member<'m>>, Vec<Member<'m>>) {
+    fn idle_leavers<'m>(&self, members: &[Member<'m>], count: &Count) -> (Vec<Member<'m>>, Vec<Member<'m>>) {
         let replaced = count.keeping_serving >= count.desired;
         let settled = count.stopping == 0 && count.keeping == count.keeping_serving;
         let blocked = settled && count.missing() > 0 && count.room() == 0;
-        let mut unhealthy_allowed = if replaced {
-            usize::MAX
-        } else {
-            usize::from(blocked)
-        };
-        let old_alive = members
-            .iter()
-            .filter(|member| !member.primary && member.standing >= Standing::Pending)
-            .count();
+        let mut unhealthy_allowed = if replaced { usize::MAX } else { usize::from(blocked) };
+        let old_alive = members.iter().filter(|member| !member.primary && member.standing >= Standing::Pending).count();
         let mut spare_old = (old_alive as i64 - count.old_needed()).max(0);
         let (mut idle, mut unhealthy) = (Vec::new(), Vec::new());
-        for member in members
-            .iter()
-            .filter(|member| member.leaves_idle())
-            .take(PER_TURN)
-        {
+        for member in members.iter().filter(|member| member.leaves_idle()).take(PER_TURN) {
             let needed = match member.standing {
                 Standing::Unhealthy if member.primary => {
                     let allowed = unhealthy_allowed > 0;
@@ -101,11 +73,7 @@ impl Turn<'_> {
 
     /// Whether the deployment that started the task was ever complete: if not, its tasks are no use to the floor.
     fn has_completed(&self, member: &Member<'_>) -> bool {
-        let mut deployments = self
-            .service
-            .deployments
-            .iter()
-            .filter(|deployment| belongs(member.task, deployment));
+        let mut deployments = self.service.deployments.iter().filter(|deployment| belongs(member.task, deployment));
         deployments.any(|deployment| deployment.rollout == ecs::DeploymentRolloutState::Completed)
     }
 
@@ -113,11 +81,7 @@ impl Turn<'_> {
         if members.is_empty() {
             return;
         }
-        let primary = self
-            .service
-            .primary()
-            .map(|primary| primary.id.clone())
-            .unwrap_or_default();
+        let primary = self.service.primary().map(|primary| primary.id.clone()).unwrap_or_default();
         let reason = match why {
             Some(why) => why.to_owned(),
             None => format!("Scaling activity initiated by (deployment {primary})"),
@@ -127,19 +91,10 @@ impl Turn<'_> {
                 self.tell(Event::Unhealthy(member.task.id.clone()));
             }
             let mut task = Task::clone(member.task);
-            task.request_stop(
-                ecs::TaskStopCode::ServiceSchedulerInitiated,
-                &reason,
-                self.now,
-            );
+            task.request_stop(ecs::TaskStopCode::ServiceSchedulerInitiated, &reason, self.now);
             self.plan.changes.push(task.into());
         }
-        self.tell(Event::Stopped(
-            members
-                .iter()
-                .map(|member| member.task.id.clone())
-                .collect(),
-        ));
+        self.tell(Event::Stopped(members.iter().map(|member| member.task.id.clone()).collect()));
     }
 }
 
@@ -147,38 +102,25 @@ impl Turn<'_> {
 fn serving_stops(count: &Count, idle_stopped: i64) -> i64 {
     let replaced = count.leaving_serving - (count.desired - count.keeping_serving).max(0);
     let blocked = count.missing() > 0 && count.room() == 0;
-    let to_make_room = if blocked {
-        count.missing() - count.stopping - idle_stopped
-    } else {
-        0
-    };
-    replaced
-        .max(to_make_room)
-        .clamp(0, count.bounds.may_stop(count.serving()))
+    let to_make_room = if blocked { count.missing() - count.stopping - idle_stopped } else { 0 };
+    replaced.max(to_make_room).clamp(0, count.bounds.may_stop(count.serving()))
 }
 
 /// Split off `count` members to stop: worst standing first, then from the zone with most tasks, from the node with most,
 /// then the oldest.
-fn choose_to_stop(
-    mut members: Vec<Member<'_>>,
-    count: usize,
-) -> (Vec<Member<'_>>, Vec<Member<'_>>) {
+fn choose_to_stop(mut members: Vec<Member<'_>>, count: usize) -> (Vec<Member<'_>>, Vec<Member<'_>>) {
     let mut peers = Peers::of(members.iter().map(|member| &**member.task));
     let mut going = Vec::with_capacity(count);
     while going.len() < count && !members.is_empty() {
         let tally = |counts: &BTreeMap<String, i32>, name: &Option<String>| {
-            name.as_ref()
-                .and_then(|name| counts.get(name))
-                .copied()
-                .unwrap_or(0)
+            name.as_ref().and_then(|name| counts.get(name)).copied().unwrap_or(0)
         };
         let rank = |member: &Member<'_>| {
             let zone = tally(&peers.zones, &member.task.zone);
             let node = tally(&peers.nodes, &member.task.node);
             (member.standing, -zone, -node, member.task.created_at)
         };
-        let first = (0..members.len())
-            .min_by_key(|index| (rank(&members[*index]), &members[*index].task.id));
+        let first = (0..members.len()).min_by_key(|index| (rank(&members[*index]), &members[*index].task.id));
         let member = members.swap_remove(first.unwrap_or(0));
         peers.remove(&member.task.zone, &member.task.node);
         going.push(member);

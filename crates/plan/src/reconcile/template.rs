@@ -25,10 +25,7 @@ impl<'a> Template<'a> {
         deployment: &Deployment,
         definition: &'a longshore_model::definition::TaskDefinition,
     ) -> Self {
-        let network = deployment
-            .network
-            .as_ref()
-            .and_then(|network| network.awsvpc_configuration.clone());
+        let network = deployment.network.as_ref().and_then(|network| network.awsvpc_configuration.clone());
         Self {
             account: service.account.clone(),
             cluster: service.cluster.clone(),
@@ -36,10 +33,7 @@ impl<'a> Template<'a> {
             group: format!("service:{}", service.name),
             deployment: deployment.id.clone(),
             definition,
-            platform_version: deployment
-                .platform_version
-                .clone()
-                .unwrap_or_else(|| launch::PLATFORM_VERSION.into()),
+            platform_version: deployment.platform_version.clone().unwrap_or_else(|| launch::PLATFORM_VERSION.into()),
             network: network.unwrap_or_default(),
             enable_execute_command: service.api.enable_execute_command == Some(true),
             tags: tags(service, definition),
@@ -65,10 +59,7 @@ impl<'a> Template<'a> {
 }
 
 /// The tags of a service's task: propagated ones, and those that ECS manages.
-fn tags(
-    service: &Service,
-    definition: &longshore_model::definition::TaskDefinition,
-) -> Vec<ecs::Tag> {
+fn tags(service: &Service, definition: &longshore_model::definition::TaskDefinition) -> Vec<ecs::Tag> {
     let mut tags = match service.api.propagate_tags {
         Some(ecs::PropagateTags::Service) => service.api.tags.clone().unwrap_or_default(),
         Some(ecs::PropagateTags::TaskDefinition) => definition.tags.clone(),

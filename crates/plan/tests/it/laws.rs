@@ -42,14 +42,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn percentages() -> impl Strategy<Value = (i32, i32)> {
-    prop::sample::select(vec![
-        (100, 200),
-        (0, 100),
-        (0, 150),
-        (50, 100),
-        (50, 200),
-        (66, 134),
-    ])
+    prop::sample::select(vec![(100, 200), (0, 100), (0, 150), (50, 100), (50, 200), (66, 134)])
 }
 
 fn world(desired: i32, (minimum, maximum): (i32, i32), capacity: i32) -> World {
@@ -72,24 +65,14 @@ fn happen(world: &mut World, event: &Event, revision: &mut i32) {
             world.put(definition(*revision, *health_check));
             world.deploy(*revision);
         }
-        Event::Obey(index) => chosen(*index)
-            .into_iter()
-            .for_each(|task| obey(world, &task)),
+        Event::Obey(index) => chosen(*index).into_iter().for_each(|task| obey(world, &task)),
         Event::Fail(index) => {
-            chosen(*index)
-                .into_iter()
-                .for_each(|task| world.report_status(&task.key(), TaskStatus::Stopped));
+            chosen(*index).into_iter().for_each(|task| world.report_status(&task.key(), TaskStatus::Stopped));
         }
         Event::Health(index, good) => {
-            let health = if *good {
-                ecs::HealthStatus::Healthy
-            } else {
-                ecs::HealthStatus::Unhealthy
-            };
+            let health = if *good { ecs::HealthStatus::Healthy } else { ecs::HealthStatus::Unhealthy };
             let running = chosen(*index).filter(|task| task.last == TaskStatus::Running);
-            running
-                .into_iter()
-                .for_each(|task| world.report_health(&task.key(), health));
+            running.into_iter().for_each(|task| world.report_health(&task.key(), health));
         }
         Event::Disconnect(index) => world.edit_node(NODES[*index], |node| {
             node.disconnect(node.epoch, now);
@@ -98,9 +81,7 @@ fn happen(world: &mut World, event: &Event, revision: &mut i32) {
             node.connect();
             node.status = "ACTIVE".into();
         }),
-        Event::Drain(index) => {
-            world.edit_node(NODES[*index], |node| node.status = "DRAINING".into())
-        }
+        Event::Drain(index) => world.edit_node(NODES[*index], |node| node.status = "DRAINING".into()),
         Event::Pass(seconds) => world.pass(*seconds),
     }
 }
@@ -115,65 +96,37 @@ fn obey(world: &mut World, task: &Task) {
 /// Tasks that serve, as an outsider sees it: they run, are to run, are not unhealthy and their node is not lost.
 fn serving(world: &World) -> Vec<String> {
     let serves = |task: &Task| {
-        let node = task
-            .node
-            .as_deref()
-            .and_then(|node| world.state.nodes.get(node));
+        let node = task.node.as_deref().and_then(|node| world.state.nodes.get(node));
         let lost = node.is_some_and(|node| {
-            let away =
-                |since: longshore_wire::Timestamp| world.now.millis() - since.millis() >= 60_000;
+            let away = |since: longshore_wire::Timestamp| world.now.millis() - since.millis() >= 60_000;
             !node.connected && node.disconnected_at.is_some_and(away)
         });
         let up = task.desired == TaskStatus::Running && task.last == TaskStatus::Running;
         up && task.health != Some(ecs::HealthStatus::Unhealthy) && !lost
     };
-    world
-        .live()
-        .iter()
-        .filter(|task| serves(task))
-        .map(Task::key)
-        .collect()
+    world.live().iter().filter(|task| serves(task)).map(Task::key).collect()
 }
 
 /// One turn of the planner, with floor and ceiling checked. Returns whether it changed anything.
 fn lawful_turn(world: &mut World) -> bool {
     let bounds = {
         let service = world.service();
-        bounds(
-            service.desired_count,
-            service.api.deployment_configuration.as_ref(),
-        )
+        bounds(service.desired_count, service.api.deployment_configuration.as_ref())
     };
     let (tasks_before, serving_before) = (world.state.tasks.len(), serving(world));
     let plan = world.turn();
     let existing = world.live().len() as i64;
     let started = world.state.tasks.len() > tasks_before;
-    assert!(
-        !started || existing <= bounds.upper,
-        "ceiling {}: {}",
-        bounds.upper,
-        world.picture()
-    );
+    assert!(!started || existing <= bounds.upper, "ceiling {}: {}", bounds.upper, world.picture());
     let serving_after = serving(world);
-    let stopped = serving_before
-        .iter()
-        .any(|key| !serving_after.contains(key));
-    assert!(
-        !stopped || serving_after.len() as i64 >= bounds.lower,
-        "floor {}: {}",
-        bounds.lower,
-        world.picture()
-    );
+    let stopped = serving_before.iter().any(|key| !serving_after.contains(key));
+    assert!(!stopped || serving_after.len() as i64 >= bounds.lower, "floor {}: {}", bounds.lower, world.picture());
     !plan.changes.is_empty()
 }
 
 fn come_to_rest(world: &mut World) {
     let turns = (0..100).take_while(|_| lawful_turn(world)).count();
-    assert!(
-        turns < 100,
-        "the planner does not come to rest: {}",
-        world.picture()
-    );
+    assert!(turns < 100, "the planner does not come to rest: {}", world.picture());
 }
 
 /// The trouble ends: nodes are back, tasks do as they are told and are healthy.

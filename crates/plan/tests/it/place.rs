@@ -7,11 +7,7 @@ use longshore_plan::place::{Draft, Peers, Refusal};
 use crate::world::{ACCOUNT, World, definition, network, node, subnet};
 
 /// Place `count` standalone tasks in one turn; `node zone private public` of each, then the first refusal's detail.
-fn place(
-    world: &mut World,
-    count: usize,
-    network: &ecs::AwsVpcConfiguration,
-) -> (Vec<String>, Option<Refusal>) {
+fn place(world: &mut World, count: usize, network: &ecs::AwsVpcConfiguration) -> (Vec<String>, Option<Refusal>) {
     let definition = definition(1, false);
     let launch = Launch {
         account: ACCOUNT,
@@ -36,11 +32,7 @@ fn place(
                 let eni = task.eni.clone().unwrap();
                 let public = eni.public_ip.unwrap_or_default();
                 let (node, zone) = (task.node.clone().unwrap(), task.zone.clone().unwrap());
-                placed.push(
-                    format!("{node} {zone} {} {public}", eni.private_ip)
-                        .trim()
-                        .to_owned(),
-                );
+                placed.push(format!("{node} {zone} {} {public}", eni.private_ip).trim().to_owned());
                 changes.push(task.into());
             }
             Err(refusal) => refused = refused.or(Some(refusal)),
@@ -54,14 +46,7 @@ fn place(
 fn one_node_serves_every_zone_that_has_no_node() {
     let mut world = World::new();
     let (placed, _) = place(&mut world, 3, &network(false));
-    assert_eq!(
-        placed,
-        [
-            "n1 us-east-1a 172.31.0.4",
-            "n1 us-east-1b 172.31.16.4",
-            "n1 us-east-1a 172.31.0.5"
-        ]
-    );
+    assert_eq!(placed, ["n1 us-east-1a 172.31.0.4", "n1 us-east-1b 172.31.16.4", "n1 us-east-1a 172.31.0.5"]);
 }
 
 #[test]
@@ -82,17 +67,11 @@ fn a_zone_whose_node_is_away_is_not_served_by_others() {
     world.edit_node("n2", |node| {
         node.disconnect(1, now);
     });
-    let only_b = ecs::AwsVpcConfiguration {
-        subnets: Some(vec!["subnet-b".into()]),
-        ..network(false)
-    };
+    let only_b = ecs::AwsVpcConfiguration { subnets: Some(vec!["subnet-b".into()]), ..network(false) };
     let (placed, refused) = place(&mut world, 1, &only_b);
     assert_eq!(
         (placed.len(), refused.map(|why| why.detail())),
-        (
-            0,
-            Some("AGENT: no Fargate node is connected in us-east-1b".to_owned())
-        )
+        (0, Some("AGENT: no Fargate node is connected in us-east-1b".to_owned()))
     );
 }
 
@@ -109,9 +88,7 @@ fn refusals_name_the_cause_that_came_furthest() {
     );
     assert_eq!(
         refused.map(|why| why.reason()),
-        Some(
-            "Capacity is unavailable at this time. Please try again later or in a different availability zone"
-        )
+        Some("Capacity is unavailable at this time. Please try again later or in a different availability zone")
     );
     world.edit_node("n1", |node| node.connected = false);
     world.edit_node("n2", |node| node.connected = false);
@@ -119,45 +96,25 @@ fn refusals_name_the_cause_that_came_furthest() {
     assert_eq!(refused, Some(Refusal::Disconnected));
     world.edit_node("n1", |node| node.status = "INACTIVE".into());
     world.edit_node("n2", |node| node.status = "INACTIVE".into());
-    assert_eq!(
-        place(&mut world, 1, &network(false)).1,
-        Some(Refusal::NoNode)
-    );
+    assert_eq!(place(&mut world, 1, &network(false)).1, Some(Refusal::NoNode));
 }
 
 #[test]
 fn a_subnet_gives_each_address_once_and_comes_round() {
     let mut world = World::new();
     world.put(subnet("a", "172.31.0.0/28"));
-    let only_a = ecs::AwsVpcConfiguration {
-        subnets: Some(vec!["subnet-a".into()]),
-        ..network(false)
-    };
+    let only_a = ecs::AwsVpcConfiguration { subnets: Some(vec!["subnet-a".into()]), ..network(false) };
     let (placed, refused) = place(&mut world, 12, &only_a);
-    let last: Vec<&str> = placed
-        .iter()
-        .filter_map(|text| text.rsplit('.').next())
-        .collect();
-    assert_eq!(
-        last,
-        ["4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14"],
-        "neither 0 to 3 nor the last"
-    );
+    let last: Vec<&str> = placed.iter().filter_map(|text| text.rsplit('.').next()).collect();
+    assert_eq!(last, ["4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14"], "neither 0 to 3 nor the last");
     assert_eq!(refused.map(|why| why.reason()), Some("RESOURCE:ENI"));
 
     let free = |world: &mut World, address: &str| {
         let task = world.state.tasks.iter().map(|(_, task)| task.clone());
-        let task = task.into_iter().find(|task| {
-            !task.is_stopped()
-                && task
-                    .eni
-                    .as_ref()
-                    .is_some_and(|eni| eni.private_ip == address)
-        });
-        world.report_status(
-            &task.unwrap().key(),
-            longshore_model::task::TaskStatus::Stopped,
-        );
+        let task = task
+            .into_iter()
+            .find(|task| !task.is_stopped() && task.eni.as_ref().is_some_and(|eni| eni.private_ip == address));
+        world.report_status(&task.unwrap().key(), longshore_model::task::TaskStatus::Stopped);
     };
     free(&mut world, "172.31.0.5");
     free(&mut world, "172.31.0.9");
@@ -165,30 +122,18 @@ fn a_subnet_gives_each_address_once_and_comes_round() {
     assert_eq!(placed, ["n1 us-east-1a 172.31.0.5"]);
     free(&mut world, "172.31.0.5");
     let (placed, _) = place(&mut world, 1, &only_a);
-    assert_eq!(
-        placed,
-        ["n1 us-east-1a 172.31.0.9"],
-        "the address freed last comes last"
-    );
+    assert_eq!(placed, ["n1 us-east-1a 172.31.0.9"], "the address freed last comes last");
 }
 
 #[test]
 fn public_addresses_come_from_the_nodes_pool_without_its_edges() {
     let mut world = World::new();
-    world.edit_node("n1", |node| {
-        node.public_pool = Some("198.19.7.248/29".into())
-    });
+    world.edit_node("n1", |node| node.public_pool = Some("198.19.7.248/29".into()));
     let (placed, refused) = place(&mut world, 8, &network(true));
-    let public: Vec<&str> = placed
-        .iter()
-        .filter_map(|text| text.rsplit(' ').next())
-        .collect();
+    let public: Vec<&str> = placed.iter().filter_map(|text| text.rsplit(' ').next()).collect();
     let expected: Vec<String> = (248..=254).map(|last| format!("198.19.7.{last}")).collect();
     assert_eq!(public, expected);
-    assert_eq!(
-        refused,
-        Some(Refusal::NoPublicAddress { node: "n1".into() })
-    );
+    assert_eq!(refused, Some(Refusal::NoPublicAddress { node: "n1".into() }));
 
     let mut world = World::new();
     let (placed, _) = place(&mut world, 1, &network(true));

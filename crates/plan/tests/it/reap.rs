@@ -10,11 +10,7 @@ const HOUR: i64 = 3600;
 
 fn reaped(world: &mut World) -> (Plan, Vec<String>) {
     let plan = reap::turn(&world.state, world.now, 60);
-    let gone = plan
-        .changes
-        .iter()
-        .map(|change| change.table().name().to_owned())
-        .collect();
+    let gone = plan.changes.iter().map(|change| change.table().name().to_owned()).collect();
     world.apply(plan.changes.clone());
     (plan, gone)
 }
@@ -34,10 +30,7 @@ fn stopped_tasks_stay_an_hour_and_inactive_services_a_day() {
     let mut world = stopped();
     let (plan, gone) = reaped(&mut world);
     assert!(gone.is_empty());
-    let wait = plan
-        .not_before
-        .map(|at| at.millis() - world.now.millis())
-        .unwrap();
+    let wait = plan.not_before.map(|at| at.millis() - world.now.millis()).unwrap();
     assert!((HOUR - 5) * 1000 < wait && wait <= HOUR * 1000, "{wait}");
     world.pass(HOUR);
     assert_eq!(reaped(&mut world).1, ["tasks"]);
@@ -60,10 +53,7 @@ fn a_token_lasts_a_day_or_an_hour_after_its_last_task() {
         created_at: world.now,
     };
     let arn = format!("arn:aws:ecs:us-east-1:{ACCOUNT}:task/prod/{}", task.id);
-    let tokens = [
-        token("task", vec![arn]),
-        token("service", vec!["arn:aws:ecs:r:a:service/prod/web".into()]),
-    ];
+    let tokens = [token("task", vec![arn]), token("service", vec!["arn:aws:ecs:r:a:service/prod/web".into()])];
     for token in tokens {
         world.put(token);
     }

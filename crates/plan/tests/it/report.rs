@@ -43,19 +43,8 @@ fn what_says_nothing_new_changes_nothing() {
     world.report_status(&key, TaskStatus::Running);
     let version = task(&world, &key).version;
     world.pass(5);
-    let report = TaskReport {
-        status: Some(TaskStatus::Running),
-        ..TaskReport::default()
-    };
-    let again = report::task(
-        &world.state,
-        &key,
-        Some("n1"),
-        &report,
-        world.now,
-        &mut world.mint,
-    )
-    .unwrap();
+    let report = TaskReport { status: Some(TaskStatus::Running), ..TaskReport::default() };
+    let again = report::task(&world.state, &key, Some("n1"), &report, world.now, &mut world.mint).unwrap();
     assert!(again.is_empty());
     assert_eq!(task(&world, &key).version, version);
 }
@@ -63,18 +52,11 @@ fn what_says_nothing_new_changes_nothing() {
 #[test]
 fn unknown_tasks_and_other_nodes_tasks_are_refused() {
     let (mut world, key) = started();
-    let report = TaskReport {
-        status: Some(TaskStatus::Stopped),
-        ..TaskReport::default()
-    };
+    let report = TaskReport { status: Some(TaskStatus::Stopped), ..TaskReport::default() };
     let mut tell = |key: &str, node| {
-        report::task(&world.state, key, node, &report, world.now, &mut world.mint)
-            .map(|changes| changes.len())
+        report::task(&world.state, key, node, &report, world.now, &mut world.mint).map(|changes| changes.len())
     };
-    assert_eq!(
-        tell("000000000000/prod/none", None),
-        Err(Refused::UnknownTask)
-    );
+    assert_eq!(tell("000000000000/prod/none", None), Err(Refused::UnknownTask));
     assert_eq!(tell(&key, Some("n2")), Err(Refused::ForeignTask));
     assert!(tell(&key, Some("n1")).is_ok());
 }
@@ -121,35 +103,16 @@ fn containers_keep_their_first_exit_code_and_their_digest() {
         runtime_id: Some("r".into()),
         ..ContainerReport::default()
     };
-    for report in [
-        container(None, "sha256:1"),
-        container(Some(3), "sha256:1"),
-        container(Some(4), "sha256:1"),
-    ] {
-        world.report(
-            &key,
-            &TaskReport {
-                containers: vec![report],
-                ..TaskReport::default()
-            },
-        );
+    for report in [container(None, "sha256:1"), container(Some(3), "sha256:1"), container(Some(4), "sha256:1")] {
+        world.report(&key, &TaskReport { containers: vec![report], ..TaskReport::default() });
     }
     let seen = task(&world, &key).containers[0].clone();
-    assert_eq!(
-        (seen.exit_code, seen.image_digest.as_deref()),
-        (Some(3), Some("sha256:1"))
-    );
+    assert_eq!((seen.exit_code, seen.image_digest.as_deref()), (Some(3), Some("sha256:1")));
 }
 
 /// How a task that ends like this is explained.
 #[track_caller]
-fn explains(
-    ran: bool,
-    asked: bool,
-    container: ContainerReport,
-    reason: Option<&str>,
-    want: (ecs::TaskStopCode, &str),
-) {
+fn explains(ran: bool, asked: bool, container: ContainerReport, reason: Option<&str>, want: (ecs::TaskStopCode, &str)) {
     let (mut world, key) = started();
     if ran {
         world.report_status(&key, TaskStatus::Running);
@@ -169,18 +132,9 @@ fn explains(
         },
     );
     let stopped = task(&world, &key);
-    assert_eq!(
-        (
-            stopped.stop_code.unwrap(),
-            stopped.stopped_reason.as_deref().unwrap()
-        ),
-        want
-    );
+    assert_eq!((stopped.stop_code.unwrap(), stopped.stopped_reason.as_deref().unwrap()), want);
     let failed = world.service().deployments[0].failed_tasks;
-    assert_eq!(
-        failed,
-        i32::from(want.0 == ecs::TaskStopCode::TaskFailedToStart)
-    );
+    assert_eq!(failed, i32::from(want.0 == ecs::TaskStopCode::TaskFailedToStart));
 }
 
 #[test]
@@ -193,34 +147,10 @@ fn why_a_task_stopped_is_settled_here() {
         ..ContainerReport::default()
     };
     let pull = "CannotPullContainerError: not found";
-    explains(
-        true,
-        false,
-        exit(Some(0), None),
-        None,
-        (EssentialContainerExited, report::ESSENTIAL_EXITED),
-    );
-    explains(
-        false,
-        false,
-        exit(Some(3), None),
-        None,
-        (EssentialContainerExited, report::ESSENTIAL_EXITED),
-    );
-    explains(
-        true,
-        false,
-        exit(None, None),
-        Some("Timeout"),
-        (EssentialContainerExited, "Timeout"),
-    );
-    explains(
-        false,
-        false,
-        exit(None, Some(pull)),
-        None,
-        (TaskFailedToStart, pull),
-    );
+    explains(true, false, exit(Some(0), None), None, (EssentialContainerExited, report::ESSENTIAL_EXITED));
+    explains(false, false, exit(Some(3), None), None, (EssentialContainerExited, report::ESSENTIAL_EXITED));
+    explains(true, false, exit(None, None), Some("Timeout"), (EssentialContainerExited, "Timeout"));
+    explains(false, false, exit(None, Some(pull)), None, (TaskFailedToStart, pull));
     explains(
         false,
         false,
@@ -228,27 +158,9 @@ fn why_a_task_stopped_is_settled_here() {
         Some("no"),
         (TaskFailedToStart, "no"),
     );
-    explains(
-        false,
-        false,
-        exit(None, None),
-        None,
-        (TaskFailedToStart, "Task failed to start"),
-    );
-    explains(
-        true,
-        true,
-        exit(Some(137), None),
-        Some("killed"),
-        (UserInitiated, "by hand"),
-    );
-    explains(
-        false,
-        true,
-        exit(None, None),
-        None,
-        (UserInitiated, "by hand"),
-    );
+    explains(false, false, exit(None, None), None, (TaskFailedToStart, "Task failed to start"));
+    explains(true, true, exit(Some(137), None), Some("killed"), (UserInitiated, "by hand"));
+    explains(false, true, exit(None, None), None, (UserInitiated, "by hand"));
 }
 
 #[test]

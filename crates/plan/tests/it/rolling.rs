@@ -12,11 +12,7 @@ fn first_move(desired: i32, minimum: i32, maximum: i32, want: &str) -> World {
     world.put(definition(2, false));
     world.deploy(2);
     world.settle();
-    assert_eq!(
-        world.picture(),
-        want,
-        "desired {desired}, {minimum}/{maximum}"
-    );
+    assert_eq!(world.picture(), want, "desired {desired}, {minimum}/{maximum}");
     world
 }
 
@@ -26,12 +22,7 @@ fn the_first_move_follows_floor_and_ceiling() {
     first_move(2, 75, 200, "2 x web:1 RUNNING, 2 x web:2 PROVISIONING");
     first_move(1, 0, 100, "1 x web:1 RUNNING stopping");
     first_move(4, 50, 100, "2 x web:1 RUNNING, 2 x web:1 RUNNING stopping");
-    first_move(
-        4,
-        50,
-        125,
-        "2 x web:1 RUNNING, 2 x web:1 RUNNING stopping, 1 x web:2 PROVISIONING",
-    );
+    first_move(4, 50, 125, "2 x web:1 RUNNING, 2 x web:1 RUNNING stopping, 1 x web:2 PROVISIONING");
 }
 
 #[test]
@@ -40,10 +31,7 @@ fn a_deployment_that_floor_and_ceiling_block_says_so_once() {
     world.run(3);
     let stuck = "(service web) was unable to stop or start tasks during a deployment because of the service deployment \
                  configuration. Update the minimumHealthyPercent or maximumPercent value and try again.";
-    assert_eq!(
-        world.events().iter().filter(|text| *text == stuck).count(),
-        1
-    );
+    assert_eq!(world.events().iter().filter(|text| *text == stuck).count(), 1);
     first_move(1, 100, 150, "1 x web:1 RUNNING");
 }
 
@@ -51,10 +39,7 @@ fn a_deployment_that_floor_and_ceiling_block_says_so_once() {
 fn an_empty_service_is_deployed_at_once() {
     let world = first_move(0, 100, 200, "");
     assert_eq!(world.service().deployments.len(), 1);
-    assert_eq!(
-        world.service().deployments[0].rollout,
-        ecs::DeploymentRolloutState::Completed
-    );
+    assert_eq!(world.service().deployments[0].rollout, ecs::DeploymentRolloutState::Completed);
 }
 
 /// Run a deployment to its end, holding floor and ceiling at every second.
@@ -68,33 +53,17 @@ fn rolls_out(desired: i32, minimum: i32, maximum: i32) {
     for _ in 0..400 {
         world.settle();
         let live = world.live();
-        let wanted = live
-            .iter()
-            .filter(|task| task.desired == TaskStatus::Running && task.last == TaskStatus::Running);
-        assert!(
-            wanted.count() as i32 >= lower,
-            "floor {lower}: {}",
-            world.picture()
-        );
-        assert!(
-            live.len() as i32 <= upper,
-            "ceiling {upper}: {}",
-            world.picture()
-        );
+        let wanted = live.iter().filter(|task| task.desired == TaskStatus::Running && task.last == TaskStatus::Running);
+        assert!(wanted.count() as i32 >= lower, "floor {lower}: {}", world.picture());
+        assert!(live.len() as i32 <= upper, "ceiling {upper}: {}", world.picture());
         world.obey();
         world.pass(1);
     }
     assert_eq!(world.picture(), format!("{desired} x web:2 RUNNING"));
     assert_eq!(world.service().deployments.len(), 1);
-    assert_eq!(
-        world.service().deployments[0].rollout,
-        ecs::DeploymentRolloutState::Completed
-    );
+    assert_eq!(world.service().deployments[0].rollout, ecs::DeploymentRolloutState::Completed);
     let events = world.events();
-    assert_eq!(
-        events.last().map(String::as_str),
-        Some("(service web) has reached a steady state.")
-    );
+    assert_eq!(events.last().map(String::as_str), Some("(service web) has reached a steady state."));
 }
 
 #[test]
@@ -119,16 +88,10 @@ fn old_tasks_stay_until_new_ones_have_proven_themselves() {
     world.obey();
     let plan = world.settle();
     assert_eq!(world.picture(), "2 x web:1 RUNNING, 2 x web:2 RUNNING");
-    assert_eq!(
-        plan.not_before.map(|at| at.millis() - world.now.millis()),
-        Some(40_000)
-    );
+    assert_eq!(plan.not_before.map(|at| at.millis() - world.now.millis()), Some(40_000));
     world.pass(40);
     world.settle();
-    assert_eq!(
-        world.picture(),
-        "2 x web:1 RUNNING stopping, 2 x web:2 RUNNING"
-    );
+    assert_eq!(world.picture(), "2 x web:1 RUNNING stopping, 2 x web:2 RUNNING");
 }
 
 #[test]
@@ -138,18 +101,11 @@ fn with_a_health_check_it_is_health_that_proves() {
     world.deploy(2);
     world.run(100);
     assert_eq!(world.picture(), "1 x web:1 RUNNING, 1 x web:2 RUNNING");
-    let new = world
-        .live()
-        .into_iter()
-        .find(|task| task.revision == 2)
-        .unwrap();
+    let new = world.live().into_iter().find(|task| task.revision == 2).unwrap();
     world.report_health(&new.key(), ecs::HealthStatus::Healthy);
     world.run(2);
     assert_eq!(world.picture(), "1 x web:2 RUNNING");
-    assert_eq!(
-        world.service().deployments[0].rollout,
-        ecs::DeploymentRolloutState::Completed
-    );
+    assert_eq!(world.service().deployments[0].rollout, ecs::DeploymentRolloutState::Completed);
 }
 
 #[test]
@@ -158,16 +114,8 @@ fn a_second_deployment_supersedes_the_first() {
     world.put(definition(3, false));
     world.deploy(3);
     world.settle();
-    assert_eq!(
-        world.picture(),
-        "2 x web:1 RUNNING, 2 x web:2 PROVISIONING stopping"
-    );
-    let primaries = world
-        .service()
-        .deployments
-        .iter()
-        .filter(|deployment| deployment.primary)
-        .count();
+    assert_eq!(world.picture(), "2 x web:1 RUNNING, 2 x web:2 PROVISIONING stopping");
+    let primaries = world.service().deployments.iter().filter(|deployment| deployment.primary).count();
     assert_eq!((primaries, world.service().deployments.len()), (1, 3));
     world.run(60);
     assert_eq!(world.picture(), "2 x web:3 RUNNING");
@@ -184,37 +132,20 @@ fn a_broken_revision_never_takes_the_old_one_down() {
             world.report_status(&task.key(), TaskStatus::Stopped);
         }
         world.pass(1);
-        assert_eq!(
-            world
-                .live()
-                .iter()
-                .filter(|task| task.revision == 1)
-                .count(),
-            2
-        );
+        assert_eq!(world.live().iter().filter(|task| task.revision == 1).count(), 2);
     }
     let failed = world.service().deployments[0].failed_tasks;
     assert!((8..40).contains(&failed), "{failed}");
-    assert_eq!(
-        world.service().deployments[0].rollout,
-        ecs::DeploymentRolloutState::InProgress
-    );
+    assert_eq!(world.service().deployments[0].rollout, ecs::DeploymentRolloutState::InProgress);
 }
 
 #[test]
 fn an_old_task_that_dies_while_the_floor_needs_it_is_replaced_with_its_own_revision() {
     let mut world = first_move(2, 100, 200, "2 x web:1 RUNNING, 2 x web:2 PROVISIONING");
-    let old = world
-        .live()
-        .into_iter()
-        .find(|task| task.revision == 1)
-        .unwrap();
+    let old = world.live().into_iter().find(|task| task.revision == 1).unwrap();
     world.report_status(&old.key(), TaskStatus::Stopped);
     world.settle();
-    assert_eq!(
-        world.picture(),
-        "1 x web:1 PROVISIONING, 1 x web:1 RUNNING, 2 x web:2 PROVISIONING"
-    );
+    assert_eq!(world.picture(), "1 x web:1 PROVISIONING, 1 x web:1 RUNNING, 2 x web:2 PROVISIONING");
     world.run(60);
     assert_eq!(world.picture(), "2 x web:2 RUNNING");
 }
@@ -227,8 +158,5 @@ fn a_deployment_that_never_completed_is_not_kept_alive() {
     world.put(definition(2, false));
     world.deploy(2);
     world.settle();
-    assert_eq!(
-        world.picture(),
-        "2 x web:1 PROVISIONING stopping, 2 x web:2 PROVISIONING"
-    );
+    assert_eq!(world.picture(), "2 x web:1 PROVISIONING stopping, 2 x web:2 PROVISIONING");
 }

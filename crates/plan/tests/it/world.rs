@@ -89,10 +89,7 @@ impl World {
         let id = format!("ecs-svc/{}", self.mint.decimal19());
         let new = deployment(&id, revision, self.now);
         self.edit(|service| {
-            service
-                .deployments
-                .iter_mut()
-                .for_each(|old| old.primary = false);
+            service.deployments.iter_mut().for_each(|old| old.primary = false);
             service.deployments.insert(0, new);
         });
         id
@@ -121,8 +118,7 @@ impl World {
     /// Live tasks of the service, in key order.
     pub fn live(&self) -> Vec<Task> {
         let keys = self.state.index.service_tasks(KEY);
-        keys.map(|key| Task::clone(self.state.tasks.get(key).expect("indexed tasks exist")))
-            .collect()
+        keys.map(|key| Task::clone(self.state.tasks.get(key).expect("indexed tasks exist"))).collect()
     }
 
     pub fn report(&mut self, task: &str, report: &TaskReport) {
@@ -131,13 +127,7 @@ impl World {
     }
 
     pub fn report_status(&mut self, task: &str, status: TaskStatus) {
-        self.report(
-            task,
-            &TaskReport {
-                status: Some(status),
-                ..TaskReport::default()
-            },
-        );
+        self.report(task, &TaskReport { status: Some(status), ..TaskReport::default() });
     }
 
     pub fn report_health(&mut self, task: &str, health: ecs::HealthStatus) {
@@ -153,19 +143,14 @@ impl World {
             }
             match (task.desired, task.last) {
                 (TaskStatus::Stopped, _) => self.report_status(&task.key(), TaskStatus::Stopped),
-                (_, last) if last < TaskStatus::Running => {
-                    self.report_status(&task.key(), TaskStatus::Running)
-                }
+                (_, last) if last < TaskStatus::Running => self.report_status(&task.key(), TaskStatus::Running),
                 _ => {}
             }
         }
     }
 
     pub fn is_away(&self, task: &Task) -> bool {
-        let node = task
-            .node
-            .as_deref()
-            .and_then(|node| self.state.nodes.get(node));
+        let node = task.node.as_deref().and_then(|node| self.state.nodes.get(node));
         node.is_some_and(|node| !node.connected)
     }
 
@@ -183,30 +168,15 @@ impl World {
     pub fn picture(&self) -> String {
         let mut counts = std::collections::BTreeMap::<String, i32>::new();
         for task in self.live() {
-            let stopping = if task.desired == TaskStatus::Stopped {
-                " stopping"
-            } else {
-                ""
-            };
-            *counts
-                .entry(format!("web:{} {}{stopping}", task.revision, task.last))
-                .or_default() += 1;
+            let stopping = if task.desired == TaskStatus::Stopped { " stopping" } else { "" };
+            *counts.entry(format!("web:{} {}{stopping}", task.revision, task.last)).or_default() += 1;
         }
-        counts
-            .iter()
-            .map(|(what, count)| format!("{count} x {what}"))
-            .collect::<Vec<_>>()
-            .join(", ")
+        counts.iter().map(|(what, count)| format!("{count} x {what}")).collect::<Vec<_>>().join(", ")
     }
 
     /// Messages of the service's events, oldest first, ids of tasks and deployments left out.
     pub fn events(&self) -> Vec<String> {
-        let messages = self
-            .service()
-            .events
-            .iter()
-            .rev()
-            .filter_map(|event| event.message.clone());
+        let messages = self.service().events.iter().rev().filter_map(|event| event.message.clone());
         messages.map(|message| strip(&message)).collect()
     }
 }
@@ -267,10 +237,7 @@ pub fn node(id: &str, zone: &str, cpu: i32, memory_mib: i32) -> Node {
 
 /// `web:REVISION` of 256/512 with one container, with or without a health check.
 pub fn definition(revision: i32, health_check: bool) -> TaskDefinition {
-    let check = ecs::HealthCheck {
-        command: Some(vec!["CMD".into(), "true".into()]),
-        ..Default::default()
-    };
+    let check = ecs::HealthCheck { command: Some(vec!["CMD".into(), "true".into()]), ..Default::default() };
     let container = ecs::ContainerDefinition {
         name: Some("web".into()),
         image: Some("web:latest".into()),
@@ -296,11 +263,7 @@ pub fn network(public: bool) -> ecs::AwsVpcConfiguration {
     ecs::AwsVpcConfiguration {
         subnets: Some(vec!["subnet-a".into(), "subnet-b".into()]),
         security_groups: None,
-        assign_public_ip: Some(if public {
-            ecs::AssignPublicIp::Enabled
-        } else {
-            ecs::AssignPublicIp::Disabled
-        }),
+        assign_public_ip: Some(if public { ecs::AssignPublicIp::Enabled } else { ecs::AssignPublicIp::Disabled }),
     }
 }
 
@@ -315,9 +278,7 @@ pub fn deployment(id: &str, revision: i32, now: Timestamp) -> Deployment {
         launch_type: Some(ecs::LaunchType::Fargate),
         capacity_provider_strategy: Vec::new(),
         platform_version: Some("1.4.0".into()),
-        network: Some(ecs::NetworkConfiguration {
-            awsvpc_configuration: Some(network(false)),
-        }),
+        network: Some(ecs::NetworkConfiguration { awsvpc_configuration: Some(network(false)) }),
         failed_tasks: 0,
         throttle: Default::default(),
         created_at: now,
@@ -338,10 +299,7 @@ pub fn service(desired: i32, minimum: i32, maximum: i32, now: Timestamp) -> Serv
         name: "web".into(),
         status: ServiceStatus::Active,
         desired_count: desired,
-        api: Box::new(ecs::Service {
-            deployment_configuration: Some(configuration),
-            ..Default::default()
-        }),
+        api: Box::new(ecs::Service { deployment_configuration: Some(configuration), ..Default::default() }),
         deployments: vec![deployment("ecs-svc/1", 1, now)],
         events: Vec::new(),
         created_at: now,
@@ -356,9 +314,6 @@ pub fn steady(desired: i32, minimum: i32, maximum: i32) -> World {
     world.run(2);
     world.pass(100);
     assert_eq!(world.service().deployments.len(), 1);
-    assert_eq!(
-        world.service().deployments[0].rollout,
-        ecs::DeploymentRolloutState::Completed
-    );
+    assert_eq!(world.service().deployments[0].rollout, ecs::DeploymentRolloutState::Completed);
     world
 }

@@ -31,10 +31,7 @@ pub fn cluster_not_found() -> Fault {
 
 /// The cluster is still describable and takes nothing any more.
 pub fn cluster_inactive() -> Fault {
-    of(
-        &def::CLUSTER_NOT_FOUND_EXCEPTION,
-        "The referenced cluster was inactive.",
-    )
+    of(&def::CLUSTER_NOT_FOUND_EXCEPTION, "The referenced cluster was inactive.")
 }
 
 pub fn service_not_found() -> Fault {
@@ -42,10 +39,7 @@ pub fn service_not_found() -> Fault {
 }
 
 pub fn service_not_active() -> Fault {
-    of(
-        &def::SERVICE_NOT_ACTIVE_EXCEPTION,
-        "Service was not ACTIVE.",
-    )
+    of(&def::SERVICE_NOT_ACTIVE_EXCEPTION, "Service was not ACTIVE.")
 }
 
 /// `StopTask` and its like on a task that is not there.
@@ -64,19 +58,12 @@ pub fn definition_inactive() -> Fault {
 
 /// `ResourceNotFoundException`, for tags.
 pub fn resource_not_found() -> Fault {
-    of(
-        &def::RESOURCE_NOT_FOUND_EXCEPTION,
-        "The specified resource wasn't found.",
-    )
+    of(&def::RESOURCE_NOT_FOUND_EXCEPTION, "The specified resource wasn't found.")
 }
 
 /// A client token that was used before with other parameters. `existing` are the ARNs of what it made then.
 pub fn conflict(existing: Vec<String>) -> Fault {
-    of(
-        &def::CONFLICT_EXCEPTION,
-        "The clientToken was used before with different parameters.",
-    )
-    .with(
+    of(&def::CONFLICT_EXCEPTION, "The clientToken was used before with different parameters.").with(
         &def::CONFLICT_EXCEPTION,
         "resourceIds",
         Value::List(existing.into_iter().map(Value::String).collect()),

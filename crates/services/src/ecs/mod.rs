@@ -14,11 +14,11 @@ pub mod resolve;
 pub mod service;
 pub mod setting;
 pub mod tag;
+pub mod task;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 pub(crate) mod testing_tasks;
-pub mod task;
 
 use crate::{Service, operations};
 

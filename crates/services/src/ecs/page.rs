@@ -83,15 +83,9 @@ impl Page {
     ) -> Result<Self, Fault> {
         let limit = asked.max_results.unwrap_or(cap);
         if !(1..=cap).contains(&limit) {
-            return Err(fault::invalid_parameter(format!(
-                "maxResults must be between 1 and {cap}."
-            )));
+            return Err(fault::invalid_parameter(format!("maxResults must be between 1 and {cap}.")));
         }
-        let scope = Scope {
-            account: context.account().as_str(),
-            operation,
-            filter,
-        };
+        let scope = Scope { account: context.account().as_str(), operation, filter };
         let after = match asked.token.filter(|token| !token.is_empty()) {
             None => None,
             Some(token) => Some(
@@ -99,10 +93,7 @@ impl Page {
                     .ok_or_else(|| fault::invalid_parameter("Invalid token."))?,
             ),
         };
-        Ok(Self {
-            after,
-            limit: limit as usize,
-        })
+        Ok(Self { after, limit: limit as usize })
     }
 
     /// The position that the page begins behind.
@@ -132,14 +123,8 @@ impl Page {
             taken.push(row);
         }
         let more = rows.next().is_some();
-        let scope = Scope {
-            account: context.account().as_str(),
-            operation,
-            filter,
-        };
-        let token = last
-            .filter(|_| more)
-            .map(|position| encode(&context.settings.page_key, scope, &position));
+        let scope = Scope { account: context.account().as_str(), operation, filter };
+        let token = last.filter(|_| more).map(|position| encode(&context.settings.page_key, scope, &position));
         (taken, token)
     }
 }
@@ -149,11 +134,7 @@ mod tests {
     use super::*;
 
     const KEY: [u8; 32] = [7; 32];
-    const SCOPE: Scope<'_> = Scope {
-        account: "000000000000",
-        operation: "ListTasks",
-        filter: "cluster=prod",
-    };
+    const SCOPE: Scope<'_> = Scope { account: "000000000000", operation: "ListTasks", filter: "cluster=prod" };
 
     #[test]
     fn a_token_gives_its_position_back() {
@@ -167,23 +148,10 @@ mod tests {
     fn a_token_is_good_in_its_own_scope_only() {
         let token = encode(&KEY, SCOPE, "here");
         let others = [
-            Scope {
-                account: "111111111111",
-                ..SCOPE
-            },
-            Scope {
-                operation: "ListServices",
-                ..SCOPE
-            },
-            Scope {
-                filter: "cluster=test",
-                ..SCOPE
-            },
-            Scope {
-                operation: "ListTask",
-                filter: "scluster=prod",
-                ..SCOPE
-            },
+            Scope { account: "111111111111", ..SCOPE },
+            Scope { operation: "ListServices", ..SCOPE },
+            Scope { filter: "cluster=test", ..SCOPE },
+            Scope { operation: "ListTask", filter: "scluster=prod", ..SCOPE },
         ];
         for scope in others {
             assert_eq!(decode(&KEY, scope, &token), None, "{scope:?}");

@@ -30,9 +30,7 @@ pub fn is_name(text: &str) -> bool {
 
 /// A cluster's name from its name or ARN; absent or empty is `default`.
 pub fn cluster_name(place: &Place, given: Option<&str>) -> Result<String, Fault> {
-    let given = given
-        .filter(|text| !text.is_empty())
-        .unwrap_or(DEFAULT_CLUSTER);
+    let given = given.filter(|text| !text.is_empty()).unwrap_or(DEFAULT_CLUSTER);
     match local(place, given, "cluster")?.as_deref() {
         None => plain(given),
         Some([name]) => plain(name),
@@ -50,9 +48,7 @@ pub fn task_id(place: &Place, cluster: &str, given: &str) -> Result<String, Faul
     let id = member(place, cluster, given, "task")?;
     match id.len() {
         1..=36 => plain(&id),
-        0 => Err(fault::invalid_parameter(
-            "Invalid identifier: the identifier is empty.",
-        )),
+        0 => Err(fault::invalid_parameter("Invalid identifier: the identifier is empty.")),
         _ => Err(fault::invalid_parameter("taskId longer than 36.")),
     }
 }
@@ -77,22 +73,14 @@ pub fn definition_ref(place: &Place, given: &str) -> Result<DefinitionRef, Fault
         None => (text, None),
         Some((family, digits)) => (family, Some(revision(digits)?)),
     };
-    Ok(DefinitionRef {
-        family: plain(family)?,
-        revision,
-    })
+    Ok(DefinitionRef { family: plain(family)?, revision })
 }
 
 /// A revision is a positive number without sign or leading zero.
 fn revision(digits: &str) -> Result<i32, Fault> {
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
     let number = digits.parse().ok().filter(|_| plain);
-    number.ok_or_else(|| {
-        fault::client(format!(
-            "Invalid revision number. Number: {}",
-            shown(digits)
-        ))
-    })
+    number.ok_or_else(|| fault::client(format!("Invalid revision number. Number: {}", shown(digits))))
 }
 
 /// The last part of the identifier of something in a cluster. An ARN that names a cluster must name the request's.
@@ -144,11 +132,7 @@ fn separators() -> Fault {
 /// The caller's text, fit for a message: escaped and cut.
 pub fn shown(text: &str) -> String {
     const SHOWN: usize = 64;
-    let cut: String = text
-        .chars()
-        .take(SHOWN)
-        .flat_map(char::escape_default)
-        .collect();
+    let cut: String = text.chars().take(SHOWN).flat_map(char::escape_default).collect();
     match text.chars().nth(SHOWN) {
         Some(_) => format!("{cut}..."),
         None => cut,
@@ -180,36 +164,18 @@ mod tests {
             (cluster_name(&place(), None), "OK default"),
             (cluster_name(&place(), Some("")), "OK default"),
             (cluster_name(&place(), Some("prod")), "OK prod"),
-            (
-                cluster_name(&place(), Some(&format!("{HERE}cluster/prod"))),
-                "OK prod",
-            ),
+            (cluster_name(&place(), Some(&format!("{HERE}cluster/prod"))), "OK prod"),
             (service_name(&place(), "prod", "web"), "OK web"),
-            (
-                service_name(&place(), "prod", &format!("{HERE}service/web")),
-                "OK web",
-            ),
-            (
-                service_name(&place(), "prod", &format!("{HERE}service/prod/web")),
-                "OK web",
-            ),
+            (service_name(&place(), "prod", &format!("{HERE}service/web")), "OK web"),
+            (service_name(&place(), "prod", &format!("{HERE}service/prod/web")), "OK web"),
             (task_id(&place(), "prod", long), &format!("OK {long}")),
-            (
-                task_id(&place(), "prod", &format!("{HERE}task/prod/{long}")),
-                &format!("OK {long}"),
-            ),
-            (
-                task_id(&place(), "prod", &format!("{HERE}task/{old}")),
-                &format!("OK {old}"),
-            ),
+            (task_id(&place(), "prod", &format!("{HERE}task/prod/{long}")), &format!("OK {long}")),
+            (task_id(&place(), "prod", &format!("{HERE}task/{old}")), &format!("OK {old}")),
             (
                 task_id(&place(), "default", &format!("{HERE}task/prod/{long}")),
                 "Invalid identifier: Identifier is for prod. Your cluster is default",
             ),
-            (
-                task_id(&place(), "prod", &"a".repeat(37)),
-                "taskId longer than 36.",
-            ),
+            (task_id(&place(), "prod", &"a".repeat(37)), "taskId longer than 36."),
         ];
         for (outcome, wanted) in cases {
             assert_eq!(told(outcome), wanted);
@@ -218,41 +184,17 @@ mod tests {
 
     #[test]
     fn a_definition_is_a_family_or_a_revision_of_it() {
-        let family = |revision| DefinitionRef {
-            family: "web".into(),
-            revision,
-        };
+        let family = |revision| DefinitionRef { family: "web".into(), revision };
         let good = [
             ("web", None),
             ("web:3", Some(3)),
-            (
-                "arn:aws:ecs:us-east-1:123456789012:task-definition/web",
-                None,
-            ),
-            (
-                "arn:aws:ecs:us-east-1:123456789012:task-definition/web:3",
-                Some(3),
-            ),
+            ("arn:aws:ecs:us-east-1:123456789012:task-definition/web", None),
+            ("arn:aws:ecs:us-east-1:123456789012:task-definition/web:3", Some(3)),
         ];
         for (text, revision) in good {
-            assert_eq!(
-                definition_ref(&place(), text).ok(),
-                Some(family(revision)),
-                "{text}"
-            );
+            assert_eq!(definition_ref(&place(), text).ok(), Some(family(revision)), "{text}");
         }
-        for text in [
-            "",
-            "web:",
-            "web:0",
-            "web:-1",
-            "web:+1",
-            "web:01",
-            "web:1:2",
-            "web:99999999999",
-            "we b",
-            ":1",
-        ] {
+        for text in ["", "web:", "web:0", "web:-1", "web:+1", "web:01", "web:1:2", "web:99999999999", "we b", ":1"] {
             assert!(definition_ref(&place(), text).is_err(), "{text}");
         }
     }
@@ -276,10 +218,7 @@ mod tests {
             "arn:aws:ecs:us-east-1:123456789012:cluster/pr%6fd".into(),
             "arn:aws:ecs:us-east-1:123456789012:".into(),
             "arn:aws:ecs".into(),
-            format!(
-                "arn:aws:ecs:us-east-1:123456789012:cluster/{}",
-                "a".repeat(10_000)
-            ),
+            format!("arn:aws:ecs:us-east-1:123456789012:cluster/{}", "a".repeat(10_000)),
             "a".repeat(256),
             "<script>".into(),
             "\u{1b}[31mred".into(),
@@ -292,11 +231,7 @@ mod tests {
         for text in cases {
             let refused = cluster_name(&place(), Some(&text)).unwrap_err();
             assert_eq!(refused.code, "InvalidParameterException", "{text}");
-            assert!(
-                refused.message.len() < 600 && refused.message.is_ascii(),
-                "{}",
-                refused.message
-            );
+            assert!(refused.message.len() < 600 && refused.message.is_ascii(), "{}", refused.message);
         }
     }
 }

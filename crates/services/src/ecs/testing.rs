@@ -53,8 +53,7 @@ impl World {
 
     /// Calls an operation. A fault is its code and message: `ClientException: Role is not valid`.
     pub fn call(&mut self, operation: &str, input: Value) -> Result<Value, String> {
-        self.fault_or(operation, &input.to_string())
-            .map_err(|fault| fault.to_string())
+        self.fault_or(operation, &input.to_string()).map_err(|fault| fault.to_string())
     }
 
     /// Calls an operation that must succeed.
@@ -86,28 +85,15 @@ impl World {
     fn fault_or(&mut self, operation: &str, input: &str) -> Result<Value, Fault> {
         self.calls += 1;
         let service = &super::SERVICE;
-        let def = service
-            .def
-            .operation(operation)
-            .unwrap()
-            .input
-            .unwrap()
-            .get();
-        let value = longshore_wire::json::decode(input.as_bytes(), def)
-            .map_err(|it| Fault::serialization(it.to_string()))?;
+        let def = service.def.operation(operation).unwrap().input.unwrap().get();
+        let value =
+            longshore_wire::json::decode(input.as_bytes(), def).map_err(|it| Fault::serialization(it.to_string()))?;
         let violations = validate::validate(&value, def);
         if !violations.is_empty() {
             return Err(Fault::validation(service.def, &violations));
         }
         let (account, now) = (self.account.clone(), Timestamp::from_millis(self.now));
-        let mut context = Context::new(
-            &self.store,
-            &self.logs,
-            &self.settings,
-            account,
-            now,
-            self.calls,
-        );
+        let mut context = Context::new(&self.store, &self.logs, &self.settings, account, now, self.calls);
         if let Some(principal) = &self.principal {
             context.principal = principal.clone();
         }
@@ -182,8 +168,7 @@ fn directory() -> PathBuf {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let directory =
-        std::env::temp_dir().join(format!("longshore-ecs-{}-{number}", std::process::id()));
+    let directory = std::env::temp_dir().join(format!("longshore-ecs-{}-{number}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     directory
 }

@@ -1,9 +1,7 @@
 //! From JSON text to [`Value`], led by the shape table.
 
 use super::parse::{Next, Parser};
-use crate::{
-    Blob, Document, Error, Kind, Result, ShapeDef, Structure, Timestamp, TimestampFormat, Value,
-};
+use crate::{Blob, Document, Error, Kind, Result, ShapeDef, Structure, Timestamp, TimestampFormat, Value};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::borrow::Cow;
@@ -20,21 +18,12 @@ pub fn decode(bytes: &[u8], def: &'static ShapeDef) -> Result<Value> {
     Ok(value)
 }
 
-fn value(
-    parser: &mut Parser<'_>,
-    def: &'static ShapeDef,
-    format: Option<TimestampFormat>,
-) -> Result<Value> {
+fn value(parser: &mut Parser<'_>, def: &'static ShapeDef, format: Option<TimestampFormat>) -> Result<Value> {
     let next = parser.peek()?;
     match (def.kind, next) {
         (Kind::Document, _) => document(parser).map(Value::Document),
         (Kind::Boolean, Next::Boolean) => parser.boolean().map(Value::Boolean),
-        (Kind::Integer, Next::Number) => integer(
-            parser.number()?,
-            i64::from(i32::MIN),
-            i64::from(i32::MAX),
-            "Integer",
-        ),
+        (Kind::Integer, Next::Number) => integer(parser.number()?, i64::from(i32::MIN), i64::from(i32::MAX), "Integer"),
         (Kind::Long, Next::Number) => integer(parser.number()?, i64::MIN, i64::MAX, "Long"),
         (Kind::Float | Kind::Double, Next::Number) => double(parser.number()?).map(Value::Double),
         (Kind::Float | Kind::Double, Next::String) => special(&parser.string()?, def.kind),
@@ -51,13 +40,9 @@ fn value(
 
 fn mismatch(next: Next, kind: Kind) -> Error {
     match next {
-        Next::Object => {
-            Error::Kind("Start of structure or map found where not expected.".to_owned())
-        }
+        Next::Object => Error::Kind("Start of structure or map found where not expected.".to_owned()),
         Next::Array => Error::Kind("Start of list found where not expected".to_owned()),
-        Next::String | Next::Number | Next::Boolean | Next::Null => {
-            Error::mismatch(next.label(), kind.label())
-        }
+        Next::String | Next::Number | Next::Boolean | Next::Null => Error::mismatch(next.label(), kind.label()),
     }
 }
 
@@ -86,10 +71,7 @@ fn map(parser: &mut Parser<'_>, def: &'static ShapeDef) -> Result<Value> {
         if parser.peek()? == Next::Null {
             return parser.null();
         }
-        entries.push((
-            key.into_owned(),
-            value(parser, element, element.timestamp_format)?,
-        ));
+        entries.push((key.into_owned(), value(parser, element, element.timestamp_format)?));
         Ok(())
     })?;
     Ok(Value::Map(entries))
@@ -109,19 +91,11 @@ fn structure(parser: &mut Parser<'_>, def: &'static ShapeDef) -> Result<Value> {
         match known {
             Some(index) if !null => {
                 members[index] = Some(member(parser, def, index)?);
-                if unset.is_empty() || !unset.contains(&key) {
-                    Ok(())
-                } else {
-                    parser.error("Duplicate key")
-                }
+                if unset.is_empty() || !unset.contains(&key) { Ok(()) } else { parser.error("Duplicate key") }
             }
             _ => {
                 skip(parser)?;
-                if unset.insert(key) {
-                    Ok(())
-                } else {
-                    parser.error("Duplicate key")
-                }
+                if unset.insert(key) { Ok(()) } else { parser.error("Duplicate key") }
             }
         }
     })?;
@@ -141,9 +115,7 @@ fn member(parser: &mut Parser<'_>, def: &'static ShapeDef, index: usize) -> Resu
 /// The index of the member called `key`. Clients mostly send members in the model's order, so `hint` is tried first.
 fn position(def: &'static ShapeDef, key: &str, hint: usize) -> Option<usize> {
     let named = |index: &usize| def.members[*index].wire_name() == key;
-    (hint..def.members.len())
-        .find(named)
-        .or_else(|| (0..hint.min(def.members.len())).find(named))
+    (hint..def.members.len()).find(named).or_else(|| (0..hint.min(def.members.len())).find(named))
 }
 
 fn integer(digits: &str, min: i64, max: i64, label: &str) -> Result<Value> {
@@ -192,16 +164,12 @@ fn blob(text: &str) -> Result<Value> {
 
 fn seconds(digits: &str) -> Result<Value> {
     let timestamp = Timestamp::from_seconds(double(digits)?);
-    timestamp
-        .map(Value::Timestamp)
-        .ok_or_else(|| Error::mismatch("NUMBER_VALUE", "Timestamp"))
+    timestamp.map(Value::Timestamp).ok_or_else(|| Error::mismatch("NUMBER_VALUE", "Timestamp"))
 }
 
 fn spelt(text: &str, format: Option<TimestampFormat>) -> Result<Value> {
     let timestamp = format.and_then(|format| Timestamp::parse(text, format));
-    timestamp
-        .map(Value::Timestamp)
-        .ok_or_else(|| Error::mismatch("STRING_VALUE", "Timestamp"))
+    timestamp.map(Value::Timestamp).ok_or_else(|| Error::mismatch("STRING_VALUE", "Timestamp"))
 }
 
 fn document(parser: &mut Parser<'_>) -> Result<Document> {

@@ -37,32 +37,19 @@ pub(super) struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Result<Self> {
-        let text = std::str::from_utf8(bytes).map_err(|error| Error::Syntax {
-            message: "Invalid UTF-8",
-            offset: error.valid_up_to(),
-        })?;
-        Ok(Parser {
-            text,
-            at: 0,
-            depth: 0,
-        })
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| Error::Syntax { message: "Invalid UTF-8", offset: error.valid_up_to() })?;
+        Ok(Parser { text, at: 0, depth: 0 })
     }
 
     pub(super) fn error<T>(&self, message: &'static str) -> Result<T> {
-        Err(Error::Syntax {
-            message,
-            offset: self.at,
-        })
+        Err(Error::Syntax { message, offset: self.at })
     }
 
     /// Ends the reading: nothing but white space may follow.
     pub(super) fn finish(mut self) -> Result<()> {
         self.skip_space();
-        if self.at == self.text.len() {
-            Ok(())
-        } else {
-            self.error("Unexpected content after the value")
-        }
+        if self.at == self.text.len() { Ok(()) } else { self.error("Unexpected content after the value") }
     }
 
     /// The kind of the value that comes next.
@@ -81,10 +68,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads an object; `entry` is called after each key and must read its value.
-    pub(super) fn object(
-        &mut self,
-        mut entry: impl FnMut(&mut Self, Cow<'a, str>) -> Result<()>,
-    ) -> Result<()> {
+    pub(super) fn object(&mut self, mut entry: impl FnMut(&mut Self, Cow<'a, str>) -> Result<()>) -> Result<()> {
         self.enter(b'{')?;
         if self.take(b'}') {
             return self.leave();
@@ -126,19 +110,11 @@ impl<'a> Parser<'a> {
         if self.word("true") {
             return Ok(true);
         }
-        if self.word("false") {
-            Ok(false)
-        } else {
-            self.error("Unexpected character")
-        }
+        if self.word("false") { Ok(false) } else { self.error("Unexpected character") }
     }
 
     pub(super) fn null(&mut self) -> Result<()> {
-        if self.word("null") {
-            Ok(())
-        } else {
-            self.error("Unexpected character")
-        }
+        if self.word("null") { Ok(()) } else { self.error("Unexpected character") }
     }
 
     /// The digits of a number, as written.
@@ -173,8 +149,7 @@ impl<'a> Parser<'a> {
             self.at += 1;
             return Ok(Cow::Borrowed(&self.text[start..end]));
         }
-        self.escaped(String::from(&self.text[start..end]))
-            .map(Cow::Owned)
+        self.escaped(String::from(&self.text[start..end])).map(Cow::Owned)
     }
 
     fn escaped(&mut self, mut text: String) -> Result<String> {
@@ -193,19 +168,12 @@ impl<'a> Parser<'a> {
     /// Passes over characters that stand for themselves; stops at a quote or backslash.
     fn plain(&mut self) -> Result<usize> {
         let rest = &self.text.as_bytes()[self.at..];
-        let Some(length) = rest
-            .iter()
-            .position(|&byte| byte == b'"' || byte == b'\\' || byte < 0x20)
-        else {
+        let Some(length) = rest.iter().position(|&byte| byte == b'"' || byte == b'\\' || byte < 0x20) else {
             self.at = self.text.len();
             return self.error("Unexpected end of input");
         };
         self.at += length;
-        if rest[length] < 0x20 {
-            self.error("Control character in a string")
-        } else {
-            Ok(self.at)
-        }
+        if rest[length] < 0x20 { self.error("Control character in a string") } else { Ok(self.at) }
     }
 
     fn escape(&mut self) -> Result<char> {
@@ -227,11 +195,7 @@ impl<'a> Parser<'a> {
 
     fn unicode(&mut self) -> Result<char> {
         let first = self.hex4()?;
-        let code = if (0xD800..0xDC00).contains(&first) {
-            self.low_surrogate(first)?
-        } else {
-            first
-        };
+        let code = if (0xD800..0xDC00).contains(&first) { self.low_surrogate(first)? } else { first };
         match char::from_u32(code) {
             Some('\0') => self.error("NUL in a string"),
             Some(character) => Ok(character),
@@ -252,18 +216,12 @@ impl<'a> Parser<'a> {
     }
 
     fn hex4(&mut self) -> Result<u32> {
-        let digits = self
-            .text
-            .as_bytes()
-            .get(self.at..self.at + 4)
-            .unwrap_or_default();
+        let digits = self.text.as_bytes().get(self.at..self.at + 4).unwrap_or_default();
         if digits.len() != 4 || !digits.iter().all(u8::is_ascii_hexdigit) {
             return self.error("Expected four hexadecimal digits");
         }
         self.at += 4;
-        Ok(digits.iter().fold(0, |code, &digit| {
-            code * 16 + char::from(digit).to_digit(16).unwrap_or(0)
-        }))
+        Ok(digits.iter().fold(0, |code, &digit| code * 16 + char::from(digit).to_digit(16).unwrap_or(0)))
     }
 
     fn enter(&mut self, open: u8) -> Result<()> {
@@ -271,11 +229,7 @@ impl<'a> Parser<'a> {
             return self.error("Unexpected character");
         }
         self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            self.error("Nested too deeply")
-        } else {
-            Ok(())
-        }
+        if self.depth > MAX_DEPTH { self.error("Nested too deeply") } else { Ok(()) }
     }
 
     fn leave(&mut self) -> Result<()> {

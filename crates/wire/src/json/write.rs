@@ -68,9 +68,7 @@ impl Writer for JsonWriter {
 
     fn member(&mut self, def: &'static MemberDef) {
         self.name(def.wire_name());
-        self.timestamps = def
-            .timestamp_format
-            .or_else(|| def.shape.get().timestamp_format);
+        self.timestamps = def.timestamp_format.or_else(|| def.shape.get().timestamp_format);
     }
 
     fn list(&mut self, _: usize) {

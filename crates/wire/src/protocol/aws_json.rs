@@ -12,14 +12,10 @@ pub(super) struct AwsJson {
 }
 
 impl AwsJson {
-    pub(super) const V1_0: AwsJson = AwsJson {
-        kind: ProtocolKind::AwsJson10,
-        media_type: "application/x-amz-json-1.0",
-    };
-    pub(super) const V1_1: AwsJson = AwsJson {
-        kind: ProtocolKind::AwsJson11,
-        media_type: "application/x-amz-json-1.1",
-    };
+    pub(super) const V1_0: AwsJson =
+        AwsJson { kind: ProtocolKind::AwsJson10, media_type: "application/x-amz-json-1.0" };
+    pub(super) const V1_1: AwsJson =
+        AwsJson { kind: ProtocolKind::AwsJson11, media_type: "application/x-amz-json-1.1" };
 }
 
 /// A batch of log events may be 1 MiB of text, several times that when escaped.
@@ -57,11 +53,7 @@ impl Protocol for AwsJson {
         writer.member(&TYPE);
         writer.string(fault.name);
         if !fault.message.is_empty() {
-            writer.member(if fault.capital_message {
-                &CAPITAL_MESSAGE
-            } else {
-                &MESSAGE
-            });
+            writer.member(if fault.capital_message { &CAPITAL_MESSAGE } else { &MESSAGE });
             writer.string(&fault.message);
         }
         for (member, value) in &fault.members {
@@ -69,16 +61,8 @@ impl Protocol for AwsJson {
             value.write(&mut writer);
         }
         writer.end();
-        let mut reply = respond(
-            fault.status,
-            self.media_type,
-            request_id,
-            writer.into_bytes(),
-        );
-        reply.headers_mut().insert(
-            "x-amzn-errortype",
-            http::HeaderValue::from_static(fault.name),
-        );
+        let mut reply = respond(fault.status, self.media_type, request_id, writer.into_bytes());
+        reply.headers_mut().insert("x-amzn-errortype", http::HeaderValue::from_static(fault.name));
         reply
     }
 }

@@ -56,12 +56,7 @@ impl Protocol for AwsQuery {
         writer.close("Error");
         writer.element("RequestId", request_id);
         writer.close("ErrorResponse");
-        respond(
-            fault.status,
-            "text/xml",
-            request_id,
-            writer.into_text().into_bytes(),
-        )
+        respond(fault.status, "text/xml", request_id, writer.into_text().into_bytes())
     }
 }
 

@@ -50,12 +50,7 @@ impl Protocol for Ec2Query {
         writer.close("Errors");
         writer.element("RequestID", request_id);
         writer.close("Response");
-        respond(
-            fault.status,
-            MEDIA_TYPE,
-            request_id,
-            writer.into_text().into_bytes(),
-        )
+        respond(fault.status, MEDIA_TYPE, request_id, writer.into_text().into_bytes())
     }
 }
 
@@ -82,8 +77,5 @@ impl Dialect for Ec2Names {
 /// EC2's names begin with a capital.
 pub(crate) fn capitalise(name: &str) -> String {
     let mut letters = name.chars();
-    letters
-        .next()
-        .map(|first| first.to_ascii_uppercase().to_string() + letters.as_str())
-        .unwrap_or_default()
+    letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
 }

@@ -34,12 +34,7 @@ pub(super) fn fields(head: &Parts, body: &[u8]) -> Decoded<Vec<(String, String)>
 }
 
 /// The value of shape `input` in a request's fields.
-pub(super) fn decode(
-    head: &Parts,
-    body: &[u8],
-    input: &'static ShapeDef,
-    dialect: &dyn Dialect,
-) -> Decoded<Value> {
+pub(super) fn decode(head: &Parts, body: &[u8], input: &'static ShapeDef, dialect: &dyn Dialect) -> Decoded<Value> {
     let mut root = Node::default();
     for (name, value) in fields(head, body)? {
         root.insert(&name, value)?;
@@ -50,17 +45,11 @@ pub(super) fn decode(
 /// The fields of a form, in order.
 pub(super) fn parse(bytes: &[u8]) -> Decoded<Vec<(String, String)>> {
     let mut fields = Vec::new();
-    for field in bytes
-        .split(|&byte| byte == b'&')
-        .filter(|field| !field.is_empty())
-    {
+    for field in bytes.split(|&byte| byte == b'&').filter(|field| !field.is_empty()) {
         if fields.len() == MAX_FIELDS {
             return Err(malformed("Too many parameters"));
         }
-        let split = field
-            .iter()
-            .position(|&byte| byte == b'=')
-            .unwrap_or(field.len());
+        let split = field.iter().position(|&byte| byte == b'=').unwrap_or(field.len());
         let value = field.get(split + 1..).unwrap_or_default();
         fields.push((unescape(&field[..split])?, unescape(value)?));
     }
@@ -133,9 +122,7 @@ impl Node {
 
 /// A list index: decimal, from one, without leading zeros.
 fn position(index: &str) -> Decoded<u32> {
-    let digits = !index.is_empty()
-        && index.bytes().all(|byte| byte.is_ascii_digit())
-        && !index.starts_with('0');
+    let digits = !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit()) && !index.starts_with('0');
     match index.parse() {
         Ok(number) if digits => Ok(number),
         _ => Err(malformed("Start of list found where not expected")),
@@ -181,9 +168,7 @@ impl Decoder<'_> {
             Kind::Map => self.map(node, def, flattened).map(Some),
             _ => match node.value {
                 Some(text) => scalar(text, def, format).map(Some),
-                None => Err(malformed(
-                    "Start of structure or map found where not expected.",
-                )),
+                None => Err(malformed("Start of structure or map found where not expected.")),
             },
         }
     }
@@ -192,12 +177,7 @@ impl Decoder<'_> {
         let element = def.element();
         let mut values = Vec::new();
         for child in inner(node, self.dialect.list(def, flattened))?.numbered()? {
-            values.extend(self.value(
-                child,
-                element,
-                element.flattened,
-                element.timestamp_format,
-            )?);
+            values.extend(self.value(child, element, element.flattened, element.timestamp_format)?);
         }
         Ok(Value::List(values))
     }
@@ -206,10 +186,7 @@ impl Decoder<'_> {
         let element = def.element();
         let mut entries: BTreeMap<String, Value> = BTreeMap::new();
         for mut child in inner(node, self.dialect.map(flattened))?.numbered()? {
-            let key = child
-                .children
-                .remove(def.key_name.unwrap_or("key"))
-                .and_then(|key| key.value);
+            let key = child.children.remove(def.key_name.unwrap_or("key")).and_then(|key| key.value);
             let value = child.children.remove(def.element_name.unwrap_or("value"));
             let (Some(key), Some(value)) = (key, value) else {
                 return Err(malformed("A map entry lacks its key or value"));
@@ -229,9 +206,7 @@ fn inner(mut node: Node, part: Option<&'static str>) -> Decoded<Node> {
     match node.children.remove(part) {
         Some(child) => Ok(child),
         None if node.children.is_empty() => Ok(node),
-        None => Err(malformed(
-            "Start of structure or map found where not expected.",
-        )),
+        None => Err(malformed("Start of structure or map found where not expected.")),
     }
 }
 
@@ -239,26 +214,15 @@ fn scalar(text: String, def: &'static ShapeDef, format: Option<TimestampFormat>)
     let value = match def.kind {
         Kind::String => Some(Value::String(text.clone())),
         Kind::Boolean => boolean(&text),
-        Kind::Integer => integer(&text)
-            .filter(|number| i32::try_from(*number).is_ok())
-            .map(Value::Integer),
+        Kind::Integer => integer(&text).filter(|number| i32::try_from(*number).is_ok()).map(Value::Integer),
         Kind::Long => integer(&text).map(Value::Integer),
         Kind::Float | Kind::Double => double(&text).map(Value::Double),
-        Kind::Blob => STANDARD
-            .decode(&text)
-            .ok()
-            .map(|bytes| Value::Blob(Blob(bytes))),
-        Kind::Timestamp => Timestamp::parse(&text, format.unwrap_or(TimestampFormat::Iso8601))
-            .map(Value::Timestamp),
+        Kind::Blob => STANDARD.decode(&text).ok().map(|bytes| Value::Blob(Blob(bytes))),
+        Kind::Timestamp => Timestamp::parse(&text, format.unwrap_or(TimestampFormat::Iso8601)).map(Value::Timestamp),
         Kind::List | Kind::Map | Kind::Structure | Kind::Document => None,
     };
-    value.ok_or_else(|| {
-        Fault::malformed_input(format!(
-            "'{}' is no {}",
-            crate::fault::excerpt(&text),
-            def.kind.label()
-        ))
-    })
+    value
+        .ok_or_else(|| Fault::malformed_input(format!("'{}' is no {}", crate::fault::excerpt(&text), def.kind.label())))
 }
 
 fn boolean(text: &str) -> Option<Value> {
@@ -270,11 +234,7 @@ fn boolean(text: &str) -> Option<Value> {
 }
 
 fn integer(text: &str) -> Option<i64> {
-    if text.starts_with('+') {
-        None
-    } else {
-        text.parse().ok()
-    }
+    if text.starts_with('+') { None } else { text.parse().ok() }
 }
 
 fn double(text: &str) -> Option<f64> {
@@ -282,15 +242,8 @@ fn double(text: &str) -> Option<f64> {
         "NaN" => Some(f64::NAN),
         "Infinity" => Some(f64::INFINITY),
         "-Infinity" => Some(f64::NEG_INFINITY),
-        digits
-            if digits
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')) =>
-        {
-            digits
-                .parse()
-                .ok()
-                .filter(|number: &f64| number.is_finite())
+        digits if digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')) => {
+            digits.parse().ok().filter(|number: &f64| number.is_finite())
         }
         _ => None,
     }

@@ -94,13 +94,7 @@ pub struct Call {
 
 impl std::fmt::Debug for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{}:{} over {:?}",
-            self.service.name,
-            self.operation.name,
-            self.protocol.kind()
-        )
+        write!(f, "{}:{} over {:?}", self.service.name, self.operation.name, self.protocol.kind())
     }
 }
 
@@ -110,17 +104,10 @@ impl Call {
     /// # Errors
     /// A 4xx fault with the service's code and AWS's words.
     pub fn input(&self, head: &Parts, body: &[u8]) -> Result<Value, Fault> {
-        let def = self
-            .operation
-            .input
-            .map_or(<()>::def(), crate::ShapeRef::get);
+        let def = self.operation.input.map_or(<()>::def(), crate::ShapeRef::get);
         let input = self.protocol.decode(head, body, def)?;
         let violations = validate(&input, def);
-        if violations.is_empty() {
-            Ok(input)
-        } else {
-            Err(Fault::validation(self.service, &violations))
-        }
+        if violations.is_empty() { Ok(input) } else { Err(Fault::validation(self.service, &violations)) }
     }
 
     /// The input as a struct.
@@ -128,37 +115,28 @@ impl Call {
     /// # Errors
     /// As [`Call::input`]; and if `T` is not the operation's input.
     pub fn typed_input<T: Shape>(&self, head: &Parts, body: &[u8]) -> Result<T, Fault> {
-        T::from_value(self.input(head, body)?)
-            .map_err(|error| Fault::serialization(error.to_string()))
+        T::from_value(self.input(head, body)?).map_err(|error| Fault::serialization(error.to_string()))
     }
 
     /// The reply that carries `output`. What is given for an operation without output is not written.
     pub fn reply(&self, output: Option<&dyn Output>, request_id: &str) -> Reply {
         let output = output.filter(|_| self.operation.output.is_some());
-        let target = Target {
-            service: self.service,
-            operation: self.operation,
-        };
+        let target = Target { service: self.service, operation: self.operation };
         self.protocol.encode(target, output, request_id)
     }
 
     /// The reply that carries a fault.
     pub fn fault(&self, fault: &Fault, request_id: &str) -> Reply {
-        self.protocol
-            .encode_fault(Some(self.service), fault, request_id)
+        self.protocol.encode_fault(Some(self.service), fault, request_id)
     }
 }
 
 /// A reply with a body. Header values that are no valid header text are left out.
 fn respond(status: u16, content_type: &'static str, request_id: &str, body: Vec<u8>) -> Reply {
     let mut reply = Reply::new(body);
-    *reply.status_mut() =
-        http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    *reply.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     let headers = reply.headers_mut();
-    headers.insert(
-        http::header::CONTENT_TYPE,
-        http::HeaderValue::from_static(content_type),
-    );
+    headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
     if let Ok(id) = http::HeaderValue::from_str(request_id) {
         headers.insert("x-amzn-requestid", id);
     }

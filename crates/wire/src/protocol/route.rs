@@ -25,36 +25,21 @@ impl std::fmt::Debug for Refusal {
 impl Refusal {
     /// The reply that says so.
     pub fn reply(&self, request_id: &str) -> Reply {
-        self.protocol
-            .encode_fault(self.service, &self.fault, request_id)
+        self.protocol.encode_fault(self.service, &self.fault, request_id)
     }
 
     /// Turns away a request before it is routed, in the protocol its head looks like.
     pub fn early(head: &Parts, fault: Fault) -> Self {
-        Refusal {
-            fault,
-            service: None,
-            protocol: guess(head),
-        }
+        Refusal { fault, service: None, protocol: guess(head) }
     }
 
     fn json(version: ProtocolKind, fault: Fault) -> Self {
-        Refusal {
-            fault,
-            service: None,
-            protocol: codec(version),
-        }
+        Refusal { fault, service: None, protocol: codec(version) }
     }
 
     fn query(service: Option<&'static ServiceDef>, fault: Fault) -> Self {
-        let kind = service
-            .and_then(query_kind)
-            .unwrap_or(ProtocolKind::AwsQuery);
-        Refusal {
-            fault,
-            service,
-            protocol: codec(kind),
-        }
+        let kind = service.and_then(query_kind).unwrap_or(ProtocolKind::AwsQuery);
+        Refusal { fault, service, protocol: codec(kind) }
     }
 }
 
@@ -73,25 +58,14 @@ pub fn route(services: &[&'static ServiceDef], head: &Parts, body: &[u8]) -> Res
     if body.len() > limit {
         return Err(Refusal::early(head, Fault::too_large(limit)));
     }
-    if head
-        .headers
-        .get(header::CONTENT_ENCODING)
-        .is_some_and(|encoding| encoding != "identity")
-    {
+    if head.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(Refusal::early(head, Fault::unsupported_encoding()));
     }
     if head.uri.path() != "/" {
-        let fault = Fault {
-            status: 404,
-            ..Fault::unknown_operation()
-        };
+        let fault = Fault { status: 404, ..Fault::unknown_operation() };
         return Err(Refusal::early(head, fault));
     }
-    if looks_like_json(head) {
-        by_target(services, head)
-    } else {
-        by_action(services, head, body)
-    }
+    if looks_like_json(head) { by_target(services, head) } else { by_action(services, head, body) }
 }
 
 fn guess(head: &Parts) -> &'static dyn Protocol {
@@ -109,10 +83,7 @@ fn looks_like_json(head: &Parts) -> bool {
 const TARGET: &str = "x-amz-target";
 
 fn media_type(headers: &HeaderMap) -> &str {
-    let value = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim()
 }
 
@@ -121,34 +92,19 @@ fn json_version(head: &Parts) -> Option<ProtocolKind> {
     if media_type.eq_ignore_ascii_case("application/x-amz-json-1.0") {
         return Some(ProtocolKind::AwsJson10);
     }
-    media_type
-        .eq_ignore_ascii_case("application/x-amz-json-1.1")
-        .then_some(ProtocolKind::AwsJson11)
+    media_type.eq_ignore_ascii_case("application/x-amz-json-1.1").then_some(ProtocolKind::AwsJson11)
 }
 
 /// The JSON protocols: `X-Amz-Target: Prefix.Operation`, exactly once, in this case.
 fn by_target(services: &[&'static ServiceDef], head: &Parts) -> Result<Call, Refusal> {
     let version = json_version(head);
-    let refuse = || {
-        Refusal::json(
-            version.unwrap_or(ProtocolKind::AwsJson11),
-            Fault::unknown_operation(),
-        )
-    };
-    let version = version
-        .filter(|_| head.method == Method::POST)
-        .ok_or_else(refuse)?;
+    let refuse = || Refusal::json(version.unwrap_or(ProtocolKind::AwsJson11), Fault::unknown_operation());
+    let version = version.filter(|_| head.method == Method::POST).ok_or_else(refuse)?;
     let (prefix, name) = single_target(&head.headers).ok_or_else(refuse)?;
-    let known = services
-        .iter()
-        .find(|service| !service.target_prefix.is_empty() && service.target_prefix == prefix);
+    let known = services.iter().find(|service| !service.target_prefix.is_empty() && service.target_prefix == prefix);
     let service = known.ok_or_else(refuse)?;
     let operation = service.operation(name).ok_or_else(refuse)?;
-    Ok(Call {
-        service,
-        operation,
-        protocol: codec(version),
-    })
+    Ok(Call { service, operation, protocol: codec(version) })
 }
 
 fn single_target(headers: &HeaderMap) -> Option<(&str, &str)> {
@@ -162,33 +118,20 @@ fn single_target(headers: &HeaderMap) -> Option<(&str, &str)> {
 /// The query protocols: `Action` and `Version`, each exactly once, in the body or the query but not in both.
 fn by_action(services: &[&'static ServiceDef], head: &Parts, body: &[u8]) -> Result<Call, Refusal> {
     let scope = Scope::of_request(head);
-    let signed = scope.as_ref().and_then(|scope| {
-        speaking_query(services, |service| service.signing_name == scope.service)
-    });
+    let signed =
+        scope.as_ref().and_then(|scope| speaking_query(services, |service| service.signing_name == scope.service));
     let fields = query_fields(head, body).map_err(|fault| Refusal::query(signed, fault))?;
     let refuse = |fault| Refusal::query(signed, fault);
-    let action = single(&fields, "Action")
-        .map_err(refuse)?
-        .ok_or_else(|| refuse(Fault::missing_action()))?;
+    let action = single(&fields, "Action").map_err(refuse)?.ok_or_else(|| refuse(Fault::missing_action()))?;
     let version = single(&fields, "Version").map_err(refuse)?;
-    let serves = |service: &ServiceDef| {
-        Some(service.api_version) == version && service.operation(action).is_some()
-    };
-    let service = signed
-        .filter(|service| serves(service))
-        .or_else(|| match signed {
-            Some(_) => None,
-            None => speaking_query(services, serves),
-        });
-    let found = service
-        .and_then(|service| Some((service, service.operation(action)?, query_kind(service)?)));
-    let (service, operation, kind) =
-        found.ok_or_else(|| refuse(Fault::invalid_action(action, version)))?;
-    Ok(Call {
-        service,
-        operation,
-        protocol: codec(kind),
-    })
+    let serves = |service: &ServiceDef| Some(service.api_version) == version && service.operation(action).is_some();
+    let service = signed.filter(|service| serves(service)).or_else(|| match signed {
+        Some(_) => None,
+        None => speaking_query(services, serves),
+    });
+    let found = service.and_then(|service| Some((service, service.operation(action)?, query_kind(service)?)));
+    let (service, operation, kind) = found.ok_or_else(|| refuse(Fault::invalid_action(action, version)))?;
+    Ok(Call { service, operation, protocol: codec(kind) })
 }
 
 /// The fields that name the operation. A body is a form only if it says so; an `Action` in the query besides a form's is
@@ -200,32 +143,18 @@ fn query_fields(head: &Parts, body: &[u8]) -> Result<Vec<(String, String)>, Faul
     }
     let fields = form::fields(head, body)?;
     let query = form::parse(head.uri.query().unwrap_or_default().as_bytes())?;
-    let doubled = !body.is_empty()
-        && query
-            .iter()
-            .any(|(name, _)| name == "Action" || name == "Version");
+    let doubled = !body.is_empty() && query.iter().any(|(name, _)| name == "Action" || name == "Version");
     if doubled {
-        return Err(Fault::common(
-            "InvalidAction",
-            400,
-            "Action and Version must be given once",
-        ));
+        return Err(Fault::common("InvalidAction", 400, "Action and Version must be given once"));
     }
     Ok(fields)
 }
 
 fn single<'a>(fields: &'a [(String, String)], name: &str) -> Result<Option<&'a str>, Fault> {
-    let mut values = fields
-        .iter()
-        .filter(|(field, _)| field == name)
-        .map(|(_, value)| value.as_str());
+    let mut values = fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str());
     match (values.next(), values.next()) {
         (value, None) => Ok(value),
-        _ => Err(Fault::common(
-            "InvalidAction",
-            400,
-            format!("{name} must be given once"),
-        )),
+        _ => Err(Fault::common("InvalidAction", 400, format!("{name} must be given once"))),
     }
 }
 
@@ -233,17 +162,10 @@ fn speaking_query(
     services: &[&'static ServiceDef],
     wanted: impl Fn(&ServiceDef) -> bool,
 ) -> Option<&'static ServiceDef> {
-    services
-        .iter()
-        .copied()
-        .find(|service| query_kind(service).is_some() && wanted(service))
+    services.iter().copied().find(|service| query_kind(service).is_some() && wanted(service))
 }
 
 fn query_kind(service: &ServiceDef) -> Option<ProtocolKind> {
     let forms = [ProtocolKind::AwsQuery, ProtocolKind::Ec2Query];
-    service
-        .protocols
-        .iter()
-        .copied()
-        .find(|kind| forms.contains(kind))
+    service.protocols.iter().copied().find(|kind| forms.contains(kind))
 }

@@ -28,12 +28,7 @@ struct Slot {
 
 impl Slot {
     fn new(name: &'static str, shape: &'static ShapeDef) -> Self {
-        Slot {
-            name,
-            shape,
-            flattened: shape.flattened,
-            timestamps: shape.timestamp_format,
-        }
+        Slot { name, shape, flattened: shape.flattened, timestamps: shape.timestamp_format }
     }
 }
 
@@ -60,10 +55,7 @@ enum Content {
 impl XmlWriter {
     /// A document so far; what follows is appended.
     pub(super) fn after(head: String) -> Self {
-        XmlWriter {
-            out: head,
-            ..XmlWriter::default()
-        }
+        XmlWriter { out: head, ..XmlWriter::default() }
     }
 
     pub(super) fn into_text(self) -> String {
@@ -116,10 +108,7 @@ impl XmlWriter {
 
     /// Closes the open entry of a map.
     fn end_entry(&mut self) {
-        if let Some(Frame {
-            content: Content::Entries { entry, open, .. },
-            ..
-        }) = self.frames.last_mut()
+        if let Some(Frame { content: Content::Entries { entry, open, .. }, .. }) = self.frames.last_mut()
             && std::mem::take(open)
         {
             let entry = *entry;
@@ -137,10 +126,7 @@ impl Writer for XmlWriter {
         if let Some(name) = element {
             self.open(name);
         }
-        self.frames.push(Frame {
-            element,
-            content: Content::Members,
-        });
+        self.frames.push(Frame { element, content: Content::Members });
     }
 
     fn member(&mut self, def: &'static MemberDef) {
@@ -159,10 +145,7 @@ impl Writer for XmlWriter {
             true => slot.shape.element_name.unwrap_or(slot.name),
             false => slot.shape.element_name.unwrap_or("member"),
         };
-        self.collect(
-            slot,
-            Content::Elements(Slot::new(name, slot.shape.element())),
-        );
+        self.collect(slot, Content::Elements(Slot::new(name, slot.shape.element())));
     }
 
     fn map(&mut self, _: usize) {
@@ -170,10 +153,7 @@ impl Writer for XmlWriter {
         let content = Content::Entries {
             entry: if slot.flattened { slot.name } else { "entry" },
             key: slot.shape.key_name.unwrap_or("key"),
-            value: Slot::new(
-                slot.shape.element_name.unwrap_or("value"),
-                slot.shape.element(),
-            ),
+            value: Slot::new(slot.shape.element_name.unwrap_or("value"), slot.shape.element()),
             open: false,
         };
         self.collect(slot, content);
@@ -181,13 +161,7 @@ impl Writer for XmlWriter {
 
     fn key(&mut self, text: &str) {
         self.end_entry();
-        if let Some(Frame {
-            content: Content::Entries {
-                entry, key, open, ..
-            },
-            ..
-        }) = self.frames.last_mut()
-        {
+        if let Some(Frame { content: Content::Entries { entry, key, open, .. }, .. }) = self.frames.last_mut() {
             *open = true;
             let (entry, key) = (*entry, *key);
             self.open(entry);
@@ -197,11 +171,7 @@ impl Writer for XmlWriter {
 
     fn end(&mut self) {
         self.end_entry();
-        if let Some(Frame {
-            element: Some(name),
-            ..
-        }) = self.frames.pop()
-        {
+        if let Some(Frame { element: Some(name), .. }) = self.frames.pop() {
             self.close(name);
         }
     }
@@ -215,20 +185,12 @@ impl Writer for XmlWriter {
     }
 
     fn float(&mut self, value: f32) {
-        let text = if value.is_finite() {
-            format!("{value:?}")
-        } else {
-            special_name(f64::from(value)).to_owned()
-        };
+        let text = if value.is_finite() { format!("{value:?}") } else { special_name(f64::from(value)).to_owned() };
         self.scalar(&text);
     }
 
     fn double(&mut self, value: f64) {
-        let text = if value.is_finite() {
-            format!("{value:?}")
-        } else {
-            special_name(value).to_owned()
-        };
+        let text = if value.is_finite() { format!("{value:?}") } else { special_name(value).to_owned() };
         self.scalar(&text);
     }
 
@@ -242,9 +204,7 @@ impl Writer for XmlWriter {
 
     fn timestamp(&mut self, value: Timestamp) {
         let format = match (self.frames.last().map(|frame| &frame.content), &self.slot) {
-            (Some(Content::Elements(slot) | Content::Entries { value: slot, .. }), _) => {
-                slot.timestamps
-            }
+            (Some(Content::Elements(slot) | Content::Entries { value: slot, .. }), _) => slot.timestamps,
             (_, slot) => slot.and_then(|slot| slot.timestamps),
         };
         self.scalar(&value.format(format.unwrap_or(TimestampFormat::Iso8601)));

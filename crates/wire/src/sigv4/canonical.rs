@@ -26,21 +26,11 @@ pub struct CanonicalRequest<'a> {
 impl CanonicalRequest<'_> {
     /// The canonical text.
     pub fn render(&self) -> String {
-        let mut text = format!(
-            "{}\n{}\n{}\n",
-            self.method,
-            self.canonical_path(),
-            canonical_query(self.query)
-        );
+        let mut text = format!("{}\n{}\n{}\n", self.method, self.canonical_path(), canonical_query(self.query));
         for name in self.signed_headers {
             let _ = writeln!(text, "{name}:{}", self.header(name));
         }
-        let _ = write!(
-            text,
-            "\n{}\n{}",
-            self.signed_headers.join(";"),
-            self.payload_hash
-        );
+        let _ = write!(text, "\n{}\n{}", self.signed_headers.join(";"), self.payload_hash);
         text
     }
 
@@ -55,15 +45,8 @@ impl CanonicalRequest<'_> {
     /// The values of a header, trimmed, inner runs of spaces made one, joined by commas.
     fn header(&self, name: &str) -> String {
         let values = self.headers.iter().filter(|(other, _)| other == &name);
-        let trimmed = values.map(|(_, value)| {
-            value
-                .split([' ', '\t', '\n'])
-                .filter(|part| !part.is_empty())
-        });
-        trimmed
-            .map(|parts| parts.collect::<Vec<_>>().join(" "))
-            .collect::<Vec<_>>()
-            .join(",")
+        let trimmed = values.map(|(_, value)| value.split([' ', '\t', '\n']).filter(|part| !part.is_empty()));
+        trimmed.map(|parts| parts.collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -73,12 +56,10 @@ pub fn payload_hash(body: &[u8]) -> String {
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Names and values decoded, encoded anew, and sorted.
@@ -90,10 +71,7 @@ fn canonical_query(query: &str) -> String {
         .map(|(name, value)| (encode(&decode(name), false), encode(&decode(value), false)))
         .collect();
     fields.sort();
-    let fields: Vec<String> = fields
-        .into_iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let fields: Vec<String> = fields.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     fields.join("&")
 }
 
@@ -103,16 +81,9 @@ pub(super) fn decode(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let escaped = if bytes[at] == b'%' {
-            bytes.get(at + 1..at + 3)
-        } else {
-            None
-        };
+        let escaped = if bytes[at] == b'%' { bytes.get(at + 1..at + 3) } else { None };
         let digits = escaped.and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits
-            .filter(|digits| !digits.starts_with('+'))
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
-        {
+        match digits.filter(|digits| !digits.starts_with('+')).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) => {
                 out.push(byte);
                 at += 3;
@@ -129,8 +100,7 @@ pub(super) fn decode(text: &str) -> Vec<u8> {
 fn encode(bytes: &[u8], keep_slash: bool) -> String {
     let mut text = String::with_capacity(bytes.len());
     for &byte in bytes {
-        let plain =
-            byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (keep_slash && byte == b'/');
+        let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (keep_slash && byte == b'/');
         if plain {
             text.push(char::from(byte));
         } else {

@@ -26,12 +26,7 @@ pub struct Signer<'a> {
 impl Signer<'_> {
     /// `date/region/service/aws4_request`.
     pub fn scope(&self) -> String {
-        format!(
-            "{}/{}/{}/aws4_request",
-            self.date(),
-            self.region,
-            self.service
-        )
+        format!("{}/{}/{}/aws4_request", self.date(), self.region, self.service)
     }
 
     /// The text that is signed.
@@ -42,10 +37,9 @@ impl Signer<'_> {
 
     /// The signature of a canonical request, in small hexadecimal digits.
     pub fn signature(&self, canonical: &str) -> String {
-        let key = [self.region, self.service, "aws4_request"].iter().fold(
-            mac(format!("AWS4{}", self.secret_key).as_bytes(), self.date()),
-            |key, part| mac(key.as_ref(), part),
-        );
+        let key = [self.region, self.service, "aws4_request"]
+            .iter()
+            .fold(mac(format!("AWS4{}", self.secret_key).as_bytes(), self.date()), |key, part| mac(key.as_ref(), part));
         canonical::hex(mac(key.as_ref(), &self.string_to_sign(canonical)).as_ref())
     }
 
@@ -56,16 +50,9 @@ impl Signer<'_> {
     }
 
     /// The value of the `Authorization` header for a request signed over `signed_headers` (sorted, lower case).
-    pub fn authorization(
-        &self,
-        access_key: &str,
-        signed_headers: &[&str],
-        signature: &str,
-    ) -> String {
+    pub fn authorization(&self, access_key: &str, signed_headers: &[&str], signature: &str) -> String {
         let (scope, signed) = (self.scope(), signed_headers.join(";"));
-        format!(
-            "{ALGORITHM} Credential={access_key}/{scope}, SignedHeaders={signed}, Signature={signature}"
-        )
+        format!("{ALGORITHM} Credential={access_key}/{scope}, SignedHeaders={signed}, Signature={signature}")
     }
 
     fn date(&self) -> &str {

@@ -39,30 +39,14 @@ pub struct Signature {
 impl Scope {
     /// The scope a request claims, if it can be read.
     pub fn of_request(head: &Parts) -> Option<Self> {
-        Signature::of_request(head)
-            .ok()
-            .flatten()
-            .map(|signature| signature.scope)
+        Signature::of_request(head).ok().flatten().map(|signature| signature.scope)
     }
 
     fn parse(credential: &str) -> Result<Self> {
         // An access key may hold slashes, the rest may not.
         let mut parts = credential.rsplitn(5, '/');
-        let fields = [
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-        ];
-        let [
-            Some("aws4_request"),
-            Some(service),
-            Some(region),
-            Some(date),
-            Some(access_key),
-        ] = fields
-        else {
+        let fields = [parts.next(), parts.next(), parts.next(), parts.next(), parts.next()];
+        let [Some("aws4_request"), Some(service), Some(region), Some(date), Some(access_key)] = fields else {
             return refuse(
                 "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term",
             );
@@ -70,14 +54,8 @@ impl Scope {
         if [service, region, date, access_key].contains(&"") {
             return refuse("Credential has an empty element");
         }
-        let [access_key, date, region, service] =
-            [access_key, date, region, service].map(str::to_owned);
-        Ok(Scope {
-            access_key,
-            date,
-            region,
-            service,
-        })
+        let [access_key, date, region, service] = [access_key, date, region, service].map(str::to_owned);
+        Ok(Scope { access_key, date, region, service })
     }
 }
 
@@ -101,18 +79,13 @@ impl Signature {
     }
 
     fn from_header(head: &Parts, value: &str) -> Result<Self> {
-        let Some(fields) = value
-            .strip_prefix(ALGORITHM)
-            .and_then(|rest| rest.strip_prefix(' '))
-        else {
+        let Some(fields) = value.strip_prefix(ALGORITHM).and_then(|rest| rest.strip_prefix(' ')) else {
             return refuse("Unsupported authorization type");
         };
         let mut found = [None; 3];
         for field in fields.split(',').map(str::trim) {
             let (name, value) = field.split_once('=').unwrap_or((field, ""));
-            let Some(index) = ["Credential", "SignedHeaders", "Signature"]
-                .iter()
-                .position(|known| *known == name)
+            let Some(index) = ["Credential", "SignedHeaders", "Signature"].iter().position(|known| *known == name)
             else {
                 return refuse("Authorization header has an unknown field");
             };
@@ -121,9 +94,7 @@ impl Signature {
             }
         }
         let [Some(credential), Some(signed), Some(signature)] = found else {
-            return refuse(
-                "Authorization header requires 'Credential', 'Signature' and 'SignedHeaders' parameters",
-            );
+            return refuse("Authorization header requires 'Credential', 'Signature' and 'SignedHeaders' parameters");
         };
         Ok(Signature {
             scope: Scope::parse(credential)?,
@@ -182,9 +153,7 @@ fn single_header(head: &Parts, name: &str) -> Result<Option<String>> {
 
 fn query_value(head: &Parts, name: &str) -> Result<Option<String>> {
     let fields = head.uri.query().unwrap_or_default().split('&');
-    let mut values = fields
-        .filter_map(|field| field.split_once('='))
-        .filter(|(other, _)| *other == name);
+    let mut values = fields.filter_map(|field| field.split_once('=')).filter(|(other, _)| *other == name);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some((_, value)), None) => match String::from_utf8(decode(value)) {

@@ -36,38 +36,20 @@ const NOT_NULL: &str = "Member must not be null";
 
 /// Every constraint of `def` and the shapes below that `value` violates, in the order of the model.
 pub fn validate(value: &Value, def: &'static ShapeDef) -> Vec<Violation> {
-    let mut check = Check {
-        found: Vec::new(),
-        path: String::new(),
-    };
+    let mut check = Check { found: Vec::new(), path: String::new() };
     check.value(value, def);
     check.found
 }
 
 /// All violations in one message: `2 validation errors detected: Value … at … failed to satisfy constraint: …; …`.
 pub fn summary(violations: &[Violation]) -> String {
-    let plural = if violations.len() == 1 {
-        "error"
-    } else {
-        "errors"
-    };
+    let plural = if violations.len() == 1 { "error" } else { "errors" };
     let mut text = format!("{} validation {plural} detected: ", violations.len());
     for (index, violation) in violations.iter().enumerate() {
         let separator = if index == 0 { "" } else { "; " };
-        let Violation {
-            path,
-            value,
-            constraint,
-        } = violation;
-        let value = if violation.is_missing() {
-            value.clone()
-        } else {
-            format!("'{value}'")
-        };
-        let _ = write!(
-            text,
-            "{separator}Value {value} at '{path}' failed to satisfy constraint: {constraint}"
-        );
+        let Violation { path, value, constraint } = violation;
+        let value = if violation.is_missing() { value.clone() } else { format!("'{value}'") };
+        let _ = write!(text, "{separator}Value {value} at '{path}' failed to satisfy constraint: {constraint}");
     }
     text
 }
@@ -77,9 +59,7 @@ pub fn summary(violations: &[Violation]) -> String {
 /// # Errors
 /// What the pattern has that a linear-time matcher does not take.
 pub fn check_pattern(pattern: &str) -> Result<(), String> {
-    pattern::compile(pattern)
-        .map(drop)
-        .map_err(|error| error.to_string())
+    pattern::compile(pattern).map(drop).map_err(|error| error.to_string())
 }
 
 struct Check {
@@ -103,9 +83,7 @@ impl Check {
     fn structure(&mut self, structure: &Structure, def: &'static ShapeDef) {
         for (member, value) in def.members.iter().zip(&structure.members) {
             match value {
-                Some(value) => self.within(&lower_first(member.name), |check| {
-                    check.value(value, member.shape.get())
-                }),
+                Some(value) => self.within(&lower_first(member.name), |check| check.value(value, member.shape.get())),
                 None if member.required => self.within(&lower_first(member.name), |check| {
                     check.report("null".to_owned(), NOT_NULL.to_owned());
                 }),
@@ -117,55 +95,39 @@ impl Check {
     fn list(&mut self, values: &[Value], whole: &Value, def: &'static ShapeDef) {
         let element = def.element();
         if is_scalar(element.kind) {
-            let failed = values
-                .iter()
-                .find(|value| !failures(value, element).is_empty());
+            let failed = values.iter().find(|value| !failures(value, element).is_empty());
             if let Some(value) = failed {
-                let constraint = format!(
-                    "Member must satisfy constraint: [{}]",
-                    failures(value, element).join(", ")
-                );
+                let constraint = format!("Member must satisfy constraint: [{}]", failures(value, element).join(", "));
                 self.report(echo(whole, def), constraint);
             }
             return;
         }
         for (index, value) in values.iter().enumerate() {
-            self.within(&format!("{}.member", index + 1), |check| {
-                check.value(value, element)
-            });
+            self.within(&format!("{}.member", index + 1), |check| check.value(value, element));
         }
     }
 
     fn map(&mut self, entries: &[(String, Value)], whole: &Value, def: &'static ShapeDef) {
         let element = def.element();
         if let Some(key) = def.key.map(crate::ShapeRef::get) {
-            let failed = entries
-                .iter()
-                .map(|(text, _)| string_failures(text, &key.constraints))
-                .find(|f| !f.is_empty());
+            let failed =
+                entries.iter().map(|(text, _)| string_failures(text, &key.constraints)).find(|f| !f.is_empty());
             if let Some(failed) = failed {
-                let constraint =
-                    format!("Map keys must satisfy constraint: [{}]", failed.join(", "));
+                let constraint = format!("Map keys must satisfy constraint: [{}]", failed.join(", "));
                 self.report(echo(whole, def), constraint);
             }
         }
         if is_scalar(element.kind) {
-            let failed = entries
-                .iter()
-                .map(|(_, value)| failures(value, element))
-                .find(|failed| !failed.is_empty());
+            let failed = entries.iter().map(|(_, value)| failures(value, element)).find(|failed| !failed.is_empty());
             if let Some(failed) = failed {
-                let constraint =
-                    format!("Map value must satisfy constraint: [{}]", failed.join(", "));
+                let constraint = format!("Map value must satisfy constraint: [{}]", failed.join(", "));
                 self.report(echo(whole, def), constraint);
             }
             return;
         }
         for (key, value) in entries {
             let key = crate::fault::excerpt(key);
-            self.within(&format!("{key}.member"), |check| {
-                check.value(value, element)
-            });
+            self.within(&format!("{key}.member"), |check| check.value(value, element));
         }
     }
 
@@ -185,20 +147,13 @@ impl Check {
 
     fn report(&mut self, value: String, constraint: String) {
         if self.found.len() < MAX_VIOLATIONS {
-            self.found.push(Violation {
-                path: self.path.clone(),
-                value,
-                constraint,
-            });
+            self.found.push(Violation { path: self.path.clone(), value, constraint });
         }
     }
 }
 
 fn is_scalar(kind: Kind) -> bool {
-    !matches!(
-        kind,
-        Kind::Structure | Kind::List | Kind::Map | Kind::Document
-    )
+    !matches!(kind, Kind::Structure | Kind::List | Kind::Map | Kind::Document)
 }
 
 /// What `value` itself fails, without what is inside it.
@@ -217,19 +172,11 @@ fn failures(value: &Value, def: &'static ShapeDef) -> Vec<String> {
 
 fn string_failures(text: &str, constraints: &Constraints) -> Vec<String> {
     let mut failed = length_failures(text.chars().count(), constraints);
-    if let Some(pattern) = constraints
-        .pattern
-        .filter(|pattern| !matches(pattern, text))
-    {
-        failed.push(format!(
-            "Member must satisfy regular expression pattern: {pattern}"
-        ));
+    if let Some(pattern) = constraints.pattern.filter(|pattern| !matches(pattern, text)) {
+        failed.push(format!("Member must satisfy regular expression pattern: {pattern}"));
     }
     if !constraints.values.is_empty() && !constraints.values.contains(&text) {
-        failed.push(format!(
-            "Member must satisfy enum value set: [{}]",
-            constraints.values.join(", ")
-        ));
+        failed.push(format!("Member must satisfy enum value set: [{}]", constraints.values.join(", ")));
     }
     failed
 }
@@ -238,14 +185,10 @@ fn length_failures(length: usize, constraints: &Constraints) -> Vec<String> {
     let length = i64::try_from(length).unwrap_or(i64::MAX);
     let mut failed = Vec::new();
     if let Some(max) = constraints.max.filter(|max| length > *max) {
-        failed.push(format!(
-            "Member must have length less than or equal to {max}"
-        ));
+        failed.push(format!("Member must have length less than or equal to {max}"));
     }
     if let Some(min) = constraints.min.filter(|min| length < *min) {
-        failed.push(format!(
-            "Member must have length greater than or equal to {min}"
-        ));
+        failed.push(format!("Member must have length greater than or equal to {min}"));
     }
     failed
 }
@@ -255,14 +198,10 @@ fn range_failures(number: f64, constraints: &Constraints) -> Vec<String> {
     let within = |holds: bool| holds && !number.is_nan();
     let mut failed = Vec::new();
     if let Some(max) = constraints.max.filter(|max| !within(number <= *max as f64)) {
-        failed.push(format!(
-            "Member must have value less than or equal to {max}"
-        ));
+        failed.push(format!("Member must have value less than or equal to {max}"));
     }
     if let Some(min) = constraints.min.filter(|min| !within(number >= *min as f64)) {
-        failed.push(format!(
-            "Member must have value greater than or equal to {min}"
-        ));
+        failed.push(format!("Member must have value greater than or equal to {min}"));
     }
     failed
 }
@@ -270,10 +209,7 @@ fn range_failures(number: f64, constraints: &Constraints) -> Vec<String> {
 /// AWS's framework spells members with a small first letter whatever the model does.
 fn lower_first(name: &str) -> String {
     let mut letters = name.chars();
-    letters
-        .next()
-        .map(|first| first.to_ascii_lowercase().to_string() + letters.as_str())
-        .unwrap_or_default()
+    letters.next().map(|first| first.to_ascii_lowercase().to_string() + letters.as_str()).unwrap_or_default()
 }
 
 /// The value as error messages show it.
@@ -295,35 +231,24 @@ fn render(value: &Value, def: &'static ShapeDef, out: &mut String) {
         return;
     }
     let _ = match value {
-        Value::String(text) => write!(
-            out,
-            "{}",
-            text.chars().take(MAX_ECHO + 1).collect::<String>()
-        ),
+        Value::String(text) => write!(out, "{}", text.chars().take(MAX_ECHO + 1).collect::<String>()),
         Value::Integer(number) => write!(out, "{number}"),
         Value::Double(number) => write!(out, "{number:?}"),
         Value::Boolean(flag) => write!(out, "{flag}"),
         Value::List(values) => {
-            render_all(
-                out,
-                ("[", "]"),
-                values.iter().map(|value| (None, value, def.element())),
-            );
+            render_all(out, ("[", "]"), values.iter().map(|value| (None, value, def.element())));
             Ok(())
         }
         Value::Map(entries) => {
-            let entries = entries
-                .iter()
-                .map(|(key, value)| (Some(key.as_str()), value, def.element()));
+            let entries = entries.iter().map(|(key, value)| (Some(key.as_str()), value, def.element()));
             render_all(out, ("{", "}"), entries);
             Ok(())
         }
         Value::Structure(structure) => {
             out.push_str(def.name);
             let members = structure.def.members.iter().zip(&structure.members);
-            let present = members.filter_map(|(member, value)| {
-                Some((Some(member.name), value.as_ref()?, member.shape.get()))
-            });
+            let present =
+                members.filter_map(|(member, value)| Some((Some(member.name), value.as_ref()?, member.shape.get())));
             render_all(out, ("(", ")"), present);
             Ok(())
         }
@@ -346,11 +271,7 @@ fn render_all<'a>(
             out.push_str(crate::fault::excerpt(name));
             out.push('=');
         }
-        if def.sensitive {
-            out.push_str("***")
-        } else {
-            render(value, def, out)
-        }
+        if def.sensitive { out.push_str("***") } else { render(value, def, out) }
     }
     out.push_str(close);
 }

@@ -24,11 +24,7 @@ fn compiled(pattern: &'static str) -> Option<Arc<Regex>> {
     drop(cached);
     let regex = compile(pattern).ok().map(Arc::new);
     let mut cache = CACHE.write().unwrap_or_else(PoisonError::into_inner);
-    cache
-        .get_or_insert_default()
-        .entry(pattern)
-        .or_insert(regex)
-        .clone()
+    cache.get_or_insert_default().entry(pattern).or_insert(regex).clone()
 }
 
 /// The models' patterns are Java's: unanchored, but matched whole, with ASCII classes.

@@ -16,25 +16,13 @@ const SKIPS: &[(&str, &str)] = &[
     ("QueryHostWithPath", ROOT_ONLY),
     ("Ec2QueryHostWithPath", ROOT_ONLY),
     ("SDKAppliedContentEncoding_awsJson1_1", ENCODED),
-    (
-        "SDKAppendsGzipAndIgnoresHttpProvidedEncoding_awsJson1_1",
-        ENCODED,
-    ),
+    ("SDKAppendsGzipAndIgnoresHttpProvidedEncoding_awsJson1_1", ENCODED),
     ("SDKAppliedContentEncoding_awsJson1_0", ENCODED),
-    (
-        "SDKAppendsGzipAndIgnoresHttpProvidedEncoding_awsJson1_0",
-        ENCODED,
-    ),
+    ("SDKAppendsGzipAndIgnoresHttpProvidedEncoding_awsJson1_0", ENCODED),
     ("SDKAppliedContentEncoding_awsQuery", ENCODED),
-    (
-        "SDKAppendsGzipAndIgnoresHttpProvidedEncoding_awsQuery",
-        ENCODED,
-    ),
+    ("SDKAppendsGzipAndIgnoresHttpProvidedEncoding_awsQuery", ENCODED),
     ("SDKAppliedContentEncoding_ec2Query", ENCODED),
-    (
-        "SDKAppendsGzipAndIgnoresHttpProvidedEncoding_ec2Query",
-        ENCODED,
-    ),
+    ("SDKAppendsGzipAndIgnoresHttpProvidedEncoding_ec2Query", ENCODED),
     ("QueryProtocolIdempotencyTokenAutoFill", MADE_BY_CLIENT),
     ("Ec2ProtocolIdempotencyTokenAutoFill", MADE_BY_CLIENT),
     ("QueryEmptyQueryMaps", NOT_ON_THE_WIRE),
@@ -56,36 +44,20 @@ fn check(case: &Case) -> Result<(), String> {
         head = head.header(name, value.as_str().unwrap_or_default());
     }
     if serialized.get("headers").is_none() && !service.target_prefix.is_empty() {
-        head = head.header(
-            "x-amz-target",
-            format!("{}.{}", service.target_prefix, service.operations[0].name),
-        );
+        head = head.header("x-amz-target", format!("{}.{}", service.target_prefix, service.operations[0].name));
         head = head.header("content-type", "application/x-amz-json-1.0");
     }
-    let (head, ()) = head
-        .body(())
-        .map_err(|error| error.to_string())?
-        .into_parts();
+    let (head, ()) = head.body(()).map_err(|error| error.to_string())?.into_parts();
     let body = serialized["body"].as_str().unwrap_or_default().as_bytes();
     // Bodies that carry nothing may be left out of the cases; clients do send them.
-    let body = if body.is_empty() && service.target_prefix.len() > 1 {
-        b"{}"
-    } else {
-        body
-    };
+    let body = if body.is_empty() && service.target_prefix.len() > 1 { b"{}" } else { body };
     let call = route(&[service], &head, body).map_err(|refusal| format!("{refusal:?}"))?;
     let decoded = call.input(&head, body).map_err(|fault| fault.to_string())?;
-    let expected = case.case["given"]["input"]["shape"]
-        .as_str()
-        .map(|name| expected(case, model.get(name)));
+    let expected = case.case["given"]["input"]["shape"].as_str().map(|name| expected(case, model.get(name)));
     let expected = expected.unwrap_or(decoded.clone());
     match normal(&decoded) == normal(&expected) {
         true => Ok(()),
-        false => Err(format!(
-            "decoded {}\n  expected {}",
-            normal(&decoded),
-            normal(&expected)
-        )),
+        false => Err(format!("decoded {}\n  expected {}", normal(&decoded), normal(&expected))),
     }
 }
 
@@ -103,19 +75,10 @@ fn sorted(value: Value) -> Value {
         Value::List(values) => Value::List(values.into_iter().map(sorted).collect()),
         Value::Map(mut entries) => {
             entries.sort_by(|a, b| a.0.cmp(&b.0));
-            Value::Map(
-                entries
-                    .into_iter()
-                    .map(|(key, value)| (key, sorted(value)))
-                    .collect(),
-            )
+            Value::Map(entries.into_iter().map(|(key, value)| (key, sorted(value))).collect())
         }
         Value::Structure(mut structure) => {
-            structure.members = structure
-                .members
-                .into_iter()
-                .map(|member| member.map(sorted))
-                .collect();
+            structure.members = structure.members.into_iter().map(|member| member.map(sorted)).collect();
             Value::Structure(structure)
         }
         other => other,

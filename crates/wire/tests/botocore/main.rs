@@ -37,16 +37,12 @@ impl Case {
 /// The cases of `protocols/<side>/<file>.json`.
 fn cases(directory: &std::path::Path, side: &str, file: &str) -> Vec<Case> {
     let path = directory.join(side).join(format!("{file}.json"));
-    let text = std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let suites: Vec<Json> = serde_json::from_str(&text).expect("the cases are JSON");
     let mut cases = Vec::new();
     for suite in suites {
         for case in suite["cases"].as_array().into_iter().flatten() {
-            cases.push(Case {
-                suite: suite.clone(),
-                case: case.clone(),
-            });
+            cases.push(Case { suite: suite.clone(), case: case.clone() });
         }
     }
     cases
@@ -54,49 +50,17 @@ fn cases(directory: &std::path::Path, side: &str, file: &str) -> Vec<Case> {
 
 /// Runs `check` over the cases of the files on one side, except the skipped ones, and reports all failures together.
 /// A skip that names no case is a failure too, and so is an empty directory.
-fn run(
-    side: &str,
-    files: &[&str],
-    skips: &[(&str, &str)],
-    check: impl Fn(&Case) -> Result<(), String>,
-) {
+fn run(side: &str, files: &[&str], skips: &[(&str, &str)], check: impl Fn(&Case) -> Result<(), String>) {
     let Some(directory) = directory() else { return };
-    let all: Vec<Case> = files
-        .iter()
-        .flat_map(|file| cases(&directory, side, file))
-        .collect();
-    assert!(
-        !all.is_empty(),
-        "there are no cases in {}",
-        directory.display()
-    );
-    let stale: Vec<&str> = skips
-        .iter()
-        .map(|(id, _)| *id)
-        .filter(|id| !all.iter().any(|case| case.id() == *id))
-        .collect();
+    let all: Vec<Case> = files.iter().flat_map(|file| cases(&directory, side, file)).collect();
+    assert!(!all.is_empty(), "there are no cases in {}", directory.display());
+    let stale: Vec<&str> =
+        skips.iter().map(|(id, _)| *id).filter(|id| !all.iter().any(|case| case.id() == *id)).collect();
     assert!(stale.is_empty(), "skips that name no case: {stale:?}");
-    let (skipped, kept): (Vec<&Case>, Vec<&Case>) = all
-        .iter()
-        .partition(|case| skips.iter().any(|(id, _)| *id == case.id()));
-    let failures: Vec<String> = kept
-        .iter()
-        .filter_map(|case| {
-            check(case)
-                .err()
-                .map(|error| format!("{}: {error}", case.id()))
-        })
-        .collect();
-    println!(
-        "{side}: {} cases hold, {} skipped",
-        kept.len() - failures.len(),
-        skipped.len()
-    );
-    assert!(
-        failures.is_empty(),
-        "{} of {} fail:\n{}",
-        failures.len(),
-        kept.len(),
-        failures.join("\n")
-    );
+    let (skipped, kept): (Vec<&Case>, Vec<&Case>) =
+        all.iter().partition(|case| skips.iter().any(|(id, _)| *id == case.id()));
+    let failures: Vec<String> =
+        kept.iter().filter_map(|case| check(case).err().map(|error| format!("{}: {error}", case.id()))).collect();
+    println!("{side}: {} cases hold, {} skipped", kept.len() - failures.len(), skipped.len());
+    assert!(failures.is_empty(), "{} of {} fail:\n{}", failures.len(), kept.len(), failures.join("\n"));
 }

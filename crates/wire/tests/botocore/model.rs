@@ -1,8 +1,8 @@
 //! A case's little model as shape tables, and its JSON values as [`Value`]s.
 
 use longshore_wire::{
-    Blob, Document, FaultDef, Kind, MemberDef, OperationDef, ProtocolKind, ServiceDef, ShapeDef,
-    ShapeRef, Structure, Timestamp, TimestampFormat, Value,
+    Blob, Document, FaultDef, Kind, MemberDef, OperationDef, ProtocolKind, ServiceDef, ShapeDef, ShapeRef, Structure,
+    Timestamp, TimestampFormat, Value,
 };
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
@@ -17,10 +17,7 @@ pub struct Model {
 impl Model {
     pub fn new(suite: &Json) -> Self {
         let facts = suite["shapes"].as_object().cloned().unwrap_or_default();
-        let shapes = facts
-            .keys()
-            .map(|name| (name.clone(), &*Box::leak(Box::new(OnceLock::new()))))
-            .collect();
+        let shapes = facts.keys().map(|name| (name.clone(), &*Box::leak(Box::new(OnceLock::new())))).collect();
         let model = Model { shapes, facts };
         for (name, cell) in &model.shapes {
             cell.set(model.shape(name)).expect("each shape is set once");
@@ -36,17 +33,11 @@ impl Model {
     pub fn fault(&self, name: &str) -> FaultDef {
         let error = &self.facts[name]["error"];
         let service_side = self.facts[name]["fault"] == true;
-        let spelling = self
-            .get(name)
-            .members
-            .iter()
-            .find(|member| member.name.eq_ignore_ascii_case("message"));
+        let spelling = self.get(name).members.iter().find(|member| member.name.eq_ignore_ascii_case("message"));
         FaultDef {
             name: leak(name),
             code: leak(error["code"].as_str().unwrap_or(name)),
-            status: error["httpStatusCode"]
-                .as_u64()
-                .unwrap_or(if service_side { 500 } else { 400 }) as u16,
+            status: error["httpStatusCode"].as_u64().unwrap_or(if service_side { 500 } else { 400 }) as u16,
             sender: !service_side,
             message: spelling.map_or("message", |member| member.name),
             members: self.get(name).members,
@@ -56,8 +47,7 @@ impl Model {
     /// A service of the suite's protocol with the case's operation.
     pub fn service(&self, suite: &Json, case: &Json) -> &'static ServiceDef {
         let (metadata, given) = (&suite["metadata"], &case["given"]);
-        let mut operation =
-            OperationDef::named(leak(given["name"].as_str().unwrap_or("OperationName")));
+        let mut operation = OperationDef::named(leak(given["name"].as_str().unwrap_or("OperationName")));
         if let Some(input) = given["input"]["shape"].as_str() {
             operation = operation.input(ShapeRef::Late(self.shapes[input]));
         }
@@ -67,10 +57,7 @@ impl Model {
         if let Some(wrapper) = given["output"]["resultWrapper"].as_str() {
             operation = operation.wrapped(leak(wrapper));
         }
-        let kind = match (
-            metadata["protocol"].as_str(),
-            metadata["jsonVersion"].as_str(),
-        ) {
+        let kind = match (metadata["protocol"].as_str(), metadata["jsonVersion"].as_str()) {
             (Some("query"), _) => ProtocolKind::AwsQuery,
             (Some("ec2"), _) => ProtocolKind::Ec2Query,
             (_, Some("1.0")) => ProtocolKind::AwsJson10,
@@ -117,18 +104,14 @@ impl Model {
     }
 
     fn members(&self, facts: &Json) -> &'static [MemberDef] {
-        let members = facts["members"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(name, member)| {
-                let mut def = MemberDef::new(leak(name), self.reference(member));
-                def.location_name = member["locationName"].as_str().map(leak);
-                def.query_name = member["queryName"].as_str().map(leak);
-                def.flattened = member["flattened"] == true;
-                def.timestamp_format = format(member);
-                def
-            });
+        let members = facts["members"].as_object().into_iter().flatten().map(|(name, member)| {
+            let mut def = MemberDef::new(leak(name), self.reference(member));
+            def.location_name = member["locationName"].as_str().map(leak);
+            def.query_name = member["queryName"].as_str().map(leak);
+            def.flattened = member["flattened"] == true;
+            def.timestamp_format = format(member);
+            def
+        });
         Box::leak(members.collect::<Vec<_>>().into_boxed_slice())
     }
 }
@@ -139,29 +122,18 @@ pub fn value(json: &Json, def: &'static ShapeDef) -> Value {
         (_, Json::Null) => Value::Null,
         (Kind::Document, json) => Value::Document(document(json)),
         (Kind::Boolean, Json::Bool(flag)) => Value::Boolean(*flag),
-        (Kind::Integer | Kind::Long, Json::Number(number)) => {
-            Value::Integer(number.as_i64().expect("an integer"))
+        (Kind::Integer | Kind::Long, Json::Number(number)) => Value::Integer(number.as_i64().expect("an integer")),
+        (Kind::Float | Kind::Double, Json::Number(number)) => Value::Double(number.as_f64().expect("a number")),
+        (Kind::Float | Kind::Double, Json::String(name)) => Value::Double(name.parse().expect("a special number")),
+        (Kind::Timestamp, Json::Number(seconds)) => {
+            Value::Timestamp(Timestamp::from_seconds(seconds.as_f64().expect("a number")).expect("a near instant"))
         }
-        (Kind::Float | Kind::Double, Json::Number(number)) => {
-            Value::Double(number.as_f64().expect("a number"))
-        }
-        (Kind::Float | Kind::Double, Json::String(name)) => {
-            Value::Double(name.parse().expect("a special number"))
-        }
-        (Kind::Timestamp, Json::Number(seconds)) => Value::Timestamp(
-            Timestamp::from_seconds(seconds.as_f64().expect("a number")).expect("a near instant"),
-        ),
         (Kind::Blob, Json::String(text)) => Value::Blob(Blob(text.clone().into_bytes())),
         (Kind::String, Json::String(text)) => Value::String(text.clone()),
-        (Kind::List, Json::Array(values)) => {
-            Value::List(values.iter().map(|one| value(one, def.element())).collect())
+        (Kind::List, Json::Array(values)) => Value::List(values.iter().map(|one| value(one, def.element())).collect()),
+        (Kind::Map, Json::Object(entries)) => {
+            Value::Map(entries.iter().map(|(key, one)| (key.clone(), value(one, def.element()))).collect())
         }
-        (Kind::Map, Json::Object(entries)) => Value::Map(
-            entries
-                .iter()
-                .map(|(key, one)| (key.clone(), value(one, def.element())))
-                .collect(),
-        ),
         (Kind::Structure, Json::Object(members)) => Value::Structure(structure(members, def)),
         (kind, json) => panic!("{json} is no {kind:?}"),
     }
@@ -171,11 +143,7 @@ fn structure(members: &Map<String, Json>, def: &'static ShapeDef) -> Structure {
     let member = |def: &MemberDef| members.get(def.name).filter(|json| !json.is_null());
     Structure {
         def,
-        members: def
-            .members
-            .iter()
-            .map(|def| member(def).map(|json| value(json, def.shape.get())))
-            .collect(),
+        members: def.members.iter().map(|def| member(def).map(|json| value(json, def.shape.get()))).collect(),
     }
 }
 
@@ -189,12 +157,9 @@ fn document(json: &Json) -> Document {
         },
         Json::String(text) => Document::String(text.clone()),
         Json::Array(values) => Document::List(values.iter().map(document).collect()),
-        Json::Object(entries) => Document::Map(
-            entries
-                .iter()
-                .map(|(key, value)| (key.clone(), document(value)))
-                .collect(),
-        ),
+        Json::Object(entries) => {
+            Document::Map(entries.iter().map(|(key, value)| (key.clone(), document(value))).collect())
+        }
     }
 }
 

@@ -17,28 +17,13 @@ fn the_signature_suite_holds() {
     let Some(directory) = directory() else { return };
     let suite = directory.join("../auth/aws4_testsuite");
     let requests = find_requests(&suite);
-    assert!(
-        requests.len() > 20,
-        "{} requests in {}",
-        requests.len(),
-        suite.display()
-    );
-    let failures: Vec<String> = requests
-        .iter()
-        .filter_map(|path| check(path).err())
-        .collect();
-    assert!(
-        failures.is_empty(),
-        "{} of {} fail:\n{}",
-        failures.len(),
-        requests.len(),
-        failures.join("\n")
-    );
+    assert!(requests.len() > 20, "{} requests in {}", requests.len(), suite.display());
+    let failures: Vec<String> = requests.iter().filter_map(|path| check(path).err()).collect();
+    assert!(failures.is_empty(), "{} of {} fail:\n{}", failures.len(), requests.len(), failures.join("\n"));
 }
 
 fn find_requests(directory: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(directory)
-        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let entries = std::fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let mut found = Vec::new();
     for path in entries.map(|entry| entry.expect("a directory entry").path()) {
         if path.is_dir() {
@@ -52,31 +37,19 @@ fn find_requests(directory: &Path) -> Vec<PathBuf> {
 
 /// Checks the canonical request, the text to sign and the header of one request.
 fn check(path: &Path) -> Result<(), String> {
-    let sibling = |extension: &str| {
-        std::fs::read_to_string(path.with_extension(extension)).map_err(|error| error.to_string())
-    };
+    let sibling =
+        |extension: &str| std::fs::read_to_string(path.with_extension(extension)).map_err(|error| error.to_string());
     let raw = sibling("req")?;
     let (head, body) = raw.split_once("\n\n").unwrap_or((&raw, ""));
     let expected = sibling("authz")?;
-    let signed: Vec<&str> = between(&expected, "SignedHeaders=", ",")
-        .split(';')
-        .collect();
+    let signed: Vec<&str> = between(&expected, "SignedHeaders=", ",").split(';').collect();
     let mut headers = headers(head);
     // The signer of this request adds the token, which the suite gives in the canonical request only.
-    let token = sibling("creq")?.lines().find_map(|line| {
-        line.strip_prefix("x-amz-security-token:")
-            .map(str::to_owned)
-    });
-    if !headers
-        .iter()
-        .any(|(name, _)| name == "x-amz-security-token")
-    {
+    let token = sibling("creq")?.lines().find_map(|line| line.strip_prefix("x-amz-security-token:").map(str::to_owned));
+    if !headers.iter().any(|(name, _)| name == "x-amz-security-token") {
         headers.extend(token.map(|token| ("x-amz-security-token".to_owned(), token)));
     }
-    let headers: Vec<(&str, &str)> = headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let line = head.lines().next().unwrap_or_default();
     let (method, rest) = line.split_once(' ').ok_or("no request line")?;
     let target = rest.strip_suffix(" HTTP/1.1").unwrap_or(rest);
@@ -92,16 +65,8 @@ fn check(path: &Path) -> Result<(), String> {
     }
     .render();
     let name = path.display();
-    compare(
-        &format!("{name}: canonical request"),
-        &canonical,
-        &sibling("creq")?,
-    )?;
-    compare(
-        &format!("{name}: text to sign"),
-        &SIGNER.string_to_sign(&canonical),
-        &sibling("sts")?,
-    )?;
+    compare(&format!("{name}: canonical request"), &canonical, &sibling("creq")?)?;
+    compare(&format!("{name}: text to sign"), &SIGNER.string_to_sign(&canonical), &sibling("sts")?)?;
     let header = SIGNER.authorization("AKIDEXAMPLE", &signed, &SIGNER.signature(&canonical));
     compare(&format!("{name}: header"), &header, &expected)
 }
@@ -111,10 +76,7 @@ fn headers(head: &str) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> = Vec::new();
     for line in head.lines().skip(1) {
         match (line.strip_prefix([' ', '\t']), line.split_once(':')) {
-            (Some(rest), _) => headers
-                .last_mut()
-                .into_iter()
-                .for_each(|(_, value)| *value = format!("{value} {rest}")),
+            (Some(rest), _) => headers.last_mut().into_iter().for_each(|(_, value)| *value = format!("{value} {rest}")),
             (None, Some((name, value))) => headers.push((name.to_lowercase(), value.to_owned())),
             (None, None) => {}
         }

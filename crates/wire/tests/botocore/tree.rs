@@ -15,9 +15,7 @@ pub struct Element {
 impl Element {
     /// Drops what differs from reply to reply, and orders children by name; those of one name keep their order.
     pub fn normal(mut self) -> Self {
-        self.children.retain(|child| {
-            !["requestid", "responsemetadata"].contains(&child.name.to_lowercase().as_str())
-        });
+        self.children.retain(|child| !["requestid", "responsemetadata"].contains(&child.name.to_lowercase().as_str()));
         self.children = self.children.into_iter().map(Element::normal).collect();
         self.children.sort_by(|a, b| a.name.cmp(&b.name));
         if self.children.is_empty() && !self.text.trim().is_empty() {
@@ -56,38 +54,24 @@ pub fn xml(text: &str) -> Result<Element, String> {
             Event::CData(bytes) => push(&mut stack, &bytes),
             Event::GeneralRef(reference) => {
                 let name = &*reference;
-                let resolved = quick_xml::escape::unescape(&format!("&{name};"))
-                    .map_err(|error| error.to_string())?
-                    .into_owned();
+                let resolved =
+                    quick_xml::escape::unescape(&format!("&{name};")).map_err(|error| error.to_string())?.into_owned();
                 push(&mut stack, &resolved);
             }
             Event::Eof => break,
             _ => {}
         }
     }
-    let root = stack
-        .pop()
-        .filter(|_| stack.is_empty())
-        .ok_or("an element does not end")?;
-    root.children
-        .into_iter()
-        .next()
-        .ok_or("there is no element".to_owned())
+    let root = stack.pop().filter(|_| stack.is_empty()).ok_or("an element does not end")?;
+    root.children.into_iter().next().ok_or("there is no element".to_owned())
 }
 
 fn named(name: impl AsRef<[u8]>) -> Element {
-    Element {
-        name: String::from_utf8_lossy(name.as_ref()).into_owned(),
-        ..Element::default()
-    }
+    Element { name: String::from_utf8_lossy(name.as_ref()).into_owned(), ..Element::default() }
 }
 
 fn add(stack: &mut [Element], element: Element) -> Result<(), String> {
-    stack
-        .last_mut()
-        .ok_or("an element ends too often")?
-        .children
-        .push(element);
+    stack.last_mut().ok_or("an element ends too often")?.children.push(element);
     Ok(())
 }
 
@@ -102,9 +86,7 @@ pub fn json(text: &str) -> Result<Json, String> {
     if text.is_empty() {
         return Ok(Json::Object(serde_json::Map::new()));
     }
-    serde_json::from_str(text)
-        .map(normal_json)
-        .map_err(|error| error.to_string())
+    serde_json::from_str(text).map(normal_json).map_err(|error| error.to_string())
 }
 
 fn normal_json(json: Json) -> Json {
@@ -113,11 +95,7 @@ fn normal_json(json: Json) -> Json {
         Json::Array(values) => Json::Array(values.into_iter().map(normal_json).collect()),
         Json::Object(members) => {
             let present = members.into_iter().filter(|(_, value)| !value.is_null());
-            Json::Object(
-                present
-                    .map(|(name, value)| normal_member(name, value))
-                    .collect(),
-            )
+            Json::Object(present.map(|(name, value)| normal_member(name, value)).collect())
         }
         other => other,
     }

@@ -12,8 +12,8 @@
 mod tests;
 
 use longshore_api::ecs;
-use longshore_model::node::{FARGATE_CLUSTER, Node};
 use longshore_model::network::Block;
+use longshore_model::node::{FARGATE_CLUSTER, Node};
 use longshore_model::{Arn, Change, Place, State};
 use longshore_plan::report::{self, ContainerReport, Refused, TaskReport};
 use longshore_wire::{Fault, Timestamp};

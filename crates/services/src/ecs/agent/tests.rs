@@ -64,13 +64,17 @@ fn wrong_registrations_are_refused() {
     let mut no_memory = registration(1);
     no_memory["totalResources"].as_array_mut().unwrap().pop();
     let mut foreign = registration(1);
-    foreign["containerInstanceArn"] = json!("arn:aws:ecs:us-east-1:999999999999:container-instance/longshore.fargate/abc");
+    foreign["containerInstanceArn"] =
+        json!("arn:aws:ecs:us-east-1:999999999999:container-instance/longshore.fargate/abc");
     for wrong in [bad_pool, no_memory, foreign] {
         let fault = world.fault("RegisterContainerInstance", wrong);
         assert!(fault.starts_with("InvalidParameterException: "), "{fault}");
     }
     let unknown_cluster = json!({"cluster": "nope", "totalResources": registration(1)["totalResources"]});
-    assert_eq!(world.fault("RegisterContainerInstance", unknown_cluster), "ClusterNotFoundException: Cluster not found.");
+    assert_eq!(
+        world.fault("RegisterContainerInstance", unknown_cluster),
+        "ClusterNotFoundException: Cluster not found."
+    );
     assert!(world.store.read().nodes.is_empty());
 }
 
@@ -88,10 +92,18 @@ fn a_task_goes_its_way_by_reports() {
     let arn = run(&mut world);
     world.now += 1000;
     let seconds = world.now / 1000;
-    report(&mut world, &arn, json!({"status": "ACTIVATING", "pullStartedAt": seconds, "containers": [
-        {"containerName": "web", "status": "CREATED", "runtimeId": "r1", "imageDigest": "sha256:1"}]}));
+    report(
+        &mut world,
+        &arn,
+        json!({"status": "ACTIVATING", "pullStartedAt": seconds, "containers": [
+        {"containerName": "web", "status": "CREATED", "runtimeId": "r1", "imageDigest": "sha256:1"}]}),
+    );
     world.now += 1000;
-    report(&mut world, &arn, json!({"status": "RUNNING", "containers": [{"containerName": "web", "status": "RUNNING"}]}));
+    report(
+        &mut world,
+        &arn,
+        json!({"status": "RUNNING", "containers": [{"containerName": "web", "status": "RUNNING"}]}),
+    );
     let task = described(&mut world, &arn);
     assert_eq!((&task["lastStatus"], &task["connectivity"]), (&json!("RUNNING"), &json!("CONNECTED")));
     assert_eq!(task["containers"][0]["lastStatus"], json!("RUNNING"));
@@ -100,8 +112,12 @@ fn a_task_goes_its_way_by_reports() {
     let cluster = world.ok("DescribeClusters", json!({"clusters": ["prod"]}))["clusters"][0].clone();
     assert_eq!((&cluster["runningTasksCount"], &cluster["pendingTasksCount"]), (&json!(1), &json!(0)));
     world.now += 1000;
-    report(&mut world, &arn, json!({"status": "STOPPED", "containers": [
-        {"containerName": "web", "status": "STOPPED", "exitCode": 3}]}));
+    report(
+        &mut world,
+        &arn,
+        json!({"status": "STOPPED", "containers": [
+        {"containerName": "web", "status": "STOPPED", "exitCode": 3}]}),
+    );
     let task = described(&mut world, &arn);
     assert_eq!((&task["lastStatus"], &task["desiredStatus"]), (&json!("STOPPED"), &json!("STOPPED")));
     assert_eq!(task["stopCode"], json!("EssentialContainerExited"));
@@ -138,7 +154,10 @@ fn reports_on_what_is_unknown_or_foreign_are_refused() {
 fn containers_and_attachments_report_too() {
     let mut world = world();
     let arn = run(&mut world);
-    world.ok("SubmitContainerStateChange", json!({"task": arn, "containerName": "web", "status": "RUNNING", "runtimeId": "r"}));
+    world.ok(
+        "SubmitContainerStateChange",
+        json!({"task": arn, "containerName": "web", "status": "RUNNING", "runtimeId": "r"}),
+    );
     assert_eq!(described(&mut world, &arn)["containers"][0]["runtimeId"], json!("r"));
     let attachments = json!([{"attachmentArn": "a", "status": "ATTACHED"}]);
     let answer = world.ok("SubmitAttachmentStateChanges", json!({"attachments": attachments}));
@@ -151,12 +170,18 @@ fn instances_are_listed_drained_and_deregistered() {
     let arns = world.ok("ListContainerInstances", json!({"cluster": FARGATE}))["containerInstanceArns"].clone();
     assert_eq!(arns.as_array().unwrap().len(), 1);
     assert_eq!(world.ok("ListContainerInstances", json!({"cluster": "prod"}))["containerInstanceArns"], json!([]));
-    let drained = world.ok("UpdateContainerInstancesState", json!({
-        "cluster": FARGATE, "containerInstances": arns, "status": "DRAINING"}));
+    let drained = world.ok(
+        "UpdateContainerInstancesState",
+        json!({
+        "cluster": FARGATE, "containerInstances": arns, "status": "DRAINING"}),
+    );
     assert_eq!(drained["containerInstances"][0]["status"], json!("DRAINING"));
     let failures = world.ok("RunTask", fargate("web"))["failures"].clone();
     assert_eq!(failures[0]["detail"], json!("AGENT: no Fargate node is connected"));
-    world.ok("UpdateContainerInstancesState", json!({"cluster": FARGATE, "containerInstances": arns, "status": "ACTIVE"}));
+    world.ok(
+        "UpdateContainerInstancesState",
+        json!({"cluster": FARGATE, "containerInstances": arns, "status": "ACTIVE"}),
+    );
     let task = run(&mut world);
     let target = json!({"cluster": FARGATE, "containerInstance": arns[0]});
     assert_eq!(

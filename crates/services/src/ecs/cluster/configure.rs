@@ -37,20 +37,15 @@ pub fn put_settings(api: &mut ecs::Cluster, settings: Vec<ecs::ClusterSetting>) 
 }
 
 /// ECS Exec's log configuration goes with `OVERRIDE` and only with it.
-pub fn check_configuration(
-    given: &ecs::ClusterConfiguration,
-) -> Result<ecs::ClusterConfiguration, Fault> {
+pub fn check_configuration(given: &ecs::ClusterConfiguration) -> Result<ecs::ClusterConfiguration, Fault> {
     let exec = given.execute_command_configuration.as_ref();
-    let overrides =
-        exec.is_some_and(|exec| exec.logging == Some(ecs::ExecuteCommandLogging::Override));
+    let overrides = exec.is_some_and(|exec| exec.logging == Some(ecs::ExecuteCommandLogging::Override));
     let configured = exec.is_some_and(|exec| exec.log_configuration.is_some());
     match (overrides, configured) {
-        (true, false) => Err(fault::invalid_parameter(
-            "logConfiguration must be specified when logging is OVERRIDE.",
-        )),
-        (false, true) => Err(fault::invalid_parameter(
-            "logConfiguration can be specified only when logging is OVERRIDE.",
-        )),
+        (true, false) => Err(fault::invalid_parameter("logConfiguration must be specified when logging is OVERRIDE.")),
+        (false, true) => {
+            Err(fault::invalid_parameter("logConfiguration can be specified only when logging is OVERRIDE."))
+        }
         _ => Ok(given.clone()),
     }
 }
@@ -61,18 +56,13 @@ pub fn check_connect(
 ) -> Result<ecs::ClusterServiceConnectDefaults, Fault> {
     let namespace = given.namespace.clone().unwrap_or_default();
     match () {
-        () if namespace.starts_with("arn:") => Err(fault::of(
-            &ecs::fault::NAMESPACE_NOT_FOUND_EXCEPTION,
-            "The specified namespace wasn't found.",
-        )),
-        () if namespace.chars().count() > 1024
-            || namespace.chars().any(|c| !c.is_ascii_graphic()) =>
-        {
+        () if namespace.starts_with("arn:") => {
+            Err(fault::of(&ecs::fault::NAMESPACE_NOT_FOUND_EXCEPTION, "The specified namespace wasn't found."))
+        }
+        () if namespace.chars().count() > 1024 || namespace.chars().any(|c| !c.is_ascii_graphic()) => {
             Err(fault::invalid_parameter("Invalid namespace."))
         }
-        () => Ok(ecs::ClusterServiceConnectDefaults {
-            namespace: Some(namespace),
-        }),
+        () => Ok(ecs::ClusterServiceConnectDefaults { namespace: Some(namespace) }),
     }
 }
 
@@ -81,21 +71,9 @@ pub fn update(
     context: &mut Context<'_>,
     request: ecs::UpdateClusterRequest,
 ) -> Result<ecs::UpdateClusterResponse, Fault> {
-    let settings = request
-        .settings
-        .as_deref()
-        .map(check_settings)
-        .transpose()?;
-    let configuration = request
-        .configuration
-        .as_ref()
-        .map(check_configuration)
-        .transpose()?;
-    let connect = request
-        .service_connect_defaults
-        .as_ref()
-        .map(check_connect)
-        .transpose()?;
+    let settings = request.settings.as_deref().map(check_settings).transpose()?;
+    let configuration = request.configuration.as_ref().map(check_configuration).transpose()?;
+    let connect = request.service_connect_defaults.as_ref().map(check_connect).transpose()?;
     let cluster = change(context, request.cluster.as_deref(), |_, cluster| {
         put_settings(&mut cluster.api, settings.unwrap_or_default());
         if configuration.is_some() {
@@ -103,17 +81,12 @@ pub fn update(
         }
         if let Some(connect) = connect {
             // An empty name takes the default namespace away.
-            let named = connect
-                .namespace
-                .as_ref()
-                .is_some_and(|name| !name.is_empty());
+            let named = connect.namespace.as_ref().is_some_and(|name| !name.is_empty());
             cluster.api.service_connect_defaults = named.then_some(connect);
         }
         Ok(())
     })?;
-    Ok(ecs::UpdateClusterResponse {
-        cluster: Some(cluster),
-    })
+    Ok(ecs::UpdateClusterResponse { cluster: Some(cluster) })
 }
 
 /// UpdateClusterSettings
@@ -126,9 +99,7 @@ pub fn update_settings(
         put_settings(&mut cluster.api, settings);
         Ok(())
     })?;
-    Ok(ecs::UpdateClusterSettingsResponse {
-        cluster: Some(cluster),
-    })
+    Ok(ecs::UpdateClusterSettingsResponse { cluster: Some(cluster) })
 }
 
 /// PutClusterCapacityProviders: the whole list and the whole default strategy, anew.
@@ -139,12 +110,8 @@ pub fn put_capacity_providers(
     context: &mut Context<'_>,
     request: ecs::PutClusterCapacityProvidersRequest,
 ) -> Result<ecs::PutClusterCapacityProvidersResponse, Fault> {
-    let providers =
-        strategy::check_providers(request.capacity_providers.as_deref().unwrap_or_default())?;
-    let items = request
-        .default_capacity_provider_strategy
-        .as_deref()
-        .unwrap_or_default();
+    let providers = strategy::check_providers(request.capacity_providers.as_deref().unwrap_or_default())?;
+    let items = request.default_capacity_provider_strategy.as_deref().unwrap_or_default();
     let items = strategy::check(items, &providers)?;
     let cluster = change(context, request.cluster.as_deref(), |state, cluster| {
         let old = cluster.api.capacity_providers.take().unwrap_or_default();
@@ -159,9 +126,7 @@ pub fn put_capacity_providers(
         cluster.api.default_capacity_provider_strategy = Some(items);
         Ok(())
     })?;
-    Ok(ecs::PutClusterCapacityProvidersResponse {
-        cluster: Some(cluster),
-    })
+    Ok(ecs::PutClusterCapacityProvidersResponse { cluster: Some(cluster) })
 }
 
 fn is_used(state: &State, cluster: &Cluster, provider: &str) -> bool {
@@ -170,15 +135,10 @@ fn is_used(state: &State, cluster: &Cluster, provider: &str) -> bool {
         .tasks
         .scan(&prefix)
         .any(|(_, task)| !task.is_stopped() && task.capacity_provider.as_deref() == Some(provider));
-    let by_service = state
-        .services
-        .scan(&prefix)
-        .filter(|(_, service)| service.inactive_at.is_none())
-        .any(|(_, service)| {
+    let by_service =
+        state.services.scan(&prefix).filter(|(_, service)| service.inactive_at.is_none()).any(|(_, service)| {
             let items = service.api.capacity_provider_strategy.iter().flatten();
-            items
-                .filter_map(|item| item.capacity_provider.as_deref())
-                .any(|name| name == provider)
+            items.filter_map(|item| item.capacity_provider.as_deref()).any(|name| name == provider)
         });
     by_task || by_service
 }

@@ -28,11 +28,7 @@ impl Counts {
     /// `cluster` is the cluster's key.
     pub fn of(state: &State, cluster: &str) -> Self {
         let tasks = state.index.cluster(cluster);
-        let mut counts = Self {
-            running: tasks.running,
-            pending: tasks.pending,
-            ..Self::default()
-        };
+        let mut counts = Self { running: tasks.running, pending: tasks.pending, ..Self::default() };
         for (_, service) in state.services.scan(&format!("{cluster}/")) {
             match service.status {
                 ServiceStatus::Active => counts.active_services += 1,
@@ -41,10 +37,7 @@ impl Counts {
             }
         }
         let instances = state.nodes.iter().filter(|(_, node)| {
-            let within = node
-                .cluster
-                .as_ref()
-                .is_some_and(|name| format!("{}/{name}", node.account) == cluster);
+            let within = node.cluster.as_ref().is_some_and(|name| format!("{}/{name}", node.account) == cluster);
             within && node.status != "INACTIVE"
         });
         counts.instances = instances.count() as i32;
@@ -78,18 +71,11 @@ pub fn describe(
         }
         seen.push(name);
     }
-    Ok(ecs::DescribeClustersResponse {
-        clusters: Some(clusters),
-        failures: Some(failures),
-    })
+    Ok(ecs::DescribeClustersResponse { clusters: Some(clusters), failures: Some(failures) })
 }
 
 fn missing(arn: String) -> ecs::Failure {
-    ecs::Failure {
-        arn: Some(arn),
-        reason: Some("MISSING".to_owned()),
-        detail: None,
-    }
+    ecs::Failure { arn: Some(arn), reason: Some("MISSING".to_owned()), detail: None }
 }
 
 /// The cluster with its counts and everything else that is kept of it.
@@ -106,12 +92,7 @@ pub fn whole(state: &State, key: &str, api: &ecs::Cluster) -> ecs::Cluster {
 }
 
 /// The cluster with the parts that were asked for; lists that were not are empty, as ECS has them.
-fn shown(
-    state: &State,
-    key: &str,
-    api: &ecs::Cluster,
-    include: &[ecs::ClusterField],
-) -> ecs::Cluster {
+fn shown(state: &State, key: &str, api: &ecs::Cluster, include: &[ecs::ClusterField]) -> ecs::Cluster {
     use ecs::ClusterField as Field;
     let wants = |field| include.contains(&field);
     let mut cluster = whole(state, key, api);
@@ -140,18 +121,10 @@ const KINDS: [&str; 3] = ["EC2", "Fargate", "External"];
 fn statistics(state: &State, key: &str) -> Vec<ecs::KeyValuePair> {
     let prefix = format!("{key}/");
     let mut rows = [[0; 4]; KINDS.len()];
-    for (_, task) in state
-        .tasks
-        .scan(&prefix)
-        .filter(|(_, task)| !task.is_stopped())
-    {
+    for (_, task) in state.tasks.scan(&prefix).filter(|(_, task)| !task.is_stopped()) {
         rows[kind(task.launch_type)][usize::from(task.last < TaskStatus::Running)] += 1;
     }
-    for (_, service) in state
-        .services
-        .scan(&prefix)
-        .filter(|(_, row)| row.status != ServiceStatus::Inactive)
-    {
+    for (_, service) in state.services.scan(&prefix).filter(|(_, row)| row.status != ServiceStatus::Inactive) {
         let launch_type = service.api.launch_type.unwrap_or(ecs::LaunchType::Fargate);
         rows[kind(launch_type)][2 + usize::from(service.status == ServiceStatus::Draining)] += 1;
     }
@@ -165,10 +138,7 @@ fn statistics(state: &State, key: &str) -> Vec<ecs::KeyValuePair> {
     for (column, (state, what)) in names.iter().enumerate() {
         for (kind, row) in KINDS.iter().zip(&rows) {
             let (name, value) = (format!("{state}{kind}{what}"), row[column].to_string());
-            pairs.push(ecs::KeyValuePair {
-                name: Some(name),
-                value: Some(value),
-            });
+            pairs.push(ecs::KeyValuePair { name: Some(name), value: Some(value) });
         }
     }
     pairs
@@ -183,32 +153,15 @@ fn kind(launch_type: ecs::LaunchType) -> usize {
 }
 
 /// ListClusters: the ARNs of those that are ACTIVE, by name.
-pub fn list(
-    context: &mut Context<'_>,
-    request: ecs::ListClustersRequest,
-) -> Result<ecs::ListClustersResponse, Fault> {
+pub fn list(context: &mut Context<'_>, request: ecs::ListClustersRequest) -> Result<ecs::ListClustersResponse, Fault> {
     const OPERATION: &str = "ListClusters";
-    let asked = Asked {
-        token: request.next_token.as_deref(),
-        max_results: request.max_results,
-    };
+    let asked = Asked { token: request.next_token.as_deref(), max_results: request.max_results };
     let page = Page::open(context, OPERATION, "", asked, 100)?;
     let account = context.account().to_string();
     let prefix = format!("{account}/");
     let state = context.read();
-    let rows = state
-        .clusters
-        .scan_after(&prefix, page.after())
-        .filter(|(_, cluster)| cluster.is_active());
-    let rows = rows.map(|(key, cluster)| {
-        (
-            key.to_string(),
-            cluster.api.cluster_arn.clone().unwrap_or_default(),
-        )
-    });
+    let rows = state.clusters.scan_after(&prefix, page.after()).filter(|(_, cluster)| cluster.is_active());
+    let rows = rows.map(|(key, cluster)| (key.to_string(), cluster.api.cluster_arn.clone().unwrap_or_default()));
     let (arns, next) = page.take(context, OPERATION, "", rows);
-    Ok(ecs::ListClustersResponse {
-        cluster_arns: Some(arns),
-        next_token: next,
-    })
+    Ok(ecs::ListClustersResponse { cluster_arns: Some(arns), next_token: next })
 }

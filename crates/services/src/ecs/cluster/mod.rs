@@ -26,15 +26,8 @@ pub use describe::{describe, list};
 ///
 /// # Errors
 /// `ClusterNotFoundException`, which also says whether it once was.
-pub fn active<'a>(
-    state: &'a State,
-    account: &AccountId,
-    name: &str,
-) -> Result<&'a Arc<Cluster>, Fault> {
-    let found = state
-        .clusters
-        .get(&key(account, name))
-        .ok_or_else(fault::cluster_not_found)?;
+pub fn active<'a>(state: &'a State, account: &AccountId, name: &str) -> Result<&'a Arc<Cluster>, Fault> {
+    let found = state.clusters.get(&key(account, name)).ok_or_else(fault::cluster_not_found)?;
     match found.is_active() {
         true => Ok(found),
         false => Err(fault::cluster_inactive()),
@@ -42,16 +35,10 @@ pub fn active<'a>(
 }
 
 /// Sees to it that the cluster is ACTIVE once `changes` are applied: `default` is made on demand, others must be there.
-pub fn ensure_default(
-    state: &State,
-    changes: &mut Vec<Change>,
-    place: &Place,
-    name: &str,
-) -> Result<(), Fault> {
+pub fn ensure_default(state: &State, changes: &mut Vec<Change>, place: &Place, name: &str) -> Result<(), Fault> {
     match active(state, &place.account, name) {
         Err(_) if name == resolve::DEFAULT_CLUSTER => {
-            let insights =
-                setting::default_value(state, &place.account, ecs::SettingName::ContainerInsights);
+            let insights = setting::default_value(state, &place.account, ecs::SettingName::ContainerInsights);
             changes.push(fresh(place, name, insights).into());
             Ok(())
         }
@@ -72,36 +59,25 @@ pub fn create(
         if let Ok(there) = active(state, &place.account, &name) {
             return Ok(describe::whole(state, &key, &there.api));
         }
-        let insights = setting::effective(
-            state,
-            &place.account,
-            &principal,
-            ecs::SettingName::ContainerInsights,
-        );
+        let insights = setting::effective(state, &place.account, &principal, ecs::SettingName::ContainerInsights);
         let mut cluster = fresh(&place, &name, insights);
         wanted.apply(&mut cluster.api);
         let api = describe::whole(state, &key, &cluster.api);
         changes.push(cluster.into());
         Ok::<_, Fault>(api)
     })?;
-    Ok(ecs::CreateClusterResponse {
-        cluster: Some(cluster),
-    })
+    Ok(ecs::CreateClusterResponse { cluster: Some(cluster) })
 }
 
 /// A name that a new cluster may have; absent or empty is `default`. Unlike in other operations it is not an ARN.
 fn new_name(given: Option<&str>) -> Result<String, Fault> {
-    let name = given
-        .filter(|name| !name.is_empty())
-        .unwrap_or(resolve::DEFAULT_CLUSTER);
+    let name = given.filter(|name| !name.is_empty()).unwrap_or(resolve::DEFAULT_CLUSTER);
     match resolve::is_name(name) {
         true => Ok(name.to_owned()),
-        false if name.len() > resolve::NAME_LENGTH => Err(fault::invalid_parameter(
-            "Cluster name should not be longer than 255 characters.",
-        )),
-        false => Err(fault::invalid_parameter(
-            "Cluster name contains invalid characters.",
-        )),
+        false if name.len() > resolve::NAME_LENGTH => {
+            Err(fault::invalid_parameter("Cluster name should not be longer than 255 characters."))
+        }
+        false => Err(fault::invalid_parameter("Cluster name contains invalid characters.")),
     }
 }
 
@@ -116,31 +92,15 @@ struct Wanted {
 }
 
 fn wanted(request: &ecs::CreateClusterRequest) -> Result<Wanted, Fault> {
-    let providers =
-        strategy::check_providers(request.capacity_providers.as_deref().unwrap_or_default())?;
-    let items = request
-        .default_capacity_provider_strategy
-        .as_deref()
-        .unwrap_or_default();
+    let providers = strategy::check_providers(request.capacity_providers.as_deref().unwrap_or_default())?;
+    let items = request.default_capacity_provider_strategy.as_deref().unwrap_or_default();
     Ok(Wanted {
         tags: tag::check_given(request.tags.as_deref())?,
-        settings: request
-            .settings
-            .as_deref()
-            .map(configure::check_settings)
-            .transpose()?,
-        configuration: request
-            .configuration
-            .as_ref()
-            .map(configure::check_configuration)
-            .transpose()?,
+        settings: request.settings.as_deref().map(configure::check_settings).transpose()?,
+        configuration: request.configuration.as_ref().map(configure::check_configuration).transpose()?,
         strategy: strategy::check(items, &providers)?,
         providers,
-        connect: request
-            .service_connect_defaults
-            .as_ref()
-            .map(configure::check_connect)
-            .transpose()?,
+        connect: request.service_connect_defaults.as_ref().map(configure::check_connect).transpose()?,
     })
 }
 
@@ -159,10 +119,8 @@ impl Wanted {
 
 /// An ACTIVE cluster without anything of the caller's.
 fn fresh(place: &Place, name: &str, insights: String) -> Cluster {
-    let insights = ecs::ClusterSetting {
-        name: Some(ecs::ClusterSettingName::ContainerInsights),
-        value: Some(insights),
-    };
+    let insights =
+        ecs::ClusterSetting { name: Some(ecs::ClusterSettingName::ContainerInsights), value: Some(insights) };
     let api = ecs::Cluster {
         cluster_arn: Some(place.cluster(name)),
         cluster_name: Some(name.to_owned()),
@@ -173,11 +131,7 @@ fn fresh(place: &Place, name: &str, insights: String) -> Cluster {
         default_capacity_provider_strategy: Some(Vec::new()),
         ..ecs::Cluster::default()
     };
-    Cluster {
-        account: place.account.to_string(),
-        name: name.to_owned(),
-        api,
-    }
+    Cluster { account: place.account.to_string(), name: name.to_owned(), api }
 }
 
 /// DeleteCluster.
@@ -199,30 +153,21 @@ pub fn delete(
         changes.push(cluster.into());
         Ok::<_, Fault>(api)
     })?;
-    Ok(ecs::DeleteClusterResponse {
-        cluster: Some(cluster),
-    })
+    Ok(ecs::DeleteClusterResponse { cluster: Some(cluster) })
 }
 
 fn refuse_while_used(state: &State, cluster: &Cluster) -> Result<(), Fault> {
     use ecs::fault as def;
     let counts = describe::Counts::of(state, &format!("{}/{}", cluster.account, cluster.name));
     let (fault, what) = match () {
-        () if counts.instances > 0 => (
-            &def::CLUSTER_CONTAINS_CONTAINER_INSTANCES_EXCEPTION,
-            "Container Instances are active or draining",
-        ),
-        () if counts.active_services + counts.draining_services > 0 => (
-            &def::CLUSTER_CONTAINS_SERVICES_EXCEPTION,
-            "Services are active",
-        ),
-        () if counts.running + counts.pending > 0 => {
-            (&def::CLUSTER_CONTAINS_TASKS_EXCEPTION, "Tasks are active")
+        () if counts.instances > 0 => {
+            (&def::CLUSTER_CONTAINS_CONTAINER_INSTANCES_EXCEPTION, "Container Instances are active or draining")
         }
+        () if counts.active_services + counts.draining_services > 0 => {
+            (&def::CLUSTER_CONTAINS_SERVICES_EXCEPTION, "Services are active")
+        }
+        () if counts.running + counts.pending > 0 => (&def::CLUSTER_CONTAINS_TASKS_EXCEPTION, "Tasks are active"),
         () => return Ok(()),
     };
-    Err(fault::of(
-        fault,
-        format!("The Cluster cannot be deleted while {what}."),
-    ))
+    Err(fault::of(fault, format!("The Cluster cannot be deleted while {what}.")))
 }

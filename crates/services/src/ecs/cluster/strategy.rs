@@ -14,10 +14,8 @@ use crate::ecs::{fault, resolve};
 /// Providers of one cluster, and of one strategy.
 pub const LIMIT: usize = 20;
 
-const PROVIDERS: [(&str, ecs::CapacityProviderType); 2] = [
-    ("FARGATE", ecs::CapacityProviderType::Fargate),
-    ("FARGATE_SPOT", ecs::CapacityProviderType::FargateSpot),
-];
+const PROVIDERS: [(&str, ecs::CapacityProviderType); 2] =
+    [("FARGATE", ecs::CapacityProviderType::Fargate), ("FARGATE_SPOT", ecs::CapacityProviderType::FargateSpot)];
 
 /// The providers of a cluster, each once, in the caller's order.
 pub fn check_providers(names: &[String]) -> Result<Vec<String>, Fault> {
@@ -54,20 +52,13 @@ pub fn check(
     let mut checked: Vec<ecs::CapacityProviderStrategyItem> = Vec::new();
     for item in items {
         let item = check_item(item, attached)?;
-        if checked
-            .iter()
-            .any(|seen| seen.capacity_provider == item.capacity_provider)
-        {
-            return Err(fault::invalid_parameter(
-                "A capacity provider can be specified only once in a strategy.",
-            ));
+        if checked.iter().any(|seen| seen.capacity_provider == item.capacity_provider) {
+            return Err(fault::invalid_parameter("A capacity provider can be specified only once in a strategy."));
         }
         checked.push(item);
     }
     if checked.iter().filter(|item| item.base > Some(0)).count() > 1 {
-        return Err(fault::invalid_parameter(
-            "Only one capacity provider in a strategy can have a base defined.",
-        ));
+        return Err(fault::invalid_parameter("Only one capacity provider in a strategy can have a base defined."));
     }
     if checked.len() > 1 && checked.iter().all(|item| item.weight == Some(0)) {
         return Err(fault::invalid_parameter(
@@ -88,12 +79,12 @@ fn check_item(
             "The specified capacity provider strategy cannot contain a capacity provider that is not associated with \
              the cluster. Associate the capacity provider with the cluster and try again.",
         )),
-        () if !(0..=1000).contains(&weight) => Err(fault::invalid_parameter(
-            "The weight of a capacity provider must be between 0 and 1000.",
-        )),
-        () if !(0..=100_000).contains(&base) => Err(fault::invalid_parameter(
-            "The base of a capacity provider must be between 0 and 100000.",
-        )),
+        () if !(0..=1000).contains(&weight) => {
+            Err(fault::invalid_parameter("The weight of a capacity provider must be between 0 and 1000."))
+        }
+        () if !(0..=100_000).contains(&base) => {
+            Err(fault::invalid_parameter("The base of a capacity provider must be between 0 and 100000."))
+        }
         () => Ok(ecs::CapacityProviderStrategyItem {
             capacity_provider: Some(name),
             weight: Some(weight),
@@ -118,15 +109,10 @@ pub fn describe(
         return Err(fault::too_many("capacityProviders", 100));
     }
     let filter = asked.join(" ");
-    let page = Asked {
-        token: request.next_token.as_deref(),
-        max_results: request.max_results,
-    };
+    let page = Asked { token: request.next_token.as_deref(), max_results: request.max_results };
     let page = Page::open(context, OPERATION, &filter, page, 10)?;
     let (found, failures) = find(&place, &asked, request.cluster.is_some())?;
-    let rows = found
-        .into_iter()
-        .skip_while(|(name, _)| page.after().is_some_and(|after| name.as_str() <= after));
+    let rows = found.into_iter().skip_while(|(name, _)| page.after().is_some_and(|after| name.as_str() <= after));
     let (providers, next) = page.take(context, OPERATION, &filter, rows);
     Ok(ecs::DescribeCapacityProvidersResponse {
         capacity_providers: Some(providers),
@@ -140,35 +126,19 @@ type Found = (Vec<(String, ecs::CapacityProvider)>, Vec<ecs::Failure>);
 /// The providers asked for, by name, and what is none. Providers of a cluster's own do not exist, so asking for a
 /// cluster's finds none of AWS's.
 fn find(place: &Place, asked: &[String], of_cluster: bool) -> Result<Found, Fault> {
-    let wanted = |name: &str| {
-        asked.is_empty()
-            || asked
-                .iter()
-                .any(|text| text == name || *text == arn(place, name))
-    };
-    let known = PROVIDERS
-        .iter()
-        .filter(|(name, _)| !of_cluster && wanted(name));
-    let found: Vec<_> = known
-        .map(|(name, kind)| ((*name).to_owned(), provider(place, name, *kind)))
-        .collect();
+    let wanted = |name: &str| asked.is_empty() || asked.iter().any(|text| text == name || *text == arn(place, name));
+    let known = PROVIDERS.iter().filter(|(name, _)| !of_cluster && wanted(name));
+    let found: Vec<_> = known.map(|(name, kind)| ((*name).to_owned(), provider(place, name, *kind))).collect();
     let mut failures = Vec::new();
     for text in asked {
-        if found
-            .iter()
-            .any(|(name, _)| name == text || arn(place, name) == *text)
-        {
+        if found.iter().any(|(name, _)| name == text || arn(place, name) == *text) {
             continue;
         }
         let arn = match text.starts_with("arn:") {
             true => text.clone(),
             false => arn(place, text),
         };
-        failures.push(ecs::Failure {
-            arn: Some(arn),
-            reason: Some("MISSING".to_owned()),
-            detail: None,
-        });
+        failures.push(ecs::Failure { arn: Some(arn), reason: Some("MISSING".to_owned()), detail: None });
     }
     Ok((found, failures))
 }
@@ -207,18 +177,9 @@ mod tests {
             (vec![], true),
             (vec![item("FARGATE", 1, 0)], true),
             (vec![item("FARGATE", 0, 0)], true),
-            (
-                vec![item("FARGATE", 1, 2), item("FARGATE_SPOT", 3, 0)],
-                true,
-            ),
-            (
-                vec![item("FARGATE", 1, 2), item("FARGATE_SPOT", 3, 1)],
-                false,
-            ),
-            (
-                vec![item("FARGATE", 0, 1), item("FARGATE_SPOT", 0, 0)],
-                false,
-            ),
+            (vec![item("FARGATE", 1, 2), item("FARGATE_SPOT", 3, 0)], true),
+            (vec![item("FARGATE", 1, 2), item("FARGATE_SPOT", 3, 1)], false),
+            (vec![item("FARGATE", 0, 1), item("FARGATE_SPOT", 0, 0)], false),
             (vec![item("FARGATE", 1, 0), item("FARGATE", 1, 0)], false),
             (vec![item("FARGATE", 1001, 0)], false),
             (vec![item("FARGATE", -1, 0)], false),
@@ -230,10 +191,7 @@ mod tests {
             assert_eq!(check(&items, &attached).is_ok(), good, "{items:?}");
         }
         assert!(check(&[item("FARGATE", 1, 0)], &[]).is_err());
-        assert_eq!(
-            check_providers(&["FARGATE".into(), "FARGATE".into()]).unwrap(),
-            ["FARGATE"]
-        );
+        assert_eq!(check_providers(&["FARGATE".into(), "FARGATE".into()]).unwrap(), ["FARGATE"]);
         assert!(check_providers(&["fargate".into()]).is_err());
     }
 }

@@ -5,19 +5,13 @@ use serde_json::{Value, json};
 use crate::ecs::testing::{HERE, World, node, service, task};
 
 fn describe(world: &mut World, names: Value, include: Value) -> Value {
-    world.ok(
-        "DescribeClusters",
-        json!({"clusters": names, "include": include}),
-    )
+    world.ok("DescribeClusters", json!({"clusters": names, "include": include}))
 }
 
 #[test]
 fn a_cluster_is_made_described_and_listed() {
     let mut world = World::new();
-    let made = world.ok(
-        "CreateCluster",
-        json!({"clusterName": "prod", "tags": [{"key": "a", "value": "b"}]}),
-    );
+    let made = world.ok("CreateCluster", json!({"clusterName": "prod", "tags": [{"key": "a", "value": "b"}]}));
     let wanted = json!({
         "clusterArn": format!("{HERE}cluster/prod"), "clusterName": "prod", "status": "ACTIVE",
         "registeredContainerInstancesCount": 0, "runningTasksCount": 0, "pendingTasksCount": 0, "activeServicesCount": 0,
@@ -26,41 +20,19 @@ fn a_cluster_is_made_described_and_listed() {
         "capacityProviders": [], "defaultCapacityProviderStrategy": [],
     });
     assert_eq!(made["cluster"], wanted);
-    let found = describe(
-        &mut world,
-        json!(["prod", format!("{HERE}cluster/prod")]),
-        json!(["TAGS", "SETTINGS"]),
-    );
+    let found = describe(&mut world, json!(["prod", format!("{HERE}cluster/prod")]), json!(["TAGS", "SETTINGS"]));
     assert_eq!(found, json!({"clusters": [wanted], "failures": []}));
     let plain = describe(&mut world, json!(["prod"]), json!([]));
-    assert_eq!(
-        (
-            &plain["clusters"][0]["tags"],
-            &plain["clusters"][0]["settings"]
-        ),
-        (&json!([]), &json!([]))
-    );
-    assert_eq!(
-        world.ok("ListClusters", json!({}))["clusterArns"],
-        json!([format!("{HERE}cluster/prod")])
-    );
+    assert_eq!((&plain["clusters"][0]["tags"], &plain["clusters"][0]["settings"]), (&json!([]), &json!([])));
+    assert_eq!(world.ok("ListClusters", json!({}))["clusterArns"], json!([format!("{HERE}cluster/prod")]));
 }
 
 #[test]
 fn making_a_cluster_again_changes_nothing() {
     let mut world = World::new();
-    let first = world.ok(
-        "CreateCluster",
-        json!({"clusterName": "prod", "tags": [{"key": "a", "value": "b"}]}),
-    );
-    assert_eq!(
-        world.ok("CreateCluster", json!({"clusterName": "prod"})),
-        first
-    );
-    assert_eq!(
-        world.ok("CreateCluster", json!({}))["cluster"]["clusterName"],
-        "default"
-    );
+    let first = world.ok("CreateCluster", json!({"clusterName": "prod", "tags": [{"key": "a", "value": "b"}]}));
+    assert_eq!(world.ok("CreateCluster", json!({"clusterName": "prod"})), first);
+    assert_eq!(world.ok("CreateCluster", json!({}))["cluster"]["clusterName"], "default");
 }
 
 #[test]
@@ -71,9 +43,7 @@ fn cluster_names_are_checked() {
         (json!("a".repeat(255)), None),
         (
             json!("a".repeat(256)),
-            Some(
-                "InvalidParameterException: Cluster name should not be longer than 255 characters.",
-            ),
+            Some("InvalidParameterException: Cluster name should not be longer than 255 characters."),
         ),
         (json!("my cluster"), Some(characters)),
         (json!("<script>"), Some(characters)),
@@ -82,9 +52,7 @@ fn cluster_names_are_checked() {
         (json!(format!("{HERE}cluster/prod")), Some(characters)),
     ];
     for (name, wanted) in cases {
-        let found = world
-            .call("CreateCluster", json!({"clusterName": name}))
-            .err();
+        let found = world.call("CreateCluster", json!({"clusterName": name})).err();
         assert_eq!(found.as_deref(), wanted, "{name}");
     }
 }
@@ -120,67 +88,39 @@ fn another_accounts_cluster_does_not_show() {
     let there = world.fault("DescribeClusters", arn("prod"));
     assert_eq!(there, world.fault("DescribeClusters", arn("gone")));
     assert!(there.starts_with("InvalidParameterException: "), "{there}");
-    assert_eq!(
-        world.ok("ListClusters", json!({}))["clusterArns"],
-        json!([])
-    );
+    assert_eq!(world.ok("ListClusters", json!({}))["clusterArns"], json!([]));
 }
 
 #[test]
 fn a_deleted_cluster_stays_describable_and_can_be_made_again() {
     let mut world = World::new();
-    world.ok(
-        "CreateCluster",
-        json!({"clusterName": "prod", "tags": [{"key": "a", "value": "b"}]}),
-    );
+    world.ok("CreateCluster", json!({"clusterName": "prod", "tags": [{"key": "a", "value": "b"}]}));
     let deleted = world.ok("DeleteCluster", json!({"cluster": "prod"}));
     assert_eq!(deleted["cluster"]["status"], "INACTIVE");
-    assert_eq!(
-        describe(&mut world, json!(["prod"]), json!([]))["clusters"][0]["status"],
-        "INACTIVE"
-    );
-    assert_eq!(
-        world.ok("ListClusters", json!({}))["clusterArns"],
-        json!([])
-    );
+    assert_eq!(describe(&mut world, json!(["prod"]), json!([]))["clusters"][0]["status"], "INACTIVE");
+    assert_eq!(world.ok("ListClusters", json!({}))["clusterArns"], json!([]));
     assert_eq!(
         world.fault("UpdateCluster", json!({"cluster": "prod"})),
         "ClusterNotFoundException: The referenced cluster was inactive."
     );
     let again = world.ok("CreateCluster", json!({"clusterName": "prod"}));
-    assert_eq!(
-        (&again["cluster"]["status"], &again["cluster"]["tags"]),
-        (&json!("ACTIVE"), &json!([]))
-    );
+    assert_eq!((&again["cluster"]["status"], &again["cluster"]["tags"]), (&json!("ACTIVE"), &json!([])));
 }
 
 #[test]
 fn a_cluster_in_use_is_not_deleted() {
-    let refused = |code: &str, what: &str| {
-        format!("ClusterContains{code}Exception: The Cluster cannot be deleted while {what}.")
-    };
+    let refused =
+        |code: &str, what: &str| format!("ClusterContains{code}Exception: The Cluster cannot be deleted while {what}.");
     let instances = "Container Instances are active or draining";
     let cases = [
-        (
-            node(json!({})),
-            refused("ContainerInstances", instances),
-            node(json!({"status": "INACTIVE"})),
-        ),
-        (
-            service(json!({})),
-            refused("Services", "Services are active"),
-            service(json!({"status": "INACTIVE"})),
-        ),
+        (node(json!({})), refused("ContainerInstances", instances), node(json!({"status": "INACTIVE"}))),
+        (service(json!({})), refused("Services", "Services are active"), service(json!({"status": "INACTIVE"}))),
         (
             service(json!({"status": "DRAINING"})),
             refused("Services", "Services are active"),
             service(json!({"status": "INACTIVE"})),
         ),
-        (
-            task(json!({})),
-            refused("Tasks", "Tasks are active"),
-            task(json!({"last": "STOPPED", "stoppedAt": 2})),
-        ),
+        (task(json!({})), refused("Tasks", "Tasks are active"), task(json!({"last": "STOPPED", "stoppedAt": 2}))),
         (
             task(json!({"last": "PENDING"})),
             refused("Tasks", "Tasks are active"),
@@ -191,10 +131,7 @@ fn a_cluster_in_use_is_not_deleted() {
     for (used, wanted, unused) in cases {
         world.ok("CreateCluster", json!({"clusterName": "prod"}));
         world.put([used]);
-        assert_eq!(
-            world.fault("DeleteCluster", json!({"cluster": "prod"})),
-            wanted
-        );
+        assert_eq!(world.fault("DeleteCluster", json!({"cluster": "prod"})), wanted);
         world.put([unused]);
         world.ok("DeleteCluster", json!({"cluster": "prod"}));
     }
@@ -216,16 +153,8 @@ fn counts_come_from_what_is_there() {
     ]);
     let shown = describe(&mut world, json!(["prod"]), json!(["STATISTICS"]));
     let cluster = &shown["clusters"][0];
-    let counts = [
-        "registeredContainerInstancesCount",
-        "runningTasksCount",
-        "pendingTasksCount",
-        "activeServicesCount",
-    ];
-    assert_eq!(
-        counts.map(|name| cluster[name].as_i64().unwrap()),
-        [1, 1, 1, 1]
-    );
+    let counts = ["registeredContainerInstancesCount", "runningTasksCount", "pendingTasksCount", "activeServicesCount"];
+    assert_eq!(counts.map(|name| cluster[name].as_i64().unwrap()), [1, 1, 1, 1]);
     let statistic = |name: &str| {
         let pairs = cluster["statistics"].as_array().unwrap();
         let found = pairs.iter().find(|pair| pair["name"] == name);
@@ -246,20 +175,11 @@ fn counts_come_from_what_is_there() {
 #[test]
 fn a_provider_in_use_is_not_taken_away() {
     let mut world = World::new();
-    world.ok(
-        "CreateCluster",
-        json!({"clusterName": "prod", "capacityProviders": ["FARGATE", "FARGATE_SPOT"]}),
-    );
-    let none =
-        json!({"cluster": "prod", "capacityProviders": [], "defaultCapacityProviderStrategy": []});
-    let strategy =
-        json!({"capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]});
+    world.ok("CreateCluster", json!({"clusterName": "prod", "capacityProviders": ["FARGATE", "FARGATE_SPOT"]}));
+    let none = json!({"cluster": "prod", "capacityProviders": [], "defaultCapacityProviderStrategy": []});
+    let strategy = json!({"capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]});
     let cases = [
-        (
-            task(json!({"capacityProvider": "FARGATE"})),
-            "FARGATE",
-            task(json!({"last": "STOPPED", "stoppedAt": 2})),
-        ),
+        (task(json!({"capacityProvider": "FARGATE"})), "FARGATE", task(json!({"last": "STOPPED", "stoppedAt": 2}))),
         (
             service(json!({"api": strategy})),
             "FARGATE_SPOT",
@@ -287,26 +207,13 @@ fn settings_and_configuration_are_updated_in_part() {
     let update = json!({"cluster": "prod", "configuration": exec, "serviceConnectDefaults": {"namespace": "corp"}});
     world.ok("UpdateCluster", update);
     let insights = json!([{"name": "containerInsights", "value": "enhanced"}]);
-    world.ok(
-        "UpdateClusterSettings",
-        json!({"cluster": "prod", "settings": insights}),
-    );
-    let shown = describe(
-        &mut world,
-        json!(["prod"]),
-        json!(["SETTINGS", "CONFIGURATIONS"]),
-    );
+    world.ok("UpdateClusterSettings", json!({"cluster": "prod", "settings": insights}));
+    let shown = describe(&mut world, json!(["prod"]), json!(["SETTINGS", "CONFIGURATIONS"]));
     let cluster = &shown["clusters"][0];
     assert_eq!(cluster["configuration"], exec);
     assert_eq!(cluster["settings"], insights);
-    assert_eq!(
-        cluster["serviceConnectDefaults"],
-        json!({"namespace": "corp"})
-    );
-    let cleared = world.ok(
-        "UpdateCluster",
-        json!({"cluster": "prod", "serviceConnectDefaults": {"namespace": ""}}),
-    );
+    assert_eq!(cluster["serviceConnectDefaults"], json!({"namespace": "corp"}));
+    let cleared = world.ok("UpdateCluster", json!({"cluster": "prod", "serviceConnectDefaults": {"namespace": ""}}));
     assert_eq!(cleared["cluster"].get("serviceConnectDefaults"), None);
     let cases = [
         (
@@ -339,30 +246,19 @@ fn capacity_providers_are_put_as_a_whole() {
         json!([{"capacityProvider": "FARGATE", "base": 1, "weight": 1}, {"capacityProvider": "FARGATE_SPOT", "weight": 3}]),
     );
     let answer = world.ok("PutClusterCapacityProviders", both);
-    assert_eq!(
-        answer["cluster"]["capacityProviders"],
-        json!(["FARGATE", "FARGATE_SPOT"])
-    );
+    assert_eq!(answer["cluster"]["capacityProviders"], json!(["FARGATE", "FARGATE_SPOT"]));
     assert_eq!(
         answer["cluster"]["defaultCapacityProviderStrategy"][1],
         json!({"capacityProvider": "FARGATE_SPOT", "weight": 3, "base": 0})
     );
-    let fault = world.fault(
-        "PutClusterCapacityProviders",
-        put(json!(["mine"]), json!([])),
-    );
+    let fault = world.fault("PutClusterCapacityProviders", put(json!(["mine"]), json!([])));
     assert!(
-        fault.starts_with(
-            "InvalidParameterException: The specified capacity provider 'mine' was not found."
-        ),
+        fault.starts_with("InvalidParameterException: The specified capacity provider 'mine' was not found."),
         "{fault}"
     );
     let fault = world.fault(
         "PutClusterCapacityProviders",
-        put(
-            json!(["FARGATE"]),
-            json!([{"capacityProvider": "FARGATE_SPOT", "weight": 1}]),
-        ),
+        put(json!(["FARGATE"]), json!([{"capacityProvider": "FARGATE_SPOT", "weight": 1}])),
     );
     assert!(fault.contains("not associated with the cluster"), "{fault}");
     let answer = world.ok("PutClusterCapacityProviders", put(json!([]), json!([])));
@@ -379,43 +275,24 @@ fn the_providers_of_aws_are_described() {
             "status": "ACTIVE", "tags": [], "type": "FARGATE_SPOT"})
     );
     let page = world.ok("DescribeCapacityProviders", json!({"maxResults": 1}));
-    let rest = world.ok(
-        "DescribeCapacityProviders",
-        json!({"maxResults": 1, "nextToken": page["nextToken"]}),
-    );
+    let rest = world.ok("DescribeCapacityProviders", json!({"maxResults": 1, "nextToken": page["nextToken"]}));
     assert_eq!(
-        (
-            &page["capacityProviders"][0]["name"],
-            &rest["capacityProviders"][0]["name"]
-        ),
+        (&page["capacityProviders"][0]["name"], &rest["capacityProviders"][0]["name"]),
         (&json!("FARGATE"), &json!("FARGATE_SPOT"))
     );
     assert_eq!(rest.get("nextToken"), None);
-    let some = world.ok(
-        "DescribeCapacityProviders",
-        json!({"capacityProviders": ["FARGATE", "gone"]}),
-    );
+    let some = world.ok("DescribeCapacityProviders", json!({"capacityProviders": ["FARGATE", "gone"]}));
     assert_eq!(some["capacityProviders"].as_array().unwrap().len(), 1);
-    assert_eq!(
-        some["failures"],
-        json!([{"arn": format!("{HERE}capacity-provider/gone"), "reason": "MISSING"}])
-    );
+    assert_eq!(some["failures"], json!([{"arn": format!("{HERE}capacity-provider/gone"), "reason": "MISSING"}]));
 }
 
 #[test]
 fn statistics_name_every_kind() {
     let mut world = World::new();
     world.ok("CreateCluster", json!({}));
-    let shown = describe(
-        &mut world,
-        json!(["default"]),
-        json!(["STATISTICS", "ATTACHMENTS"]),
-    );
+    let shown = describe(&mut world, json!(["default"]), json!(["STATISTICS", "ATTACHMENTS"]));
     let pairs = shown["clusters"][0]["statistics"].as_array().unwrap();
-    let names: Vec<&str> = pairs
-        .iter()
-        .map(|pair| pair["name"].as_str().unwrap())
-        .collect();
+    let names: Vec<&str> = pairs.iter().map(|pair| pair["name"].as_str().unwrap()).collect();
     for name in [
         "runningEC2TasksCount",
         "pendingFargateTasksCount",
@@ -424,10 +301,7 @@ fn statistics_name_every_kind() {
     ] {
         assert!(names.contains(&name), "{name} of {names:?}");
     }
-    assert_eq!(
-        (pairs.len(), &shown["clusters"][0]["attachments"]),
-        (12, &json!([]))
-    );
+    assert_eq!((pairs.len(), &shown["clusters"][0]["attachments"]), (12, &json!([])));
 }
 
 /// W10
@@ -435,10 +309,7 @@ fn statistics_name_every_kind() {
 fn pages_have_bounds_and_tokens_are_ours() {
     let mut world = World::new();
     for number in 0..5 {
-        world.ok(
-            "CreateCluster",
-            json!({"clusterName": format!("c{number}")}),
-        );
+        world.ok("CreateCluster", json!({"clusterName": format!("c{number}")}));
     }
     for size in [0, -1, 101, 1_000_000_000] {
         assert_eq!(
@@ -451,12 +322,7 @@ fn pages_have_bounds_and_tokens_are_ours() {
     let next = world.ok("ListClusters", json!({"nextToken": token}));
     assert_eq!(next["clusterArns"].as_array().unwrap().len(), 3);
     assert_eq!(next.get("nextToken"), None);
-    let bad = [
-        "x".to_owned(),
-        token[1..].to_owned(),
-        format!("{token}A"),
-        token.to_lowercase(),
-    ];
+    let bad = ["x".to_owned(), token[1..].to_owned(), format!("{token}A"), token.to_lowercase()];
     for token in bad {
         assert_eq!(
             world.fault("ListClusters", json!({"nextToken": token})),
@@ -468,8 +334,5 @@ fn pages_have_bounds_and_tokens_are_ours() {
         "InvalidParameterException: Invalid token."
     );
     world.account = longshore_model::AccountId::parse("999999999999").unwrap();
-    assert_eq!(
-        world.fault("ListClusters", json!({"nextToken": token})),
-        "InvalidParameterException: Invalid token."
-    );
+    assert_eq!(world.fault("ListClusters", json!({"nextToken": token})), "InvalidParameterException: Invalid token.");
 }

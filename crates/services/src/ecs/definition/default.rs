@@ -14,9 +14,7 @@ pub fn fill(draft: &mut Draft) {
         let configured = volume.docker_volume_configuration.is_some()
             || volume.efs_volume_configuration.is_some()
             || volume.s3files_volume_configuration.is_some()
-            || volume
-                .fsx_windows_file_server_volume_configuration
-                .is_some()
+            || volume.fsx_windows_file_server_volume_configuration.is_some()
             || volume.configured_at_launch == Some(true);
         if !configured {
             volume.host.get_or_insert_default();
@@ -39,11 +37,7 @@ fn fill_container(container: &mut ecs::ContainerDefinition, network: NetworkMode
         check.timeout.get_or_insert(5);
         check.retries.get_or_insert(3);
     }
-    if let Some(policy) = container
-        .restart_policy
-        .as_mut()
-        .filter(|policy| policy.enabled == Some(true))
-    {
+    if let Some(policy) = container.restart_policy.as_mut().filter(|policy| policy.enabled == Some(true)) {
         policy.ignored_exit_codes.get_or_insert_default();
         policy.restart_attempt_period.get_or_insert(300);
     }

@@ -30,15 +30,9 @@ pub use register::register;
 pub use retire::{delete, deregister};
 
 /// The revision that is named, or the newest ACTIVE one of the family. Of any status when it is named.
-pub fn find<'a>(
-    state: &'a State,
-    account: &AccountId,
-    named: &DefinitionRef,
-) -> Option<&'a Arc<TaskDefinition>> {
+pub fn find<'a>(state: &'a State, account: &AccountId, named: &DefinitionRef) -> Option<&'a Arc<TaskDefinition>> {
     match named.revision {
-        Some(revision) => state
-            .definitions
-            .get(&key(account, &named.family, revision)),
+        Some(revision) => state.definitions.get(&key(account, &named.family, revision)),
         None => newest(state, account, &named.family),
     }
 }
@@ -59,20 +53,12 @@ pub fn runnable<'a>(
     }
 }
 
-fn newest<'a>(
-    state: &'a State,
-    account: &AccountId,
-    family: &str,
-) -> Option<&'a Arc<TaskDefinition>> {
+fn newest<'a>(state: &'a State, account: &AccountId, family: &str) -> Option<&'a Arc<TaskDefinition>> {
     let prefix = format!("{}:", family_key(account, family));
     let mut last = state.definitions.last(&prefix)?;
     while !last.is_active() {
         let before = key(account, family, last.revision);
-        last = state
-            .definitions
-            .scan_back(&prefix, Some(&before))
-            .next()?
-            .1;
+        last = state.definitions.scan_back(&prefix, Some(&before)).next()?.1;
     }
     state.definitions.get(&key(account, family, last.revision))
 }
@@ -82,18 +68,11 @@ pub fn describe(
     context: &mut Context<'_>,
     request: ecs::DescribeTaskDefinitionRequest,
 ) -> Result<ecs::DescribeTaskDefinitionResponse, Fault> {
-    let named = resolve::definition_ref(
-        &context.place,
-        request.task_definition.as_deref().unwrap_or_default(),
-    )?;
-    let with_tags = request
-        .include
-        .unwrap_or_default()
-        .contains(&ecs::TaskDefinitionField::Tags);
+    let named = resolve::definition_ref(&context.place, request.task_definition.as_deref().unwrap_or_default())?;
+    let with_tags = request.include.unwrap_or_default().contains(&ecs::TaskDefinitionField::Tags);
     let account = context.account().clone();
     let state = context.read();
-    let found = find(&state, &account, &named)
-        .ok_or_else(|| fault::client("Unable to describe task definition."))?;
+    let found = find(&state, &account, &named).ok_or_else(|| fault::client("Unable to describe task definition."))?;
     Ok(ecs::DescribeTaskDefinitionResponse {
         task_definition: Some(found.api.clone()),
         tags: with_tags.then(|| found.tags.clone()),

@@ -31,44 +31,22 @@ pub fn register(
     api.registered_by = Some(context.principal.clone());
     let api = context.transact(|state, changes, _| {
         let family = api.family.clone().unwrap_or_default();
-        let last = state
-            .families
-            .get(&family_key(&place.account, &family))
-            .map_or(0, |row| row.last_revision);
+        let last = state.families.get(&family_key(&place.account, &family)).map_or(0, |row| row.last_revision);
         let revision = last + 1;
         api.revision = Some(revision);
         api.task_definition_arn = Some(place.task_definition(&family, revision));
         let account = place.account.to_string();
-        changes.push(
-            Family {
-                account: account.clone(),
-                family: family.clone(),
-                last_revision: revision,
-            }
-            .into(),
-        );
-        let row = TaskDefinition {
-            account,
-            family,
-            revision,
-            api: api.clone(),
-            tags: tags.clone(),
-        };
+        changes.push(Family { account: account.clone(), family: family.clone(), last_revision: revision }.into());
+        let row = TaskDefinition { account, family, revision, api: api.clone(), tags: tags.clone() };
         changes.push(row.into());
         Ok::<_, Fault>(api)
     })?;
     let tags = (!tags.is_empty()).then_some(tags);
-    Ok(ecs::RegisterTaskDefinitionResponse {
-        task_definition: Some(api),
-        tags,
-    })
+    Ok(ecs::RegisterTaskDefinitionResponse { task_definition: Some(api), tags })
 }
 
 /// Everything about a definition that needs neither the time nor what is already there.
-pub fn prepare(
-    place: &Place,
-    request: ecs::RegisterTaskDefinitionRequest,
-) -> Result<ecs::TaskDefinition, Fault> {
+pub fn prepare(place: &Place, request: ecs::RegisterTaskDefinitionRequest) -> Result<ecs::TaskDefinition, Fault> {
     let requires = request.requires_compatibilities.clone().unwrap_or_default();
     let mut draft = draft(place, request)?;
     rule::check(&draft)?;
@@ -96,9 +74,7 @@ fn draft(place: &Place, request: ecs::RegisterTaskDefinitionRequest) -> Result<D
         status: Some(Status::Active),
         placement_constraints: Some(request.placement_constraints.unwrap_or_default()),
         runtime_platform: request.runtime_platform,
-        requires_compatibilities: request
-            .requires_compatibilities
-            .filter(|list| !list.is_empty()),
+        requires_compatibilities: request.requires_compatibilities.filter(|list| !list.is_empty()),
         cpu: cpu.map(|units| units.to_string()),
         memory: memory.map(|mib| mib.to_string()),
         inference_accelerators: request.inference_accelerators,
@@ -110,12 +86,7 @@ fn draft(place: &Place, request: ecs::RegisterTaskDefinitionRequest) -> Result<D
         trusted_execution_configuration: request.trusted_execution_configuration,
         ..ecs::TaskDefinition::default()
     };
-    Ok(Draft {
-        api,
-        network,
-        cpu,
-        memory,
-    })
+    Ok(Draft { api, network, cpu, memory })
 }
 
 /// A role by name or ARN, as an ARN. Empty is none.
@@ -143,9 +114,7 @@ fn role(place: &Place, given: Option<String>) -> Result<Option<String>, Fault> {
 fn is_role(text: &str) -> bool {
     let name = text.rsplit('/').next().unwrap_or_default();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
-    let path = text
-        .split('/')
-        .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic()));
+    let path = text.split('/').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic()));
     path && text.len() <= 576 && name.len() <= 64 && name.bytes().all(plain)
 }
 
@@ -173,9 +142,7 @@ fn compatibilities(draft: &Draft, requires: &[Compatibility]) -> Result<Vec<Comp
 fn check_length(api: &ecs::TaskDefinition) -> Result<(), Fault> {
     let length = json::to_vec(api).len();
     match length > LONGEST {
-        true => Err(fault::client(format!(
-            "Actual length: '{length}'. Max allowed length is '{LONGEST}' bytes."
-        ))),
+        true => Err(fault::client(format!("Actual length: '{length}'. Max allowed length is '{LONGEST}' bytes."))),
         false => Ok(()),
     }
 }
@@ -185,12 +152,10 @@ pub fn check_family(family: Option<&str>) -> Result<(), Fault> {
     let family = family.unwrap_or_default();
     match () {
         () if family.is_empty() => Err(fault::client("Family should not be null or empty.")),
-        () if family.len() > resolve::NAME_LENGTH => Err(fault::client(
-            "Family should not be longer than 255 characters.",
-        )),
-        () if !resolve::is_name(family) => {
-            Err(fault::client("Family contains invalid characters."))
+        () if family.len() > resolve::NAME_LENGTH => {
+            Err(fault::client("Family should not be longer than 255 characters."))
         }
+        () if !resolve::is_name(family) => Err(fault::client("Family contains invalid characters.")),
         () => Ok(()),
     }
 }

@@ -12,7 +12,8 @@ use crate::ecs::resolve::{self, DefinitionRef};
 /// Definitions that one DeleteTaskDefinitions may name.
 const LIMIT: usize = 10;
 
-const UNKNOWN: &str = "The specified task definition does not exist. Specify a valid account, family, revision and try again.";
+const UNKNOWN: &str =
+    "The specified task definition does not exist. Specify a valid account, family, revision and try again.";
 
 /// DeregisterTaskDefinition: ACTIVE becomes INACTIVE. What runs goes on, and what is INACTIVE already is answered as it is.
 pub fn deregister(
@@ -20,15 +21,9 @@ pub fn deregister(
     request: ecs::DeregisterTaskDefinitionRequest,
 ) -> Result<ecs::DeregisterTaskDefinitionResponse, Fault> {
     let (place, now) = (context.place.clone(), context.now);
-    let key = revision_key(
-        &place,
-        request.task_definition.as_deref().unwrap_or_default(),
-    )?;
+    let key = revision_key(&place, request.task_definition.as_deref().unwrap_or_default())?;
     let api = context.transact(|state, changes, _| {
-        let found = state
-            .definitions
-            .get(&key)
-            .ok_or_else(|| fault::client(UNKNOWN))?;
+        let found = state.definitions.get(&key).ok_or_else(|| fault::client(UNKNOWN))?;
         if !found.is_active() {
             return Ok(found.api.clone());
         }
@@ -39,9 +34,7 @@ pub fn deregister(
         changes.push(row.into());
         Ok::<_, Fault>(api)
     })?;
-    Ok(ecs::DeregisterTaskDefinitionResponse {
-        task_definition: Some(api),
-    })
+    Ok(ecs::DeregisterTaskDefinitionResponse { task_definition: Some(api) })
 }
 
 /// DeleteTaskDefinitions: INACTIVE becomes DELETE_IN_PROGRESS, each for itself; what cannot is under `failures`.
@@ -53,9 +46,7 @@ pub fn delete(
     let named = request.task_definitions.unwrap_or_default();
     match named.len() {
         0 => {
-            return Err(fault::invalid_parameter(
-                "taskDefinitions can not be empty.",
-            ));
+            return Err(fault::invalid_parameter("taskDefinitions can not be empty."));
         }
         count if count > LIMIT => return Err(fault::too_many("taskDefinitions", LIMIT)),
         _ => {}
@@ -94,9 +85,9 @@ fn delete_one(
     let found = state.definitions.get(key).ok_or(UNKNOWN)?;
     let mut row = TaskDefinition::clone(found);
     match row.api.status {
-        Some(Status::Active) => Err(
-            "The specified task definition is still in ACTIVE status. Please deregister the target and try again.",
-        ),
+        Some(Status::Active) => {
+            Err("The specified task definition is still in ACTIVE status. Please deregister the target and try again.")
+        }
         Some(Status::DeleteInProgress) => Ok(row.api),
         _ => {
             row.api.status = Some(Status::DeleteInProgress);

@@ -15,9 +15,7 @@ const TARGET_GROUPS: usize = 5;
 pub fn desired_count(count: i32) -> Result<i32, Fault> {
     match count {
         count if count < 0 => Err(fault::invalid_parameter("Desired count cannot be negative.")),
-        count if count > TASKS => {
-            Err(fault::invalid_parameter(format!("Desired count cannot be more than {TASKS}.")))
-        }
+        count if count > TASKS => Err(fault::invalid_parameter(format!("Desired count cannot be more than {TASKS}."))),
         count => Ok(count),
     }
 }

@@ -21,7 +21,10 @@ const CLIENT_TOKEN: usize = 36;
 /// # Errors
 /// `InvalidParameterException` when the name is taken by a service that is ACTIVE or DRAINING, and for contradictions;
 /// `ClientException` for a task definition that cannot be run; `UnsupportedFeatureException` for what is not built yet.
-pub fn create(context: &mut Context<'_>, request: ecs::CreateServiceRequest) -> Result<ecs::CreateServiceResponse, Fault> {
+pub fn create(
+    context: &mut Context<'_>,
+    request: ecs::CreateServiceRequest,
+) -> Result<ecs::CreateServiceResponse, Fault> {
     let place = context.place.clone();
     let (principal, now) = (context.principal.clone(), context.now);
     let asked = Asked::read(&place, request)?;

@@ -13,7 +13,10 @@ use crate::ecs::{cluster, describe, fault, resolve};
 /// # Errors
 /// `InvalidParameterException` while tasks are wanted, unless forced; `ServiceNotFoundException` if it is not there any
 /// more.
-pub fn delete(context: &mut Context<'_>, request: ecs::DeleteServiceRequest) -> Result<ecs::DeleteServiceResponse, Fault> {
+pub fn delete(
+    context: &mut Context<'_>,
+    request: ecs::DeleteServiceRequest,
+) -> Result<ecs::DeleteServiceResponse, Fault> {
     let place = context.place.clone();
     let cluster_name = resolve::cluster_name(&place, request.cluster.as_deref())?;
     let name = resolve::service_name(&place, &cluster_name, request.service.as_deref().unwrap_or_default())?;

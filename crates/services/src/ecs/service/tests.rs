@@ -161,7 +161,8 @@ fn refused(extra: Value, wanted: &str) {
     let mut world = world();
     let fault = world.fault("CreateService", create(extra.clone()));
     assert!(fault.contains(wanted), "{extra}: {fault}");
-    let typed = ["InvalidParameterException", "ClientException", "UnsupportedFeatureException", "PlatformUnknown", "Cluster"];
+    let typed =
+        ["InvalidParameterException", "ClientException", "UnsupportedFeatureException", "PlatformUnknown", "Cluster"];
     assert!(typed.iter().any(|code| fault.starts_with(code)), "{fault}");
     assert!(world.store.read().services.is_empty());
 }
@@ -171,19 +172,31 @@ fn contradictions_are_refused_before_any_effect() {
     let group = json!({"targetGroupArn": "arn", "containerName": "web", "containerPort": 80});
     let strategy = json!([{"capacityProvider": "FARGATE", "weight": 1}]);
     refused(json!({"schedulingStrategy": "DAEMON"}), "The daemon scheduling strategy does not support a desired count");
-    refused(json!({"schedulingStrategy": "DAEMON", "desiredCount": null}), "does not support the DAEMON scheduling strategy yet");
+    refused(
+        json!({"schedulingStrategy": "DAEMON", "desiredCount": null}),
+        "does not support the DAEMON scheduling strategy yet",
+    );
     refused(
         json!({"deploymentConfiguration": {"maximumPercent": 100, "minimumHealthyPercent": 100}}),
         "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.",
     );
     refused(json!({"deploymentConfiguration": {"maximumPercent": 50}}), "maximumPercent must be 100 or more.");
-    refused(json!({"deploymentConfiguration": {"minimumHealthyPercent": -1}}), "minimumHealthyPercent must be between 0 and 100.");
-    refused(json!({"capacityProviderStrategy": strategy}), "Specifying both a launch type and capacity provider strategy");
+    refused(
+        json!({"deploymentConfiguration": {"minimumHealthyPercent": -1}}),
+        "minimumHealthyPercent must be between 0 and 100.",
+    );
+    refused(
+        json!({"capacityProviderStrategy": strategy}),
+        "Specifying both a launch type and capacity provider strategy",
+    );
     refused(
         json!({"capacityProviderStrategy": strategy, "launchType": null}),
         "cannot contain a capacity provider that is not associated with the cluster",
     );
-    refused(json!({"placementStrategy": [{"type": "spread", "field": "host"}]}), "Placement strategies are not supported");
+    refused(
+        json!({"placementStrategy": [{"type": "spread", "field": "host"}]}),
+        "Placement strategies are not supported",
+    );
     refused(json!({"placementConstraints": [{"type": "distinctInstance"}]}), "Placement constraints are not supported");
     refused(json!({"loadBalancers": vec![group.clone(); 7]}), "loadBalancers can have at most 5 items.");
     refused(json!({"loadBalancers": [group]}), "does not support load balancers of services yet");
@@ -198,8 +211,14 @@ fn contradictions_are_refused_before_any_effect() {
     refused(json!({"taskDefinition": "nope"}), "TaskDefinition not found.");
     refused(json!({"serviceName": "a b"}), "Service name must be");
     refused(json!({"cluster": "nope"}), "Cluster not found.");
-    refused(json!({"deploymentController": {"type": "CODE_DEPLOY"}}), "does not support the deployment controller CODE_DEPLOY yet");
-    refused(json!({"deploymentController": {"type": "EXTERNAL"}}), "does not support the deployment controller EXTERNAL yet");
+    refused(
+        json!({"deploymentController": {"type": "CODE_DEPLOY"}}),
+        "does not support the deployment controller CODE_DEPLOY yet",
+    );
+    refused(
+        json!({"deploymentController": {"type": "EXTERNAL"}}),
+        "does not support the deployment controller EXTERNAL yet",
+    );
     refused(
         json!({"deploymentConfiguration": {"deploymentCircuitBreaker": {"enable": true, "rollback": true}}}),
         "does not support the deployment circuit breaker yet",
@@ -219,8 +238,16 @@ fn a_name_is_taken_and_a_token_gives_the_same_service() {
         world.fault("CreateService", create(json!({}))),
         "InvalidParameterException: Creation of service was not idempotent."
     );
-    assert!(world.fault("CreateService", create(json!({"clientToken": "t", "desiredCount": 5}))).starts_with("ConflictException"));
-    assert!(world.fault("CreateService", create(json!({"clientToken": "x".repeat(37)}))).starts_with("InvalidParameterException"));
+    assert!(
+        world
+            .fault("CreateService", create(json!({"clientToken": "t", "desiredCount": 5})))
+            .starts_with("ConflictException")
+    );
+    assert!(
+        world
+            .fault("CreateService", create(json!({"clientToken": "x".repeat(37)})))
+            .starts_with("InvalidParameterException")
+    );
 }
 
 #[test]
@@ -232,10 +259,7 @@ fn services_are_listed_in_pages_and_missing_ones_told() {
     let first = world.ok("ListServices", json!({"cluster": "prod"}));
     assert_eq!(first["serviceArns"].as_array().unwrap().len(), 10);
     let second = world.ok("ListServices", json!({"cluster": "prod", "nextToken": first["nextToken"]}));
-    assert_eq!(
-        second["serviceArns"],
-        json!([format!("{HERE}service/prod/s10"), format!("{HERE}service/prod/s11")])
-    );
+    assert_eq!(second["serviceArns"], json!([format!("{HERE}service/prod/s10"), format!("{HERE}service/prod/s11")]));
     assert!(second.get("nextToken").is_none());
     assert_eq!(world.ok("ListServices", json!({"cluster": "prod", "launchType": "EC2"}))["serviceArns"], json!([]));
     let answer = world.ok("DescribeServices", json!({"cluster": "prod", "services": ["s00", "nope"]}));

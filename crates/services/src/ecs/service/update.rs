@@ -19,7 +19,10 @@ use crate::ecs::{cluster, definition, describe, fault};
 ///
 /// # Errors
 /// `ServiceNotFoundException`, `ServiceNotActiveException`, and those of CreateService.
-pub fn update(context: &mut Context<'_>, request: ecs::UpdateServiceRequest) -> Result<ecs::UpdateServiceResponse, Fault> {
+pub fn update(
+    context: &mut Context<'_>,
+    request: ecs::UpdateServiceRequest,
+) -> Result<ecs::UpdateServiceResponse, Fault> {
     let place = context.place.clone();
     let now = context.now;
     let asked = Asked::read(&place, request)?;

@@ -28,21 +28,13 @@ pub fn check(tags: &[Tag]) -> Result<Vec<Tag>, Fault> {
     }
     let mut checked: Vec<Tag> = Vec::with_capacity(tags.len());
     for tag in tags {
-        let (key, value) = (
-            tag.key.as_deref().unwrap_or(""),
-            tag.value.as_deref().unwrap_or(""),
-        );
+        let (key, value) = (tag.key.as_deref().unwrap_or(""), tag.value.as_deref().unwrap_or(""));
         check_key(key)?;
         check_value(value)?;
         if checked.iter().any(|seen| seen.key.as_deref() == Some(key)) {
-            return Err(fault::invalid_parameter(
-                "Duplicate tag keys found. A tag key can be given only once.",
-            ));
+            return Err(fault::invalid_parameter("Duplicate tag keys found. A tag key can be given only once."));
         }
-        checked.push(Tag {
-            key: Some(key.to_owned()),
-            value: Some(value.to_owned()),
-        });
+        checked.push(Tag { key: Some(key.to_owned()), value: Some(value.to_owned()) });
     }
     Ok(checked)
 }
@@ -56,42 +48,26 @@ pub fn check_given(tags: Option<&[Tag]>) -> Result<Vec<Tag>, Fault> {
 pub fn check_key(key: &str) -> Result<(), Fault> {
     let length = key.chars().count();
     if !(1..=KEY_LENGTH).contains(&length) {
-        return Err(fault::invalid_parameter(format!(
-            "Tag keys must be between 1 and {KEY_LENGTH} characters long."
-        )));
+        return Err(fault::invalid_parameter(format!("Tag keys must be between 1 and {KEY_LENGTH} characters long.")));
     }
-    if key
-        .get(..4)
-        .is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:"))
-    {
-        return Err(fault::invalid_parameter(
-            "Tag keys beginning with aws: are reserved for AWS use.",
-        ));
+    if key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
+        return Err(fault::invalid_parameter("Tag keys beginning with aws: are reserved for AWS use."));
     }
     check_characters(key)
 }
 
 fn check_value(value: &str) -> Result<(), Fault> {
     if value.chars().count() > VALUE_LENGTH {
-        return Err(fault::invalid_parameter(format!(
-            "Tag values can be at most {VALUE_LENGTH} characters long."
-        )));
+        return Err(fault::invalid_parameter(format!("Tag values can be at most {VALUE_LENGTH} characters long.")));
     }
-    if value
-        .get(..4)
-        .is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:"))
-    {
-        return Err(fault::invalid_parameter(
-            "Tag values beginning with aws: are reserved for AWS use.",
-        ));
+    if value.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
+        return Err(fault::invalid_parameter("Tag values beginning with aws: are reserved for AWS use."));
     }
     check_characters(value)
 }
 
 fn check_characters(text: &str) -> Result<(), Fault> {
-    let valid = |character: char| {
-        character.is_alphanumeric() || is_space(character) || "_.:/=+-@".contains(character)
-    };
+    let valid = |character: char| character.is_alphanumeric() || is_space(character) || "_.:/=+-@".contains(character);
     match text.chars().all(valid) {
         true => Ok(()),
         false => Err(fault::invalid_parameter(
@@ -118,10 +94,7 @@ pub fn merge(old: &[Tag], new: Vec<Tag>) -> Result<Vec<Tag>, Fault> {
         }
     }
     match merged.len() > LIMIT {
-        true => Err(fault::of(
-            &def::LIMIT_EXCEEDED_EXCEPTION,
-            format!("A resource can have at most {LIMIT} tags."),
-        )),
+        true => Err(fault::of(&def::LIMIT_EXCEEDED_EXCEPTION, format!("A resource can have at most {LIMIT} tags."))),
         false => Ok(merged),
     }
 }
@@ -137,16 +110,11 @@ mod tests {
     use super::*;
 
     fn tag(key: &str, value: &str) -> Tag {
-        Tag {
-            key: Some(key.into()),
-            value: Some(value.into()),
-        }
+        Tag { key: Some(key.into()), value: Some(value.into()) }
     }
 
     fn many(count: usize) -> Vec<Tag> {
-        (0..count)
-            .map(|index| tag(&format!("key{index}"), ""))
-            .collect()
+        (0..count).map(|index| tag(&format!("key{index}"), "")).collect()
     }
 
     /// W11
@@ -186,20 +154,10 @@ mod tests {
 
     #[test]
     fn merging_replaces_by_key_and_keeps_to_the_limit() {
-        let merged = merge(
-            &[tag("a", "1"), tag("b", "1")],
-            vec![tag("b", "2"), tag("c", "2")],
-        )
-        .unwrap();
+        let merged = merge(&[tag("a", "1"), tag("b", "1")], vec![tag("b", "2"), tag("c", "2")]).unwrap();
         assert_eq!(merged, [tag("a", "1"), tag("b", "2"), tag("c", "2")]);
         assert!(merge(&many(50), vec![tag("key0", "new")]).is_ok());
-        assert_eq!(
-            merge(&many(50), vec![tag("new", "")]).unwrap_err().code,
-            "LimitExceededException"
-        );
-        assert_eq!(
-            remove(&merged, &["a".into(), "zz".into()]),
-            [tag("b", "2"), tag("c", "2")]
-        );
+        assert_eq!(merge(&many(50), vec![tag("new", "")]).unwrap_err().code, "LimitExceededException");
+        assert_eq!(remove(&merged, &["a".into(), "zz".into()]), [tag("b", "2"), tag("c", "2")]);
     }
 }

@@ -8,10 +8,7 @@ fn world() -> World {
     let mut world = World::new();
     world.ok("CreateCluster", json!({"clusterName": "prod"}));
     let container = json!({"name": "app", "image": "nginx", "memory": 64});
-    world.ok(
-        "RegisterTaskDefinition",
-        json!({"family": "web", "containerDefinitions": [container]}),
-    );
+    world.ok("RegisterTaskDefinition", json!({"family": "web", "containerDefinitions": [container]}));
     world
 }
 
@@ -31,22 +28,11 @@ fn tags_are_put_replaced_and_taken_away() {
         format!("{HERE}task-definition/web:1"),
     ] {
         assert_eq!(tags(&mut world, &arn), json!([]));
-        let tag = |world: &mut World, tags: Value| {
-            world.ok("TagResource", json!({"resourceArn": arn, "tags": tags}))
-        };
-        tag(
-            &mut world,
-            json!([{"key": "a", "value": "1"}, {"key": "b"}]),
-        );
+        let tag = |world: &mut World, tags: Value| world.ok("TagResource", json!({"resourceArn": arn, "tags": tags}));
+        tag(&mut world, json!([{"key": "a", "value": "1"}, {"key": "b"}]));
         tag(&mut world, json!([{"key": "a", "value": "2"}]));
-        assert_eq!(
-            tags(&mut world, &arn),
-            json!([{"key": "a", "value": "2"}, {"key": "b", "value": ""}])
-        );
-        world.ok(
-            "UntagResource",
-            json!({"resourceArn": arn, "tagKeys": ["a", "gone"]}),
-        );
+        assert_eq!(tags(&mut world, &arn), json!([{"key": "a", "value": "2"}, {"key": "b", "value": ""}]));
+        world.ok("UntagResource", json!({"resourceArn": arn, "tagKeys": ["a", "gone"]}));
         assert_eq!(tags(&mut world, &arn), json!([{"key": "b", "value": ""}]));
     }
 }
@@ -55,27 +41,12 @@ fn tags_are_put_replaced_and_taken_away() {
 fn a_resource_that_is_not_there_has_no_tags() {
     let mut world = world();
     let cases = [
-        (
-            "cluster/gone",
-            "ClusterNotFoundException: Cluster not found.",
-        ),
-        (
-            "task-definition/web:2",
-            "ResourceNotFoundException: The specified resource wasn't found.",
-        ),
+        ("cluster/gone", "ClusterNotFoundException: Cluster not found."),
+        ("task-definition/web:2", "ResourceNotFoundException: The specified resource wasn't found."),
         ("service/prod/gone", "ResourceNotFoundException: "),
-        (
-            "task/prod/0123456789abcdef0123456789abcdef",
-            "ResourceNotFoundException: ",
-        ),
-        (
-            "container-instance/prod/0123456789abcdef0123456789abcdef",
-            "ResourceNotFoundException: ",
-        ),
-        (
-            "service/web",
-            "InvalidParameterException: Long arn format must be used for tagging operations",
-        ),
+        ("task/prod/0123456789abcdef0123456789abcdef", "ResourceNotFoundException: "),
+        ("container-instance/prod/0123456789abcdef0123456789abcdef", "ResourceNotFoundException: "),
+        ("service/web", "InvalidParameterException: Long arn format must be used for tagging operations"),
         ("task-definition/web", "InvalidParameterException: "),
         ("cluster/prod/x", "InvalidParameterException: "),
         ("nothing/x", "InvalidParameterException: "),
@@ -85,23 +56,15 @@ fn a_resource_that_is_not_there_has_no_tags() {
         let found = world.fault("TagResource", json!({"resourceArn": arn, "tags": []}));
         assert!(found.starts_with(wanted), "{arn}: {found}");
     }
-    for arn in [
-        "prod",
-        "arn:aws:ecs:us-east-1:999999999999:cluster/prod",
-        "arn:aws:ecs:eu-west-1:123456789012:cluster/prod",
-    ] {
+    for arn in
+        ["prod", "arn:aws:ecs:us-east-1:999999999999:cluster/prod", "arn:aws:ecs:eu-west-1:123456789012:cluster/prod"]
+    {
         let found = world.fault("ListTagsForResource", json!({"resourceArn": arn}));
-        assert!(
-            found.starts_with("InvalidParameterException: "),
-            "{arn}: {found}"
-        );
+        assert!(found.starts_with("InvalidParameterException: "), "{arn}: {found}");
     }
     world.ok("DeleteCluster", json!({"cluster": "prod"}));
     assert_eq!(
-        world.fault(
-            "ListTagsForResource",
-            json!({"resourceArn": format!("{HERE}cluster/prod")})
-        ),
+        world.fault("ListTagsForResource", json!({"resourceArn": format!("{HERE}cluster/prod")})),
         "InvalidParameterException: The specified cluster is inactive. Specify an active cluster and try again."
     );
 }
@@ -111,9 +74,7 @@ fn a_resource_that_is_not_there_has_no_tags() {
 fn bad_tags_are_refused_before_anything_is_changed() {
     let mut world = world();
     let arn = format!("{HERE}cluster/prod");
-    let many: Vec<Value> = (0..51)
-        .map(|number| json!({"key": format!("k{number}"), "value": ""}))
-        .collect();
+    let many: Vec<Value> = (0..51).map(|number| json!({"key": format!("k{number}"), "value": ""})).collect();
     let cases = [
         json!(many),
         json!([{"key": "aws:x", "value": ""}]),
@@ -129,15 +90,9 @@ fn bad_tags_are_refused_before_anything_is_changed() {
             ("CreateCluster", json!({"clusterName": "new", "tags": bad})),
         ] {
             let found = world.fault(operation, input);
-            assert!(
-                found.starts_with("InvalidParameterException: "),
-                "{operation} {bad}: {found}"
-            );
+            assert!(found.starts_with("InvalidParameterException: "), "{operation} {bad}: {found}");
         }
     }
     assert_eq!(tags(&mut world, &arn), json!([]));
-    assert_eq!(
-        world.ok("DescribeClusters", json!({"clusters": ["new"]}))["clusters"],
-        json!([])
-    );
+    assert_eq!(world.ok("DescribeClusters", json!({"clusters": ["new"]}))["clusters"], json!([]));
 }

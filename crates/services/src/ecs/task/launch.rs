@@ -4,11 +4,11 @@
 //! Left out: placement on container instances. Asking for it is refused, in AWS's words where a cluster has none.
 
 use longshore_api::ecs::{self, fault as def};
+use longshore_model::AccountId;
 use longshore_model::State;
 use longshore_model::cluster::Cluster;
 use longshore_model::definition::TaskDefinition;
 use longshore_model::network;
-use longshore_model::AccountId;
 use longshore_plan::launch::PLATFORM_VERSION;
 use longshore_wire::Fault;
 
@@ -82,11 +82,7 @@ fn of_strategy(items: Vec<ecs::CapacityProviderStrategyItem>) -> Result<Capacity
     }
 }
 
-fn of_launch_type(
-    state: &State,
-    cluster: Option<&Cluster>,
-    launch_type: ecs::LaunchType,
-) -> Result<Capacity, Fault> {
+fn of_launch_type(state: &State, cluster: Option<&Cluster>, launch_type: ecs::LaunchType) -> Result<Capacity, Fault> {
     match launch_type {
         ecs::LaunchType::Fargate => Ok(Capacity::LaunchType(launch_type)),
         ecs::LaunchType::Ec2 if !has_instances(state, cluster) => {

@@ -11,8 +11,8 @@ use longshore_plan::strategy;
 use longshore_wire::{Fault, Timestamp};
 
 use super::launch::{self, Capacity};
-use super::token::{self, Used};
 use super::overrides;
+use super::token::{self, Used};
 use crate::Context;
 use crate::ecs::resolve::{self, DefinitionRef};
 use crate::ecs::{cluster, definition, describe, fault, tag};
@@ -119,12 +119,7 @@ struct Found<'a> {
     group: String,
 }
 
-fn found<'a>(
-    state: &'a State,
-    changes: &mut Vec<Change>,
-    place: &Place,
-    asked: &Asked,
-) -> Result<Found<'a>, Fault> {
+fn found<'a>(state: &'a State, changes: &mut Vec<Change>, place: &Place, asked: &Asked) -> Result<Found<'a>, Fault> {
     let request = &asked.request;
     cluster::ensure_default(state, changes, place, &asked.cluster)?;
     let there: Option<&Cluster> = cluster::active(state, &place.account, &asked.cluster).ok().map(AsRef::as_ref);

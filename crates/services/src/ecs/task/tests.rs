@@ -129,9 +129,7 @@ fn wrong_requests_are_refused_in_the_words_of_ecs() {
 
 #[test]
 fn networks_are_checked_before_anything_is_made() {
-    let network = |subnets: Value, groups: Value| {
-        json!({"networkConfiguration": {"awsvpcConfiguration": {"subnets": subnets, "securityGroups": groups}}})
-    };
+    let network = |subnets: Value, groups: Value| json!({"networkConfiguration": {"awsvpcConfiguration": {"subnets": subnets, "securityGroups": groups}}});
     refused(
         network(json!(["subnet-x"]), json!([])),
         "InvalidParameterException: Error retrieving subnet information for [subnet-x]: The subnet ID 'subnet-x' does \
@@ -155,7 +153,8 @@ fn networks_are_checked_before_anything_is_made() {
 
 #[test]
 fn overrides_are_checked_and_shown() {
-    let container = |extra: Value| json!({"overrides": {"containerOverrides": [merged(json!({"name": "web"}), extra)]}});
+    let container =
+        |extra: Value| json!({"overrides": {"containerOverrides": [merged(json!({"name": "web"}), extra)]}});
     refused(
         container(json!({"name": "other"})),
         "InvalidParameterException: Override for container named other is not a container in the TaskDefinition.",
@@ -164,10 +163,7 @@ fn overrides_are_checked_and_shown() {
         container(json!({"environment": [{"name": "A=B", "value": ""}]})),
         "ClientException: Environment variable names must be non-empty and without '=', and hold no NUL.",
     );
-    refused(
-        json!({"overrides": {"cpu": "300"}}),
-        "ClientException: No Fargate configuration exists for given values.",
-    );
+    refused(json!({"overrides": {"cpu": "300"}}), "ClientException: No Fargate configuration exists for given values.");
     refused(
         container(json!({"command": ["x".repeat(9000)]})),
         "InvalidParameterException: Container Overrides length must be at most 8192",
@@ -192,10 +188,7 @@ fn what_no_node_takes_is_a_failure_with_its_reason() {
         failure["reason"],
         json!("Capacity is unavailable at this time. Please try again later or in a different availability zone")
     );
-    assert_eq!(
-        failure["detail"],
-        json!("RESOURCE:CPU: 256 CPU units are wanted, at most 0 are free on one node")
-    );
+    assert_eq!(failure["detail"], json!("RESOURCE:CPU: 256 CPU units are wanted, at most 0 are free on one node"));
 }
 
 #[test]
@@ -218,7 +211,8 @@ fn the_default_cluster_is_made_on_demand_and_a_default_strategy_is_used() {
 fn a_client_token_has_one_effect() {
     let mut world = world();
     let first = world.ok("RunTask", run(json!({"clientToken": "t1", "count": 2})));
-    let again = world.ok("RunTask", run(json!({"clientToken": "t1", "count": 2, "cluster": format!("{HERE}cluster/prod")})));
+    let again =
+        world.ok("RunTask", run(json!({"clientToken": "t1", "count": 2, "cluster": format!("{HERE}cluster/prod")})));
     assert_eq!(first, again);
     assert_eq!(world.store.read().tasks.len(), 2);
     let conflict = world.fault("RunTask", run(json!({"clientToken": "t1", "count": 1})));
@@ -250,12 +244,18 @@ fn a_token_whose_request_made_nothing_may_be_tried_again() {
 #[test]
 fn what_is_stored_and_cannot_run_yet_stops_at_once_and_says_so() {
     for (definition, what) in [
-        (json!({"containerDefinitions": [container(json!({"secrets": [{"name": "S", "valueFrom": "arn:aws:ssm:us-east-1:1:parameter/x"}]}))]}),
-         "secrets of container web"),
-        (json!({"containerDefinitions": [container(json!({"environmentFiles": [{"type": "s3", "value": "arn:aws:s3:::b/f.env"}]}))]}),
-         "environmentFiles of container web"),
-        (json!({"containerDefinitions": [container(json!({}))], "volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]}),
-         "EFS volumes (volume v)"),
+        (
+            json!({"containerDefinitions": [container(json!({"secrets": [{"name": "S", "valueFrom": "arn:aws:ssm:us-east-1:1:parameter/x"}]}))]}),
+            "secrets of container web",
+        ),
+        (
+            json!({"containerDefinitions": [container(json!({"environmentFiles": [{"type": "s3", "value": "arn:aws:s3:::b/f.env"}]}))]}),
+            "environmentFiles of container web",
+        ),
+        (
+            json!({"containerDefinitions": [container(json!({}))], "volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]}),
+            "EFS volumes (volume v)",
+        ),
     ] {
         let mut world = world();
         let base = json!({"family": "odd", "requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256",
@@ -348,7 +348,10 @@ fn pages_hold_everything_once_and_tokens_are_checked() {
     let (mut seen, mut token) = (Vec::new(), Value::Null);
     for pages in 1.. {
         let asked = json!({"cluster": "prod", "maxResults": 3, "nextToken": token});
-        let answer = world.ok("ListTasks", merged(asked.clone(), if token.is_null() { json!({"nextToken": null}) } else { json!({}) }));
+        let answer = world.ok(
+            "ListTasks",
+            merged(asked.clone(), if token.is_null() { json!({"nextToken": null}) } else { json!({}) }),
+        );
         seen.extend(answer["taskArns"].as_array().unwrap().iter().map(|arn| arn.to_string()));
         token = answer["nextToken"].clone();
         if token.is_null() {
@@ -364,7 +367,10 @@ fn pages_hold_everything_once_and_tokens_are_checked() {
     seen.dedup();
     assert_eq!(seen.len(), 7);
     for wrong in [0, -1, 101, 1_000_000_000] {
-        assert!(world.fault("ListTasks", json!({"maxResults": wrong})).starts_with("InvalidParameterException"), "{wrong}");
+        assert!(
+            world.fault("ListTasks", json!({"maxResults": wrong})).starts_with("InvalidParameterException"),
+            "{wrong}"
+        );
     }
 }
 
@@ -373,7 +379,10 @@ fn tags_come_from_the_request_the_definition_and_ecs() {
     let mut world = world();
     let tags = |world: &mut World, extra: Value| world.ok("RunTask", run(extra))["tasks"][0]["tags"].clone();
     let own = json!([{"key": "mine", "value": "1"}]);
-    assert_eq!(tags(&mut world, json!({"propagateTags": "TASK_DEFINITION"})), json!([{"key": "from", "value": "definition"}]));
+    assert_eq!(
+        tags(&mut world, json!({"propagateTags": "TASK_DEFINITION"})),
+        json!([{"key": "from", "value": "definition"}])
+    );
     assert_eq!(tags(&mut world, json!({"tags": own})), own);
     assert_eq!(
         tags(&mut world, json!({"enableECSManagedTags": true})),

@@ -11,11 +11,7 @@ pub fn check(draft: &Draft) -> Result<(), Fault> {
     for container in draft.containers() {
         let dependencies = container.depends_on.iter().flatten();
         if repeated(dependencies.clone().map(|it| it.container_name.as_deref())).is_some() {
-            return Err(invalid(
-                container,
-                "dependsOn",
-                "A container can be depended on only once.",
-            ));
+            return Err(invalid(container, "dependsOn", "A container can be depended on only once."));
         }
         for dependency in dependencies {
             check_condition(draft, container, dependency)?;
@@ -31,9 +27,7 @@ pub fn check(draft: &Draft) -> Result<(), Fault> {
         }
     }
     match is_circular(draft) {
-        true => Err(fault::client(
-            "Cyclic dependency found between containers in the task definition.",
-        )),
+        true => Err(fault::client("Cyclic dependency found between containers in the task definition.")),
         false => Ok(()),
     }
 }
@@ -48,47 +42,26 @@ fn check_condition(
         return Err(invalid(
             container,
             "dependsOn",
-            &format!(
-                "Container '{}' is not defined in the task definition.",
-                resolve::shown(name)
-            ),
+            &format!("Container '{}' is not defined in the task definition.", resolve::shown(name)),
         ));
     };
     match dependency.condition {
-        None => Err(invalid(
-            container,
-            "dependsOn",
-            "A condition must be specified.",
+        None => Err(invalid(container, "dependsOn", "A condition must be specified.")),
+        Some(Condition::Complete | Condition::Success) if other.essential != Some(false) => Err(fault::client(
+            "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container",
         )),
-        Some(Condition::Complete | Condition::Success) if other.essential != Some(false) => {
-            Err(fault::client(
-                "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container",
-            ))
+        Some(Condition::Healthy) if other.health_check.is_none() => {
+            Err(fault::client("A dependency container with HEALTHY condition must have a health check configured"))
         }
-        Some(Condition::Healthy) if other.health_check.is_none() => Err(fault::client(
-            "A dependency container with HEALTHY condition must have a health check configured",
-        )),
         Some(_) => Ok(()),
     }
 }
 
 /// Names of the containers that must be there before this one.
 fn others(container: &ecs::ContainerDefinition) -> impl Iterator<Item = &str> {
-    let depends = container
-        .depends_on
-        .iter()
-        .flatten()
-        .filter_map(|it| it.container_name.as_deref());
-    let volumes = container
-        .volumes_from
-        .iter()
-        .flatten()
-        .map(|it| it.source_container.as_deref().unwrap_or_default());
-    let links = container
-        .links
-        .iter()
-        .flatten()
-        .map(|link| link.split(':').next().unwrap_or_default());
+    let depends = container.depends_on.iter().flatten().filter_map(|it| it.container_name.as_deref());
+    let volumes = container.volumes_from.iter().flatten().map(|it| it.source_container.as_deref().unwrap_or_default());
+    let links = container.links.iter().flatten().map(|link| link.split(':').next().unwrap_or_default());
     depends.chain(volumes).chain(links)
 }
 
@@ -96,10 +69,7 @@ fn others(container: &ecs::ContainerDefinition) -> impl Iterator<Item = &str> {
 fn is_circular(draft: &Draft) -> bool {
     let mut left: Vec<&ecs::ContainerDefinition> = draft.containers().iter().collect();
     loop {
-        let names: Vec<&str> = left
-            .iter()
-            .filter_map(|container| container.name.as_deref())
-            .collect();
+        let names: Vec<&str> = left.iter().filter_map(|container| container.name.as_deref()).collect();
         let before = left.len();
         left.retain(|container| others(container).any(|name| names.contains(&name)));
         if left.len() == before {

@@ -31,21 +31,12 @@ fn check_health(container: &ecs::ContainerDefinition) -> Result<(), Fault> {
         _ => false,
     };
     if !form || command.iter().any(|text| text.contains('\0')) {
-        return Err(invalid(
-            container,
-            "healthCheck",
-            "The command must start with CMD or CMD-SHELL.",
-        ));
+        return Err(invalid(container, "healthCheck", "The command must start with CMD or CMD-SHELL."));
     }
     within(container, "healthCheck.interval", check.interval, (5, 300))?;
     within(container, "healthCheck.timeout", check.timeout, (2, 60))?;
     within(container, "healthCheck.retries", check.retries, (1, 10))?;
-    within(
-        container,
-        "healthCheck.startPeriod",
-        check.start_period,
-        (0, 300),
-    )
+    within(container, "healthCheck.startPeriod", check.start_period, (0, 300))
 }
 
 fn check_restart(container: &ecs::ContainerDefinition) -> Result<(), Fault> {
@@ -53,34 +44,14 @@ fn check_restart(container: &ecs::ContainerDefinition) -> Result<(), Fault> {
         return Ok(());
     };
     let codes = policy.ignored_exit_codes.as_deref().unwrap_or_default();
-    if policy.enabled != Some(true)
-        && (!codes.is_empty() || policy.restart_attempt_period.is_some())
-    {
-        return Err(invalid(
-            container,
-            "restartPolicy",
-            "Its other members require that it be enabled.",
-        ));
+    if policy.enabled != Some(true) && (!codes.is_empty() || policy.restart_attempt_period.is_some()) {
+        return Err(invalid(container, "restartPolicy", "Its other members require that it be enabled."));
     }
     if codes.len() > IGNORED {
-        return Err(invalid(
-            container,
-            "restartPolicy.ignoredExitCodes",
-            "It can have at most 50 items.",
-        ));
+        return Err(invalid(container, "restartPolicy.ignoredExitCodes", "It can have at most 50 items."));
     }
     for code in codes {
-        within(
-            container,
-            "restartPolicy.ignoredExitCodes",
-            Some(*code),
-            (0, 255),
-        )?;
+        within(container, "restartPolicy.ignoredExitCodes", Some(*code), (0, 255))?;
     }
-    within(
-        container,
-        "restartPolicy.restartAttemptPeriod",
-        policy.restart_attempt_period,
-        (60, 1800),
-    )
+    within(container, "restartPolicy.restartAttemptPeriod", policy.restart_attempt_period, (60, 1800))
 }

@@ -109,12 +109,7 @@ pub fn check(draft: &Draft, container: &ecs::ContainerDefinition) -> Result<(), 
     check_capabilities(container, linux)?;
     check_devices(container, linux)?;
     check_tmpfs(container, linux)?;
-    within(
-        container,
-        "sharedMemorySize",
-        linux.shared_memory_size,
-        (1, i32::MAX),
-    )?;
+    within(container, "sharedMemorySize", linux.shared_memory_size, (1, i32::MAX))?;
     within(container, "maxSwap", linux.max_swap, (0, i32::MAX))?;
     within(container, "swappiness", linux.swappiness, (0, 100))
 }
@@ -122,11 +117,7 @@ pub fn check(draft: &Draft, container: &ecs::ContainerDefinition) -> Result<(), 
 fn check_ulimits(container: &ecs::ContainerDefinition) -> Result<(), Fault> {
     let limits = container.ulimits.as_deref().unwrap_or_default();
     if let Some(name) = repeated(limits.iter().filter_map(|limit| limit.name)) {
-        return Err(invalid(
-            container,
-            "ulimits",
-            &format!("{name} is set more than once."),
-        ));
+        return Err(invalid(container, "ulimits", &format!("{name} is set more than once.")));
     }
     for limit in limits {
         let (soft, hard) = (limit.soft_limit.unwrap_or(0), limit.hard_limit.unwrap_or(0));
@@ -147,73 +138,42 @@ fn check_ulimits(container: &ecs::ContainerDefinition) -> Result<(), Fault> {
 fn check_controls(draft: &Draft, container: &ecs::ContainerDefinition) -> Result<(), Fault> {
     let controls = container.system_controls.as_deref().unwrap_or_default();
     if repeated(controls.iter().map(|control| control.namespace.as_deref())).is_some() {
-        return Err(invalid(
-            container,
-            "systemControls",
-            "A namespace is set more than once.",
-        ));
+        return Err(invalid(container, "systemControls", "A namespace is set more than once."));
     }
     for control in controls {
-        let (key, value) = (
-            control.namespace.as_deref().unwrap_or_default(),
-            control.value.as_deref().unwrap_or_default(),
-        );
+        let (key, value) =
+            (control.namespace.as_deref().unwrap_or_default(), control.value.as_deref().unwrap_or_default());
         if value.is_empty() || value.chars().any(char::is_control) {
-            return Err(invalid(
-                container,
-                "systemControls",
-                "A value should not be null or empty.",
-            ));
+            return Err(invalid(container, "systemControls", "A value should not be null or empty."));
         }
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         let whole = key.bytes().all(plain) && key.split('.').all(|part| !part.is_empty());
         let ipc = IPC_CONTROLS.contains(&key) || key.starts_with("fs.mqueue.");
         let net = key.starts_with("net.");
         if !whole || !(ipc || net) {
-            return Err(invalid(
-                container,
-                "systemControls",
-                "Only namespaced kernel parameters are supported.",
-            ));
+            return Err(invalid(container, "systemControls", "Only namespaced kernel parameters are supported."));
         }
-        if net && draft.network == NetworkMode::Host
-            || ipc && draft.api.ipc_mode == Some(IpcMode::Host)
-        {
-            return Err(invalid(
-                container,
-                "systemControls",
-                "The namespace is the host's.",
-            ));
+        if net && draft.network == NetworkMode::Host || ipc && draft.api.ipc_mode == Some(IpcMode::Host) {
+            return Err(invalid(container, "systemControls", "The namespace is the host's."));
         }
     }
     Ok(())
 }
 
-fn check_capabilities(
-    container: &ecs::ContainerDefinition,
-    linux: &ecs::LinuxParameters,
-) -> Result<(), Fault> {
+fn check_capabilities(container: &ecs::ContainerDefinition, linux: &ecs::LinuxParameters) -> Result<(), Fault> {
     let Some(capabilities) = &linux.capabilities else {
         return Ok(());
     };
-    let mut named = capabilities
-        .add
-        .iter()
-        .flatten()
-        .chain(capabilities.drop.iter().flatten());
+    let mut named = capabilities.add.iter().flatten().chain(capabilities.drop.iter().flatten());
     match named.all(|name| CAPABILITIES.contains(&name.as_str())) {
         true => Ok(()),
         false => Err(invalid(container, "capabilities", "")),
     }
 }
 
-fn check_devices(
-    container: &ecs::ContainerDefinition,
-    linux: &ecs::LinuxParameters,
-) -> Result<(), Fault> {
+fn check_devices(container: &ecs::ContainerDefinition, linux: &ecs::LinuxParameters) -> Result<(), Fault> {
     let good = |device: &ecs::Device| {
-        device.host_path.as_deref().is_some_and(is_path)
-            && device.container_path.as_deref().is_none_or(is_path)
+        device.host_path.as_deref().is_some_and(is_path) && device.container_path.as_deref().is_none_or(is_path)
     };
     match linux.devices.iter().flatten().all(good) {
         true => Ok(()),
@@ -221,33 +181,18 @@ fn check_devices(
     }
 }
 
-fn check_tmpfs(
-    container: &ecs::ContainerDefinition,
-    linux: &ecs::LinuxParameters,
-) -> Result<(), Fault> {
+fn check_tmpfs(container: &ecs::ContainerDefinition, linux: &ecs::LinuxParameters) -> Result<(), Fault> {
     let known = |option: &String| match option.split_once('=') {
         None => MOUNT_OPTIONS.contains(&option.as_str()),
         Some((key, value)) => {
-            MOUNT_VALUES.contains(&key)
-                && value
-                    .bytes()
-                    .all(|byte| byte.is_ascii_graphic() && byte != b',')
+            MOUNT_VALUES.contains(&key) && value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
         }
     };
     for mount in linux.tmpfs.iter().flatten() {
         if !mount.container_path.as_deref().is_some_and(is_mount) {
-            return Err(invalid(
-                container,
-                "tmpfs",
-                "containerPath must be an absolute path below the root.",
-            ));
+            return Err(invalid(container, "tmpfs", "containerPath must be an absolute path below the root."));
         }
-        within(
-            container,
-            "tmpfs.size",
-            Some(mount.size.unwrap_or(0)),
-            (1, i32::MAX),
-        )?;
+        within(container, "tmpfs.size", Some(mount.size.unwrap_or(0)), (1, i32::MAX))?;
         if !mount.mount_options.iter().flatten().all(known) {
             return Err(invalid(container, "tmpfs", "A mount option is not known."));
         }

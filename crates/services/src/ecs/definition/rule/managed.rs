@@ -10,12 +10,8 @@ pub fn refusal(draft: &Draft) -> Option<String> {
         () if !matches!(draft.network, NetworkMode::Awsvpc | NetworkMode::Host) => {
             "Managed Instances only support the network modes awsvpc and host."
         }
-        () if draft.cpu.is_none() => {
-            "Managed Instances require that 'cpu' be defined at the task level."
-        }
-        () if draft.memory.is_none() => {
-            "Managed Instances require that 'memory' be defined at the task level."
-        }
+        () if draft.cpu.is_none() => "Managed Instances require that 'cpu' be defined at the task level.",
+        () if draft.memory.is_none() => "Managed Instances require that 'memory' be defined at the task level.",
         () => return None,
     };
     Some(text.to_owned())

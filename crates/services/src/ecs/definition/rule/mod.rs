@@ -31,10 +31,7 @@ pub struct Draft {
 
 impl Draft {
     pub fn containers(&self) -> &[ecs::ContainerDefinition] {
-        self.api
-            .container_definitions
-            .as_deref()
-            .unwrap_or_default()
+        self.api.container_definitions.as_deref().unwrap_or_default()
     }
 
     pub fn volumes(&self) -> &[ecs::Volume] {
@@ -42,17 +39,11 @@ impl Draft {
     }
 
     pub fn requires(&self, kind: Compatibility) -> bool {
-        self.api
-            .requires_compatibilities
-            .as_deref()
-            .unwrap_or_default()
-            .contains(&kind)
+        self.api.requires_compatibilities.as_deref().unwrap_or_default().contains(&kind)
     }
 
     pub fn container(&self, name: &str) -> Option<&ecs::ContainerDefinition> {
-        self.containers()
-            .iter()
-            .find(|container| container.name.as_deref() == Some(name))
+        self.containers().iter().find(|container| container.name.as_deref() == Some(name))
     }
 }
 
@@ -86,10 +77,7 @@ fn name(container: &ecs::ContainerDefinition) -> String {
 /// `Invalid 'FIELD' setting for container 'NAME'.`, and then why.
 fn invalid(container: &ecs::ContainerDefinition, field: &str, why: &str) -> Fault {
     let space = if why.is_empty() { "" } else { " " };
-    fault::client(format!(
-        "Invalid '{field}' setting for container '{}'.{space}{why}",
-        name(container)
-    ))
+    fault::client(format!("Invalid '{field}' setting for container '{}'.{space}{why}", name(container)))
 }
 
 /// A number that may be left out, within bounds.
@@ -100,11 +88,9 @@ fn within(
     (least, most): (i32, i32),
 ) -> Result<(), Fault> {
     match value {
-        Some(value) if !(least..=most).contains(&value) => Err(invalid(
-            container,
-            field,
-            &format!("It must be between {least} and {most}."),
-        )),
+        Some(value) if !(least..=most).contains(&value) => {
+            Err(invalid(container, field, &format!("It must be between {least} and {most}.")))
+        }
         _ => Ok(()),
     }
 }

@@ -14,27 +14,15 @@ const MAPPINGS: usize = 100;
 pub fn check(draft: &Draft, container: &ecs::ContainerDefinition) -> Result<(), Fault> {
     let mappings = container.port_mappings.as_deref().unwrap_or_default();
     if draft.network == NetworkMode::None && !mappings.is_empty() {
-        return Err(fault::client(
-            "Port mappings are not supported when networkMode=none.",
-        ));
+        return Err(fault::client("Port mappings are not supported when networkMode=none."));
     }
     if mappings.len() > MAPPINGS {
-        return Err(invalid(
-            container,
-            "portMappings",
-            "A container can have at most 100.",
-        ));
+        return Err(invalid(container, "portMappings", "A container can have at most 100."));
     }
-    mappings
-        .iter()
-        .try_for_each(|mapping| check_one(draft, container, mapping))
+    mappings.iter().try_for_each(|mapping| check_one(draft, container, mapping))
 }
 
-fn check_one(
-    draft: &Draft,
-    container: &ecs::ContainerDefinition,
-    mapping: &ecs::PortMapping,
-) -> Result<(), Fault> {
+fn check_one(draft: &Draft, container: &ecs::ContainerDefinition, mapping: &ecs::PortMapping) -> Result<(), Fault> {
     check_name(container, mapping)?;
     if let Some(range) = &mapping.container_port_range {
         let whole = mapping.container_port.is_none() && mapping.host_port.is_none();
@@ -44,22 +32,14 @@ fn check_one(
             _ => Err(invalid(container, "containerPortRange", "")),
         };
     }
-    let Some(port) = mapping
-        .container_port
-        .filter(|port| (1..=65_535).contains(port))
-    else {
+    let Some(port) = mapping.container_port.filter(|port| (1..=65_535).contains(port)) else {
         return Err(invalid(container, "containerPort", ""));
     };
     check_host(draft, container, port, mapping.host_port)
 }
 
 /// Where the container has no network of its own on an instance, its port is the host's.
-fn check_host(
-    draft: &Draft,
-    container: &ecs::ContainerDefinition,
-    port: i32,
-    host: Option<i32>,
-) -> Result<(), Fault> {
+fn check_host(draft: &Draft, container: &ecs::ContainerDefinition, port: i32, host: Option<i32>) -> Result<(), Fault> {
     if host.is_some_and(|host| !(0..=65_535).contains(&host)) {
         return Err(invalid(container, "hostPort", ""));
     }
@@ -81,23 +61,14 @@ fn check_host(
     }
 }
 
-fn check_name(
-    container: &ecs::ContainerDefinition,
-    mapping: &ecs::PortMapping,
-) -> Result<(), Fault> {
+fn check_name(container: &ecs::ContainerDefinition, mapping: &ecs::PortMapping) -> Result<(), Fault> {
     let Some(name) = mapping.name.as_deref() else {
         return match mapping.app_protocol {
-            Some(_) => Err(invalid(
-                container,
-                "appProtocol",
-                "It requires a port mapping with a name.",
-            )),
+            Some(_) => Err(invalid(container, "appProtocol", "It requires a port mapping with a name.")),
             None => Ok(()),
         };
     };
-    let plain = |byte: u8| {
-        byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_'
-    };
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
     let good = (1..=64).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with('-');
     match good {
         true => Ok(()),
@@ -112,28 +83,16 @@ fn check_name(
 /// First and last port of `FIRST-LAST`.
 fn span(range: &str) -> Option<(i32, i32)> {
     let (first, last) = range.split_once('-')?;
-    let port = |text: &str| {
-        text.parse::<u16>()
-            .ok()
-            .filter(|port| *port > 0)
-            .map(i32::from)
-    };
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0).map(i32::from);
     let (first, last) = (port(first)?, port(last)?);
     (first < last).then_some((first, last))
 }
 
 /// Over the whole task: names are unique, and so is whatever is shared, the task's ports or the host's.
 pub fn check_task(draft: &Draft) -> Result<(), Fault> {
-    let mappings = || {
-        draft
-            .containers()
-            .iter()
-            .flat_map(|container| container.port_mappings.iter().flatten())
-    };
+    let mappings = || draft.containers().iter().flat_map(|container| container.port_mappings.iter().flatten());
     if let Some(name) = repeated(mappings().filter_map(|mapping| mapping.name.as_deref())) {
-        return Err(fault::client(format!(
-            "Port mapping names must be unique. '{name}' is used more than once."
-        )));
+        return Err(fault::client(format!("Port mapping names must be unique. '{name}' is used more than once.")));
     }
     let mut taken: Vec<(TransportProtocol, i32, i32)> = Vec::new();
     for container in draft.containers() {
@@ -159,10 +118,7 @@ fn check_overlap(
             continue;
         };
         let protocol = mapping.protocol.unwrap_or(TransportProtocol::Tcp);
-        if taken
-            .iter()
-            .any(|(other, from, to)| *other == protocol && first <= *to && *from <= last)
-        {
+        if taken.iter().any(|(other, from, to)| *other == protocol && first <= *to && *from <= last) {
             return Err(invalid(
                 container,
                 "portMappings",
@@ -180,8 +136,5 @@ fn container_ports(mapping: &ecs::PortMapping) -> Option<(i32, i32)> {
 }
 
 fn host_ports(mapping: &ecs::PortMapping) -> Option<(i32, i32)> {
-    mapping
-        .host_port
-        .filter(|port| *port != 0)
-        .map(|port| (port, port))
+    mapping.host_port.filter(|port| *port != 0).map(|port| (port, port))
 }

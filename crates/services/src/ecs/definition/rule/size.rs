@@ -65,11 +65,7 @@ fn decimal(text: &str) -> Option<i64> {
         return None;
     }
     let whole = if whole.is_empty() { 0 } else { digits(whole)? };
-    let scale = 10_i64.pow(
-        u32::try_from(part.len())
-            .ok()
-            .filter(|length| *length <= 10)?,
-    );
+    let scale = 10_i64.pow(u32::try_from(part.len()).ok().filter(|length| *length <= 10)?);
     let part = if part.is_empty() { 0 } else { digits(part)? };
     let scaled = part * UNIT;
     (scaled % scale == 0).then(|| whole * UNIT + scaled / scale)
@@ -83,17 +79,9 @@ fn digits(text: &str) -> Option<i64> {
 /// What containers take must fit into the task, if the task has a size.
 pub fn check_sums(draft: &Draft) -> Result<(), Fault> {
     let sum = |of: fn(&longshore_api::ecs::ContainerDefinition) -> Option<i32>| -> i64 {
-        draft
-            .containers()
-            .iter()
-            .filter_map(of)
-            .map(i64::from)
-            .sum()
+        draft.containers().iter().filter_map(of).map(i64::from).sum()
     };
-    if draft
-        .cpu
-        .is_some_and(|cpu| sum(|container| container.cpu) > cpu)
-    {
+    if draft.cpu.is_some_and(|cpu| sum(|container| container.cpu) > cpu) {
         return Err(fault::client(
             "The sum of all container 'cpu' values cannot be greater than the value of the task 'cpu'.",
         ));
@@ -101,11 +89,7 @@ pub fn check_sums(draft: &Draft) -> Result<(), Fault> {
     let Some(memory) = draft.memory else {
         return Ok(());
     };
-    if let Some(large) = draft
-        .containers()
-        .iter()
-        .find(|one| one.memory.is_some_and(|own| i64::from(own) > memory))
-    {
+    if let Some(large) = draft.containers().iter().find(|one| one.memory.is_some_and(|own| i64::from(own) > memory)) {
         return Err(fault::client(format!(
             "Invalid setting for container '{}'. The container 'memory' cannot be greater than the value of the task \
              'memory'.",
@@ -176,21 +160,11 @@ mod tests {
             (2048, (4..=16).map(|gb| gb * 1024).collect()),
             (4096, (8..=30).map(|gb| gb * 1024).collect()),
             (8192, (16..=60).step_by(4).map(|gb| gb * 1024).collect()),
-            (
-                16_384,
-                (32..=120)
-                    .step_by(8)
-                    .map(|gb| gb * 1024)
-                    .collect::<Vec<i64>>(),
-            ),
+            (16_384, (32..=120).step_by(8).map(|gb| gb * 1024).collect::<Vec<i64>>()),
         ];
         for (cpu, memories) in offered {
             for memory in (0..=131_072).step_by(256) {
-                assert_eq!(
-                    is_fargate(cpu, memory),
-                    memories.contains(&memory),
-                    "{cpu} {memory}"
-                );
+                assert_eq!(is_fargate(cpu, memory), memories.contains(&memory), "{cpu} {memory}");
             }
         }
         assert!(!is_fargate(128, 512) && !is_fargate(300, 1024) && !is_fargate(32_768, 65_536));

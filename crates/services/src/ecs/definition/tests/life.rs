@@ -6,23 +6,12 @@ use super::{fargate, instance, patched};
 use crate::ecs::testing::{HERE, World};
 
 fn register(world: &mut World, family: &str) -> String {
-    let answer = world.ok(
-        "RegisterTaskDefinition",
-        patched(instance(), &json!({"family": family})),
-    );
-    answer["taskDefinition"]["taskDefinitionArn"]
-        .as_str()
-        .unwrap()
-        .to_owned()
+    let answer = world.ok("RegisterTaskDefinition", patched(instance(), &json!({"family": family})));
+    answer["taskDefinition"]["taskDefinitionArn"].as_str().unwrap().to_owned()
 }
 
 fn names(attributes: &Value) -> Vec<&str> {
-    attributes
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|attribute| attribute["name"].as_str().unwrap())
-        .collect()
+    attributes.as_array().unwrap().iter().map(|attribute| attribute["name"].as_str().unwrap()).collect()
 }
 
 #[test]
@@ -55,10 +44,7 @@ fn ecs_fills_in_its_defaults() {
         "cpu": "256", "memory": "512", "registeredAt": 1_700_000_000, "registeredBy": "arn:aws:iam::123456789012:root",
     });
     assert_eq!(sorted(found), sorted(&wanted));
-    assert_eq!(
-        world.ok("DescribeTaskDefinition", json!({"taskDefinition": "web"}))["taskDefinition"],
-        *found
-    );
+    assert_eq!(world.ok("DescribeTaskDefinition", json!({"taskDefinition": "web"}))["taskDefinition"], *found);
 }
 
 /// Numbers as text: a timestamp may be written with a fraction.
@@ -66,10 +52,7 @@ fn sorted(value: &Value) -> Value {
     match value {
         Value::Number(number) => json!(number.as_f64()),
         Value::Array(items) => items.iter().map(sorted).collect(),
-        Value::Object(members) => members
-            .iter()
-            .map(|(key, value)| (key.clone(), sorted(value)))
-            .collect(),
+        Value::Object(members) => members.iter().map(|(key, value)| (key.clone(), sorted(value))).collect(),
         other => other.clone(),
     }
 }
@@ -79,21 +62,13 @@ fn compatibilities_say_what_it_runs_on() {
     let cases = [
         (instance(), json!({}), json!(["EXTERNAL", "EC2"])),
         (instance(), json!({"networkMode": "awsvpc"}), json!(["EC2"])),
-        (
-            instance(),
-            json!({"networkMode": "awsvpc", "cpu": "256", "memory": "512"}),
-            json!(["EC2", "FARGATE"]),
-        ),
+        (instance(), json!({"networkMode": "awsvpc", "cpu": "256", "memory": "512"}), json!(["EC2", "FARGATE"])),
         (
             instance(),
             json!({"networkMode": "awsvpc", "cpu": "256", "memory": "512", "app": {"privileged": true}}),
             json!(["EC2"]),
         ),
-        (
-            fargate(),
-            json!({"requiresCompatibilities": ["EC2", "FARGATE"]}),
-            json!(["EC2", "FARGATE"]),
-        ),
+        (fargate(), json!({"requiresCompatibilities": ["EC2", "FARGATE"]}), json!(["EC2", "FARGATE"])),
         (
             fargate(),
             json!({"requiresCompatibilities": ["MANAGED_INSTANCES"]}),
@@ -103,10 +78,7 @@ fn compatibilities_say_what_it_runs_on() {
     let mut world = World::new();
     for (base, patch, wanted) in cases {
         let answer = world.ok("RegisterTaskDefinition", patched(base, &patch));
-        assert_eq!(
-            answer["taskDefinition"]["compatibilities"], wanted,
-            "{patch}"
-        );
+        assert_eq!(answer["taskDefinition"]["compatibilities"], wanted, "{patch}");
     }
     let external = patched(fargate(), &json!({"requiresCompatibilities": ["EXTERNAL"]}));
     assert_eq!(
@@ -121,10 +93,8 @@ fn attributes_follow_from_the_definition() {
     let logs = json!({"logDriver": "awslogs", "options": {
         "awslogs-group": "g", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"}});
     let mut world = World::new();
-    let definition = patched(
-        fargate(),
-        &json!({"taskRoleArn": "app", "app": {"image": image, "logConfiguration": logs}}),
-    );
+    let definition =
+        patched(fargate(), &json!({"taskRoleArn": "app", "app": {"image": image, "logConfiguration": logs}}));
     let answer = world.ok("RegisterTaskDefinition", definition);
     let wanted = [
         "com.amazonaws.ecs.capability.logging-driver.awslogs",
@@ -137,10 +107,7 @@ fn attributes_follow_from_the_definition() {
         "ecs.capability.task-eni",
         "com.amazonaws.ecs.capability.task-iam-role",
     ];
-    assert_eq!(
-        names(&answer["taskDefinition"]["requiresAttributes"]),
-        wanted
-    );
+    assert_eq!(names(&answer["taskDefinition"]["requiresAttributes"]), wanted);
 }
 
 #[test]
@@ -148,10 +115,7 @@ fn every_field_of_a_definition_is_kept() {
     let full: Value = serde_json::from_str(include_str!("full.json")).unwrap();
     let mut world = World::new();
     world.ok("RegisterTaskDefinition", full.clone());
-    let found = &world.ok(
-        "DescribeTaskDefinition",
-        json!({"taskDefinition": "full:1"}),
-    )["taskDefinition"];
+    let found = &world.ok("DescribeTaskDefinition", json!({"taskDefinition": "full:1"}))["taskDefinition"];
     for (key, value) in full.as_object().unwrap() {
         assert_eq!(found[key], *value, "{key}");
     }
@@ -160,30 +124,15 @@ fn every_field_of_a_definition_is_kept() {
 #[test]
 fn a_revision_number_is_never_given_twice() {
     let mut world = World::new();
-    assert_eq!(
-        register(&mut world, "web"),
-        format!("{HERE}task-definition/web:1")
-    );
-    assert_eq!(
-        register(&mut world, "web"),
-        format!("{HERE}task-definition/web:2")
-    );
-    world.ok(
-        "DeregisterTaskDefinition",
-        json!({"taskDefinition": "web:2"}),
-    );
-    world.ok(
-        "DeleteTaskDefinitions",
-        json!({"taskDefinitions": ["web:2"]}),
-    );
+    assert_eq!(register(&mut world, "web"), format!("{HERE}task-definition/web:1"));
+    assert_eq!(register(&mut world, "web"), format!("{HERE}task-definition/web:2"));
+    world.ok("DeregisterTaskDefinition", json!({"taskDefinition": "web:2"}));
+    world.ok("DeleteTaskDefinitions", json!({"taskDefinitions": ["web:2"]}));
     world.put([longshore_model::Change::Delete(
         longshore_model::TableName::TaskDefinition,
         "123456789012/web:0000000002".to_owned(),
     )]);
-    assert_eq!(
-        register(&mut world, "web"),
-        format!("{HERE}task-definition/web:3")
-    );
+    assert_eq!(register(&mut world, "web"), format!("{HERE}task-definition/web:3"));
     let newest = world.ok("DescribeTaskDefinition", json!({"taskDefinition": "web"}));
     assert_eq!(newest["taskDefinition"]["revision"], 3);
 }
@@ -192,18 +141,10 @@ fn a_revision_number_is_never_given_twice() {
 fn a_family_alone_is_its_newest_active_revision() {
     let mut world = World::new();
     (0..3).for_each(|_| drop(register(&mut world, "web")));
-    world.ok(
-        "DeregisterTaskDefinition",
-        json!({"taskDefinition": format!("{HERE}task-definition/web:3")}),
-    );
+    world.ok("DeregisterTaskDefinition", json!({"taskDefinition": format!("{HERE}task-definition/web:3")}));
     let of = |world: &mut World, name: &str| {
         let answer = world.call("DescribeTaskDefinition", json!({"taskDefinition": name}));
-        answer.map(|it| {
-            (
-                it["taskDefinition"]["revision"].clone(),
-                it["taskDefinition"]["status"].clone(),
-            )
-        })
+        answer.map(|it| (it["taskDefinition"]["revision"].clone(), it["taskDefinition"]["status"].clone()))
     };
     assert_eq!(of(&mut world, "web"), Ok((json!(2), json!("ACTIVE"))));
     assert_eq!(of(&mut world, "web:3"), Ok((json!(3), json!("INACTIVE"))));
@@ -212,10 +153,7 @@ fn a_family_alone_is_its_newest_active_revision() {
         assert_eq!(of(&mut world, name), Err(missing.to_owned()), "{name}");
     }
     for number in [1, 2] {
-        world.ok(
-            "DeregisterTaskDefinition",
-            json!({"taskDefinition": format!("web:{number}")}),
-        );
+        world.ok("DeregisterTaskDefinition", json!({"taskDefinition": format!("web:{number}")}));
     }
     assert_eq!(of(&mut world, "web"), Err(missing.to_owned()));
 }
@@ -224,42 +162,22 @@ fn a_family_alone_is_its_newest_active_revision() {
 fn deregistering_and_deleting_go_step_by_step() {
     let mut world = World::new();
     register(&mut world, "web");
-    let delete = |world: &mut World| {
-        world.ok(
-            "DeleteTaskDefinitions",
-            json!({"taskDefinitions": ["web:1", "gone:1"]}),
-        )
-    };
+    let delete = |world: &mut World| world.ok("DeleteTaskDefinitions", json!({"taskDefinitions": ["web:1", "gone:1"]}));
     let active = delete(&mut world);
     assert_eq!(active["taskDefinitions"], json!([]));
     assert_eq!(
         active["failures"][0]["reason"],
         "The specified task definition is still in ACTIVE status. Please deregister the target and try again."
     );
-    assert_eq!(
-        active["failures"][1]["arn"],
-        format!("{HERE}task-definition/gone:1")
-    );
+    assert_eq!(active["failures"][1]["arn"], format!("{HERE}task-definition/gone:1"));
 
-    let first = world.ok(
-        "DeregisterTaskDefinition",
-        json!({"taskDefinition": "web:1"}),
-    );
+    let first = world.ok("DeregisterTaskDefinition", json!({"taskDefinition": "web:1"}));
     assert_eq!(first["taskDefinition"]["status"], "INACTIVE");
     world.now += 60_000;
-    assert_eq!(
-        world.ok(
-            "DeregisterTaskDefinition",
-            json!({"taskDefinition": "web:1"})
-        ),
-        first
-    );
+    assert_eq!(world.ok("DeregisterTaskDefinition", json!({"taskDefinition": "web:1"})), first);
 
     let deleted = delete(&mut world);
-    assert_eq!(
-        deleted["taskDefinitions"][0]["status"],
-        "DELETE_IN_PROGRESS"
-    );
+    assert_eq!(deleted["taskDefinitions"][0]["status"], "DELETE_IN_PROGRESS");
     assert_eq!(deleted["failures"].as_array().unwrap().len(), 1);
     let shown = world.ok("DescribeTaskDefinition", json!({"taskDefinition": "web:1"}));
     assert_eq!(shown["taskDefinition"]["status"], "DELETE_IN_PROGRESS");
@@ -308,16 +226,10 @@ fn definitions_are_listed_family_by_family() {
     for family in ["web", "web-app", "db", "web", "web"] {
         register(&mut world, family);
     }
-    world.ok(
-        "DeregisterTaskDefinition",
-        json!({"taskDefinition": "web:2"}),
-    );
+    world.ok("DeregisterTaskDefinition", json!({"taskDefinition": "web:2"}));
     let cases = [
         (json!({}), vec!["db:1", "web:1", "web:3", "web-app:1"]),
-        (
-            json!({"sort": "DESC"}),
-            vec!["web-app:1", "web:3", "web:1", "db:1"],
-        ),
+        (json!({"sort": "DESC"}), vec!["web-app:1", "web:3", "web:1", "db:1"]),
         (json!({"familyPrefix": "web"}), vec!["web:1", "web:3"]),
         (json!({"familyPrefix": "we"}), vec![]),
         (json!({"status": "INACTIVE"}), vec!["web:2"]),
@@ -325,18 +237,9 @@ fn definitions_are_listed_family_by_family() {
     ];
     for (input, wanted) in cases {
         for size in [1, 2, 3, 100] {
-            let wanted: Vec<String> = wanted
-                .iter()
-                .map(|name| format!("{HERE}task-definition/{name}"))
-                .collect();
+            let wanted: Vec<String> = wanted.iter().map(|name| format!("{HERE}task-definition/{name}")).collect();
             assert_eq!(
-                all(
-                    &mut world,
-                    "ListTaskDefinitions",
-                    "taskDefinitionArns",
-                    &input,
-                    size
-                ),
+                all(&mut world, "ListTaskDefinitions", "taskDefinitionArns", &input, size),
                 wanted,
                 "{input} {size}"
             );
@@ -350,10 +253,7 @@ fn families_are_listed_by_what_they_hold() {
     for family in ["web", "web-app", "db"] {
         register(&mut world, family);
     }
-    world.ok(
-        "DeregisterTaskDefinition",
-        json!({"taskDefinition": "db:1"}),
-    );
+    world.ok("DeregisterTaskDefinition", json!({"taskDefinition": "db:1"}));
     let cases = [
         (json!({}), vec!["db", "web", "web-app"]),
         (json!({"familyPrefix": "web"}), vec!["web", "web-app"]),
@@ -365,13 +265,7 @@ fn families_are_listed_by_what_they_hold() {
     for (input, wanted) in cases {
         for size in [1, 2, 100] {
             assert_eq!(
-                all(
-                    &mut world,
-                    "ListTaskDefinitionFamilies",
-                    "families",
-                    &input,
-                    size
-                ),
+                all(&mut world, "ListTaskDefinitionFamilies", "families", &input, size),
                 wanted,
                 "{input} {size}"
             );
@@ -384,13 +278,7 @@ fn families_are_listed_by_what_they_hold() {
 }
 
 /// Every entry of a listing, page by page.
-pub fn all(
-    world: &mut World,
-    operation: &str,
-    member: &str,
-    input: &Value,
-    size: usize,
-) -> Vec<String> {
+pub fn all(world: &mut World, operation: &str, member: &str, input: &Value, size: usize) -> Vec<String> {
     let mut found = Vec::new();
     let mut input = patched(input.clone(), &json!({"maxResults": size}));
     loop {
@@ -409,17 +297,11 @@ pub fn all(
 fn tags_come_with_the_definition_when_asked_for() {
     let mut world = World::new();
     let tags = json!([{"key": "team", "value": "a"}]);
-    let answer = world.ok(
-        "RegisterTaskDefinition",
-        patched(fargate(), &json!({"tags": tags})),
-    );
+    let answer = world.ok("RegisterTaskDefinition", patched(fargate(), &json!({"tags": tags})));
     assert_eq!(answer["tags"], tags);
     let plain = world.ok("DescribeTaskDefinition", json!({"taskDefinition": "web"}));
     assert_eq!(plain.get("tags"), None);
-    let with = world.ok(
-        "DescribeTaskDefinition",
-        json!({"taskDefinition": "web", "include": ["TAGS"]}),
-    );
+    let with = world.ok("DescribeTaskDefinition", json!({"taskDefinition": "web", "include": ["TAGS"]}));
     assert_eq!(with["tags"], tags);
 }
 
@@ -439,12 +321,6 @@ fn the_guides_forms_register() {
     for definition in [web.clone(), bridge] {
         world.ok("RegisterTaskDefinition", definition);
     }
-    let missing = world.fault(
-        "RegisterTaskDefinition",
-        patched(web, &json!({"containerDefinitions": null})),
-    );
-    assert!(
-        missing.starts_with("InvalidParameterException: "),
-        "{missing}"
-    );
+    let missing = world.fault("RegisterTaskDefinition", patched(web, &json!({"containerDefinitions": null})));
+    assert!(missing.starts_with("InvalidParameterException: "), "{missing}");
 }

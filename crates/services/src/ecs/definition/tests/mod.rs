@@ -44,7 +44,5 @@ fn put(object: &mut Value, key: &str, value: &Value) {
 
 /// Registers the definition; `OK`, or the fault.
 pub fn outcome(world: &mut World, definition: Value) -> String {
-    world
-        .call("RegisterTaskDefinition", definition)
-        .map_or_else(|fault| fault, |_| "OK".to_owned())
+    world.call("RegisterTaskDefinition", definition).map_or_else(|fault| fault, |_| "OK".to_owned())
 }

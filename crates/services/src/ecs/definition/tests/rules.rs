@@ -26,11 +26,7 @@ fn rows(text: &str) -> Vec<Row<'_>> {
         };
         let definition = patched(base, &serde_json::from_str(patch).unwrap());
         let (_, wanted) = lines.next().unwrap();
-        rows.push(Row {
-            line: index + 1,
-            definition,
-            wanted: wanted.trim(),
-        });
+        rows.push(Row { line: index + 1, definition, wanted: wanted.trim() });
     }
     rows
 }
@@ -50,10 +46,7 @@ fn every_rule_answers_in_ecs_words() {
     for row in rows(include_str!("rules.txt")) {
         let found = outcome(&mut world, row.definition);
         if !is_as_wanted(&found, row.wanted) {
-            wrong.push(format!(
-                "line {}\n found: {found}\nwanted: {}",
-                row.line, row.wanted
-            ));
+            wrong.push(format!("line {}\n found: {found}\nwanted: {}", row.line, row.wanted));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -64,10 +57,7 @@ fn names_have_a_longest_length() {
     let long = |length: usize| "a".repeat(length);
     let rows = [
         (json!({"family": long(255)}), "OK"),
-        (
-            json!({"family": long(256)}),
-            "ClientException: Family should not be longer than 255 characters.",
-        ),
+        (json!({"family": long(256)}), "ClientException: Family should not be longer than 255 characters."),
         (json!({"app": {"name": long(255)}}), "OK"),
         (
             json!({"app": {"name": long(256)}}),
@@ -95,14 +85,8 @@ fn a_definition_has_a_longest_length() {
     };
     assert_eq!(outcome(&mut world, long(64 * 1024 - 2048)), "OK");
     let refused = outcome(&mut world, long(64 * 1024));
-    assert!(
-        refused.starts_with("ClientException: Actual length: '"),
-        "{refused}"
-    );
-    assert!(
-        refused.ends_with("Max allowed length is '65536' bytes."),
-        "{refused}"
-    );
+    assert!(refused.starts_with("ClientException: Actual length: '"), "{refused}");
+    assert!(refused.ends_with("Max allowed length is '65536' bytes."), "{refused}");
 }
 
 #[test]
@@ -113,15 +97,9 @@ fn fargate_fetches_with_the_execution_role() {
     let secret = json!([{"name": "A", "valueFrom": "parameter"}]);
     let rows = [
         (json!({"logConfiguration": logs}), "log driver awslogs"),
-        (
-            json!({"image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/web:1"}),
-            "ECR images",
-        ),
+        (json!({"image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/web:1"}), "ECR images"),
         (json!({"secrets": secret}), "secrets"),
-        (
-            json!({"repositoryCredentials": {"credentialsParameter": "arn"}}),
-            "repositoryCredentials",
-        ),
+        (json!({"repositoryCredentials": {"credentialsParameter": "arn"}}), "repositoryCredentials"),
         (json!({"environmentFiles": file}), "environmentFiles"),
     ];
     let mut world = World::new();
@@ -131,9 +109,7 @@ fn fargate_fetches_with_the_execution_role() {
         assert_eq!(outcome(&mut world, with), "OK", "{what}");
         assert_eq!(
             outcome(&mut world, without),
-            format!(
-                "ClientException: Fargate requires task definition to have execution role ARN to support {what}."
-            )
+            format!("ClientException: Fargate requires task definition to have execution role ARN to support {what}.")
         );
     }
 }
