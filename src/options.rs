@@ -73,9 +73,10 @@ pub struct Behaviour {
 
 /// The configuration file.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[serde(default)]
 struct File {
     listen: Option<SocketAddr>,
+    /// Everything else. [`Behaviour`] refuses what it does not know.
     #[serde(flatten)]
     behaviour: toml::Table,
 }

@@ -26,8 +26,10 @@ install_for_running() {
   command -v cargo >/dev/null || die "Rust is needed: a cargo of 1.95 or newer"
 }
 
+# Version 1 from PyPI, in an environment of its own, and Debian's version 2 for `aws logs tail`.
 install_aws_cli() {
   export PATH=$PWD/.venv/bin:$PATH
+  install /usr/bin/aws=awscli
   [ -x .venv/bin/aws ] && return 0
   say "Installing the AWS CLI into .venv"
   python3 -m venv .venv || { install /nonexistent=python3-venv; python3 -m venv .venv; }

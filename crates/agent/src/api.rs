@@ -47,7 +47,10 @@ impl CallError {
             Self::Unreadable { .. } => false,
             Self::Refused { status, code, .. } => {
                 status.is_server_error()
-                    || matches!(*status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
+                    || matches!(
+                        *status,
+                        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
+                    )
                     || code.contains("Throttling")
                     || code.contains("ServerException")
             }
@@ -86,7 +89,11 @@ impl ControlPlane {
     }
 
     /// Calls an operation of ECS as the installation's own account.
-    pub(crate) async fn call<T: DeserializeOwned>(&self, operation: &'static str, input: &Value) -> Result<T, CallError> {
+    pub(crate) async fn call<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        input: &Value,
+    ) -> Result<T, CallError> {
         self.call_as(&self.key, operation, input).await
     }
 

@@ -26,7 +26,10 @@ pub(crate) fn compact(milliseconds: u64) -> String {
 }
 
 fn timestamp(milliseconds: u64) -> Timestamp {
-    i64::try_from(milliseconds).ok().and_then(|time| Timestamp::from_millisecond(time).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
+    i64::try_from(milliseconds)
+        .ok()
+        .and_then(|time| Timestamp::from_millisecond(time).ok())
+        .unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 #[cfg(test)]

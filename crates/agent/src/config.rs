@@ -64,8 +64,13 @@ pub struct Config {
 
 impl Config {
     /// A node with the usual settings: the default VPC 172.31.0.0/16 with its six subnets, all the machine's memory, and
-    /// four times its processors (a task's CPU is a limit, and tasks rarely reach it at once). The key is empty.
+    /// four times its processors (a task's CPU is a limit, and tasks rarely reach it at once); simulated tasks need
+    /// nothing, so there is room for thousands. The key is empty.
     pub fn new(data_dir: &Path, endpoint: &str, region: &str, account: &str, engine: EngineKind) -> Self {
+        let (cpu, memory_mib) = match engine {
+            EngineKind::Containerd => (machine_processors().saturating_mul(4096), machine_memory_mib()),
+            EngineKind::Simulated => (SIMULATED_CPU, SIMULATED_MEMORY_MIB),
+        };
         Self {
             data_dir: data_dir.to_owned(),
             endpoint: endpoint.to_owned(),
@@ -79,8 +84,8 @@ impl Config {
             runtime: None,
             vpc_cidr: net(0, 16),
             subnets: (0..6).map(|number| net(number * 16, 20)).collect(),
-            cpu: machine_processors().saturating_mul(4096),
-            memory_mib: machine_memory_mib(),
+            cpu,
+            memory_mib,
             self_exe: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("longshore")),
         }
     }
@@ -94,6 +99,10 @@ impl Config {
         Ipv4Addr::from(u32::from(self.vpc_cidr.network()).saturating_add(2))
     }
 }
+
+/// Sixteen thousand vCPUs with four GiB each.
+const SIMULATED_CPU: i32 = 16_384 * 1024;
+const SIMULATED_MEMORY_MIB: i32 = 16_384 * 4096;
 
 /// Within 172.31.0.0/16.
 fn net(third: u8, prefix: u8) -> Ipv4Net {

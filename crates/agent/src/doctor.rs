@@ -55,7 +55,9 @@ pub fn examine(data_dir: &Path, listen: SocketAddr, fix: bool) -> Vec<Check> {
 fn root() -> Check {
     match nix::unistd::geteuid().is_root() {
         true => Check::good("user", "root"),
-        false => Check::with("user", Level::Bad, "not root", "run as root, or use --engine simulated, which needs no rights"),
+        false => {
+            Check::with("user", Level::Bad, "not root", "run as root, or use --engine simulated, which needs no rights")
+        }
     }
 }
 
@@ -105,7 +107,9 @@ fn oci_runtime(fix: bool) -> Vec<Check> {
     let mut checks = if fix { mend_runtime() } else { Vec::new() };
     match runtime::choose() {
         Some(chosen) => checks.push(Check::good("runtime", format!("tasks run by {}", chosen.path.display()))),
-        None => checks.push(Check::with("runtime", Level::Bad, "none works", "install crun, then longshore doctor --fix")),
+        None => {
+            checks.push(Check::with("runtime", Level::Bad, "none works", "install crun, then longshore doctor --fix"))
+        }
     }
     for candidate in runtime::detect() {
         let found = format!("{} {}", candidate.path.display(), candidate.version);
@@ -119,7 +123,9 @@ fn oci_runtime(fix: bool) -> Vec<Check> {
 
 fn mend_runtime() -> Vec<Check> {
     match runtime::fix() {
-        Ok(done) => done.into_iter().map(|what| Check { level: Level::Mended, ..Check::good("runtime", what) }).collect(),
+        Ok(done) => {
+            done.into_iter().map(|what| Check { level: Level::Mended, ..Check::good("runtime", what) }).collect()
+        }
         Err(error) => vec![Check::with("runtime", Level::Bad, error.to_string(), "mend it by hand, then look again")],
     }
 }

@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use longshore_supervisor::SOCKET_FILE;
+use longshore_supervisor::cgroup::Layout;
 use longshore_supervisor::protocol::{Command, TaskPhase};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::config::Instance;
-use crate::containerd::{Containerd, Layout, Options};
+use crate::containerd::{self, Containerd, Options};
 use crate::engine::home::{self, Home};
 use crate::engine::link::{Link, LinkError};
 use crate::error::Error;
 use crate::network::Network;
+use crate::translate::CGROUP;
 
 /// Between a container's stop signal and its end, in seconds.
 const STOP_SECONDS: u32 = 3;
@@ -25,25 +27,28 @@ const STOP_WITHIN: Duration = Duration::from_secs(45);
 const RELEASE_WITHIN: Duration = Duration::from_secs(40);
 
 /// Ends every task, the private containerd and the network of the instance with this data directory, and removes its
-/// run-time directory. To be called when no agent of the instance runs. What is not there is fine.
+/// run-time directory. To be called when no agent of the instance runs. What is not there is fine, the data directory too:
+/// the instance is known by its path.
 ///
 /// # Errors
 /// Everything is tried; `Remains` lists what could not be done.
 pub async fn down(data_dir: &Path) -> Result<(), Error> {
-    if !data_dir.exists() {
-        return Ok(());
-    }
+    let existed = data_dir.exists();
     let instance = Instance::of(data_dir)?;
     let home = Home::of(&instance);
     let mut remains = end_tasks(&home).await;
-    let steps: [(&str, Result<(), Error>); 4] = [
+    let steps: [(&str, Result<(), Error>); 5] = [
         ("tasks", home.close()),
         ("containerd", stop_containerd(&instance).await),
         ("network", Network::teardown(&instance.id).await.map_err(Error::from)),
+        ("cgroups", remove_cgroups(&instance.id)),
         ("run-time directory", remove(&instance.run_dir)),
     ];
     let failed = steps.into_iter().filter_map(|(what, done)| done.err().map(|error| format!("{what}: {error}")));
     remains.extend(failed);
+    if !existed {
+        remains.extend(remove(&instance.data_dir).err().map(|error| error.to_string()));
+    }
     if remains.is_empty() { Ok(()) } else { Err(Error::Remains(remains.join("; "))) }
 }
 
@@ -55,7 +60,9 @@ async fn end_tasks(home: &Home) -> Vec<String> {
     };
     let mut ending = JoinSet::new();
     for directory in directories {
-        ending.spawn(async move { end_task(&directory).await.map_err(|error| format!("{}: {error}", directory.display())) });
+        ending.spawn(
+            async move { end_task(&directory).await.map_err(|error| format!("{}: {error}", directory.display())) },
+        );
     }
     let ended = ending.join_all().await;
     ended.into_iter().filter_map(Result::err).collect()
@@ -92,10 +99,22 @@ async fn stop_task(mut link: Link) -> Result<(), LinkError> {
 }
 
 async fn stop_containerd(instance: &Instance) -> Result<(), Error> {
-    if !Layout::of(&instance.data_dir)?.pid_file().exists() {
+    if !containerd::Layout::of(&instance.data_dir)?.pid_file().exists() {
         return Ok(());
     }
     Ok(Containerd::open(&Options::private(&instance.data_dir)).await?.stop().await?)
+}
+
+/// The instance's group, and the group of all instances when this was the last one.
+fn remove_cgroups(instance: &str) -> Result<(), Error> {
+    let layout = Layout::detect().map_err(|error| Error::Runtime(error.to_string()))?;
+    layout.remove(&format!("{CGROUP}/{instance}")).map_err(|error| Error::Runtime(error.to_string()))?;
+    let trees = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|tree| tree.path());
+    for tree in trees.chain([PathBuf::from("/sys/fs/cgroup")]) {
+        // Refused while another instance has groups in it.
+        let _ = std::fs::remove_dir(tree.join(CGROUP));
+    }
+    Ok(())
 }
 
 fn remove(directory: &PathBuf) -> Result<(), Error> {

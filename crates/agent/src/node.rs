@@ -126,7 +126,7 @@ pub(crate) async fn discover(plane: &ControlPlane, node: &str) -> Result<PollEnd
 }
 
 fn request(config: &Config, public_pool: Option<String>) -> Value {
-        let mut attributes: Vec<Value> = CAPABILITIES.iter().map(|name| json!({ "name": name })).collect();
+    let mut attributes: Vec<Value> = CAPABILITIES.iter().map(|name| json!({ "name": name })).collect();
     attributes.push(json!({ "name": "longshore.fargate" }));
     attributes.push(json!({ "name": "longshore.zone", "value": config.zone }));
     attributes.push(json!({ "name": "ecs.os-type", "value": "linux" }));
@@ -179,8 +179,7 @@ fn read(file: &Path) -> Result<Kept, Error> {
 fn write(file: &Path, kept: &Kept) -> Result<(), Error> {
     let fresh = file.with_extension("new");
     let write = || -> std::io::Result<()> {
-        let mut open =
-            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        let mut open = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         open.write_all(&serde_json::to_vec(kept)?)?;
         open.sync_all()?;
         std::fs::rename(&fresh, file)

@@ -28,10 +28,15 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     }
 }
 
+/// Public addresses of simulated tasks: of the range for benchmarks, so nobody else's.
+const SIMULATED_POOL: &str = "198.18.0.0/15";
+
 async fn serve(config: Config) -> Error {
     match config.engine {
         EngineKind::Simulated => match Instance::of(&config.data_dir) {
-            Ok(_) => keep(&config, plane(&config), Simulated, None, Vec::new(), |_| {}).await,
+            Ok(_) => {
+                keep(&config, plane(&config), Simulated, Some(SIMULATED_POOL.to_owned()), Vec::new(), |_| {}).await
+            }
             Err(error) => error,
         },
         EngineKind::Containerd => match contain(&config).await {

@@ -12,7 +12,8 @@ use crate::config::AccessKey;
 pub(crate) fn sign<T>(request: &mut Request<T>, body: &[u8], key: &AccessKey, region: &str, service: &str) {
     let timestamp = clock::compact(clock::now());
     set(request, "x-amz-date", &timestamp);
-    let authorization = authorization(request, body, key, &Signer { secret_key: &key.secret, timestamp: &timestamp, region, service });
+    let authorization =
+        authorization(request, body, key, &Signer { secret_key: &key.secret, timestamp: &timestamp, region, service });
     set(request, header::AUTHORIZATION.as_str(), &authorization);
 }
 

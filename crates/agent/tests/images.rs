@@ -23,18 +23,12 @@ use picture::Picture;
 fn quiet(_: Progress) {}
 
 fn two_layers() -> Picture {
-    Picture::new(&[
-        &[("run", b"one"), ("low", b"low")],
-        &[("run", b"two"), ("deep/file", b"deep")],
-    ])
+    Picture::new(&[&[("run", b"one"), ("low", b"low")], &[("run", b"two"), ("deep/file", b"deep")]])
 }
 
 /// What a container sees at `path`: the uppermost directory that has it.
 fn read(image: &Image, path: &str) -> Option<String> {
-    image
-        .lowers
-        .iter()
-        .find_map(|lower| std::fs::read_to_string(lower.join(path)).ok())
+    image.lowers.iter().find_map(|lower| std::fs::read_to_string(lower.join(path)).ok())
 }
 
 fn check_two_layers(image: &Image) {
@@ -42,9 +36,6 @@ fn check_two_layers(image: &Image) {
     assert_eq!(read(image, "run").as_deref(), Some("two"));
     assert_eq!(read(image, "low").as_deref(), Some("low"));
     assert_eq!(read(image, "deep/file").as_deref(), Some("deep"));
-    assert_eq!(
-        (image.config.cmd.as_slice(), image.config.env.as_slice()),
-        (&["/run".into()][..], &["A=1".into()][..])
-    );
+    assert_eq!((image.config.cmd.as_slice(), image.config.env.as_slice()), (&["/run".into()][..], &["A=1".into()][..]));
     assert_eq!(image.config.exposed, ["80/tcp"]);
 }

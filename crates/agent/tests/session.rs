@@ -200,7 +200,11 @@ async fn messages_that_are_not_for_this_node_or_make_no_sense_are_dropped() {
     let unclear = task(3, "MAYBE");
     session.order(2, &[strange, elsewhere, unclear, task(4, "RUNNING")]).await;
     plane.report(&arn(4), "RUNNING").await;
-    assert_eq!(plane.calls("SubmitTaskStateChange").len(), 1, "the good order of a payload is carried out, the others not");
+    assert_eq!(
+        plane.calls("SubmitTaskStateChange").len(),
+        1,
+        "the good order of a payload is carried out, the others not"
+    );
 }
 
 /// Row N2: a frame beyond the limit ends the session, and the next one goes on where this one was.

@@ -25,6 +25,9 @@ use node::Node;
 
 type Test = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Name and body.
+type Named = (&'static str, fn(Arc<Node>) -> Test);
+
 /// Name and body of every test, in order.
 macro_rules! tests {
     ($($module:ident::$name:ident,)*) => {
@@ -32,7 +35,7 @@ macro_rules! tests {
     };
 }
 
-const TESTS: &[(&str, fn(Arc<Node>) -> Test)] = tests![
+const TESTS: &[Named] = tests![
     basic::a_task_runs_in_a_container_and_stops_when_ordered,
     basic::an_exit_code_is_reported_with_its_reason,
     basic::an_image_that_is_not_there_is_said_to_be,
@@ -53,6 +56,7 @@ const TESTS: &[(&str, fn(Arc<Node>) -> Test)] = tests![
     restart::an_exit_while_the_agent_is_away_is_reported,
     restart::a_supervisor_that_dies_ends_its_task,
     restart::a_supervisor_that_died_while_the_agent_was_away_is_found,
+    restart::an_end_that_could_not_be_reported_is_not_forgotten,
     restart::what_nobody_wants_any_more_stops_after_a_restart,
 ];
 

@@ -45,20 +45,11 @@ impl Layout {
     /// `Io` when a directory can neither be found nor made, `DataDir` when overlays cannot be mounted there.
     pub fn of(data_dir: &Path) -> Result<Self, Error> {
         make_directory(data_dir)?;
-        let data_dir = data_dir
-            .canonicalize()
-            .map_err(Error::io(format!("finding {}", data_dir.display())))?;
-        if data_dir
-            .as_os_str()
-            .as_encoded_bytes()
-            .iter()
-            .any(|byte| b":,\\".contains(byte))
-        {
+        let data_dir = data_dir.canonicalize().map_err(Error::io(format!("finding {}", data_dir.display())))?;
+        if data_dir.as_os_str().as_encoded_bytes().iter().any(|byte| b":,\\".contains(byte)) {
             return Err(Error::DataDir(data_dir));
         }
-        let run_dir = Path::new(RUN)
-            .join(fingerprint(&data_dir))
-            .join("containerd");
+        let run_dir = Path::new(RUN).join(fingerprint(&data_dir)).join("containerd");
         make_directory(&run_dir)?;
         Ok(Self { data_dir, run_dir })
     }
@@ -100,10 +91,7 @@ impl Layout {
     ///
     /// Garbage is collected after every deletion, because only removals of images and ends of pulls delete anything.
     pub(super) fn config(&self) -> String {
-        let disabled: Vec<String> = DISABLED
-            .iter()
-            .map(|plugin| format!("  {plugin:?},\n"))
-            .collect();
+        let disabled: Vec<String> = DISABLED.iter().map(|plugin| format!("  {plugin:?},\n")).collect();
         format!(
             "version = 2\nroot = {root}\nstate = {state}\ntemp = {temp}\ndisabled_plugins = [\n{disabled}]\n\n\
              [grpc]\naddress = {socket}\n\n[debug]\nlevel = \"warn\"\n\n\
@@ -137,9 +125,7 @@ fn toml_string(path: &Path) -> String {
     for character in path.to_string_lossy().chars() {
         match character {
             '"' | '\\' => text.extend(['\\', character]),
-            character if character.is_control() => {
-                text.push_str(&format!("\\u{:04X}", character as u32))
-            }
+            character if character.is_control() => text.push_str(&format!("\\u{:04X}", character as u32)),
             character => text.push(character),
         }
     }
@@ -152,10 +138,7 @@ mod tests {
     use super::*;
 
     fn layout(data_dir: &str) -> Layout {
-        Layout {
-            data_dir: data_dir.into(),
-            run_dir: Path::new(RUN).join(fingerprint(Path::new(data_dir))),
-        }
+        Layout { data_dir: data_dir.into(), run_dir: Path::new(RUN).join(fingerprint(Path::new(data_dir))) }
     }
 
     #[test]
@@ -171,9 +154,6 @@ mod tests {
 
     #[test]
     fn paths_are_escaped_in_the_configuration() {
-        assert_eq!(
-            toml_string(Path::new("/a\"b\\c\nd")),
-            "\"/a\\\"b\\\\c\\u000Ad\""
-        );
+        assert_eq!(toml_string(Path::new("/a\"b\\c\nd")), "\"/a\\\"b\\\\c\\u000Ad\"");
     }
 }

@@ -92,19 +92,12 @@ pub struct Options {
 impl Options {
     /// A private containerd under `data_dir`.
     pub fn private(data_dir: impl Into<PathBuf>) -> Self {
-        Self {
-            data_dir: data_dir.into(),
-            socket: None,
-            program: PathBuf::from("containerd"),
-        }
+        Self { data_dir: data_dir.into(), socket: None, program: PathBuf::from("containerd") }
     }
 
     /// The containerd that listens on `socket`, if given, else a private one under `data_dir`.
     pub fn new(data_dir: impl Into<PathBuf>, socket: Option<PathBuf>) -> Self {
-        Self {
-            socket,
-            ..Self::private(data_dir)
-        }
+        Self { socket, ..Self::private(data_dir) }
     }
 }
 
@@ -145,25 +138,13 @@ impl Containerd {
         let users = lock(layout.users_lock(), FlockArg::LockShared).await?;
         let started = revive(&layout, &options.program).await?;
         let socket = layout.socket();
-        let private = Private {
-            layout,
-            program: options.program.clone(),
-            started,
-            users,
-        };
+        let private = Private { layout, program: options.program.clone(), started, users };
         Self::connect(socket, Some(private)).await
     }
 
     async fn connect(socket: PathBuf, private: Option<Private>) -> Result<Self, Error> {
-        let channel = reach(&socket).await.map_err(|reason| Error::Silent {
-            socket: socket.clone(),
-            reason,
-        })?;
-        Ok(Self {
-            socket,
-            channel,
-            private,
-        })
+        let channel = reach(&socket).await.map_err(|reason| Error::Silent { socket: socket.clone(), reason })?;
+        Ok(Self { socket, channel, private })
     }
 
     /// Path of the socket it listens on.
@@ -241,11 +222,7 @@ impl Containerd {
             return Ok(false);
         }
         let _starting = lock(private.layout.start_lock(), FlockArg::LockExclusive).await?;
-        if private
-            .users
-            .relock(FlockArg::LockExclusiveNonblock)
-            .is_err()
-        {
+        if private.users.relock(FlockArg::LockExclusiveNonblock).is_err() {
             return Ok(false);
         }
         process::stop(&private.layout, STOP_WITHIN).await?;
@@ -265,19 +242,13 @@ async fn revive(layout: &Layout, program: &Path) -> Result<bool, Error> {
     let daemon = Daemon::start(layout, program)?;
     let pid = daemon.pid();
     daemon.ready(&layout.socket(), READY_WITHIN).await?;
-    tracing::info!(
-        pid,
-        milliseconds = begun.elapsed().as_millis() as u64,
-        "started containerd"
-    );
+    tracing::info!(pid, milliseconds = begun.elapsed().as_millis() as u64, "started containerd");
     Ok(true)
 }
 
 /// Connects to `socket` and asks for the version, which proves that somebody answers.
 async fn reach(socket: &Path) -> Result<Channel, String> {
-    let channel = containerd_client::connect(socket)
-        .await
-        .map_err(|error| chain(&error))?;
+    let channel = containerd_client::connect(socket).await.map_err(|error| chain(&error))?;
     let mut client = VersionClient::new(channel.clone());
     match tokio::time::timeout(Duration::from_secs(2), client.version(())).await {
         Ok(Ok(_)) => Ok(channel),
@@ -299,16 +270,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 async fn lock(path: PathBuf, how: FlockArg) -> Result<Flock<std::fs::File>, Error> {
     let locking = tokio::task::spawn_blocking(move || {
-        let file = std::fs::File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)?;
+        let file = std::fs::File::options().create(true).truncate(false).write(true).open(&path)?;
         Flock::lock(file, how).map_err(|(_, errno)| std::io::Error::from(errno))
     });
-    let locked = locking
-        .await
-        .map_err(std::io::Error::other)
-        .and_then(|locked| locked);
+    let locked = locking.await.map_err(std::io::Error::other).and_then(|locked| locked);
     locked.map_err(Error::io("locking the private containerd"))
 }

@@ -29,16 +29,8 @@ pub(super) struct Daemon {
 impl Daemon {
     /// The live daemon of `layout`, if there is one.
     pub(super) fn find(layout: &Layout) -> Option<Self> {
-        let pid = std::fs::read_to_string(layout.pid_file())
-            .ok()?
-            .trim()
-            .parse()
-            .ok()?;
-        is_ours(pid, layout).then(|| Self {
-            pid,
-            child: None,
-            log: layout.log(),
-        })
+        let pid = std::fs::read_to_string(layout.pid_file()).ok()?.trim().parse().ok()?;
+        is_ours(pid, layout).then(|| Self { pid, child: None, log: layout.log() })
     }
 
     /// Starts the daemon of `layout`. `setsid` gives it a session of its own and then becomes it.
@@ -46,9 +38,7 @@ impl Daemon {
         let program = find_program(program)?;
         write_config(layout)?;
         let log = open_log(&layout.log())?;
-        let errors = log
-            .try_clone()
-            .map_err(Error::io("opening containerd's log"))?;
+        let errors = log.try_clone().map_err(Error::io("opening containerd's log"))?;
         let child = Command::new("setsid")
             .arg(program)
             .arg("--config")
@@ -59,17 +49,9 @@ impl Daemon {
             .current_dir("/")
             .spawn()
             .map_err(Error::io("starting containerd"))?;
-        let pid = child
-            .id()
-            .and_then(|pid| i32::try_from(pid).ok())
-            .unwrap_or_default();
-        std::fs::write(layout.pid_file(), pid.to_string())
-            .map_err(Error::io("writing containerd's pid file"))?;
-        Ok(Self {
-            pid,
-            child: Some(child),
-            log: layout.log(),
-        })
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
+        std::fs::write(layout.pid_file(), pid.to_string()).map_err(Error::io("writing containerd's pid file"))?;
+        Ok(Self { pid, child: Some(child), log: layout.log() })
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -90,10 +72,7 @@ impl Daemon {
                 return Err(Error::Ended(format!("{status}: {}", tail(&self.log))));
             }
             if begun.elapsed() > within {
-                return Err(Error::Silent {
-                    socket: socket.to_owned(),
-                    reason,
-                });
+                return Err(Error::Silent { socket: socket.to_owned(), reason });
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -145,25 +124,16 @@ fn is_ours(pid: i32, layout: &Layout) -> bool {
         return false;
     };
     let config = layout.config_file();
-    command_line
-        .split(|byte| *byte == 0)
-        .any(|argument| argument == config.as_os_str().as_encoded_bytes())
+    command_line.split(|byte| *byte == 0).any(|argument| argument == config.as_os_str().as_encoded_bytes())
 }
 
 fn find_program(program: &Path) -> Result<PathBuf, Error> {
     if program.components().count() > 1 {
-        return program
-            .is_file()
-            .then(|| program.to_owned())
-            .ok_or_else(|| missing(program));
+        return program.is_file().then(|| program.to_owned()).ok_or_else(|| missing(program));
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let places = std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/usr/local/bin", "/usr/bin"].map(PathBuf::from));
-    places
-        .map(|place| place.join(program))
-        .find(|file| file.is_file())
-        .ok_or_else(|| missing(program))
+    let places = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/bin", "/usr/bin"].map(PathBuf::from));
+    places.map(|place| place.join(program)).find(|file| file.is_file()).ok_or_else(|| missing(program))
 }
 
 fn missing(program: &Path) -> Error {
@@ -172,20 +142,14 @@ fn missing(program: &Path) -> Error {
 
 /// Writes the configuration; the daemon reads it once, at its start.
 fn write_config(layout: &Layout) -> Result<(), Error> {
-    std::fs::write(layout.config_file(), layout.config())
-        .map_err(Error::io("writing containerd's configuration"))
+    std::fs::write(layout.config_file(), layout.config()).map_err(Error::io("writing containerd's configuration"))
 }
 
 fn open_log(path: &Path) -> Result<File, Error> {
     if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > LOG_LIMIT) {
-        std::fs::rename(path, path.with_extension("log.1"))
-            .map_err(Error::io("setting containerd's log aside"))?;
+        std::fs::rename(path, path.with_extension("log.1")).map_err(Error::io("setting containerd's log aside"))?;
     }
-    File::options()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(Error::io("opening containerd's log"))
+    File::options().create(true).append(true).open(path).map_err(Error::io("opening containerd's log"))
 }
 
 /// The last lines of the log, for an error message.

@@ -21,7 +21,8 @@ pub(crate) struct Health {
 impl Health {
     /// Takes what a state of a task says about health. A stopped task has none.
     pub(super) fn note(&self, task: &acs::Task, status: &TaskStatus) {
-        let checked = |name: &str| task.containers.iter().any(|container| container.name == name && has_check(container));
+        let checked =
+            |name: &str| task.containers.iter().any(|container| container.name == name && has_check(container));
         let fresh: Vec<(&str, &str)> = status
             .containers
             .iter()

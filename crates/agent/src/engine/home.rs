@@ -68,7 +68,9 @@ impl Home {
         }
         for directory in [&self.short, &self.disk] {
             match fs::remove_dir(directory) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::file(directory)(error)),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::file(directory)(error));
+                }
                 _ => {}
             }
         }

@@ -53,7 +53,11 @@ pub(crate) struct Link {
 
 impl Link {
     /// Connects to a supervisor that is listening, or will be within `patience`; `alive` says whether it still may.
-    pub(crate) async fn open(socket: &Path, patience: Duration, alive: impl FnMut() -> bool) -> Result<Self, LinkError> {
+    pub(crate) async fn open(
+        socket: &Path,
+        patience: Duration,
+        alive: impl FnMut() -> bool,
+    ) -> Result<Self, LinkError> {
         let begun = Instant::now();
         let stream = reach(socket, patience, alive).await?;
         let (read, write) = stream.into_split();

@@ -298,8 +298,14 @@ mod tests {
         use Desired::{Running, Stopped};
         use Outcome::{Stale, Started, Stopping};
         let mut tasks = Tasks::default();
-        assert_eq!(orders(&mut tasks, &[(5, Running), (5, Running), (4, Stopped), (5, Stopped)]), [Started, Stale, Stale, Stale]);
-        assert_eq!(orders(&mut tasks, &[(6, Running), (7, Stopped), (8, Stopped), (9, Running)]), [Stale, Stopping, Stale, Stale]);
+        assert_eq!(
+            orders(&mut tasks, &[(5, Running), (5, Running), (4, Stopped), (5, Stopped)]),
+            [Started, Stale, Stale, Stale]
+        );
+        assert_eq!(
+            orders(&mut tasks, &[(6, Running), (7, Stopped), (8, Stopped), (9, Running)]),
+            [Stale, Stopping, Stale, Stale]
+        );
     }
 
     #[test]

@@ -200,9 +200,12 @@ impl Parts {
 
     async fn attach_now(&self, task: &acs::Task) -> Result<TaskNet, Failure> {
         let attached = self.network.attach(eni(task)?).await;
-        let net = attached.map_err(|error| Failure::resource(format!("failed to attach the network interface: {error}")))?;
+        let net =
+            attached.map_err(|error| Failure::resource(format!("failed to attach the network interface: {error}")))?;
         let redirected = async { metadata::redirect(net.netns.try_clone()?).await };
-        redirected.await.map_err(|error| Failure::resource(format!("the task metadata endpoint cannot be reached: {error}")))?;
+        redirected
+            .await
+            .map_err(|error| Failure::resource(format!("the task metadata endpoint cannot be reached: {error}")))?;
         Ok(net)
     }
 
@@ -216,7 +219,9 @@ impl Parts {
         let spec = self.spec(&task, &prepared)?;
         let served = self.listen(&prepared.net.netns)?;
         let directory = self.write(&task, &prepared, &spec).map_err(Failure::resource)?;
-        let mut child = self.spawn(&directory).map_err(|error| Failure::resource(format!("the supervisor does not start: {error}")))?;
+        let mut child = self
+            .spawn(&directory)
+            .map_err(|error| Failure::resource(format!("the supervisor does not start: {error}")))?;
         let alive = || matches!(child.try_wait(), Ok(None));
         let link = match Link::open(&directory.join(SOCKET_FILE), SUPERVISOR_WITHIN, alive).await {
             Ok(link) => link,

@@ -90,7 +90,9 @@ impl Report {
             runtime_id: runtime_id(task, &container.name),
             image_digest: pulled.digests.get(&container.name).cloned(),
             status: "STOPPED".to_owned(),
-            reason: failure.filter(|failure| failure.container.as_ref() == Some(&container.name)).map(|failure| failure.reason.clone()),
+            reason: failure
+                .filter(|failure| failure.container.as_ref() == Some(&container.name))
+                .map(|failure| failure.reason.clone()),
             ..ContainerChange::default()
         });
         Self::Task(TaskChange {

@@ -27,7 +27,11 @@ pub(crate) trait Runner: Send + Sync + 'static {
 
     fn prepare(&self, task: Arc<acs::Task>) -> impl Future<Output = Result<(Self::Prepared, Pulled), Failure>> + Send;
 
-    fn start(&self, task: Arc<acs::Task>, prepared: Self::Prepared) -> impl Future<Output = Result<Self::Running, Failure>> + Send;
+    fn start(
+        &self,
+        task: Arc<acs::Task>,
+        prepared: Self::Prepared,
+    ) -> impl Future<Output = Result<Self::Running, Failure>> + Send;
 
     /// Gives back everything that a start which led to nothing has taken.
     fn abandon(&self, task: &acs::Task) -> impl Future<Output = ()> + Send;

@@ -147,8 +147,9 @@ fn first_exit(task: &acs::Task) -> Result<Option<(Instant, usize, i32)>, Failure
 
 fn exit_of(container: &acs::Container) -> Result<Option<(Duration, i32)>, Failure> {
     let Some(text) = container.docker_config.config.as_deref() else { return Ok(None) };
-    let config: docker::Config = serde_json::from_str(text)
-        .map_err(|error| Failure::container(&container.name, format!("the order's Docker config does not read: {error}")))?;
+    let config: docker::Config = serde_json::from_str(text).map_err(|error| {
+        Failure::container(&container.name, format!("the order's Docker config does not read: {error}"))
+    })?;
     let Some(label) = config.labels.get(EXIT_AFTER) else { return Ok(None) };
     let (seconds, code) = label.split_once(':').unwrap_or((label, "0"));
     let seconds = seconds.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -163,10 +164,8 @@ mod tests {
     use super::*;
 
     fn container(label: &str) -> acs::Container {
-        let config = docker::Config {
-            labels: [(EXIT_AFTER.to_owned(), label.to_owned())].into(),
-            ..docker::Config::default()
-        };
+        let config =
+            docker::Config { labels: [(EXIT_AFTER.to_owned(), label.to_owned())].into(), ..docker::Config::default() };
         let config = serde_json::to_string(&config).ok();
         acs::Container {
             name: "web".to_owned(),

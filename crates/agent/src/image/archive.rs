@@ -66,11 +66,7 @@ impl Archive {
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         let refuse = |error: std::io::Error| Error::Archive(format!("{}: {error}", path.display()));
         let file = File::open(path).map_err(refuse)?;
-        let file = if is_gzip(&file).map_err(refuse)? {
-            unzip(file, path).map_err(refuse)?
-        } else {
-            file
-        };
+        let file = if is_gzip(&file).map_err(refuse)? { unzip(file, path).map_err(refuse)? } else { file };
         let files = find_files(&file).map_err(refuse)?;
         if files.contains_key("index.json") {
             return Self::layout(file, &files);
@@ -78,102 +74,55 @@ impl Archive {
         if files.contains_key("manifest.json") {
             return Self::saved(file, &files);
         }
-        Err(Error::Archive(
-            "it holds neither an OCI layout (index.json) nor a docker save (manifest.json)"
-                .to_owned(),
-        ))
+        Err(Error::Archive("it holds neither an OCI layout (index.json) nor a docker save (manifest.json)".to_owned()))
     }
 
     fn layout(file: File, files: &Files) -> Result<Self, Error> {
         let version: serde_json::Value = json_file(&file, files, "oci-layout")?;
-        if !version["imageLayoutVersion"]
-            .as_str()
-            .is_some_and(|version| version.starts_with("1."))
-        {
-            return Err(Error::malformed(
-                "oci-layout",
-                "imageLayoutVersion is not 1",
-            ));
+        if !version["imageLayoutVersion"].as_str().is_some_and(|version| version.starts_with("1.")) {
+            return Err(Error::malformed("oci-layout", "imageLayoutVersion is not 1"));
         }
         let index = read_file(&file, files, "index.json")?;
         let blob = |(name, place): (&String, &(u64, u64))| {
-            let digest =
-                Digest::parse(&format!("sha256:{}", name.strip_prefix("blobs/sha256/")?)).ok()?;
-            Some((
-                digest,
-                Place::File {
-                    offset: place.0,
-                    size: place.1,
-                },
-            ))
+            let digest = Digest::parse(&format!("sha256:{}", name.strip_prefix("blobs/sha256/")?)).ok()?;
+            Some((digest, Place::File { offset: place.0, size: place.1 }))
         };
-        Ok(Self {
-            blobs: files.iter().filter_map(blob).collect(),
-            file: Arc::new(file),
-            index,
-            name: None,
-        })
+        Ok(Self { blobs: files.iter().filter_map(blob).collect(), file: Arc::new(file), index, name: None })
     }
 
     /// Makes the manifest and the index that an old `docker save` lacks.
     fn saved(file: File, files: &Files) -> Result<Self, Error> {
         let images: Vec<Saved> = json_file(&file, files, "manifest.json")?;
         let [image] = images.as_slice() else {
-            return Err(Error::Archive(format!(
-                "it holds {} images where one was expected",
-                images.len()
-            )));
+            return Err(Error::Archive(format!("it holds {} images where one was expected", images.len())));
         };
         let mut blobs = HashMap::new();
         let mut descriptor = |media_type: &str, name: &str| -> Result<serde_json::Value, Error> {
-            let &(offset, size) = files
-                .get(name)
-                .ok_or_else(|| Error::Archive(format!("{name} is missing")))?;
+            let &(offset, size) = files.get(name).ok_or_else(|| Error::Archive(format!("{name} is missing")))?;
             let digest = hash(&file, offset, size)?;
             blobs.insert(digest.clone(), Place::File { offset, size });
             Ok(json!({"mediaType": media_type, "digest": digest, "size": size}))
         };
         let config = descriptor("application/vnd.oci.image.config.v1+json", &image.config)?;
         let layer = |name: &String| descriptor("application/vnd.oci.image.layer.v1.tar", name);
-        let layers = image
-            .layers
-            .iter()
-            .map(layer)
-            .collect::<Result<Vec<_>, _>>()?;
+        let layers = image.layers.iter().map(layer).collect::<Result<Vec<_>, _>>()?;
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFESTS[0], "config": config, "layers": layers});
         let manifest = Bytes::from(manifest.to_string());
         let digest = Digest::of(&manifest);
         let entry = json!({"mediaType": MANIFESTS[0], "digest": digest, "size": manifest.len()});
         let index = json!({"schemaVersion": 2, "mediaType": INDEXES[0], "manifests": [entry]});
         blobs.insert(digest, Place::Memory(manifest));
-        let name = image
-            .repo_tags
-            .as_ref()
-            .and_then(|tags| tags.first().cloned());
-        Ok(Self {
-            file: Arc::new(file),
-            blobs,
-            index: Bytes::from(index.to_string()),
-            name,
-        })
+        let name = image.repo_tags.as_ref().and_then(|tags| tags.first().cloned());
+        Ok(Self { file: Arc::new(file), blobs, index: Bytes::from(index.to_string()), name })
     }
 
     /// A small blob, checked against its digest.
     pub(super) fn document(&self, digest: &Digest) -> Result<Bytes, Error> {
         let bytes = match self.place(digest)? {
             Place::Memory(bytes) => bytes.clone(),
-            Place::File { offset, size } => read_at(
-                &self.file,
-                *offset,
-                *size,
-                LARGEST_MANIFEST.max(LARGEST_CONFIG),
-            )?,
+            Place::File { offset, size } => read_at(&self.file, *offset, *size, LARGEST_MANIFEST.max(LARGEST_CONFIG))?,
         };
-        if Digest::of(&bytes) == *digest {
-            Ok(bytes)
-        } else {
-            Err(Error::Mismatch(digest.to_string()))
-        }
+        if Digest::of(&bytes) == *digest { Ok(bytes) } else { Err(Error::Mismatch(digest.to_string())) }
     }
 
     /// The bytes of a blob from `offset`.
@@ -181,10 +130,7 @@ impl Archive {
         let (start, size) = match self.place(digest)? {
             Place::Memory(bytes) => {
                 let bytes = bytes.clone();
-                return Ok(Blob {
-                    offset: 0,
-                    bytes: stream::once(async { Ok(bytes) }).boxed(),
-                });
+                return Ok(Blob { offset: 0, bytes: stream::once(async { Ok(bytes) }).boxed() });
             }
             Place::File { offset, size } => (*offset, *size),
         };
@@ -196,22 +142,16 @@ impl Archive {
                 if length == 0 {
                     return Ok(None);
                 }
-                let part =
-                    tokio::task::spawn_blocking(move || read_at(&file, at, length, CHUNK)).await;
+                let part = tokio::task::spawn_blocking(move || read_at(&file, at, length, CHUNK)).await;
                 let part = part.map_err(|error| Error::Archive(error.to_string()))??;
                 Ok(Some((part, at + length)))
             }
         });
-        Ok(Blob {
-            offset: offset.min(size),
-            bytes: bytes.boxed(),
-        })
+        Ok(Blob { offset: offset.min(size), bytes: bytes.boxed() })
     }
 
     fn place(&self, digest: &Digest) -> Result<&Place, Error> {
-        self.blobs
-            .get(digest)
-            .ok_or_else(|| Error::Archive(format!("blob {digest} is missing")))
+        self.blobs.get(digest).ok_or_else(|| Error::Archive(format!("blob {digest} is missing")))
     }
 }
 
@@ -227,14 +167,9 @@ fn unzip(file: File, path: &Path) -> std::io::Result<File> {
     let packed = file.metadata()?.len();
     let most = FREE.max(packed.saturating_mul(SWELLS));
     let mut unpacked = nameless(path)?;
-    let written = std::io::copy(
-        &mut MultiGzDecoder::new(BufReader::new(file)).take(most + 1),
-        &mut unpacked,
-    )?;
+    let written = std::io::copy(&mut MultiGzDecoder::new(BufReader::new(file)).take(most + 1), &mut unpacked)?;
     if written > most {
-        return Err(std::io::Error::other(format!(
-            "it swells to more than {most} bytes"
-        )));
+        return Err(std::io::Error::other(format!("it swells to more than {most} bytes")));
     }
     unpacked.flush()?;
     Ok(unpacked)
@@ -243,17 +178,9 @@ fn unzip(file: File, path: &Path) -> std::io::Result<File> {
 /// A file without a name, beside `path` or in the temporary directory.
 fn nameless(path: &Path) -> std::io::Result<File> {
     let open = |place: &Path| {
-        File::options()
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .custom_flags(nix::libc::O_TMPFILE)
-            .open(place)
+        File::options().read(true).write(true).mode(0o600).custom_flags(nix::libc::O_TMPFILE).open(place)
     };
-    let beside = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     open(beside).or_else(|_| open(&std::env::temp_dir()))
 }
 
@@ -266,17 +193,13 @@ fn find_files(mut file: &File) -> std::io::Result<Files> {
     for (number, entry) in archive.entries_with_seek()?.enumerate() {
         let entry = entry?;
         if number >= MOST_ENTRIES {
-            return Err(std::io::Error::other(format!(
-                "it has more than {MOST_ENTRIES} entries"
-            )));
+            return Err(std::io::Error::other(format!("it has more than {MOST_ENTRIES} entries")));
         }
         if !entry.header().entry_type().is_file() {
             continue;
         }
         let (offset, size) = (entry.raw_file_position(), entry.size());
-        let name = String::from_utf8_lossy(&entry.path_bytes())
-            .trim_start_matches("./")
-            .to_owned();
+        let name = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_owned();
         if offset.checked_add(size).is_none_or(|end| end > length) {
             return Err(std::io::Error::other(format!("{name} is cut short")));
         }
@@ -288,29 +211,20 @@ fn find_files(mut file: &File) -> std::io::Result<Files> {
 }
 
 fn read_file(file: &File, files: &Files, name: &str) -> Result<Bytes, Error> {
-    let &(offset, size) = files
-        .get(name)
-        .ok_or_else(|| Error::Archive(format!("{name} is missing")))?;
+    let &(offset, size) = files.get(name).ok_or_else(|| Error::Archive(format!("{name} is missing")))?;
     read_at(file, offset, size, LARGEST_MANIFEST)
 }
 
-fn json_file<T: serde::de::DeserializeOwned>(
-    file: &File,
-    files: &Files,
-    name: &'static str,
-) -> Result<T, Error> {
+fn json_file<T: serde::de::DeserializeOwned>(file: &File, files: &Files, name: &'static str) -> Result<T, Error> {
     let bytes = read_file(file, files, name)?;
     serde_json::from_slice(&bytes).map_err(|error| Error::malformed(name, error))
 }
 
 fn read_at(file: &File, offset: u64, size: u64, largest: u64) -> Result<Bytes, Error> {
     let length = usize::try_from(size).ok().filter(|_| size <= largest);
-    let length = length.ok_or_else(|| {
-        Error::malformed("document", format!("{size} bytes are more than {largest}"))
-    })?;
+    let length = length.ok_or_else(|| Error::malformed("document", format!("{size} bytes are more than {largest}")))?;
     let mut bytes = vec![0; length];
-    file.read_exact_at(&mut bytes, offset)
-        .map_err(|error| Error::Archive(error.to_string()))?;
+    file.read_exact_at(&mut bytes, offset).map_err(|error| Error::Archive(error.to_string()))?;
     Ok(bytes.into())
 }
 
@@ -339,8 +253,7 @@ mod tests {
         }
         let mut bytes = builder.into_inner().unwrap();
         if gzip {
-            let mut encoder =
-                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
             encoder.write_all(&bytes).unwrap();
             bytes = encoder.finish().unwrap();
         }
@@ -377,10 +290,7 @@ mod tests {
             (&[("oci-layout", b"{}"), INDEX], "imageLayoutVersion"),
             (&[LAYOUT, INDEX, INDEX], "there twice"),
             (&[("manifest.json", b"[]")], "0 images"),
-            (
-                &[("manifest.json", br#"[{"Config":"c","Layers":["../l"]}]"#)],
-                "c is missing",
-            ),
+            (&[("manifest.json", br#"[{"Config":"c","Layers":["../l"]}]"#)], "c is missing"),
         ];
         for (files, expected) in rows {
             let reason = check(files, false).unwrap_err().to_string();
@@ -399,9 +309,7 @@ mod tests {
     #[test]
     fn an_archive_that_swells_without_end_is_refused() {
         let zeros = vec![0; 80 * 1024 * 1024];
-        let reason = check(&[LAYOUT, INDEX, ("blobs/x", &zeros)], true)
-            .unwrap_err()
-            .to_string();
+        let reason = check(&[LAYOUT, INDEX, ("blobs/x", &zeros)], true).unwrap_err().to_string();
         assert!(reason.contains("swells"), "{reason}");
     }
 
@@ -410,11 +318,7 @@ mod tests {
         let mut cut = vec![0; 512];
         cut[..5].copy_from_slice(b"a.txt");
         for bytes in [&b""[..], &[7; 3000], &cut, b"\x1f\x8bnoise"] {
-            assert!(
-                matches!(open_bytes(bytes), Err(Error::Archive(_))),
-                "{} bytes",
-                bytes.len()
-            );
+            assert!(matches!(open_bytes(bytes), Err(Error::Archive(_))), "{} bytes", bytes.len());
         }
     }
 }

@@ -60,20 +60,13 @@ pub(super) enum Challenge {
     /// Name and password.
     Basic,
     /// A token from `realm`.
-    Bearer {
-        realm: String,
-        service: Option<String>,
-        scope: Option<String>,
-    },
+    Bearer { realm: String, service: Option<String>, scope: Option<String> },
 }
 
 impl Challenge {
     /// The first challenge of a refusal that is understood, tokens before passwords.
     pub(super) fn find(headers: &HeaderMap) -> Option<Self> {
-        let values = headers
-            .get_all(WWW_AUTHENTICATE)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
+        let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         let challenges: Vec<Self> = values.filter_map(Self::parse).collect();
         let tokens = |challenge: &Self| matches!(challenge, Self::Bearer { .. });
         let at = challenges.iter().position(tokens).unwrap_or_default();
@@ -90,36 +83,19 @@ impl Challenge {
         }
         let mut parameters = parameters(rest);
         let realm = parameters.remove("realm")?;
-        Some(Self::Bearer {
-            realm,
-            service: parameters.remove("service"),
-            scope: parameters.remove("scope"),
-        })
+        Some(Self::Bearer { realm, service: parameters.remove("service"), scope: parameters.remove("scope") })
     }
 
     /// What to come back with, given what the caller has; `None` when the caller has nothing more to show.
-    pub(super) async fn answer(
-        &self,
-        auth: &Auth,
-        repository: &str,
-    ) -> Result<Option<Auth>, Error> {
+    pub(super) async fn answer(&self, auth: &Auth, repository: &str) -> Result<Option<Auth>, Error> {
         match (self, auth) {
             (_, Auth::Bearer(_)) | (Self::Basic, Auth::Anonymous) => Ok(None),
             (Self::Basic, Auth::Basic { .. }) => Ok(Some(auth.clone())),
-            (
-                Self::Bearer {
-                    realm,
-                    service,
-                    scope,
-                },
-                _,
-            ) => {
+            (Self::Bearer { realm, service, scope }, _) => {
                 let pull = format!("repository:{repository}:pull");
                 let scope = scope.as_deref().unwrap_or(&pull);
                 let url = token_url(realm, service.as_deref(), scope)?;
-                fetch_token(url, auth)
-                    .await
-                    .map(|token| Some(Auth::Bearer(token)))
+                fetch_token(url, auth).await.map(|token| Some(Auth::Bearer(token)))
             }
         }
     }
@@ -165,18 +141,13 @@ async fn fetch_token(url: Url, auth: &Auth) -> Result<String, Error> {
     }
     let place = url.origin().ascii_serialization();
     let request = auth.sign(client(url.scheme() == "http")?.get(url));
-    let response = request
-        .send()
-        .await
-        .map_err(|error| failed("Get", &place, &error))?;
+    let response = request.send().await.map_err(|error| failed("Get", &place, &error))?;
     let status = response.status();
     let bytes = bounded(response, LARGEST_TOKEN).await?;
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         return Err(Error::Denied(server_message(&bytes)));
     }
-    let answer: Option<Answer> = serde_json::from_slice(&bytes)
-        .ok()
-        .filter(|_| status.is_success());
+    let answer: Option<Answer> = serde_json::from_slice(&bytes).ok().filter(|_| status.is_success());
     let token = answer.and_then(|answer| answer.token.or(answer.access_token));
     token.ok_or_else(|| Error::Registry {
         message: format!("failed to fetch oauth token: unexpected status: {status}"),
@@ -190,11 +161,7 @@ mod tests {
 
     fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Option<Challenge> {
         let own = |text: Option<&str>| text.map(str::to_owned);
-        Some(Challenge::Bearer {
-            realm: realm.to_owned(),
-            service: own(service),
-            scope: own(scope),
-        })
+        Some(Challenge::Bearer { realm: realm.to_owned(), service: own(service), scope: own(scope) })
     }
 
     #[test]
@@ -204,10 +171,7 @@ mod tests {
                 r#"Bearer realm="https://t/x",service="s",scope="repository:a:pull,push""#,
                 bearer("https://t/x", Some("s"), Some("repository:a:pull,push")),
             ),
-            (
-                r#"bearer REALM=https://t , service="a b""#,
-                bearer("https://t", Some("a b"), None),
-            ),
+            (r#"bearer REALM=https://t , service="a b""#, bearer("https://t", Some("a b"), None)),
             (r#"Basic realm="x""#, Some(Challenge::Basic)),
             ("BASIC", Some(Challenge::Basic)),
             ("Bearer service=x", None),
@@ -241,28 +205,15 @@ mod tests {
             ("file:///etc/passwd", false),
             ("token", false),
         ] {
-            assert_eq!(
-                token_url(realm, Some("s"), "repository:a:pull").is_ok(),
-                safe,
-                "{realm}"
-            );
+            assert_eq!(token_url(realm, Some("s"), "repository:a:pull").is_ok(), safe, "{realm}");
         }
         let url = token_url("https://a/t?x=1", Some("s&s"), "repository:a:pull").unwrap();
-        assert_eq!(
-            url.as_str(),
-            "https://a/t?x=1&scope=repository%3Aa%3Apull&service=s%26s"
-        );
+        assert_eq!(url.as_str(), "https://a/t?x=1&scope=repository%3Aa%3Apull&service=s%26s");
     }
 
     #[test]
     fn credentials_do_not_show() {
-        let auth = Auth::Basic {
-            user: "u".to_owned(),
-            password: "secret".to_owned(),
-        };
-        assert_eq!(
-            format!("{auth:?} {:?}", Auth::Bearer("secret".to_owned())),
-            "Basic Bearer"
-        );
+        let auth = Auth::Basic { user: "u".to_owned(), password: "secret".to_owned() };
+        assert_eq!(format!("{auth:?} {:?}", Auth::Bearer("secret".to_owned())), "Basic Bearer");
     }
 }

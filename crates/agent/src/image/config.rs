@@ -67,18 +67,9 @@ struct RawConfig {
 
 /// Reads a configuration that goes with a manifest of `layers` layers.
 pub(super) fn parse(bytes: &[u8], layers: usize) -> Result<Document, Error> {
-    let raw: Raw = serde_json::from_slice(bytes)
-        .map_err(|error| Error::malformed("image configuration", error))?;
-    if raw
-        .rootfs
-        .kind
-        .as_deref()
-        .is_some_and(|kind| kind != "layers")
-    {
-        return Err(Error::malformed(
-            "image configuration",
-            "its root file system is not made of layers",
-        ));
+    let raw: Raw = serde_json::from_slice(bytes).map_err(|error| Error::malformed("image configuration", error))?;
+    if raw.rootfs.kind.as_deref().is_some_and(|kind| kind != "layers") {
+        return Err(Error::malformed("image configuration", "its root file system is not made of layers"));
     }
     let diff_ids = raw.rootfs.diff_ids.unwrap_or_default();
     if diff_ids.len() != layers {
@@ -87,11 +78,7 @@ pub(super) fn parse(bytes: &[u8], layers: usize) -> Result<Document, Error> {
     }
     let layers: Result<_, _> = diff_ids.iter().map(|id| Digest::parse(id)).collect();
     let config = image_config(raw.config.unwrap_or_default())?;
-    Ok(Document {
-        config,
-        layers: layers?,
-        architecture: raw.architecture.unwrap_or_default(),
-    })
+    Ok(Document { config, layers: layers?, architecture: raw.architecture.unwrap_or_default() })
 }
 
 fn image_config(raw: RawConfig) -> Result<ImageConfig, Error> {
@@ -105,23 +92,13 @@ fn image_config(raw: RawConfig) -> Result<ImageConfig, Error> {
         exposed: raw.exposed_ports.unwrap_or_default().into_keys().collect(),
         labels: raw.labels.unwrap_or_default(),
     };
-    let lists = config
-        .env
-        .iter()
-        .chain(&config.entrypoint)
-        .chain(&config.cmd);
+    let lists = config.env.iter().chain(&config.entrypoint).chain(&config.cmd);
     let texts: Vec<&String> = lists.chain([&config.user, &config.working_dir]).collect();
     if texts.iter().any(|text| text.contains('\0')) {
-        return Err(Error::malformed(
-            "image configuration",
-            "a value holds a zero byte",
-        ));
+        return Err(Error::malformed("image configuration", "a value holds a zero byte"));
     }
     if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
-        return Err(Error::malformed(
-            "image configuration",
-            "WorkingDir is not an absolute path",
-        ));
+        return Err(Error::malformed("image configuration", "WorkingDir is not an absolute path"));
     }
     Ok(config)
 }
@@ -155,11 +132,8 @@ mod tests {
 
     #[test]
     fn nulls_and_absences_are_empty() {
-        for config in [
-            "null",
-            "{}",
-            r#"{"Entrypoint":null,"Cmd":null,"Env":null,"ExposedPorts":null,"StopSignal":""}"#,
-        ] {
+        for config in ["null", "{}", r#"{"Entrypoint":null,"Cmd":null,"Env":null,"ExposedPorts":null,"StopSignal":""}"#]
+        {
             let read = parse(document(config, "").as_bytes(), 0).unwrap();
             assert_eq!(read.config, ImageConfig::default(), "{config}");
         }
@@ -171,15 +145,9 @@ mod tests {
             "StopSignal":"SIGQUIT","ExposedPorts":{"81/udp":{},"80/tcp":{}},"Labels":{"l":"v"}}"#;
         let read = parse(document(config, "").as_bytes(), 0).unwrap().config;
         assert_eq!(read.exposed, ["80/tcp", "81/udp"]);
-        assert_eq!(
-            (read.user.as_str(), read.working_dir.as_str()),
-            ("1:2", "/w")
-        );
+        assert_eq!((read.user.as_str(), read.working_dir.as_str()), ("1:2", "/w"));
         assert_eq!(read.stop_signal.as_deref(), Some("SIGQUIT"));
-        assert_eq!(
-            (read.env, read.entrypoint, read.cmd),
-            (vec!["A=1".into()], vec!["/e".into()], vec!["c".into()])
-        );
+        assert_eq!((read.env, read.entrypoint, read.cmd), (vec!["A=1".into()], vec!["/e".into()], vec!["c".into()]));
     }
 
     #[test]
@@ -189,11 +157,7 @@ mod tests {
             (document("{}", &one), 0, "do not go with"),
             (document("{}", ""), 1, "do not go with"),
             (document("{}", "\"sha256:zz\""), 1, "not a sha256"),
-            (
-                document(r#"{"WorkingDir":"../x"}"#, ""),
-                0,
-                "not an absolute path",
-            ),
+            (document(r#"{"WorkingDir":"../x"}"#, ""), 0, "not an absolute path"),
             (document(r#"{"Env":["A=\u0000"]}"#, ""), 0, "zero byte"),
             (document(r#"{"Env":"A=1"}"#, ""), 0, "invalid type"),
             ("{}".to_owned(), 0, "missing field"),
@@ -206,18 +170,10 @@ mod tests {
 
     #[test]
     fn a_chain_names_each_layer_with_all_below() {
-        let layers: Vec<Digest> = [1, 2, 3]
-            .map(|number| Digest::parse(&diff_id(number)).unwrap())
-            .into();
+        let layers: Vec<Digest> = [1, 2, 3].map(|number| Digest::parse(&diff_id(number)).unwrap()).into();
         let names = chain(&layers);
         assert_eq!(names[0], layers[0]);
-        assert_eq!(
-            names[1],
-            Digest::of(format!("{} {}", names[0], layers[1]).as_bytes())
-        );
-        assert_eq!(
-            names[2],
-            Digest::of(format!("{} {}", names[1], layers[2]).as_bytes())
-        );
+        assert_eq!(names[1], Digest::of(format!("{} {}", names[0], layers[1]).as_bytes()));
+        assert_eq!(names[2], Digest::of(format!("{} {}", names[1], layers[2]).as_bytes()));
     }
 }

@@ -24,19 +24,13 @@ const MOST_LAYERS: usize = 127;
 const MOST_MANIFESTS: usize = 1000;
 
 /// Media types of an image manifest.
-pub(super) const MANIFESTS: [&str; 2] = [
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-];
+pub(super) const MANIFESTS: [&str; 2] =
+    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
 /// Media types of an index.
-pub(super) const INDEXES: [&str; 2] = [
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-];
-const CONFIGS: [&str; 2] = [
-    "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.container.image.v1+json",
-];
+pub(super) const INDEXES: [&str; 2] =
+    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
+const CONFIGS: [&str; 2] =
+    ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 const LAYERS: [&str; 6] = [
     "application/vnd.oci.image.layer.v1.tar",
     "application/vnd.oci.image.layer.v1.tar+gzip",
@@ -57,15 +51,8 @@ impl Digest {
     /// `Malformed` for any other algorithm, length or alphabet.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let hex = text.strip_prefix("sha256:").unwrap_or_default();
-        let good = hex.len() == 64
-            && hex
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if good {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(Error::malformed("digest", "not a sha256 digest"))
-        }
+        let good = hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if good { Ok(Self(text.to_owned())) } else { Err(Error::malformed("digest", "not a sha256 digest")) }
     }
 
     /// The digest of `bytes`.
@@ -174,161 +161,93 @@ impl RawDescriptor {
     fn check(&self, what: &'static str, types: &[&str], largest: u64) -> Result<Descriptor, Error> {
         let media_type = self.media_type.clone().unwrap_or_default();
         if !types.contains(&media_type.as_str()) {
-            return Err(Error::malformed(
-                what,
-                format!("media type {media_type:?} is not supported"),
-            ));
+            return Err(Error::malformed(what, format!("media type {media_type:?} is not supported")));
         }
         let digest = Digest::parse(&self.digest)?;
         match u64::try_from(self.size) {
-            Ok(size) if size <= largest => Ok(Descriptor {
-                media_type,
-                digest,
-                size,
-            }),
-            _ => Err(Error::malformed(
-                what,
-                format!("size {} is out of range", self.size),
-            )),
+            Ok(size) if size <= largest => Ok(Descriptor { media_type, digest, size }),
+            _ => Err(Error::malformed(what, format!("size {} is out of range", self.size))),
         }
     }
 }
 
 /// Reads an index or a manifest that was served as `served_as`, when that is known.
 pub(super) fn parse(bytes: &[u8], served_as: Option<&str>) -> Result<Document, Error> {
-    let raw: RawDocument =
-        serde_json::from_slice(bytes).map_err(|error| Error::malformed("manifest", error))?;
+    let raw: RawDocument = serde_json::from_slice(bytes).map_err(|error| Error::malformed("manifest", error))?;
     if raw.schema_version != 2 || raw.fs_layers.is_some() {
-        return Err(Error::malformed(
-            "manifest",
-            format!("schema version {} is not supported", raw.schema_version),
-        ));
+        return Err(Error::malformed("manifest", format!("schema version {} is not supported", raw.schema_version)));
     }
     let is_image = raw.config.is_some() || raw.layers.is_some();
     match (is_image, raw.manifests.is_some()) {
-        (true, true) => Err(Error::malformed(
-            "manifest",
-            "it is both a manifest and an index",
-        )),
-        (false, false) => Err(Error::malformed(
-            "manifest",
-            "it has neither layers nor manifests",
-        )),
+        (true, true) => Err(Error::malformed("manifest", "it is both a manifest and an index")),
+        (false, false) => Err(Error::malformed("manifest", "it has neither layers nor manifests")),
         (true, false) => manifest(raw, served_as).map(Document::Manifest),
         (false, true) => index(raw, served_as).map(Document::Index),
     }
 }
 
 /// The one media type of a document, from the document and from how it was served, which must agree.
-fn media_type(
-    inside: Option<String>,
-    served_as: Option<&str>,
-    types: [&str; 2],
-) -> Result<String, Error> {
+fn media_type(inside: Option<String>, served_as: Option<&str>, types: [&str; 2]) -> Result<String, Error> {
     let known = |name: &&str| MANIFESTS.contains(name) || INDEXES.contains(name);
     let outside = served_as.filter(known);
     let named = match (inside.as_deref(), outside) {
         (Some(inside), Some(outside)) if inside != outside => {
-            return Err(Error::malformed(
-                "manifest",
-                format!("{inside} was served as {outside}"),
-            ));
+            return Err(Error::malformed("manifest", format!("{inside} was served as {outside}")));
         }
         (inside, outside) => inside.or(outside).unwrap_or(types[0]).to_owned(),
     };
     if types.contains(&named.as_str()) {
         Ok(named)
     } else {
-        Err(Error::malformed(
-            "manifest",
-            format!("its content does not fit its media type {named:?}"),
-        ))
+        Err(Error::malformed("manifest", format!("its content does not fit its media type {named:?}")))
     }
 }
 
 fn manifest(raw: RawDocument, served_as: Option<&str>) -> Result<Manifest, Error> {
     let media_type = media_type(raw.media_type, served_as, MANIFESTS)?;
-    let config = raw
-        .config
-        .ok_or_else(|| Error::malformed("manifest", "it has no config"))?;
+    let config = raw.config.ok_or_else(|| Error::malformed("manifest", "it has no config"))?;
     let layers = raw.layers.unwrap_or_default();
     if layers.len() > MOST_LAYERS {
-        return Err(Error::malformed(
-            "manifest",
-            format!("{} layers are more than {MOST_LAYERS}", layers.len()),
-        ));
+        return Err(Error::malformed("manifest", format!("{} layers are more than {MOST_LAYERS}", layers.len())));
     }
-    let layers: Result<_, _> = layers
-        .iter()
-        .map(|layer| layer.check("layer", &LAYERS, LARGEST_LAYER))
-        .collect();
-    Ok(Manifest {
-        media_type,
-        config: config.check("config", &CONFIGS, LARGEST_CONFIG)?,
-        layers: layers?,
-    })
+    let layers: Result<_, _> = layers.iter().map(|layer| layer.check("layer", &LAYERS, LARGEST_LAYER)).collect();
+    Ok(Manifest { media_type, config: config.check("config", &CONFIGS, LARGEST_CONFIG)?, layers: layers? })
 }
 
 fn index(raw: RawDocument, served_as: Option<&str>) -> Result<Index, Error> {
     let media_type = media_type(raw.media_type, served_as, INDEXES)?;
     let manifests = raw.manifests.unwrap_or_default();
     if manifests.len() > MOST_MANIFESTS {
-        return Err(Error::malformed(
-            "index",
-            format!("{} manifests are too many", manifests.len()),
-        ));
+        return Err(Error::malformed("index", format!("{} manifests are too many", manifests.len())));
     }
     let types: Vec<&str> = MANIFESTS.into_iter().chain(INDEXES).collect();
-    let entries: Result<_, _> = manifests
-        .into_iter()
-        .map(|raw| entry(raw, &types))
-        .collect();
-    Ok(Index {
-        media_type,
-        entries: entries?,
-    })
+    let entries: Result<_, _> = manifests.into_iter().map(|raw| entry(raw, &types)).collect();
+    Ok(Index { media_type, entries: entries? })
 }
 
 fn entry(raw: RawDescriptor, types: &[&str]) -> Result<Entry, Error> {
     let descriptor = raw.check("index", types, LARGEST_MANIFEST)?;
-    Ok(Entry {
-        descriptor,
-        platform: raw.platform,
-        annotations: raw.annotations.unwrap_or_default(),
-    })
+    Ok(Entry { descriptor, platform: raw.platform, annotations: raw.annotations.unwrap_or_default() })
 }
 
 impl Index {
     /// The entry for `linux/<architecture>`; an entry without platform is taken when nothing fits better.
     pub(super) fn choose(&self, architecture: &str) -> Result<&Descriptor, Error> {
         let rank = |entry: &&Entry| match &entry.platform {
-            Some(platform) if platform.os != "linux" || platform.architecture != architecture => {
-                None
-            }
+            Some(platform) if platform.os != "linux" || platform.architecture != architecture => None,
             Some(Platform { variant: None, .. }) => Some(0),
-            Some(Platform {
-                variant: Some(variant),
-                ..
-            }) if matches!(variant.as_str(), "" | "v1" | "v8") => Some(1),
+            Some(Platform { variant: Some(variant), .. }) if matches!(variant.as_str(), "" | "v1" | "v8") => Some(1),
             None => Some(2),
             Some(_) => Some(3),
         };
-        let ranked = self
-            .entries
-            .iter()
-            .filter_map(|entry| Some((rank(&entry)?, entry)));
-        let best = ranked
-            .min_by_key(|(rank, _)| *rank)
-            .map(|(_, entry)| &entry.descriptor);
+        let ranked = self.entries.iter().filter_map(|entry| Some((rank(&entry)?, entry)));
+        let best = ranked.min_by_key(|(rank, _)| *rank).map(|(_, entry)| &entry.descriptor);
         best.ok_or_else(|| Error::Platform(format!("linux/{architecture}")))
     }
 
     /// The annotation `name` of the first entry that has it.
     pub(super) fn annotation(&self, name: &str) -> Option<&str> {
-        self.entries
-            .iter()
-            .find_map(|entry| entry.annotations.get(name))
-            .map(String::as_str)
+        self.entries.iter().find_map(|entry| entry.annotations.get(name)).map(String::as_str)
     }
 }
 
@@ -367,9 +286,7 @@ mod tests {
 
     #[test]
     fn a_plain_manifest_is_read() {
-        let Document::Manifest(manifest) =
-            parse(image("5", 2, "").as_bytes(), Some(MANIFESTS[1])).unwrap()
-        else {
+        let Document::Manifest(manifest) = parse(image("5", 2, "").as_bytes(), Some(MANIFESTS[1])).unwrap() else {
             panic!("not a manifest")
         };
         assert_eq!((manifest.layers.len(), manifest.layers[0].size), (2, 5));
@@ -378,16 +295,9 @@ mod tests {
 
     #[test]
     fn documents_that_break_a_rule_are_refused() {
-        let foreign = image("5", 1, "").replace(
-            LAYERS[1],
-            "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
-        );
+        let foreign = image("5", 1, "").replace(LAYERS[1], "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
         let rows = [
-            (
-                image("5", 1, r#","manifests":[]"#),
-                None,
-                "both a manifest and an index",
-            ),
+            (image("5", 1, r#","manifests":[]"#), None, "both a manifest and an index"),
             (image("-1", 1, ""), None, "out of range"),
             (image("9223372036854775807", 1, ""), None, "out of range"),
             (image("9223372036854775808", 1, ""), None, "invalid"),
@@ -395,53 +305,17 @@ mod tests {
             (image("5", 128, ""), None, "more than 127"),
             (image("5", 10_000, ""), None, "more than 127"),
             (foreign, None, "is not supported"),
-            (
-                image("5", 1, "").replace(HEX, &HEX[1..]),
-                None,
-                "not a sha256 digest",
-            ),
-            (
-                image("5", 1, "").replace(HEX, &HEX.to_uppercase()),
-                None,
-                "not a sha256 digest",
-            ),
-            (
-                image("5", 1, "").replace("sha256:", "sha512:"),
-                None,
-                "not a sha256 digest",
-            ),
-            (
-                image("5", 1, "").replace("sha256:", "sha256:../../"),
-                None,
-                "not a sha256 digest",
-            ),
-            (
-                image("5", 1, &format!(r#","mediaType":"{}""#, INDEXES[0])),
-                None,
-                "does not fit",
-            ),
+            (image("5", 1, "").replace(HEX, &HEX[1..]), None, "not a sha256 digest"),
+            (image("5", 1, "").replace(HEX, &HEX.to_uppercase()), None, "not a sha256 digest"),
+            (image("5", 1, "").replace("sha256:", "sha512:"), None, "not a sha256 digest"),
+            (image("5", 1, "").replace("sha256:", "sha256:../../"), None, "not a sha256 digest"),
+            (image("5", 1, &format!(r#","mediaType":"{}""#, INDEXES[0])), None, "does not fit"),
             (image("5", 1, ""), Some(INDEXES[0]), "does not fit"),
-            (
-                image("5", 1, &format!(r#","mediaType":"{}""#, MANIFESTS[0])),
-                Some(MANIFESTS[1]),
-                "was served as",
-            ),
+            (image("5", 1, &format!(r#","mediaType":"{}""#, MANIFESTS[0])), Some(MANIFESTS[1]), "was served as"),
             (image("5", 1, r#","layers":[]"#), None, "duplicate field"),
-            (
-                r#"{"schemaVersion":1,"fsLayers":[]}"#.to_owned(),
-                None,
-                "schema version 1",
-            ),
-            (
-                r#"{"schemaVersion":2}"#.to_owned(),
-                None,
-                "neither layers nor manifests",
-            ),
-            (
-                r#"{"schemaVersion":2,"layers":[]}"#.to_owned(),
-                None,
-                "no config",
-            ),
+            (r#"{"schemaVersion":1,"fsLayers":[]}"#.to_owned(), None, "schema version 1"),
+            (r#"{"schemaVersion":2}"#.to_owned(), None, "neither layers nor manifests"),
+            (r#"{"schemaVersion":2,"layers":[]}"#.to_owned(), None, "no config"),
             ("[".repeat(100_000), None, ""),
             (String::new(), None, "EOF"),
         ];
@@ -468,17 +342,10 @@ mod tests {
             entry("linux", "amd64", "", 4),
             entry("linux", "arm64", r#","variant":"v8""#, 5),
         ];
-        let text = format!(
-            r#"{{"schemaVersion":2,"manifests":[{}]}}"#,
-            entries.join(",")
-        );
-        let Document::Index(index) = parse(text.as_bytes(), None).unwrap() else {
-            panic!("not an index")
-        };
+        let text = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","));
+        let Document::Index(index) = parse(text.as_bytes(), None).unwrap() else { panic!("not an index") };
         assert_eq!(index.choose("amd64").unwrap().size, 4);
         assert_eq!(index.choose("arm64").unwrap().size, 5);
-        assert!(
-            matches!(index.choose("riscv64"), Err(Error::Platform(platform)) if platform == "linux/riscv64")
-        );
+        assert!(matches!(index.choose("riscv64"), Err(Error::Platform(platform)) if platform == "linux/riscv64"));
     }
 }

@@ -89,10 +89,7 @@ impl Error {
     }
 
     pub(super) fn malformed(what: &'static str, reason: impl ToString) -> Self {
-        Self::Malformed {
-            what,
-            reason: reason.to_string(),
-        }
+        Self::Malformed { what, reason: reason.to_string() }
     }
 
     /// Turns a status of containerd into a failure of `doing`. A status that has a source was made on our side of the
@@ -100,16 +97,8 @@ impl Error {
     pub(super) fn containerd(doing: &'static str) -> impl FnOnce(Status) -> Self {
         move |status| {
             let broken = std::error::Error::source(&status).is_some();
-            let code = if broken {
-                Code::Unavailable
-            } else {
-                status.code()
-            };
-            Self::Containerd {
-                doing,
-                code,
-                message: status.message().to_owned(),
-            }
+            let code = if broken { Code::Unavailable } else { status.code() };
+            Self::Containerd { doing, code, message: status.message().to_owned() }
         }
     }
 
@@ -119,10 +108,7 @@ impl Error {
             Self::Registry { retryable, .. } => *retryable,
             Self::Unresolved { reason, .. } | Self::Retried { reason, .. } => reason.is_retryable(),
             Self::Containerd { code, .. } => {
-                matches!(
-                    code,
-                    Code::Unavailable | Code::Cancelled | Code::Aborted | Code::NotFound
-                )
+                matches!(code, Code::Unavailable | Code::Cancelled | Code::Aborted | Code::NotFound)
             }
             _ => false,
         }

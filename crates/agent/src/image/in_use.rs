@@ -24,24 +24,13 @@ impl Mounted {
     /// Whether an overlay is mounted over `lower`.
     pub(super) fn uses(&self, lower: &Path) -> bool {
         let lower = lower.to_string_lossy();
-        let is_whole = |rest: &str| {
-            rest.chars()
-                .next()
-                .is_none_or(|next| matches!(next, ':' | ',' | ' '))
-        };
-        self.0.iter().any(|line| {
-            line.match_indices(&*lower)
-                .any(|(at, found)| is_whole(&line[at + found.len()..]))
-        })
+        let is_whole = |rest: &str| rest.chars().next().is_none_or(|next| matches!(next, ':' | ',' | ' '));
+        self.0.iter().any(|line| line.match_indices(&*lower).any(|(at, found)| is_whole(&line[at + found.len()..])))
     }
 }
 
 fn overlays(table: &str) -> Vec<String> {
-    table
-        .lines()
-        .filter(|line| line.contains(" - overlay "))
-        .map(str::to_owned)
-        .collect()
+    table.lines().filter(|line| line.contains(" - overlay ")).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -54,13 +43,9 @@ mod tests {
                      31 1 0:31 / /n rw - ext4 /dev/x rw,lowerdir=/s/77/fs\n\
                      32 1 0:32 / /o rw - overlay none rw,lowerdir+=/s/40/fs";
         let mounted = Mounted(overlays(table));
-        for (lower, expected) in [
-            ("/s/12/fs", true),
-            ("/s/1/fs", true),
-            ("/s/40/fs", true),
-            ("/s/4", false),
-            ("/s/77/fs", false),
-        ] {
+        for (lower, expected) in
+            [("/s/12/fs", true), ("/s/1/fs", true), ("/s/40/fs", true), ("/s/4", false), ("/s/77/fs", false)]
+        {
             assert_eq!(mounted.uses(Path::new(lower)), expected, "{lower}");
         }
     }

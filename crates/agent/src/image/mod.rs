@@ -117,12 +117,7 @@ impl Images {
     /// As `new`, with another patience.
     pub fn with_retry(channel: Channel, retry: Retry) -> Self {
         let (loaded, pulls) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner {
-            store: Store::new(channel),
-            retry,
-            loaded,
-            pulls,
-        }))
+        Self(Arc::new(Inner { store: Store::new(channel), retry, loaded, pulls }))
     }
 
     /// The image of `reference`, pulled if it is not here. Callers at the same time share one pull, and the first one's
@@ -140,10 +135,7 @@ impl Images {
         let name = Name::parse(reference)?;
         match self.find(&name).await? {
             Some(image) => Ok(image),
-            None => {
-                self.shared_pull(name, auth.clone(), Box::new(on_progress))
-                    .await
-            }
+            None => self.shared_pull(name, auth.clone(), Box::new(on_progress)).await,
         }
     }
 
@@ -157,8 +149,7 @@ impl Images {
         auth: &Auth,
         on_progress: impl Fn(Progress) + Send + Sync + 'static,
     ) -> Result<Image, Error> {
-        self.shared_pull(Name::parse(reference)?, auth.clone(), Box::new(on_progress))
-            .await
+        self.shared_pull(Name::parse(reference)?, auth.clone(), Box::new(on_progress)).await
     }
 
     /// The image of `reference`, if it is here.
@@ -185,19 +176,13 @@ impl Images {
         };
         let source = Source::Archive(archive);
         let resolved = source.resolve(&name).await?;
-        if name
-            .digest()
-            .is_some_and(|digest| digest != &resolved.target().digest)
-        {
+        if name.digest().is_some_and(|digest| digest != &resolved.target().digest) {
             return Err(Error::Mismatch(name.to_string()));
         }
         let lease = self.begin_lease().await?;
-        let result =
-            transfer::run(&lease.store, &source, &resolved, &name.to_string(), &|_| {}).await;
+        let result = transfer::run(&lease.store, &source, &resolved, &name.to_string(), &|_| {}).await;
         self.end_lease(lease, result).await?;
-        self.find(&name)
-            .await?
-            .ok_or_else(|| Error::NotFound(name.to_string()))
+        self.find(&name).await?.ok_or_else(|| Error::NotFound(name.to_string()))
     }
 
     /// All images, by name.
@@ -219,26 +204,14 @@ impl Images {
         let Some(digest) = target(record) else {
             return Ok(None);
         };
-        let resolved = Source::Store(self.0.store.clone())
-            .resolve_digest(&digest)
-            .await;
+        let resolved = Source::Store(self.0.store.clone()).resolve_digest(&digest).await;
         let size = |resolved: Resolved| {
-            let layers: u64 = resolved
-                .manifest
-                .layers
-                .iter()
-                .map(|layer| layer.size)
-                .sum();
+            let layers: u64 = resolved.manifest.layers.iter().map(|layer| layer.size).sum();
             layers + resolved.manifest.config.size
         };
-        let seconds = record
-            .created_at
-            .as_ref()
-            .and_then(|time| u64::try_from(time.seconds).ok())
-            .unwrap_or_default();
+        let seconds = record.created_at.as_ref().and_then(|time| u64::try_from(time.seconds).ok()).unwrap_or_default();
         Ok(Some(Listed {
-            name: Name::parse(&record.name)
-                .map_or_else(|_| record.name.clone(), |name| name.familiar()),
+            name: Name::parse(&record.name).map_or_else(|_| record.name.clone(), |name| name.familiar()),
             reference: record.name.clone(),
             digest,
             size_bytes: resolved.map(size).unwrap_or_default(),
@@ -267,17 +240,10 @@ impl Images {
     pub async fn prune(&self, starting: &[Image]) -> Result<usize, Error> {
         let store = &self.0.store;
         let records = store.list_images().await?;
-        let wanted: Vec<&String> = records
-            .iter()
-            .filter_map(|record| record.labels.get(CHAIN_LABEL))
-            .collect();
+        let wanted: Vec<&String> = records.iter().filter_map(|record| record.labels.get(CHAIN_LABEL)).collect();
         let leases = store.list_leases().await?;
-        let views = leases
-            .iter()
-            .filter_map(|lease| Some((lease, lease.strip_prefix(VIEW)?)));
-        let unnamed: Vec<_> = views
-            .filter(|(_, hex)| !wanted.iter().any(|chain| chain.ends_with(hex)))
-            .collect();
+        let views = leases.iter().filter_map(|lease| Some((lease, lease.strip_prefix(VIEW)?)));
+        let unnamed: Vec<_> = views.filter(|(_, hex)| !wanted.iter().any(|chain| chain.ends_with(hex))).collect();
         if unnamed.is_empty() {
             return Ok(0);
         }
@@ -285,16 +251,9 @@ impl Images {
         let mounted = mounted.map_err(|error| Error::malformed("mount table", error))?;
         let mut gone = 0;
         for (lease, hex) in unnamed {
-            let lowers = self
-                .view(&format!("sha256:{hex}"))
-                .await
-                .unwrap_or_default();
+            let lowers = self.view(&format!("sha256:{hex}")).await.unwrap_or_default();
             let is_starting = starting.iter().any(|image| image.lowers == lowers);
-            if is_starting
-                || lowers
-                    .first()
-                    .is_some_and(|uppermost| mounted.uses(uppermost))
-            {
+            if is_starting || lowers.first().is_some_and(|uppermost| mounted.uses(uppermost)) {
                 continue;
             }
             store.remove_snapshot(lease).await?;
@@ -325,10 +284,7 @@ impl Images {
             return Ok(None);
         };
         let leads = |record: &Record| {
-            let manifest = record
-                .labels
-                .get(MANIFEST_LABEL)
-                .is_some_and(|manifest| manifest == digest.as_str());
+            let manifest = record.labels.get(MANIFEST_LABEL).is_some_and(|manifest| manifest == digest.as_str());
             let sibling = Name::parse(&record.name).is_ok_and(|other| other.is_sibling(name));
             sibling && (manifest || target(record).as_ref() == Some(digest))
         };
@@ -337,11 +293,7 @@ impl Images {
 
     /// What is known of the image with this digest; `None` when some of it is missing.
     async fn load(&self, name: &Name, digest: &Digest) -> Result<Option<Image>, Error> {
-        if let Some(mut image) = lock(&self.0.loaded)
-            .get(digest)
-            .filter(|image| is_intact(image))
-            .cloned()
-        {
+        if let Some(mut image) = lock(&self.0.loaded).get(digest).filter(|image| is_intact(image)).cloned() {
             image.reference = name.to_string();
             return Ok(Some(image));
         }
@@ -363,25 +315,15 @@ impl Images {
         if !config.architecture.is_empty() && config.architecture != document::architecture() {
             tracing::warn!(image = %name, architecture = config.architecture, "the image is for another architecture");
         }
-        let top = config::chain(&config.layers)
-            .pop()
-            .map(|top| top.to_string())
-            .unwrap_or_default();
+        let top = config::chain(&config.layers).pop().map(|top| top.to_string()).unwrap_or_default();
         if !top.is_empty() && !self.0.store.has_snapshot(&top).await? {
             let lease = self.begin_lease().await?;
-            let result =
-                transfer::run(&lease.store, &source, &resolved, &name.to_string(), &|_| {}).await;
+            let result = transfer::run(&lease.store, &source, &resolved, &name.to_string(), &|_| {}).await;
             self.end_lease(lease, result).await?;
         }
         let lowers = self.view(&top).await?;
         let manifest = resolved.written.0.digest;
-        Ok(Image {
-            reference: name.to_string(),
-            digest: digest.clone(),
-            manifest,
-            config: config.config,
-            lowers,
-        })
+        Ok(Image { reference: name.to_string(), digest: digest.clone(), manifest, config: config.config, lowers })
     }
 
     /// The lower directories of the snapshot `chain` (empty: of an image without layers), kept by a view under a lease
@@ -398,62 +340,32 @@ impl Images {
 /// Bringing what is not.
 impl Images {
     /// Joins the pull of `name` that is under way, or begins one.
-    async fn shared_pull(
-        &self,
-        name: Name,
-        auth: Auth,
-        on_progress: Box<OnProgress>,
-    ) -> Result<Image, Error> {
+    async fn shared_pull(&self, name: Name, auth: Auth, on_progress: Box<OnProgress>) -> Result<Image, Error> {
         let key = (name, auth);
         let pull = {
             let mut pulls = lock(&self.0.pulls);
-            pulls.retain(|_, pull| {
-                pull.peek().is_none() && pull.strong_count().is_some_and(|count| count > 1)
-            });
-            let begin = || {
-                self.clone()
-                    .pull_anew(key.0.clone(), key.1.clone(), on_progress)
-                    .boxed()
-                    .shared()
-            };
+            pulls.retain(|_, pull| pull.peek().is_none() && pull.strong_count().is_some_and(|count| count > 1));
+            let begin = || self.clone().pull_anew(key.0.clone(), key.1.clone(), on_progress).boxed().shared();
             pulls.entry(key.clone()).or_insert_with(begin).clone()
         };
         pull.await
     }
 
-    async fn pull_anew(
-        self,
-        name: Name,
-        auth: Auth,
-        on_progress: Box<OnProgress>,
-    ) -> Result<Image, Error> {
+    async fn pull_anew(self, name: Name, auth: Auth, on_progress: Box<OnProgress>) -> Result<Image, Error> {
         let begun = std::time::Instant::now();
         let late = |_| Error::TooLong(PULL_WITHIN.as_secs());
-        tokio::time::timeout(PULL_WITHIN, self.transfer(&name, auth, &*on_progress))
-            .await
-            .map_err(late)??;
-        let image = self
-            .find(&name)
-            .await?
-            .ok_or_else(|| Error::NotFound(name.to_string()))?;
+        tokio::time::timeout(PULL_WITHIN, self.transfer(&name, auth, &*on_progress)).await.map_err(late)??;
+        let image = self.find(&name).await?.ok_or_else(|| Error::NotFound(name.to_string()))?;
         tracing::info!(image = %name, digest = %image.digest, milliseconds = begun.elapsed().as_millis() as u64, "pulled");
         Ok(image)
     }
 
-    async fn transfer(
-        &self,
-        name: &Name,
-        auth: Auth,
-        on_progress: &OnProgress,
-    ) -> Result<(), Error> {
+    async fn transfer(&self, name: &Name, auth: Auth, on_progress: &OnProgress) -> Result<(), Error> {
         let source = Source::Registry(Registry::new(name.clone(), auth)?);
         let retry = &self.0.retry;
         let resolve = || async {
             let resolved = source.resolve(name).await;
-            resolved.map_err(|reason| Error::Unresolved {
-                reference: name.to_string(),
-                reason: Box::new(reason),
-            })
+            resolved.map_err(|reason| Error::Unresolved { reference: name.to_string(), reason: Box::new(reason) })
         };
         let resolved = retry.run("pull image manifest", resolve).await?;
         let record = name.to_string();
@@ -468,10 +380,7 @@ impl Images {
     async fn begin_lease(&self) -> Result<Lease, Error> {
         let id = transfer::unique("longshore-transfer");
         self.0.store.create_lease(&id, Some(LEASE)).await?;
-        Ok(Lease {
-            store: self.0.store.under(&id),
-            id,
-        })
+        Ok(Lease { store: self.0.store.under(&id), id })
     }
 
     /// Deletes the lease of a transfer that had this result. After a failure that may pass it is left to its end, so that
@@ -498,19 +407,14 @@ fn target(record: &Record) -> Option<Digest> {
 /// The name an archive gives its image.
 fn own_name(archive: &Archive) -> Result<Name, Error> {
     let annotated = match document::parse(&archive.index, None)? {
-        document::Document::Index(index) => [
-            "io.containerd.image.name",
-            "org.opencontainers.image.ref.name",
-        ]
-        .iter()
-        .find_map(|annotation| index.annotation(annotation).map(str::to_owned)),
+        document::Document::Index(index) => ["io.containerd.image.name", "org.opencontainers.image.ref.name"]
+            .iter()
+            .find_map(|annotation| index.annotation(annotation).map(str::to_owned)),
         document::Document::Manifest(_) => None,
     };
     let name = archive.name.clone().or(annotated);
-    let none = || Error::Reference {
-        reference: String::new(),
-        reason: "the archive does not name its image".to_owned(),
-    };
+    let none =
+        || Error::Reference { reference: String::new(), reason: "the archive does not name its image".to_owned() };
     Name::parse(&name.ok_or_else(none)?)
 }
 

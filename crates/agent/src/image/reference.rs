@@ -34,25 +34,16 @@ impl Name {
     /// # Errors
     /// `Reference` for anything that is not one: upper case in the repository, `..`, digests but sha256, empty parts.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let refuse = |reason: String| Error::Reference {
-            reference: text.chars().take(80).collect(),
-            reason,
-        };
+        let refuse = |reason: String| Error::Reference { reference: text.chars().take(80).collect(), reason };
         if text.len() > LONGEST {
             return Err(refuse(format!("longer than {LONGEST} characters")));
         }
         let reference = Reference::try_from(text).map_err(|error| refuse(error.to_string()))?;
         let version = match reference.digest() {
-            Some(digest) => {
-                Version::Digest(Digest::parse(digest).map_err(|error| refuse(error.to_string()))?)
-            }
+            Some(digest) => Version::Digest(Digest::parse(digest).map_err(|error| refuse(error.to_string()))?),
             None => Version::Tag(reference.tag().unwrap_or("latest").to_owned()),
         };
-        Ok(Self {
-            registry: reference.registry().to_owned(),
-            repository: reference.repository().to_owned(),
-            version,
-        })
+        Ok(Self { registry: reference.registry().to_owned(), repository: reference.repository().to_owned(), version })
     }
 
     /// Host and port of the registry: `docker.io`, `localhost:5000`.
@@ -141,28 +132,13 @@ mod tests {
         let rows = [
             ("nginx", "docker.io/library/nginx:latest".to_owned()),
             ("nginx:1.27", "docker.io/library/nginx:1.27".to_owned()),
-            (
-                "index.docker.io/nginx",
-                "docker.io/library/nginx:latest".to_owned(),
-            ),
+            ("index.docker.io/nginx", "docker.io/library/nginx:latest".to_owned()),
             ("me/app:1", "docker.io/me/app:1".to_owned()),
             ("localhost/app", "localhost/app:latest".to_owned()),
-            (
-                "127.0.0.1:5000/a/b/c:t",
-                "127.0.0.1:5000/a/b/c:t".to_owned(),
-            ),
-            (
-                "public.ecr.aws/nginx/nginx:latest",
-                "public.ecr.aws/nginx/nginx:latest".to_owned(),
-            ),
-            (
-                &format!("registry:5000/app:2@{digest}"),
-                format!("registry:5000/app@{digest}"),
-            ),
-            (
-                &format!("nginx@{digest}"),
-                format!("docker.io/library/nginx@{digest}"),
-            ),
+            ("127.0.0.1:5000/a/b/c:t", "127.0.0.1:5000/a/b/c:t".to_owned()),
+            ("public.ecr.aws/nginx/nginx:latest", "public.ecr.aws/nginx/nginx:latest".to_owned()),
+            (&format!("registry:5000/app:2@{digest}"), format!("registry:5000/app@{digest}")),
+            (&format!("nginx@{digest}"), format!("docker.io/library/nginx@{digest}")),
         ];
         for (given, full) in rows {
             assert_eq!(Name::parse(given).unwrap().to_string(), full, "{given}");
@@ -198,10 +174,7 @@ mod tests {
         ];
         for given in rows {
             let answer = Name::parse(given);
-            assert!(
-                matches!(answer, Err(Error::Reference { .. })),
-                "{given:?}: {answer:?}"
-            );
+            assert!(matches!(answer, Err(Error::Reference { .. })), "{given:?}: {answer:?}");
         }
     }
 
@@ -209,10 +182,7 @@ mod tests {
     fn familiar_names_are_short() {
         assert_eq!(Name::parse("nginx").unwrap().familiar(), "nginx:latest");
         assert_eq!(Name::parse("me/app").unwrap().familiar(), "me/app:latest");
-        assert_eq!(
-            Name::parse("localhost:5000/app").unwrap().familiar(),
-            "localhost:5000/app:latest"
-        );
+        assert_eq!(Name::parse("localhost:5000/app").unwrap().familiar(), "localhost:5000/app:latest");
     }
 
     #[test]
@@ -225,11 +195,7 @@ mod tests {
             ("localhost.example:5000/a", false),
             ("nginx", false),
         ] {
-            assert_eq!(
-                Name::parse(given).unwrap().is_loopback(),
-                expected,
-                "{given}"
-            );
+            assert_eq!(Name::parse(given).unwrap().is_loopback(), expected, "{given}");
         }
     }
 }

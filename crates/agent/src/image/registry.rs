@@ -48,12 +48,7 @@ impl Registry {
             Auth::Bearer(_) => auth.clone(),
             _ => Auth::Anonymous,
         };
-        Ok(Self {
-            name,
-            auth,
-            http,
-            signed_in: Mutex::new(signed_in),
-        })
+        Ok(Self { name, auth, http, signed_in: Mutex::new(signed_in) })
     }
 
     /// The manifest or index that `version` (a tag or a digest) names.
@@ -62,68 +57,37 @@ impl Registry {
     /// `Mismatch` when it is not what the digest says, `Malformed` when it is larger than a manifest may be.
     pub(super) async fn document(&self, version: &str) -> Result<Served, Error> {
         let fetching = async {
-            let accept = MANIFESTS
-                .into_iter()
-                .chain(INDEXES)
-                .collect::<Vec<_>>()
-                .join(", ");
+            let accept = MANIFESTS.into_iter().chain(INDEXES).collect::<Vec<_>>().join(", ");
             let response = self.get("manifests", version, &[(ACCEPT, accept)]).await?;
             let headers = response.headers().clone();
             let bytes = bounded(response, LARGEST_MANIFEST).await?;
             check_digest(&bytes, version, &headers)?;
-            Ok(Served {
-                bytes,
-                media_type: media_type(&headers),
-            })
+            Ok(Served { bytes, media_type: media_type(&headers) })
         };
-        let late = |_| Error::Registry {
-            message: "the manifest took longer than a minute".to_owned(),
-            retryable: true,
-        };
-        tokio::time::timeout(MANIFEST_WITHIN, fetching)
-            .await
-            .map_err(late)?
+        let late =
+            |_| Error::Registry { message: "the manifest took longer than a minute".to_owned(), retryable: true };
+        tokio::time::timeout(MANIFEST_WITHIN, fetching).await.map_err(late)?
     }
 
     /// A blob, from `offset` where the registry can do that, else from its beginning.
     pub(super) async fn blob(&self, digest: &Digest, offset: u64) -> Result<Blob, Error> {
         let range = (offset > 0).then(|| (RANGE, format!("bytes={offset}-")));
         let response = self.get("blobs", digest.as_str(), range.as_slice()).await?;
-        let offset = if response.status() == StatusCode::PARTIAL_CONTENT {
-            offset
-        } else {
-            0
-        };
+        let offset = if response.status() == StatusCode::PARTIAL_CONTENT { offset } else { 0 };
         let url = plain_url(&response);
-        let bytes = response
-            .bytes_stream()
-            .map(move |part| part.map_err(|error| failed("Get", &url, &error)));
-        Ok(Blob {
-            offset,
-            bytes: bytes.boxed(),
-        })
+        let bytes = response.bytes_stream().map(move |part| part.map_err(|error| failed("Get", &url, &error)));
+        Ok(Blob { offset, bytes: bytes.boxed() })
     }
 
     /// Asks for something of the repository, and signs in when the registry wants that: at first, or again when a token
     /// has grown old.
-    async fn get(
-        &self,
-        kind: &str,
-        what: &str,
-        headers: &[(HeaderName, String)],
-    ) -> Result<Response, Error> {
-        let url = format!(
-            "{}/v2/{}/{kind}/{what}",
-            self.base(),
-            self.name.repository()
-        );
+    async fn get(&self, kind: &str, what: &str, headers: &[(HeaderName, String)]) -> Result<Response, Error> {
+        let url = format!("{}/v2/{}/{kind}/{what}", self.base(), self.name.repository());
         let shown = self.signed_in.lock().await.clone();
         let response = self.send(&url, headers, &shown).await?;
         let challenge = match response.status() {
             status if status.is_success() => return Ok(response),
-            StatusCode::UNAUTHORIZED if self.is_own(&response) => {
-                Challenge::find(response.headers())
-            }
+            StatusCode::UNAUTHORIZED if self.is_own(&response) => Challenge::find(response.headers()),
             _ => None,
         };
         let Some(challenge) = challenge else {
@@ -133,27 +97,15 @@ impl Registry {
             return Err(self.refused(response, what).await);
         };
         let response = self.send(&url, headers, &auth).await?;
-        if response.status().is_success() {
-            Ok(response)
-        } else {
-            Err(self.refused(response, what).await)
-        }
+        if response.status().is_success() { Ok(response) } else { Err(self.refused(response, what).await) }
     }
 
-    async fn send(
-        &self,
-        url: &str,
-        headers: &[(HeaderName, String)],
-        auth: &Auth,
-    ) -> Result<Response, Error> {
+    async fn send(&self, url: &str, headers: &[(HeaderName, String)], auth: &Auth) -> Result<Response, Error> {
         let mut request = self.http.get(url);
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        auth.sign(request)
-            .send()
-            .await
-            .map_err(|error| failed("Get", url, &error))
+        auth.sign(request).send().await.map_err(|error| failed("Get", url, &error))
     }
 
     /// What to show after `shown` was refused. Of several requests refused at once, one signs in for all.
@@ -170,11 +122,7 @@ impl Registry {
 
     /// Scheme and host. Docker's registry answers elsewhere than its name says.
     fn base(&self) -> String {
-        let scheme = if self.name.is_loopback() {
-            "http"
-        } else {
-            "https"
-        };
+        let scheme = if self.name.is_loopback() { "http" } else { "https" };
         match self.name.registry() {
             "docker.io" => format!("{scheme}://registry-1.docker.io"),
             registry => format!("{scheme}://{registry}"),
@@ -191,20 +139,13 @@ impl Registry {
         let url = plain_url(&response);
         let text = bounded(response, LONGEST_REFUSAL).await.unwrap_or_default();
         match status {
-            StatusCode::NOT_FOUND if what == self.name.version() => {
-                Error::NotFound(self.name.to_string())
-            }
+            StatusCode::NOT_FOUND if what == self.name.version() => Error::NotFound(self.name.to_string()),
             StatusCode::NOT_FOUND => Error::NotFound(format!("{}@{what}", self.name)),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Error::Denied(server_message(&text))
-            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Denied(server_message(&text)),
             _ => Error::Registry {
                 message: format!("unexpected status from GET request to {url}: {status}"),
                 retryable: status.is_server_error()
-                    || matches!(
-                        status,
-                        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
-                    ),
+                    || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT),
             },
         }
     }
@@ -216,11 +157,7 @@ pub(super) fn client(loopback: bool) -> Result<reqwest::Client, Error> {
         .connect_timeout(CONNECT_WITHIN)
         .read_timeout(SILENT_AT_MOST)
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")));
-    let builder = if loopback {
-        builder.no_proxy().tls_certs_only([])
-    } else {
-        builder
-    };
+    let builder = if loopback { builder.no_proxy().tls_certs_only([]) } else { builder };
     builder.build().map_err(|error| Error::Registry {
         message: format!(
             "no connection to a registry is possible: {}; are CA certificates installed?",
@@ -234,16 +171,9 @@ pub(super) fn client(loopback: bool) -> Result<reqwest::Client, Error> {
 pub(super) async fn bounded(mut response: Response, largest: u64) -> Result<Bytes, Error> {
     let url = plain_url(&response);
     let mut bytes = BytesMut::new();
-    while let Some(part) = response
-        .chunk()
-        .await
-        .map_err(|error| failed("Get", &url, &error))?
-    {
+    while let Some(part) = response.chunk().await.map_err(|error| failed("Get", &url, &error))? {
         if (bytes.len() + part.len()) as u64 > largest {
-            return Err(Error::malformed(
-                "manifest",
-                format!("it is larger than {largest} bytes"),
-            ));
+            return Err(Error::malformed("manifest", format!("it is larger than {largest} bytes")));
         }
         bytes.extend_from_slice(&part);
     }
@@ -253,31 +183,20 @@ pub(super) async fn bounded(mut response: Response, largest: u64) -> Result<Byte
 /// A document asked for by digest must have it; one asked for by tag must have the digest the registry says it has.
 fn check_digest(bytes: &[u8], version: &str, headers: &HeaderMap) -> Result<(), Error> {
     let actual = Digest::of(bytes);
-    let said = headers
-        .get("docker-content-digest")
-        .and_then(|value| value.to_str().ok());
+    let said = headers.get("docker-content-digest").and_then(|value| value.to_str().ok());
     let asked = Digest::parse(version).ok();
     if let Some(asked) = asked.filter(|asked| *asked != actual) {
         return Err(Error::Mismatch(asked.to_string()));
     }
     match said {
-        Some(said) if said.starts_with("sha256:") && said != actual.as_str() => {
-            Err(Error::Mismatch(said.to_owned()))
-        }
+        Some(said) if said.starts_with("sha256:") && said != actual.as_str() => Err(Error::Mismatch(said.to_owned())),
         _ => Ok(()),
     }
 }
 
 fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE).map(HeaderValue::to_str)?.ok()?;
-    Some(
-        value
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_owned(),
-    )
+    Some(value.split(';').next().unwrap_or_default().trim().to_owned())
 }
 
 /// The URL of a response without its query, which may hold a signature.
@@ -290,33 +209,17 @@ fn plain_url(response: &Response) -> String {
 /// What a registry says in its refusal: `code: message`.
 pub(super) fn server_message(text: &[u8]) -> String {
     let value: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
-    let part = |name: &str| {
-        value["errors"][0][name]
-            .as_str()
-            .unwrap_or_default()
-            .chars()
-            .take(200)
-            .collect::<String>()
-    };
+    let part = |name: &str| value["errors"][0][name].as_str().unwrap_or_default().chars().take(200).collect::<String>();
     match (part("code"), part("message")) {
-        (code, message) if code.is_empty() && message.is_empty() => {
-            "authorization failed".to_owned()
-        }
+        (code, message) if code.is_empty() && message.is_empty() => "authorization failed".to_owned(),
         (code, message) => format!("server message: {}: {message}", code.to_lowercase()),
     }
 }
 
 pub(super) fn failed(verb: &str, url: &str, error: &reqwest::Error) -> Error {
-    let reason = if error.is_timeout() {
-        "i/o timeout".to_owned()
-    } else {
-        innermost(error)
-    };
+    let reason = if error.is_timeout() { "i/o timeout".to_owned() } else { innermost(error) };
     let retryable = !error.is_builder() && !error.is_redirect();
-    Error::Registry {
-        message: format!("failed to do request: {verb} \"{url}\": {reason}"),
-        retryable,
-    }
+    Error::Registry { message: format!("failed to do request: {verb} \"{url}\": {reason}"), retryable }
 }
 
 /// The last cause in a chain: what the system said, without the layers above.

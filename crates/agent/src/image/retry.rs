@@ -17,21 +17,13 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self {
-            tries: 5,
-            first_wait: Duration::from_millis(1100),
-            longest_wait: Duration::from_secs(5),
-        }
+        Self { tries: 5, first_wait: Duration::from_millis(1100), longest_wait: Duration::from_secs(5) }
     }
 }
 
 impl Retry {
     /// Runs `step` until it succeeds, fails for good, or has been tried often enough.
-    pub(super) async fn run<T, F>(
-        &self,
-        step: &'static str,
-        mut attempt: impl FnMut() -> F,
-    ) -> Result<T, Error>
+    pub(super) async fn run<T, F>(&self, step: &'static str, mut attempt: impl FnMut() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
     {
@@ -43,11 +35,7 @@ impl Retry {
                 Err(reason) => reason,
             };
             if !reason.is_retryable() || tries >= self.tries {
-                return Err(Error::Retried {
-                    step,
-                    tries,
-                    reason: Box::new(reason),
-                });
+                return Err(Error::Retried { step, tries, reason: Box::new(reason) });
             }
             tracing::warn!(step, tries, %reason, "trying again");
             tokio::time::sleep(wait).await;
@@ -61,41 +49,21 @@ impl Retry {
 mod tests {
     use super::*;
 
-    const QUICK: Retry = Retry {
-        tries: 5,
-        first_wait: Duration::ZERO,
-        longest_wait: Duration::ZERO,
-    };
+    const QUICK: Retry = Retry { tries: 5, first_wait: Duration::ZERO, longest_wait: Duration::ZERO };
 
     async fn check(failures: u32, retryable: bool) -> Result<u32, String> {
         let mut tried = 0;
         let attempt = || {
             tried += 1;
             let fails = tried <= failures;
-            async move {
-                if fails {
-                    Err(Error::Registry {
-                        message: "no".to_owned(),
-                        retryable,
-                    })
-                } else {
-                    Ok(tried)
-                }
-            }
+            async move { if fails { Err(Error::Registry { message: "no".to_owned(), retryable }) } else { Ok(tried) } }
         };
-        QUICK
-            .run("ref pull", attempt)
-            .await
-            .map_err(|error| error.stopped_reason())
+        QUICK.run("ref pull", attempt).await.map_err(|error| error.stopped_reason())
     }
 
     #[tokio::test]
     async fn only_failures_that_may_pass_are_tried_again() {
-        let gave_up = |tries| {
-            Err(format!(
-                "CannotPullContainerError: ref pull has been retried {tries} time(s): no"
-            ))
-        };
+        let gave_up = |tries| Err(format!("CannotPullContainerError: ref pull has been retried {tries} time(s): no"));
         assert_eq!(check(0, true).await, Ok(1));
         assert_eq!(check(4, true).await, Ok(5));
         assert_eq!(check(5, true).await, gave_up(5));

@@ -4,9 +4,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::StreamExt;
 
 use super::archive::Archive;
-use super::document::{
-    self, Descriptor, Digest, Document, INDEXES, LARGEST_MANIFEST, MANIFESTS, Manifest,
-};
+use super::document::{self, Descriptor, Digest, Document, INDEXES, LARGEST_MANIFEST, MANIFESTS, Manifest};
 use super::error::Error;
 use super::reference::Name;
 use super::registry::Registry;
@@ -37,9 +35,7 @@ pub(super) struct Resolved {
 impl Resolved {
     /// What the name itself leads to.
     pub(super) fn target(&self) -> &Descriptor {
-        self.index
-            .as_ref()
-            .map_or(&self.written.0, |(descriptor, _)| descriptor)
+        self.index.as_ref().map_or(&self.written.0, |(descriptor, _)| descriptor)
     }
 }
 
@@ -49,8 +45,7 @@ impl Source {
         match self {
             Self::Registry(registry) => {
                 let served = registry.document(&name.version()).await?;
-                self.platform(served.bytes, served.media_type.as_deref(), true)
-                    .await
+                self.platform(served.bytes, served.media_type.as_deref(), true).await
             }
             Self::Archive(archive) => self.platform(archive.index.clone(), None, false).await,
             Self::Store(_) => Err(Error::NotFound(name.to_string())),
@@ -65,20 +60,11 @@ impl Source {
 
     /// Goes from a document to the manifest of this platform. An index leads to manifests only; but the outermost index
     /// of an archive may lead to the index of the image, and is not itself `kept`.
-    async fn platform(
-        &self,
-        bytes: Bytes,
-        served_as: Option<&str>,
-        kept: bool,
-    ) -> Result<Resolved, Error> {
+    async fn platform(&self, bytes: Bytes, served_as: Option<&str>, kept: bool) -> Result<Resolved, Error> {
         let index = match document::parse(&bytes, served_as)? {
             Document::Manifest(manifest) => {
                 let descriptor = describe(&manifest.media_type, &bytes);
-                return Ok(Resolved {
-                    index: None,
-                    written: (descriptor, bytes),
-                    manifest,
-                });
+                return Ok(Resolved { index: None, written: (descriptor, bytes), manifest });
             }
             Document::Index(index) => index,
         };
@@ -87,27 +73,15 @@ impl Source {
         match document::parse(&inner, Some(&chosen.media_type))? {
             Document::Manifest(manifest) => {
                 let index = kept.then(|| (describe(&index.media_type, &bytes), bytes));
-                Ok(Resolved {
-                    index,
-                    written: (chosen.clone(), inner),
-                    manifest,
-                })
+                Ok(Resolved { index, written: (chosen.clone(), inner), manifest })
             }
-            Document::Index(_) if kept => {
-                Err(Error::malformed("index", "it leads to another index"))
-            }
-            Document::Index(_) => {
-                Box::pin(self.platform(inner, Some(&chosen.media_type), true)).await
-            }
+            Document::Index(_) if kept => Err(Error::malformed("index", "it leads to another index")),
+            Document::Index(_) => Box::pin(self.platform(inner, Some(&chosen.media_type), true)).await,
         }
     }
 
     /// A manifest or an index by digest, with the size its descriptor says.
-    async fn document(
-        &self,
-        digest: &Digest,
-        descriptor: Option<&Descriptor>,
-    ) -> Result<Bytes, Error> {
+    async fn document(&self, digest: &Digest, descriptor: Option<&Descriptor>) -> Result<Bytes, Error> {
         let bytes = match self {
             Self::Registry(registry) => {
                 let served = registry.document(digest.as_str()).await?;
@@ -117,15 +91,11 @@ impl Source {
             Self::Archive(archive) => archive.document(digest)?,
             Self::Store(store) => {
                 let bytes = store.read(digest, LARGEST_MANIFEST).await?;
-                bytes
-                    .ok_or_else(|| Error::NotFound(digest.to_string()))?
-                    .into()
+                bytes.ok_or_else(|| Error::NotFound(digest.to_string()))?.into()
             }
         };
         match descriptor {
-            Some(descriptor) if descriptor.size != bytes.len() as u64 => {
-                Err(Error::Mismatch(digest.to_string()))
-            }
+            Some(descriptor) if descriptor.size != bytes.len() as u64 => Err(Error::Mismatch(digest.to_string())),
             _ => Ok(bytes),
         }
     }
@@ -141,11 +111,7 @@ impl Source {
             }
         }
         let good = bytes.len() as u64 == descriptor.size && Digest::of(&bytes) == descriptor.digest;
-        if good {
-            Ok(bytes.freeze())
-        } else {
-            Err(Error::Mismatch(descriptor.digest.to_string()))
-        }
+        if good { Ok(bytes.freeze()) } else { Err(Error::Mismatch(descriptor.digest.to_string())) }
     }
 
     /// A blob from `offset`, or from its beginning.
@@ -154,27 +120,16 @@ impl Source {
             Self::Registry(registry) => registry.blob(&descriptor.digest, offset).await,
             Self::Archive(archive) => archive.blob(&descriptor.digest, offset),
             Self::Store(store) => {
-                let bytes = store
-                    .read(&descriptor.digest, document::LARGEST_CONFIG)
-                    .await?;
-                let bytes = Bytes::from(
-                    bytes.ok_or_else(|| Error::NotFound(descriptor.digest.to_string()))?,
-                );
-                Ok(Blob {
-                    offset: 0,
-                    bytes: futures_util::stream::once(async { Ok(bytes) }).boxed(),
-                })
+                let bytes = store.read(&descriptor.digest, document::LARGEST_CONFIG).await?;
+                let bytes = Bytes::from(bytes.ok_or_else(|| Error::NotFound(descriptor.digest.to_string()))?);
+                Ok(Blob { offset: 0, bytes: futures_util::stream::once(async { Ok(bytes) }).boxed() })
             }
         }
     }
 }
 
 fn describe(media_type: &str, bytes: &Bytes) -> Descriptor {
-    Descriptor {
-        media_type: media_type.to_owned(),
-        digest: Digest::of(bytes),
-        size: bytes.len() as u64,
-    }
+    Descriptor { media_type: media_type.to_owned(), digest: Digest::of(bytes), size: bytes.len() as u64 }
 }
 
 /// A manifest must be served as what the index says it is.
@@ -182,10 +137,7 @@ fn check_type(served_as: Option<&str>, descriptor: Option<&Descriptor>) -> Resul
     let known = |name: &&str| MANIFESTS.contains(name) || INDEXES.contains(name);
     match (served_as.filter(known), descriptor) {
         (Some(served), Some(descriptor)) if served != descriptor.media_type => {
-            Err(Error::malformed(
-                "manifest",
-                format!("{} was served as {served}", descriptor.media_type),
-            ))
+            Err(Error::malformed("manifest", format!("{} was served as {served}", descriptor.media_type)))
         }
         _ => Ok(()),
     }

@@ -55,38 +55,26 @@ pub(super) async fn run(
     let config = config::parse(&config_bytes, manifest.layers.len())?;
     let chain = config::chain(&config.layers);
     let present = present(store, &chain).await?;
-    let layers: Vec<Layer> = (present..chain.len())
-        .map(|at| Layer::new(at, &chain, &config, manifest))
-        .collect();
+    let layers: Vec<Layer> = (present..chain.len()).map(|at| Layer::new(at, &chain, &config, manifest)).collect();
     bring(store, source, &layers, on_progress).await?;
 
     let top = chain.last().map(Digest::to_string).unwrap_or_default();
     let on_config = labels(&[(SNAPSHOT_LABEL, &top)]);
     write_bytes(store, &manifest.config, &config_bytes, on_config).await?;
     let (descriptor, bytes) = &resolved.written;
-    let on_manifest = labels(&[(
-        "containerd.io/gc.ref.content.config",
-        manifest.config.digest.as_str(),
-    )]);
+    let on_manifest = labels(&[("containerd.io/gc.ref.content.config", manifest.config.digest.as_str())]);
     write_bytes(store, descriptor, bytes, on_manifest).await?;
     if let Some((index, bytes)) = &resolved.index {
-        let on_index = labels(&[(
-            "containerd.io/gc.ref.content.m.0",
-            descriptor.digest.as_str(),
-        )]);
+        let on_index = labels(&[("containerd.io/gc.ref.content.m.0", descriptor.digest.as_str())]);
         write_bytes(store, index, bytes, on_index).await?;
     }
-    let on_image = labels(&[
-        (CHAIN_LABEL, &top),
-        (MANIFEST_LABEL, descriptor.digest.as_str()),
-    ]);
+    let on_image = labels(&[(CHAIN_LABEL, &top), (MANIFEST_LABEL, descriptor.digest.as_str())]);
     store.put_image(name, resolved.target(), on_image).await
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
     let full = pairs.iter().filter(|(_, value)| !value.is_empty());
-    full.map(|(name, value)| (name.to_string(), value.to_string()))
-        .collect()
+    full.map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
 
 /// A layer that must be fetched and unpacked.
@@ -140,35 +128,16 @@ impl Meter<'_> {
     /// More bytes have arrived.
     pub(super) fn add(&self, bytes: u64) {
         let done_bytes = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        (self.on_progress)(Progress {
-            done_bytes,
-            total_bytes: self.total_bytes,
-        });
+        (self.on_progress)(Progress { done_bytes, total_bytes: self.total_bytes });
     }
 }
 
 /// Fetches the layers, and unpacks each as soon as it and those below are there.
-async fn bring(
-    store: &Store,
-    source: &Source,
-    layers: &[Layer<'_>],
-    on_progress: &OnProgress,
-) -> Result<(), Error> {
+async fn bring(store: &Store, source: &Source, layers: &[Layer<'_>], on_progress: &OnProgress) -> Result<(), Error> {
     let mut seen = HashSet::new();
-    let first: Vec<bool> = layers
-        .iter()
-        .map(|layer| seen.insert(&layer.packed.digest))
-        .collect();
-    let sizes = layers
-        .iter()
-        .zip(&first)
-        .filter(|(_, first)| **first)
-        .map(|(layer, _)| layer.packed.size);
-    let meter = Meter {
-        done: AtomicU64::new(0),
-        total_bytes: sizes.sum(),
-        on_progress,
-    };
+    let first: Vec<bool> = layers.iter().map(|layer| seen.insert(&layer.packed.digest)).collect();
+    let sizes = layers.iter().zip(&first).filter(|(_, first)| **first).map(|(layer, _)| layer.packed.size);
+    let meter = Meter { done: AtomicU64::new(0), total_bytes: sizes.sum(), on_progress };
     let (senders, arrivals): (Vec<_>, Vec<_>) = layers.iter().map(|_| oneshot::channel()).unzip();
     let mut fetches: Vec<BoxFuture<'_, Result<(), Error>>> = Vec::new();
     for ((layer, arrived), first) in layers.iter().zip(senders).zip(first) {
@@ -176,9 +145,7 @@ async fn bring(
         let wanted = first.then_some(layer.packed);
         fetches.push(fetch_and_tell(store, source, wanted, &meter, arrived).boxed());
     }
-    let fetching = stream::iter(fetches)
-        .buffer_unordered(FETCHES)
-        .try_collect::<()>();
+    let fetching = stream::iter(fetches).buffer_unordered(FETCHES).try_collect::<()>();
     tokio::try_join!(fetching, unpack_in_order(store, layers, arrivals)).map(drop)
 }
 
@@ -213,12 +180,7 @@ async fn unpack_in_order(
 
 /// Fetches one blob, going on where an earlier try stopped. What was left there by an earlier try and turns out wrong
 /// is fetched anew, once.
-async fn fetch(
-    store: &Store,
-    source: &Source,
-    descriptor: &Descriptor,
-    meter: &Meter<'_>,
-) -> Result<(), Error> {
+async fn fetch(store: &Store, source: &Source, descriptor: &Descriptor, meter: &Meter<'_>) -> Result<(), Error> {
     for _ in 0..2 {
         let Some(writer) = open(store, descriptor).await? else {
             meter.add(descriptor.size);
@@ -228,10 +190,7 @@ async fn fetch(
         let blob = if writer.offset() < descriptor.size {
             source.blob(descriptor, writer.offset()).await?
         } else {
-            super::writer::Blob {
-                offset: descriptor.size,
-                bytes: stream::empty().boxed(),
-            }
+            super::writer::Blob { offset: descriptor.size, bytes: stream::empty().boxed() }
         };
         meter.add(blob.offset);
         match writer.fill(blob, Labels::new(), Some(meter)).await {
@@ -243,18 +202,13 @@ async fn fetch(
 }
 
 /// Opens a writer, waiting for another that writes the same blob just now.
-async fn open<'a>(
-    store: &'a Store,
-    descriptor: &'a Descriptor,
-) -> Result<Option<Writer<'a>>, Error> {
+async fn open<'a>(store: &'a Store, descriptor: &'a Descriptor) -> Result<Option<Writer<'a>>, Error> {
     let mut looks = 0;
     loop {
         match Writer::open(store, descriptor).await {
-            Err(Error::Containerd {
-                code: Code::Unavailable,
-                message,
-                ..
-            }) if message.contains("locked") && looks < LOCKED_LOOKS => {
+            Err(Error::Containerd { code: Code::Unavailable, message, .. })
+                if message.contains("locked") && looks < LOCKED_LOOKS =>
+            {
                 looks += 1;
                 tokio::time::sleep(LOOK_EVERY).await;
             }
@@ -276,23 +230,12 @@ async fn unpack(store: &Store, layer: &Layer<'_>) -> Result<(), Error> {
     if let Err(error) = store.remove_snapshot(&key).await {
         tracing::debug!(%error, key, "could not remove an unfinished snapshot");
     }
-    if error.has_code(Code::AlreadyExists) {
-        store.hold_snapshot(layer.name).await
-    } else {
-        Err(error)
-    }
+    if error.has_code(Code::AlreadyExists) { store.hold_snapshot(layer.name).await } else { Err(error) }
 }
 
 /// A name nobody else uses: process, time and count.
 pub(super) fn unique(prefix: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let time = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_nanos();
-    format!(
-        "{prefix}-{}-{time}-{}",
-        std::process::id(),
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    )
+    let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    format!("{prefix}-{}-{time}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }

@@ -1,9 +1,7 @@
 //! Writing one blob into containerd's content store, from wherever it comes, resuming what an earlier try left there.
 
 use bytes::{Bytes, BytesMut};
-use containerd_client::services::v1::{
-    AbortRequest, WriteAction, WriteContentRequest, WriteContentResponse,
-};
+use containerd_client::services::v1::{AbortRequest, WriteAction, WriteContentRequest, WriteContentResponse};
 use containerd_client::tonic::{Code, Streaming};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::mpsc;
@@ -33,10 +31,7 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Begins to write a blob, or goes on where an earlier writer stopped; `None` when the blob is there already.
-    pub(super) async fn open(
-        store: &'a Store,
-        descriptor: &'a Descriptor,
-    ) -> Result<Option<Self>, Error> {
+    pub(super) async fn open(store: &'a Store, descriptor: &'a Descriptor) -> Result<Option<Self>, Error> {
         match Self::begin(store, descriptor).await {
             Err(error) if error.has_code(Code::AlreadyExists) => {
                 store.hold_blob(&descriptor.digest).await?;
@@ -52,18 +47,10 @@ impl<'a> Writer<'a> {
         let stat = message(descriptor, WriteAction::Stat, 0);
         requests.send(stat).await.map_err(|_| lost())?;
         let opened = store.content().write(store.request(outgoing)).await;
-        let mut responses = opened
-            .map_err(Error::containerd("writing content"))?
-            .into_inner();
+        let mut responses = opened.map_err(Error::containerd("writing content"))?.into_inner();
         let offset = answer(&mut responses).await?.offset;
         let offset = u64::try_from(offset).unwrap_or_default();
-        Ok(Self {
-            store,
-            descriptor,
-            requests,
-            responses,
-            offset,
-        })
+        Ok(Self { store, descriptor, requests, responses, offset })
     }
 
     /// How many bytes are there already.
@@ -74,21 +61,14 @@ impl<'a> Writer<'a> {
     /// Writes the bytes of `blob` and commits. `meter` hears of each message.
     ///
     /// Content that turns out wrong is thrown away, so that the next try begins anew.
-    pub(super) async fn fill(
-        mut self,
-        blob: Blob,
-        labels: Labels,
-        meter: Option<&Meter<'_>>,
-    ) -> Result<(), Error> {
+    pub(super) async fn fill(mut self, blob: Blob, labels: Labels, meter: Option<&Meter<'_>>) -> Result<(), Error> {
         self.offset = blob.offset;
         let result = match self.copy(blob.bytes, meter).await {
             Ok(()) => self.commit(labels).await,
             Err(error) => Err(error),
         };
         match result {
-            Err(error) if error.has_code(Code::AlreadyExists) => {
-                self.store.hold_blob(&self.descriptor.digest).await
-            }
+            Err(error) if error.has_code(Code::AlreadyExists) => self.store.hold_blob(&self.descriptor.digest).await,
             Err(error @ Error::Mismatch(_)) => {
                 self.abort().await;
                 Err(error)
@@ -115,19 +95,13 @@ impl<'a> Writer<'a> {
         if !buffer.is_empty() {
             self.send(buffer.freeze(), meter).await?;
         }
-        if self.offset == self.descriptor.size {
-            Ok(())
-        } else {
-            Err(self.mismatch())
-        }
+        if self.offset == self.descriptor.size { Ok(()) } else { Err(self.mismatch()) }
     }
 
     async fn send(&mut self, data: Bytes, meter: Option<&Meter<'_>>) -> Result<(), Error> {
         let length = data.len() as u64;
-        let write = WriteContentRequest {
-            data: data.into(),
-            ..message(self.descriptor, WriteAction::Write, self.offset)
-        };
+        let write =
+            WriteContentRequest { data: data.into(), ..message(self.descriptor, WriteAction::Write, self.offset) };
         self.exchange(write).await?;
         self.offset += length;
         if let Some(meter) = meter {
@@ -137,10 +111,7 @@ impl<'a> Writer<'a> {
     }
 
     async fn commit(&mut self, labels: Labels) -> Result<(), Error> {
-        let commit = WriteContentRequest {
-            labels,
-            ..message(self.descriptor, WriteAction::Commit, self.offset)
-        };
+        let commit = WriteContentRequest { labels, ..message(self.descriptor, WriteAction::Commit, self.offset) };
         match self.exchange(commit).await {
             Err(error) if error.has_code(Code::FailedPrecondition) => Err(self.mismatch()),
             other => other,
@@ -156,17 +127,9 @@ impl<'a> Writer<'a> {
 
     /// Throws away what has been written. The stream must end first, because it holds the lock of the reference.
     async fn abort(self) {
-        let Self {
-            store,
-            descriptor,
-            requests,
-            responses,
-            ..
-        } = self;
+        let Self { store, descriptor, requests, responses, .. } = self;
         drop((requests, responses));
-        let request = AbortRequest {
-            r#ref: reference(&descriptor.digest),
-        };
+        let request = AbortRequest { r#ref: reference(&descriptor.digest) };
         if let Err(status) = store.content().abort(store.request(request)).await {
             tracing::debug!(digest = %descriptor.digest, %status, "could not throw away partial content");
         }
@@ -177,22 +140,13 @@ impl<'a> Writer<'a> {
     }
 }
 
-async fn answer(
-    responses: &mut Streaming<WriteContentResponse>,
-) -> Result<WriteContentResponse, Error> {
-    let answer = responses
-        .message()
-        .await
-        .map_err(Error::containerd("writing content"))?;
+async fn answer(responses: &mut Streaming<WriteContentResponse>) -> Result<WriteContentResponse, Error> {
+    let answer = responses.message().await.map_err(Error::containerd("writing content"))?;
     answer.ok_or_else(lost)
 }
 
 fn lost() -> Error {
-    Error::Containerd {
-        doing: "writing content",
-        code: Code::Unavailable,
-        message: "the stream ended".to_owned(),
-    }
+    Error::Containerd { doing: "writing content", code: Code::Unavailable, message: "the stream ended".to_owned() }
 }
 
 fn message(descriptor: &Descriptor, action: WriteAction, offset: u64) -> WriteContentRequest {
@@ -222,9 +176,6 @@ pub(super) async fn write_bytes(
         return store.label(&descriptor.digest, labels).await;
     };
     let whole = bytes.clone();
-    let blob = Blob {
-        offset: 0,
-        bytes: stream::once(async { Ok(whole) }).boxed(),
-    };
+    let blob = Blob { offset: 0, bytes: stream::once(async { Ok(whole) }).boxed() };
     writer.fill(blob, labels, None).await
 }

@@ -126,9 +126,7 @@ impl View<'_> {
     }
 
     fn add_ports(&self, document: &mut Value, order: &acs::Container) {
-        let port = |port: &acs::PortMapping| {
-            json!({ "ContainerPort": port.container_port, "Protocol": port.protocol, "HostPort": port.container_port })
-        };
+        let port = |port: &acs::PortMapping| json!({ "ContainerPort": port.container_port, "Protocol": port.protocol, "HostPort": port.container_port });
         if !order.port_mappings.is_empty() {
             document["Ports"] = order.port_mappings.iter().map(port).collect();
         }

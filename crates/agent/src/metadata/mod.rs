@@ -114,13 +114,16 @@ impl Listening {
     }
 }
 
+/// What `docker stats` would say, by container name.
+type Stats = Arc<Map<String, Value>>;
+
 struct Endpoint {
     metadata: Metadata,
     task: Arc<acs::Task>,
     link: Link,
     pulled: Pulled,
     bucket: parking_lot::Mutex<Bucket>,
-    stats: Mutex<Option<(Instant, Arc<Map<String, Value>>)>>,
+    stats: Mutex<Option<(Instant, Stats)>>,
 }
 
 /// Takes connections until the endpoint closes, and with it all of them.
@@ -207,7 +210,7 @@ impl Endpoint {
     }
 
     /// By container name. What cannot be had is absent.
-    async fn stats(&self) -> Arc<Map<String, Value>> {
+    async fn stats(&self) -> Stats {
         let mut kept = self.stats.lock().await;
         if let Some((at, stats)) = &*kept
             && at.elapsed() < STATS_LAST
@@ -215,9 +218,10 @@ impl Endpoint {
             return Arc::clone(stats);
         }
         let fresh = match self.link.ask(Command::Stats).await {
-            Ok(Reply::Stats { containers }) => {
-                containers.into_iter().filter_map(|(name, stats)| Some((name, serde_json::to_value(stats).ok()?))).collect()
-            }
+            Ok(Reply::Stats { containers }) => containers
+                .into_iter()
+                .filter_map(|(name, stats)| Some((name, serde_json::to_value(stats).ok()?)))
+                .collect(),
             _ => Map::new(),
         };
         let fresh = Arc::new(fresh);

@@ -82,7 +82,9 @@ mod tests {
 
     #[test]
     fn all_else_is_unknown() {
-        for path in ["", "/", "/v4", "/v5/a", "/v4/a/b", "/v4/a/task/stats/x", "/v4/../v4/a", "/latest/meta-data", "/api/a/x"] {
+        for path in
+            ["", "/", "/v4", "/v5/a", "/v4/a/b", "/v4/a/task/stats/x", "/v4/../v4/a", "/latest/meta-data", "/api/a/x"]
+        {
             assert_eq!(read(path).err(), Some(Unknown::Path), "{path}");
         }
         for path in ["/v2/credentials/x", "/v1/credentials", "/v2/credentials"] {

@@ -40,12 +40,7 @@ pub(crate) async fn redirect(netns: OwnedFd) -> io::Result<()> {
 
 /// Sends the batch in the calling thread's namespace and waits for the kernel's word on it.
 fn apply() -> io::Result<()> {
-    let kernel = socket(
-        AddressFamily::Netlink,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkNetFilter,
-    )?;
+    let kernel = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkNetFilter)?;
     setsockopt(&kernel, ReceiveTimeout, &TimeVal::seconds(5))?;
     sendto(kernel.as_raw_fd(), &batch(), &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
     let mut answer = [0; 8192];
@@ -214,7 +209,7 @@ mod tests {
         while at < bytes.len() {
             let length = u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
             kinds.push(u16::from_ne_bytes(bytes[at + 4..at + 6].try_into().unwrap()));
-            assert!(length >= 20 && length % 4 == 0, "{length}");
+            assert!(length >= 20 && length.is_multiple_of(4), "{length}");
             at += length;
         }
         assert_eq!((at, kinds), (bytes.len(), vec![BATCH_BEGIN, NEW_TABLE, NEW_CHAIN, NEW_RULE, BATCH_END]));

@@ -75,23 +75,18 @@ struct Change {
 impl Elements {
     /// Opens the calling thread's namespace.
     pub(super) fn open() -> Result<Self, Error> {
-        let netlink = Netlink::open(SockProtocol::NetlinkNetFilter)
-            .doing(|| "open a netfilter socket".into())?;
+        let netlink = Netlink::open(SockProtocol::NetlinkNetFilter).doing(|| "open a netfilter socket".into())?;
         Ok(Elements { netlink })
     }
 
     /// Lets an ENI's packets through. Fine if it is there already with the same values.
     pub(super) fn add(&mut self, entry: &Entry) -> Result<(), Error> {
-        self.commit(&changes(NEW_ELEMENTS, std::slice::from_ref(entry)))
-            .map_err(|refusal| match refusal {
-                refusal if refusal.source.raw_os_error() == Some(EEXIST) => {
-                    Error::Refused(format!(
-                        "address {} is another ENI's",
-                        entry.public.unwrap_or(entry.private)
-                    ))
-                }
-                refusal => Error::system("add elements to the router's tables", refusal.source),
-            })
+        self.commit(&changes(NEW_ELEMENTS, std::slice::from_ref(entry))).map_err(|refusal| match refusal {
+            refusal if refusal.source.raw_os_error() == Some(EEXIST) => {
+                Error::Refused(format!("address {} is another ENI's", entry.public.unwrap_or(entry.private)))
+            }
+            refusal => Error::system("add elements to the router's tables", refusal.source),
+        })
     }
 
     /// Stops an ENI's packets. What is not there is passed over.
@@ -115,30 +110,18 @@ impl Elements {
 
     /// Makes `entries` all there is, in one transaction.
     pub(super) fn replace(&mut self, entries: &[Entry]) -> Result<(), Error> {
-        let emptied = TABLES.map(|table| Change {
-            kind: DELETE_ELEMENTS,
-            table,
-            pairs: Vec::new(),
-        });
+        let emptied = TABLES.map(|table| Change { kind: DELETE_ELEMENTS, table, pairs: Vec::new() });
         let mut all: Vec<Change> = emptied.into();
         for chunk in entries.chunks(CHUNK) {
             all.extend(changes(NEW_ELEMENTS, chunk));
         }
-        self.commit(&all)
-            .map_err(|refusal| Error::system("replace the router's elements", refusal.source))
+        self.commit(&all).map_err(|refusal| Error::system("replace the router's elements", refusal.source))
     }
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), Refusal> {
         let mut bytes = Vec::with_capacity(512);
         let frame = |bytes: &mut Vec<u8>, kind, sequence| {
-            message(
-                bytes,
-                kind,
-                REQUEST,
-                sequence,
-                [0, 0, (SUBSYSTEM >> 8) as u8, SUBSYSTEM as u8],
-                |_| {},
-            );
+            message(bytes, kind, REQUEST, sequence, [0, 0, (SUBSYSTEM >> 8) as u8, SUBSYSTEM as u8], |_| {});
         };
         frame(&mut bytes, BATCH_BEGIN, self.netlink.next_sequence());
         let mut sequences = Vec::with_capacity(changes.len());
@@ -184,32 +167,20 @@ impl Change {
     fn write(&self, bytes: &mut Vec<u8>, sequence: u32) {
         let flags = REQUEST | ACKNOWLEDGE | if self.kind == NEW_ELEMENTS { CREATE } else { 0 };
         let (table, set) = self.table.names();
-        message(
-            bytes,
-            self.kind,
-            flags,
-            sequence,
-            [self.table.family(), 0, 0, 0],
-            |bytes| {
-                attribute(bytes, TABLE, |bytes| text(bytes, table));
-                attribute(bytes, SET, |bytes| text(bytes, set));
-                if !self.pairs.is_empty() {
-                    attribute(bytes, ELEMENTS | NESTED, |bytes| {
-                        self.pairs.iter().for_each(|pair| element(bytes, pair))
-                    });
-                }
-            },
-        );
+        message(bytes, self.kind, flags, sequence, [self.table.family(), 0, 0, 0], |bytes| {
+            attribute(bytes, TABLE, |bytes| text(bytes, table));
+            attribute(bytes, SET, |bytes| text(bytes, set));
+            if !self.pairs.is_empty() {
+                attribute(bytes, ELEMENTS | NESTED, |bytes| self.pairs.iter().for_each(|pair| element(bytes, pair)));
+            }
+        });
     }
 }
 
 /// One message for each table that the entries touch.
 fn changes(kind: u16, entries: &[Entry]) -> Vec<Change> {
     let change = |table: Table| {
-        let pairs: Vec<Pair> = entries
-            .iter()
-            .filter_map(|entry| table.pair(entry))
-            .collect();
+        let pairs: Vec<Pair> = entries.iter().filter_map(|entry| table.pair(entry)).collect();
         (!pairs.is_empty()).then_some(Change { kind, table, pairs })
     };
     TABLES.into_iter().filter_map(change).collect()
@@ -234,9 +205,7 @@ fn element(bytes: &mut Vec<u8>, (key, data): &Pair) {
 }
 
 fn value(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    attribute(bytes, kind | NESTED, |bytes| {
-        attribute(bytes, VALUE, |bytes| bytes.extend(value))
-    });
+    attribute(bytes, kind | NESTED, |bytes| attribute(bytes, VALUE, |bytes| bytes.extend(value)));
 }
 
 fn text(bytes: &mut Vec<u8>, text: &str) {
@@ -256,14 +225,7 @@ fn attribute(bytes: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
 }
 
 /// Writes a message: netlink header, nfnetlink header (family, version, resource), what `body` writes.
-fn message(
-    bytes: &mut Vec<u8>,
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    head: [u8; 4],
-    body: impl FnOnce(&mut Vec<u8>),
-) {
+fn message(bytes: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, head: [u8; 4], body: impl FnOnce(&mut Vec<u8>)) {
     let start = bytes.len();
     bytes.extend([0; 4]);
     bytes.extend(kind.to_ne_bytes());
@@ -290,20 +252,12 @@ mod tests {
         };
         let key = guard_key(&entry);
         assert_eq!(key[..4], 9u32.to_ne_bytes());
-        assert_eq!(
-            key[4..],
-            [2, 0x11, 0x22, 0x33, 0x44, 0x55, 0, 0, 10, 1, 2, 3]
-        );
+        assert_eq!(key[4..], [2, 0x11, 0x22, 0x33, 0x44, 0x55, 0, 0, 10, 1, 2, 3]);
     }
 
     #[test]
     fn the_largest_message_fits_its_length_field() {
-        let entry = Entry {
-            port: 9,
-            mac: [2; 6],
-            private: Ipv4Addr::LOCALHOST,
-            public: Some(Ipv4Addr::LOCALHOST),
-        };
+        let entry = Entry { port: 9, mac: [2; 6], private: Ipv4Addr::LOCALHOST, public: Some(Ipv4Addr::LOCALHOST) };
         for change in changes(NEW_ELEMENTS, &vec![entry; CHUNK]) {
             let mut bytes = Vec::new();
             change.write(&mut bytes, 1);
@@ -313,17 +267,9 @@ mod tests {
 
     #[test]
     fn an_eni_without_public_address_touches_the_guard_alone() {
-        let entry = Entry {
-            port: 9,
-            mac: [2; 6],
-            private: Ipv4Addr::LOCALHOST,
-            public: None,
-        };
+        let entry = Entry { port: 9, mac: [2; 6], private: Ipv4Addr::LOCALHOST, public: None };
         assert_eq!(changes(NEW_ELEMENTS, &[entry]).len(), 1);
-        let public = Entry {
-            public: Some(Ipv4Addr::LOCALHOST),
-            ..entry
-        };
+        let public = Entry { public: Some(Ipv4Addr::LOCALHOST), ..entry };
         assert_eq!(changes(NEW_ELEMENTS, &[public]).len(), 3);
     }
 }

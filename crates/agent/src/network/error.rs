@@ -15,9 +15,7 @@ pub enum Error {
     #[error("{command} failed: {said}")]
     Command { command: String, said: String },
     /// All 256 address slices of this machine are taken, by other instances or by existing routes.
-    #[error(
-        "no slice of 198.18.0.0/15 is free: every one is held by another instance or an existing route"
-    )]
+    #[error("no slice of 198.18.0.0/15 is free: every one is held by another instance or an existing route")]
     NoSlice,
     /// No namespace could be made in time; `reason` is the last failure of the maker.
     #[error("no network namespace is ready: {reason}")]
@@ -30,10 +28,7 @@ pub enum Error {
 impl Error {
     /// Wraps a failed system call with what was being done.
     pub(super) fn system(doing: impl Into<String>, source: impl Into<io::Error>) -> Self {
-        Error::System {
-            doing: doing.into(),
-            source: source.into(),
-        }
+        Error::System { doing: doing.into(), source: source.into() }
     }
 
     /// The error number of the kernel, where it was the kernel that refused.

@@ -31,10 +31,7 @@ pub(super) fn open(names: &Names) -> Result<(), Error> {
 /// Removes every rule that names the transit link.
 pub(super) fn close(names: &Names) -> Result<(), Error> {
     for command in commands()? {
-        for rule in list(command)?
-            .iter()
-            .filter(|rule| mentions(rule, &names.transit()))
-        {
+        for rule in list(command)?.iter().filter(|rule| mentions(rule, &names.transit())) {
             run(command, &rule.replacen("-A", "-D", 1))?;
         }
     }
@@ -47,17 +44,13 @@ fn deciding_chain(rules: &[String]) -> Option<&'static str> {
         return Some("DOCKER-USER");
     }
     let restricts = |rule: &String| {
-        rule.starts_with("-A FORWARD ")
-            || (rule.starts_with("-P FORWARD ") && rule != "-P FORWARD ACCEPT")
+        rule.starts_with("-A FORWARD ") || (rule.starts_with("-P FORWARD ") && rule != "-P FORWARD ACCEPT")
     };
     rules.iter().any(restricts).then_some("FORWARD")
 }
 
 fn wanted(chain: &str, link: &str) -> [String; 2] {
-    [
-        format!("-A {chain} -o {link} -j ACCEPT"),
-        format!("-A {chain} -i {link} -j ACCEPT"),
-    ]
+    [format!("-A {chain} -o {link} -j ACCEPT"), format!("-A {chain} -i {link} -j ACCEPT")]
 }
 
 fn mentions(rule: &str, link: &str) -> bool {
@@ -71,8 +64,7 @@ fn commands() -> Result<Vec<&'static str>, Error> {
         return Ok(commands);
     };
     commands.push("iptables");
-    let legacy =
-        fs::read_to_string("/proc/net/ip_tables_names").is_ok_and(|names| names.contains("filter"));
+    let legacy = fs::read_to_string("/proc/net/ip_tables_names").is_ok_and(|names| names.contains("filter"));
     if legacy && !version.contains("legacy") && said("iptables-legacy", &["--version"])?.is_some() {
         commands.push("iptables-legacy");
     }
@@ -99,10 +91,7 @@ fn said(command: &str, words: &[&str]) -> Result<Option<String>, Error> {
         return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Error::Command {
-        command: format!("{command} {}", words.join(" ")),
-        said,
-    })
+    Err(Error::Command { command: format!("{command} {}", words.join(" ")), said })
 }
 
 #[cfg(test)]
@@ -120,22 +109,13 @@ mod tests {
         check("-P INPUT DROP\n-P FORWARD ACCEPT", None);
         check("-P FORWARD DROP", Some("FORWARD"));
         check("-P FORWARD ACCEPT\n-A FORWARD -j REJECT", Some("FORWARD"));
-        check(
-            "-P FORWARD DROP\n-N DOCKER-USER\n-A FORWARD -j DOCKER-USER",
-            Some("DOCKER-USER"),
-        );
+        check("-P FORWARD DROP\n-N DOCKER-USER\n-A FORWARD -j DOCKER-USER", Some("DOCKER-USER"));
     }
 
     #[test]
     fn only_our_own_rules_are_removed() {
-        assert!(mentions(
-            "-A FORWARD -i lsh-0a1b2c3d -j ACCEPT",
-            "lsh-0a1b2c3d"
-        ));
-        assert!(!mentions(
-            "-A FORWARD -i lsh-0a1b2c3e -j ACCEPT",
-            "lsh-0a1b2c3d"
-        ));
+        assert!(mentions("-A FORWARD -i lsh-0a1b2c3d -j ACCEPT", "lsh-0a1b2c3d"));
+        assert!(!mentions("-A FORWARD -i lsh-0a1b2c3e -j ACCEPT", "lsh-0a1b2c3d"));
         assert!(!mentions("-P FORWARD DROP", "lsh-0a1b2c3d"));
     }
 }

@@ -24,26 +24,15 @@ const SETTINGS: [(&str, u32); 3] = [
 const KEPT_SLICE: &str = "network-slice";
 
 /// Takes a slice for the instance: the one it has, else the one it had, else the first free one.
-pub(super) fn claim_slice(
-    register: &Register,
-    config: &NetworkConfig,
-    names: &Names,
-) -> Result<Slice, Error> {
+pub(super) fn claim_slice(register: &Register, config: &NetworkConfig, names: &Names) -> Result<Slice, Error> {
     let mut links = Links::open()?;
     let ours = links.find(&names.transit())?.map(|link| link.index);
     let routes = links.routes()?;
-    let foreign = |slice: Slice| {
-        routes
-            .iter()
-            .any(|to| to.link != ours && slice.collides(to.destination))
-    };
+    let foreign = |slice: Slice| routes.iter().any(|to| to.link != ours && slice.collides(to.destination));
     let kept = config.state_dir.join(KEPT_SLICE);
-    let before = fs::read_to_string(&kept)
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
+    let before = fs::read_to_string(&kept).ok().and_then(|text| text.trim().parse().ok());
     let slice = register.claim(names, before.unwrap_or(names.first_slice()), foreign)?;
-    fs::create_dir_all(&config.state_dir)
-        .doing(|| format!("make {}", config.state_dir.display()))?;
+    fs::create_dir_all(&config.state_dir).doing(|| format!("make {}", config.state_dir.display()))?;
     fs::write(&kept, slice.0.to_string()).doing(|| format!("write {}", kept.display()))?;
     Ok(slice)
 }
@@ -65,10 +54,7 @@ pub(super) fn connect(names: &Names, slice: Slice, router: &OwnedFd) -> Result<(
     let mut there = inside(router.as_fd(), Links::open)?;
     let (near, far) = join(&mut here, &mut there, names, slice, router)?;
     let end = |ip| Ipv4Net::new_assert(ip, slice.transit().prefix_len());
-    set_sysctl(
-        &format!("net/ipv6/conf/{}/disable_ipv6", names.transit()),
-        "1",
-    )?;
+    set_sysctl(&format!("net/ipv6/conf/{}/disable_ipv6", names.transit()), "1")?;
     here.ensure(vec![
         Step::up(near),
         Step::address(near, end(slice.host())),
@@ -103,16 +89,8 @@ pub(super) fn teardown(names: &Names) -> Result<(), Error> {
         register.release(names),
         restore(register),
     ];
-    let failed: Vec<String> = steps
-        .into_iter()
-        .filter_map(|step| step.err())
-        .map(|error| error.to_string())
-        .collect();
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Leftovers(failed))
-    }
+    let failed: Vec<String> = steps.into_iter().filter_map(|step| step.err()).map(|error| error.to_string()).collect();
+    if failed.is_empty() { Ok(()) } else { Err(Error::Leftovers(failed)) }
 }
 
 /// Finds the veth pair between host and router, or makes it; a half or foreign one is replaced. Returns both indices.
@@ -126,20 +104,13 @@ fn join(
     let (near, far) = (here.find(&names.transit())?, there.find(UPLINK)?);
     if let (Some(near), Some(far)) = (&near, &far)
         && are_ends(near, far)
-        && here
-            .addresses(near.index)?
-            .iter()
-            .all(|address| address.addr() == slice.host())
+        && here.addresses(near.index)?.iter().all(|address| address.addr() == slice.host())
     {
         return Ok((near.index, far.index));
     }
     here.ensure(near.iter().map(Step::delete).collect())?;
     there.ensure(far.iter().map(Step::delete).collect())?;
-    let peer = Peer {
-        name: UPLINK,
-        netns: router.as_fd(),
-        index: 0,
-    };
+    let peer = Peer { name: UPLINK, netns: router.as_fd(), index: 0 };
     here.apply(vec![Step::veth(&names.transit(), &peer, None)])?;
     Ok((here.get(&names.transit())?.index, there.get(UPLINK)?.index))
 }

@@ -8,13 +8,12 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use ipnet::Ipv4Net;
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
-    InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
-    State,
+    InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -73,8 +72,7 @@ pub(super) struct Step {
 impl Links {
     /// Opens the calling thread's namespace.
     pub(super) fn open() -> Result<Self, Error> {
-        let netlink =
-            Netlink::open(SockProtocol::NetlinkRoute).doing(|| "open a netlink socket".into())?;
+        let netlink = Netlink::open(SockProtocol::NetlinkRoute).doing(|| "open a netlink socket".into())?;
         Ok(Links { netlink })
     }
 
@@ -83,12 +81,7 @@ impl Links {
         let (mut bytes, mut sequences) = (Vec::with_capacity(256), Vec::with_capacity(steps.len()));
         for step in &steps {
             let sequence = self.netlink.next_sequence();
-            append(
-                &mut bytes,
-                sequence,
-                NLM_F_ACK | step.flags,
-                step.message.clone(),
-            );
+            append(&mut bytes, sequence, NLM_F_ACK | step.flags, step.message.clone());
             sequences.push(sequence);
         }
         let Err(refusal) = self.netlink.exchange(&bytes, &sequences) else {
@@ -126,16 +119,12 @@ impl Links {
         let mut message = LinkMessage::default();
         message.header.index = index;
         let answers = self.ask(RouteNetlinkMessage::GetLink(message), 0)?;
-        Ok(answers
-            .into_iter()
-            .find_map(link_of)
-            .is_some_and(|link| link.operational))
+        Ok(answers.into_iter().find_map(link_of).is_some_and(|link| link.operational))
     }
 
     /// The link of that name, which must be there.
     pub(super) fn get(&mut self, name: &str) -> Result<Link, Error> {
-        self.find(name)?
-            .ok_or_else(|| Error::system(format!("find link {name}"), nix::errno::Errno::ENODEV))
+        self.find(name)?.ok_or_else(|| Error::system(format!("find link {name}"), nix::errno::Errno::ENODEV))
     }
 
     /// The IPv4 addresses of a link, with their prefix lengths.
@@ -143,10 +132,7 @@ impl Links {
         let mut message = AddressMessage::default();
         message.header.family = AddressFamily::Inet;
         let answers = self.ask(RouteNetlinkMessage::GetAddress(message), NLM_F_DUMP)?;
-        Ok(answers
-            .into_iter()
-            .filter_map(|answer| address_of(answer, link))
-            .collect())
+        Ok(answers.into_iter().filter_map(|answer| address_of(answer, link)).collect())
     }
 
     /// The IPv4 routes of the main table, the default route left out.
@@ -157,21 +143,12 @@ impl Links {
         Ok(answers.into_iter().filter_map(route_of).collect())
     }
 
-    fn ask(
-        &mut self,
-        message: RouteNetlinkMessage,
-        flags: u16,
-    ) -> Result<Vec<RouteNetlinkMessage>, Error> {
+    fn ask(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<Vec<RouteNetlinkMessage>, Error> {
         let sequence = self.netlink.next_sequence();
         let mut bytes = Vec::new();
         append(&mut bytes, sequence, flags, message);
-        let answers = self
-            .netlink
-            .ask(&bytes, sequence, flags & NLM_F_DUMP != 0)
-            .doing(|| "ask rtnetlink".into())?;
-        let decoded = answers
-            .iter()
-            .filter_map(|answer| NetlinkMessage::deserialize(answer).ok());
+        let answers = self.netlink.ask(&bytes, sequence, flags & NLM_F_DUMP != 0).doing(|| "ask rtnetlink".into())?;
+        let decoded = answers.iter().filter_map(|answer| NetlinkMessage::deserialize(answer).ok());
         Ok(decoded
             .filter_map(|answer| match answer.payload {
                 NetlinkPayload::InnerMessage(message) => Some(message),
@@ -183,12 +160,7 @@ impl Links {
 
 impl Step {
     fn new(doing: String, flags: u16, message: RouteNetlinkMessage) -> Self {
-        Step {
-            doing,
-            flags,
-            message,
-            fine: None,
-        }
+        Step { doing, flags, message, fine: None }
     }
 
     /// Makes a bridge without spanning tree, with a fixed `mac`, and brings it up.
@@ -200,10 +172,7 @@ impl Step {
             LinkAttribute::Address(mac.to_vec()),
             LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge), LinkInfo::Data(data)]),
         ];
-        Self::create(
-            format!("make bridge {name}"),
-            RouteNetlinkMessage::NewLink(message),
-        )
+        Self::create(format!("make bridge {name}"), RouteNetlinkMessage::NewLink(message))
     }
 
     /// Makes a veth pair: `name` here (a `%d` in it is numbered by the kernel), the other end in the peer's namespace. With
@@ -212,57 +181,35 @@ impl Step {
     pub(super) fn veth(name: &str, peer: &Peer<'_>, bridge: Option<u32>) -> Self {
         let mut far = LinkMessage::default();
         far.header.index = peer.index;
-        far.attributes = vec![
-            LinkAttribute::IfName(peer.name.into()),
-            LinkAttribute::NetNsFd(peer.netns.as_raw_fd()),
-        ];
+        far.attributes = vec![LinkAttribute::IfName(peer.name.into()), LinkAttribute::NetNsFd(peer.netns.as_raw_fd())];
         let mut message = up(0);
         let data = InfoData::Veth(InfoVeth::Peer(far));
         message.attributes = vec![
             LinkAttribute::IfName(name.into()),
             LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(data)]),
         ];
-        message
-            .attributes
-            .extend(bridge.map(LinkAttribute::Controller));
-        Self::create(
-            format!("make veth pair {name}, {}", peer.name),
-            RouteNetlinkMessage::NewLink(message),
-        )
+        message.attributes.extend(bridge.map(LinkAttribute::Controller));
+        Self::create(format!("make veth pair {name}, {}", peer.name), RouteNetlinkMessage::NewLink(message))
     }
 
     /// Brings a link up.
     pub(super) fn up(link: u32) -> Self {
-        Self::new(
-            format!("bring link {link} up"),
-            0,
-            RouteNetlinkMessage::SetLink(up(link)),
-        )
+        Self::new(format!("bring link {link} up"), 0, RouteNetlinkMessage::SetLink(up(link)))
     }
 
     /// Gives a link its hardware address.
     pub(super) fn mac(link: u32, mac: [u8; 6]) -> Self {
         let mut message = LinkMessage::default();
         message.header.index = link;
-        message
-            .attributes
-            .push(LinkAttribute::Address(mac.to_vec()));
-        Self::new(
-            format!("set the hardware address of link {link}"),
-            0,
-            RouteNetlinkMessage::SetLink(message),
-        )
+        message.attributes.push(LinkAttribute::Address(mac.to_vec()));
+        Self::new(format!("set the hardware address of link {link}"), 0, RouteNetlinkMessage::SetLink(message))
     }
 
     /// Deletes a link.
     pub(super) fn delete(link: &Link) -> Self {
         let mut message = LinkMessage::default();
         message.header.index = link.index;
-        let mut step = Self::new(
-            format!("delete link {}", link.name),
-            0,
-            RouteNetlinkMessage::DelLink(message),
-        );
+        let mut step = Self::new(format!("delete link {}", link.name), 0, RouteNetlinkMessage::DelLink(message));
         step.fine = Some(ENODEV);
         step
     }
@@ -272,51 +219,32 @@ impl Step {
         let mut message = AddressMessage::default();
         message.header.family = AddressFamily::Inet;
         message.header.prefix_len = address.prefix_len();
-        message.header.scope = if link == LOOPBACK {
-            AddressScope::Host
-        } else {
-            AddressScope::Universe
-        };
+        message.header.scope = if link == LOOPBACK { AddressScope::Host } else { AddressScope::Universe };
         message.header.index = link;
         let ip = IpAddr::V4(address.addr());
         message.attributes = vec![AddressAttribute::Local(ip), AddressAttribute::Address(ip)];
         if address.prefix_len() < 31 {
-            message
-                .attributes
-                .push(AddressAttribute::Broadcast(address.broadcast()));
+            message.attributes.push(AddressAttribute::Broadcast(address.broadcast()));
         }
-        Self::create(
-            format!("add address {address} to link {link}"),
-            RouteNetlinkMessage::NewAddress(message),
-        )
+        Self::create(format!("add address {address} to link {link}"), RouteNetlinkMessage::NewAddress(message))
     }
 
     /// Routes `destination` over a link, by `gateway` if there is one; replaces what was there.
     pub(super) fn route(destination: Ipv4Net, link: u32, gateway: Option<Ipv4Addr>) -> Self {
         let mut message = route(destination, RouteType::Unicast);
         message.attributes.push(RouteAttribute::Oif(link));
-        message
-            .attributes
-            .extend(gateway.map(|ip| RouteAttribute::Gateway(RouteAddress::Inet(ip))));
+        message.attributes.extend(gateway.map(|ip| RouteAttribute::Gateway(RouteAddress::Inet(ip))));
         if gateway.is_none() {
             message.header.scope = RouteScope::Link;
         }
         let flags = NLM_F_CREATE | NLM_F_REPLACE;
-        Self::new(
-            format!("route {destination}"),
-            flags,
-            RouteNetlinkMessage::NewRoute(message),
-        )
+        Self::new(format!("route {destination}"), flags, RouteNetlinkMessage::NewRoute(message))
     }
 
     /// Answers packets to `destination` with "unreachable", unless a narrower route knows better.
     pub(super) fn unreachable(destination: Ipv4Net) -> Self {
         let message = RouteNetlinkMessage::NewRoute(route(destination, RouteType::Unreachable));
-        Self::new(
-            format!("make {destination} unreachable"),
-            NLM_F_CREATE | NLM_F_REPLACE,
-            message,
-        )
+        Self::new(format!("make {destination} unreachable"), NLM_F_CREATE | NLM_F_REPLACE, message)
     }
 
     fn create(doing: String, message: RouteNetlinkMessage) -> Self {
@@ -343,11 +271,7 @@ fn route(destination: Ipv4Net, kind: RouteType) -> RouteMessage {
     message.header.scope = RouteScope::Universe;
     message.header.kind = kind;
     if destination.prefix_len() > 0 {
-        message
-            .attributes
-            .push(RouteAttribute::Destination(RouteAddress::Inet(
-                destination.network(),
-            )));
+        message.attributes.push(RouteAttribute::Destination(RouteAddress::Inet(destination.network())));
     }
     message
 }
@@ -368,13 +292,7 @@ fn link_of(message: RouteNetlinkMessage) -> Option<Link> {
         return None;
     };
     let index = message.header.index;
-    let mut link = Link {
-        index,
-        name: String::new(),
-        mac: Vec::new(),
-        peer: None,
-        operational: false,
-    };
+    let mut link = Link { index, name: String::new(), mac: Vec::new(), peer: None, operational: false };
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
@@ -391,13 +309,10 @@ fn address_of(message: RouteNetlinkMessage, link: u32) -> Option<Ipv4Net> {
     let RouteNetlinkMessage::NewAddress(message) = message else {
         return None;
     };
-    let local = message
-        .attributes
-        .iter()
-        .find_map(|attribute| match attribute {
-            AddressAttribute::Local(IpAddr::V4(ip)) => Some(*ip),
-            _ => None,
-        })?;
+    let local = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(IpAddr::V4(ip)) => Some(*ip),
+        _ => None,
+    })?;
     (message.header.index == link).then(|| Ipv4Net::new(local, message.header.prefix_len).ok())?
 }
 
@@ -408,22 +323,13 @@ fn route_of(message: RouteNetlinkMessage) -> Option<Route> {
     if message.header.table != RouteHeader::RT_TABLE_MAIN {
         return None;
     }
-    let destination = message
-        .attributes
-        .iter()
-        .find_map(|attribute| match attribute {
-            RouteAttribute::Destination(RouteAddress::Inet(ip)) => Some(*ip),
-            _ => None,
-        })?;
-    let link = message
-        .attributes
-        .iter()
-        .find_map(|attribute| match attribute {
-            RouteAttribute::Oif(link) => Some(*link),
-            _ => None,
-        });
-    Some(Route {
-        destination: Ipv4Net::new(destination, message.header.destination_prefix_length).ok()?,
-        link,
-    })
+    let destination = message.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(ip)) => Some(*ip),
+        _ => None,
+    })?;
+    let link = message.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(link) => Some(*link),
+        _ => None,
+    });
+    Some(Route { destination: Ipv4Net::new(destination, message.header.destination_prefix_length).ok()?, link })
 }

@@ -108,11 +108,7 @@ impl Network {
         let inner = Arc::new(inner);
         let mut upkeep = JoinSet::new();
         upkeep.spawn(keep_up(inner.clone()));
-        Ok(Network {
-            inner,
-            _resolver: resolver,
-            _upkeep: upkeep,
-        })
+        Ok(Network { inner, _resolver: resolver, _upkeep: upkeep })
     }
 
     /// Removes everything of an instance from the host: router, links, routes, rules, firewall exceptions; the host's
@@ -189,10 +185,7 @@ impl Inner {
         if attached.is_err() {
             self.undo(&spec.id);
         }
-        Ok(TaskNet {
-            netns: attached?,
-            eni: spec,
-        })
+        Ok(TaskNet { netns: attached?, eni: spec })
     }
 
     fn attach_reserved(&self, spec: &EniSpec) -> Result<OwnedFd, Error> {
@@ -239,24 +232,13 @@ impl Inner {
                 spec.id, other.spec.id
             )));
         }
-        enis.insert(
-            spec.id.clone(),
-            Eni {
-                spec: spec.clone(),
-                entry: None,
-            },
-        );
+        enis.insert(spec.id.clone(), Eni { spec: spec.clone(), entry: None });
         Ok(())
     }
 
     /// Adds the ENI's elements. Holds the elements' lock while it notes them, so that settling sees both or neither.
     fn let_through(&self, spec: &EniSpec, port: u32) -> Result<(), Error> {
-        let entry = Entry {
-            port,
-            mac: spec.mac,
-            private: spec.private_ip,
-            public: spec.public_ip,
-        };
+        let entry = Entry { port, mac: spec.mac, private: spec.private_ip, public: spec.public_ip };
         let mut elements = self.elements();
         elements.add(&entry)?;
         if let Some(eni) = self.enis().get_mut(&spec.id) {
@@ -293,17 +275,7 @@ fn prepare(config: NetworkConfig) -> Result<(Inner, ResolverSockets), Error> {
     let sockets = router::bind_resolver(&config, &netns)?;
     let elements = Mutex::new(inside(netns.as_fd(), Elements::open)?);
     let pool = Pool::start(&netns, config.warm)?;
-    Ok((
-        Inner {
-            config,
-            names,
-            slice,
-            pool,
-            elements,
-            enis: Mutex::default(),
-        },
-        sockets,
-    ))
+    Ok((Inner { config, names, slice, pool, elements, enis: Mutex::default() }, sockets))
 }
 
 async fn keep_up(inner: Arc<Inner>) {
@@ -341,17 +313,12 @@ fn clash(one: &EniSpec, other: &EniSpec) -> bool {
 }
 
 /// Runs something that blocks, for milliseconds at most, away from the runtime's workers.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(cause) => std::panic::resume_unwind(cause),
-            Err(error) => Err(Error::system(
-                "wait for the network",
-                std::io::Error::other(error),
-            )),
+            Err(error) => Err(Error::system("wait for the network", std::io::Error::other(error))),
         },
     }
 }

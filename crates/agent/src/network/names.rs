@@ -27,9 +27,7 @@ impl Names {
                 "an instance is eight lower-case hexadecimal digits, not {instance:?}"
             )));
         }
-        Ok(Names {
-            instance: instance.into(),
-        })
+        Ok(Names { instance: instance.into() })
     }
 
     /// The pin of the router namespace, and the nftables table on the host.
@@ -72,14 +70,7 @@ mod tests {
 
     #[test]
     fn other_instances_are_refused() {
-        for instance in [
-            "",
-            "0a1b2c3",
-            "0A1B2C3D",
-            "0a1b2c3d4",
-            "../../ab",
-            "0a1b2c3\n",
-        ] {
+        for instance in ["", "0a1b2c3", "0A1B2C3D", "0a1b2c3d4", "../../ab", "0a1b2c3\n"] {
             assert!(Names::new(instance).is_err(), "{instance:?}");
         }
     }

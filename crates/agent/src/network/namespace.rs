@@ -29,12 +29,7 @@ where
         setns(netns, CloneFlags::CLONE_NEWNET).doing(|| "enter a network namespace".into())?;
         work()
     };
-    thread::scope(|scope| {
-        scope
-            .spawn(entered)
-            .join()
-            .unwrap_or_else(|cause| panic::resume_unwind(cause))
-    })
+    thread::scope(|scope| scope.spawn(entered).join().unwrap_or_else(|cause| panic::resume_unwind(cause)))
 }
 
 /// The calling thread's network namespace.
@@ -51,11 +46,7 @@ pub(super) fn enter_new() -> Result<OwnedFd, Error> {
 /// Opens the namespace pinned under `name`; none if there is no such pin.
 pub(super) fn pinned(name: &str) -> Result<Option<OwnedFd>, Error> {
     let path = pin_path(name);
-    if is_pin(&path) {
-        open(&path).map(Some)
-    } else {
-        Ok(None)
-    }
+    if is_pin(&path) { open(&path).map(Some) } else { Ok(None) }
 }
 
 /// Opens the namespace pinned under `name`, making it first if it is not there.
@@ -77,9 +68,7 @@ pub(super) fn unpin(name: &str) -> Result<(), Error> {
         umount2(&path, MntFlags::MNT_DETACH).doing(|| format!("unmount {}", path.display()))?;
     }
     match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::system(format!("remove {name}"), error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::system(format!("remove {name}"), error)),
         _ => Ok(()),
     }
 }
@@ -97,16 +86,10 @@ pub(super) fn is_pinned(name: &str) -> bool {
 ///
 /// # Panics
 /// Outside a tokio runtime.
-pub fn listen_in(
-    netns: BorrowedFd<'_>,
-    address: SocketAddr,
-) -> Result<tokio::net::TcpListener, Error> {
+pub fn listen_in(netns: BorrowedFd<'_>, address: SocketAddr) -> Result<tokio::net::TcpListener, Error> {
     let listener = inside(netns, || {
-        let listener =
-            std::net::TcpListener::bind(address).doing(|| format!("listen on {address}"))?;
-        listener
-            .set_nonblocking(true)
-            .doing(|| format!("listen on {address}"))?;
+        let listener = std::net::TcpListener::bind(address).doing(|| format!("listen on {address}"))?;
+        listener.set_nonblocking(true).doing(|| format!("listen on {address}"))?;
         Ok(listener)
     })?;
     tokio::net::TcpListener::from_std(listener).doing(|| format!("listen on {address}"))
@@ -115,9 +98,7 @@ pub fn listen_in(
 /// Writes a value below `/proc/sys` of the calling thread's namespace. Not there means fine: the kernel lacks the feature.
 pub(super) fn set_sysctl(key: &str, value: &str) -> Result<(), Error> {
     match fs::write(format!("/proc/sys/{key}"), value) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::system(format!("set {key}"), error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::system(format!("set {key}"), error)),
         _ => Ok(()),
     }
 }
@@ -125,14 +106,8 @@ pub(super) fn set_sysctl(key: &str, value: &str) -> Result<(), Error> {
 fn pin_new(path: &Path) -> Result<OwnedFd, Error> {
     let netns = enter_new()?;
     let source = Path::new("/proc/thread-self/ns/net");
-    mount(
-        Some(source),
-        path,
-        None::<&str>,
-        MsFlags::MS_BIND,
-        None::<&str>,
-    )
-    .doing(|| format!("pin {}", path.display()))?;
+    mount(Some(source), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .doing(|| format!("pin {}", path.display()))?;
     Ok(netns)
 }
 
@@ -145,7 +120,5 @@ fn is_pin(path: &Path) -> bool {
 }
 
 fn open(path: &Path) -> Result<OwnedFd, Error> {
-    Ok(File::open(path)
-        .doing(|| format!("open {}", path.display()))?
-        .into())
+    Ok(File::open(path).doing(|| format!("open {}", path.display()))?.into())
 }

@@ -10,9 +10,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::socket::sockopt::ReceiveTimeout;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket,
-};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket};
 use nix::sys::time::TimeVal;
 
 /// Bytes of a netlink message header.
@@ -48,18 +46,9 @@ struct Received {
 impl Netlink {
     /// Opens a socket in the calling thread's network namespace.
     pub(super) fn open(protocol: SockProtocol) -> io::Result<Self> {
-        let socket = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            protocol,
-        )?;
+        let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
         setsockopt(&socket, ReceiveTimeout, &TimeVal::new(TIMEOUT_SECONDS, 0))?;
-        Ok(Netlink {
-            socket,
-            sequence: 0,
-            buffer: vec![0; 64 * 1024],
-        })
+        Ok(Netlink { socket, sequence: 0, buffer: vec![0; 64 * 1024] })
     }
 
     /// A fresh sequence number.
@@ -70,18 +59,11 @@ impl Netlink {
 
     /// Sends `bytes` and waits until every message numbered in `sequences` is acknowledged.
     pub(super) fn exchange(&mut self, bytes: &[u8], sequences: &[u32]) -> Result<(), Refusal> {
-        self.send(bytes)
-            .map_err(|source| Refusal { message: 0, source })?;
+        self.send(bytes).map_err(|source| Refusal { message: 0, source })?;
         let mut missing = sequences.len();
         while missing > 0 {
-            for got in self
-                .receive()
-                .map_err(|source| Refusal { message: 0, source })?
-            {
-                let Some(message) = sequences
-                    .iter()
-                    .position(|sequence| *sequence == got.sequence)
-                else {
+            for got in self.receive().map_err(|source| Refusal { message: 0, source })? {
+                let Some(message) = sequences.iter().position(|sequence| *sequence == got.sequence) else {
                     continue;
                 };
                 if got.kind != ERROR {
@@ -98,20 +80,11 @@ impl Netlink {
 
     /// Sends one request numbered `sequence` and returns the answers' bytes, headers included.
     /// With `dump` it reads until the dump is done, otherwise it takes one answer.
-    pub(super) fn ask(
-        &mut self,
-        bytes: &[u8],
-        sequence: u32,
-        dump: bool,
-    ) -> io::Result<Vec<Vec<u8>>> {
+    pub(super) fn ask(&mut self, bytes: &[u8], sequence: u32, dump: bool) -> io::Result<Vec<Vec<u8>>> {
         self.send(bytes)?;
         let mut answers = Vec::new();
         loop {
-            for got in self
-                .receive()?
-                .into_iter()
-                .filter(|got| got.sequence == sequence)
-            {
+            for got in self.receive()?.into_iter().filter(|got| got.sequence == sequence) {
                 match got.kind {
                     DONE => return Ok(answers),
                     ERROR => return self.error_of(&got).map_or(Ok(answers), Err),
@@ -126,11 +99,7 @@ impl Netlink {
 
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
         let sent = send(self.socket.as_raw_fd(), bytes, MsgFlags::empty())?;
-        if sent == bytes.len() {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::WriteZero.into())
-        }
+        if sent == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 
     /// Waits for one datagram and says where the messages in it lie.
@@ -144,12 +113,7 @@ impl Netlink {
                 return Err(io::ErrorKind::InvalidData.into());
             }
             let kind = u16::from_ne_bytes([self.buffer[start + 4], self.buffer[start + 5]]);
-            messages.push(Received {
-                kind,
-                sequence: self.u32_at(start + 8),
-                start,
-                end: start + size,
-            });
+            messages.push(Received { kind, sequence: self.u32_at(start + 8), start, end: start + size });
             start += size.next_multiple_of(4);
         }
         Ok(messages)
@@ -164,11 +128,6 @@ impl Netlink {
     }
 
     fn u32_at(&self, at: usize) -> u32 {
-        u32::from_ne_bytes([
-            self.buffer[at],
-            self.buffer[at + 1],
-            self.buffer[at + 2],
-            self.buffer[at + 3],
-        ])
+        u32::from_ne_bytes([self.buffer[at], self.buffer[at + 1], self.buffer[at + 2], self.buffer[at + 3]])
     }
 }

@@ -31,10 +31,8 @@ const REST: Duration = Duration::from_millis(200);
 
 /// The settings of a task's namespace: no IPv6 on its interface (subnets are IPv4), and an announcement to its neighbours
 /// when it gets its hardware address, for those who knew the address by an earlier one.
-const SETTINGS: [(&str, &str); 2] = [
-    ("net/ipv6/conf/default/disable_ipv6", "1"),
-    ("net/ipv4/conf/default/arp_notify", "1"),
-];
+const SETTINGS: [(&str, &str); 2] =
+    [("net/ipv6/conf/default/disable_ipv6", "1"), ("net/ipv4/conf/default/arp_notify", "1")];
 
 /// A namespace with everything but an address.
 pub(super) struct Blank {
@@ -92,28 +90,12 @@ impl Pool {
         let mut router = inside(router_netns.as_fd(), Links::open)?;
         let own = Mutex::new(inside(router_netns.as_fd(), Links::open)?);
         let bridge = router.get(BRIDGE)?.index;
-        let maker = Maker {
-            home: namespace::current()?,
-            router,
-            bridge,
-        };
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            made: Condvar::new(),
-            wanted: Condvar::new(),
-            warm,
-        });
+        let maker = Maker { home: namespace::current()?, router, bridge };
+        let shared = Arc::new(Shared { state: Mutex::default(), made: Condvar::new(), wanted: Condvar::new(), warm });
         let theirs = shared.clone();
-        let thread = thread::Builder::new()
-            .name("netns-pool".into())
-            .spawn(move || theirs.fill(maker));
+        let thread = thread::Builder::new().name("netns-pool".into()).spawn(move || theirs.fill(maker));
         let maker = Some(thread.doing(|| "start the namespace maker".into())?);
-        Ok(Pool {
-            shared,
-            router: own,
-            bridge,
-            maker,
-        })
+        Ok(Pool { shared, router: own, bridge, maker })
     }
 
     /// Takes a blank, waiting for one if none is ready.
@@ -134,16 +116,9 @@ impl Pool {
                 break Err(Error::NoNamespace { reason });
             }
             if left.is_zero() {
-                break Err(Error::NoNamespace {
-                    reason: "the maker does not keep up".into(),
-                });
+                break Err(Error::NoNamespace { reason: "the maker does not keep up".into() });
             }
-            state = self
-                .shared
-                .made
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = self.shared.made.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         };
         state.waiting -= 1;
         self.shared.wanted.notify_one();
@@ -158,10 +133,7 @@ impl Pool {
         while !self.has_carrier(blank)? {
             if Instant::now() > deadline {
                 let late = io::Error::from(io::ErrorKind::TimedOut);
-                return Err(Error::system(
-                    "wait for the carrier of a task's interface",
-                    late,
-                ));
+                return Err(Error::system("wait for the carrier of a task's interface", late));
             }
             thread::sleep(CARRIER_STEP);
         }
@@ -212,11 +184,7 @@ impl Shared {
                     tracing::warn!(%error, "cannot make a network namespace");
                     state.failure = Some(error.to_string());
                     self.made.notify_all();
-                    drop(
-                        self.wanted
-                            .wait_timeout(state, REST)
-                            .unwrap_or_else(PoisonError::into_inner),
-                    );
+                    drop(self.wanted.wait_timeout(state, REST).unwrap_or_else(PoisonError::into_inner));
                 }
             }
         }
@@ -226,10 +194,7 @@ impl Shared {
     fn await_demand(&self) -> bool {
         let mut state = self.lock();
         while !state.stopped && state.blanks.len() >= self.warm.max(state.waiting) {
-            state = self
-                .wanted
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         !state.stopped
     }
@@ -238,19 +203,10 @@ impl Shared {
 impl Maker {
     fn make(&mut self) -> Result<Blank, Error> {
         let (netns, mut links) = self.make_namespace()?;
-        let peer = Peer {
-            name: INTERFACE,
-            netns: netns.as_fd(),
-            index: INTERFACE_INDEX,
-        };
-        self.router
-            .apply(vec![Step::veth("t%d", &peer, Some(self.bridge))])?;
+        let peer = Peer { name: INTERFACE, netns: netns.as_fd(), index: INTERFACE_INDEX };
+        self.router.apply(vec![Step::veth("t%d", &peer, Some(self.bridge))])?;
         let metadata = Ipv4Net::from(TASK_METADATA);
-        links.apply(vec![
-            Step::up(INTERFACE_INDEX),
-            Step::up(LOOPBACK),
-            Step::address(LOOPBACK, metadata),
-        ])?;
+        links.apply(vec![Step::up(INTERFACE_INDEX), Step::up(LOOPBACK), Step::address(LOOPBACK, metadata)])?;
         let port = port_of(&mut links)?;
         Ok(Blank { netns, port, links })
     }
@@ -259,12 +215,8 @@ impl Maker {
     /// elsewhere goes through sockets, so that even a failure to step out would harm nobody.
     fn make_namespace(&self) -> Result<(OwnedFd, Links), Error> {
         let netns = namespace::enter_new()?;
-        let made = SETTINGS
-            .iter()
-            .try_for_each(|(key, value)| set_sysctl(key, value))
-            .and_then(|()| Links::open());
-        setns(&self.home, CloneFlags::CLONE_NEWNET)
-            .doing(|| "return to the host's namespace".into())?;
+        let made = SETTINGS.iter().try_for_each(|(key, value)| set_sysctl(key, value)).and_then(|()| Links::open());
+        setns(&self.home, CloneFlags::CLONE_NEWNET).doing(|| "return to the host's namespace".into())?;
         Ok((netns, made?))
     }
 }
@@ -272,6 +224,5 @@ impl Maker {
 /// The index of the bridge port that is the other end of a task's interface.
 pub(super) fn port_of(links: &mut Links) -> Result<u32, Error> {
     let link = links.get(INTERFACE)?;
-    link.peer
-        .ok_or_else(|| Error::Refused(format!("{INTERFACE} is no veth")))
+    link.peer.ok_or_else(|| Error::Refused(format!("{INTERFACE} is no veth")))
 }

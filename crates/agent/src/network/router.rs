@@ -39,48 +39,25 @@ pub(super) struct ResolverSockets {
 }
 
 /// Makes the namespace, or finds it, and puts everything in it except the transit link. Idempotent.
-pub(super) fn prepare(
-    config: &NetworkConfig,
-    names: &Names,
-    slice: Slice,
-) -> Result<OwnedFd, Error> {
+pub(super) fn prepare(config: &NetworkConfig, names: &Names, slice: Slice) -> Result<OwnedFd, Error> {
     let netns = namespace::pin(&names.router())?;
     inside(netns.as_fd(), || {
-        SETTINGS
-            .iter()
-            .try_for_each(|(key, value)| set_sysctl(key, value))?;
+        SETTINGS.iter().try_for_each(|(key, value)| set_sysctl(key, value))?;
         let mut links = Links::open()?;
-        links.ensure(vec![
-            Step::up(LOOPBACK),
-            Step::bridge(BRIDGE, names.bridge_mac()),
-        ])?;
+        links.ensure(vec![Step::up(LOOPBACK), Step::bridge(BRIDGE, names.bridge_mac())])?;
         let bridge = links.get(BRIDGE)?.index;
         links.ensure(vec![Step::up(bridge)])?;
-        links.ensure(
-            addresses(config)
-                .into_iter()
-                .map(|address| Step::address(bridge, address))
-                .collect(),
-        )?;
-        links.ensure(vec![
-            Step::unreachable(config.vpc_cidr),
-            Step::unreachable(slice.public()),
-        ])?;
+        links.ensure(addresses(config).into_iter().map(|address| Step::address(bridge, address)).collect())?;
+        links.ensure(vec![Step::unreachable(config.vpc_cidr), Step::unreachable(slice.public())])?;
         apply_rules(&config.resolvers())
     })?;
     Ok(netns)
 }
 
 /// Binds the resolver's sockets on every resolver address, UDP and TCP.
-pub(super) fn bind_resolver(
-    config: &NetworkConfig,
-    netns: &OwnedFd,
-) -> Result<ResolverSockets, Error> {
+pub(super) fn bind_resolver(config: &NetworkConfig, netns: &OwnedFd) -> Result<ResolverSockets, Error> {
     inside(netns.as_fd(), || {
-        let mut sockets = ResolverSockets {
-            udp: Vec::new(),
-            tcp: Vec::new(),
-        };
+        let mut sockets = ResolverSockets { udp: Vec::new(), tcp: Vec::new() };
         for ip in config.resolvers() {
             let address = SocketAddrV4::new(ip, DNS_PORT);
             let doing = || format!("bind the resolver to {address}");
@@ -120,10 +97,7 @@ fn apply_rules(resolvers: &[Ipv4Addr]) -> Result<(), Error> {
 
 /// Every gateway with its subnet, and the resolvers.
 fn addresses(config: &NetworkConfig) -> Vec<Ipv4Net> {
-    let gateways = config
-        .subnets
-        .iter()
-        .map(|subnet| Ipv4Net::new_assert(gateway(*subnet), subnet.prefix_len()));
+    let gateways = config.subnets.iter().map(|subnet| Ipv4Net::new_assert(gateway(*subnet), subnet.prefix_len()));
     let resolvers = config.resolvers().into_iter().map(Ipv4Net::from);
     gateways.chain(resolvers).collect()
 }

@@ -46,11 +46,7 @@ add rule inet {table} leaving ip saddr {{ {router}, {public} }} oifname != "{TRA
 
 /// The rules in the router namespace; `resolvers` are the addresses that answer DNS.
 pub(super) fn router(resolvers: &[Ipv4Addr]) -> String {
-    let resolvers = resolvers
-        .iter()
-        .map(Ipv4Addr::to_string)
-        .collect::<Vec<_>>()
-        .join(", ");
+    let resolvers = resolvers.iter().map(Ipv4Addr::to_string).collect::<Vec<_>>().join(", ");
     format!(
         r#"add table bridge {GUARD}
 add set bridge {GUARD} {GUARD_SET} {{ typeof meta iif . ether saddr . ip saddr ; }}
@@ -88,11 +84,7 @@ add rule inet {ROUTER} passing iifname "{UPLINK}" oifname "{BRIDGE}" ct status d
 pub(super) fn apply(script: &str) -> Result<(), Error> {
     let doing = || "run nft".to_owned();
     let mut command = Command::new("nft");
-    command
-        .args(["-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+    command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().doing(doing)?;
     if let Some(mut input) = child.stdin.take() {
         input.write_all(script.as_bytes()).doing(doing)?;
@@ -101,16 +93,11 @@ pub(super) fn apply(script: &str) -> Result<(), Error> {
     if output.status.success() {
         return Ok(());
     }
-    Err(Error::Command {
-        command: "nft".into(),
-        said: String::from_utf8_lossy(&output.stderr).trim().into(),
-    })
+    Err(Error::Command { command: "nft".into(), said: String::from_utf8_lossy(&output.stderr).trim().into() })
 }
 
 /// Removes the table on the host. Fine if it is not there.
 pub(super) fn remove_host(names: &Names) -> Result<(), Error> {
     let table = names.router();
-    apply(&format!(
-        "add table inet {table}\ndelete table inet {table}\n"
-    ))
+    apply(&format!("add table inet {table}\ndelete table inet {table}\n"))
 }

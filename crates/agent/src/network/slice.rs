@@ -48,8 +48,7 @@ impl Slice {
 
     /// Whether a block takes addresses of this slice. Blocks wider than a /24 give way to our narrower routes.
     pub(super) fn collides(self, block: Ipv4Net) -> bool {
-        let overlaps =
-            |ours: Ipv4Net| block.contains(&ours.network()) || ours.contains(&block.network());
+        let overlaps = |ours: Ipv4Net| block.contains(&ours.network()) || ours.contains(&block.network());
         block.prefix_len() >= 24 && (overlaps(self.transit()) || overlaps(self.public()))
     }
 }
@@ -69,20 +68,12 @@ impl Register {
         let file = File::create(&path).doing(|| format!("open {}", path.display()))?;
         let lock = Flock::lock(file, FlockArg::LockExclusive)
             .map_err(|(_, errno)| Error::system(format!("lock {}", path.display()), errno))?;
-        Ok(Register {
-            directory,
-            _lock: lock,
-        })
+        Ok(Register { directory, _lock: lock })
     }
 
     /// The slice the instance holds, or one it takes now: `preferred` if that is free, else the next that is.
     /// `routed` says whether the host routes the addresses of a slice elsewhere.
-    pub(super) fn claim(
-        &self,
-        names: &Names,
-        preferred: u8,
-        routed: impl Fn(Slice) -> bool,
-    ) -> Result<Slice, Error> {
+    pub(super) fn claim(&self, names: &Names, preferred: u8, routed: impl Fn(Slice) -> bool) -> Result<Slice, Error> {
         let held = self.held()?;
         if let Some((slice, _)) = held.iter().find(|(_, holder)| *holder == names.instance) {
             return Ok(*slice);
@@ -145,8 +136,7 @@ impl Register {
     fn held(&self) -> Result<Vec<(Slice, String)>, Error> {
         let mut held = Vec::new();
         for (slice, holder) in self.read()? {
-            let alive =
-                Names::new(&holder).is_ok_and(|names| namespace::is_pinned(&names.router()));
+            let alive = Names::new(&holder).is_ok_and(|names| namespace::is_pinned(&names.router()));
             if alive {
                 held.push((slice, holder));
             } else {
@@ -161,10 +151,7 @@ impl Register {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.directory).doing(doing)? {
             let name = entry.doing(doing)?.file_name();
-            let number = name
-                .to_str()
-                .and_then(|name| name.strip_prefix(PREFIX))
-                .and_then(|text| text.parse().ok());
+            let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(|text| text.parse().ok());
             let Some(slice) = number.map(Slice) else {
                 continue;
             };
@@ -178,8 +165,7 @@ impl Register {
     }
 
     fn before(&self, setting: &str) -> PathBuf {
-        self.directory
-            .join(format!("before-{}", setting.replace('/', ".")))
+        self.directory.join(format!("before-{}", setting.replace('/', ".")))
     }
 }
 

@@ -50,21 +50,9 @@ pub struct EniSpec {
 
 impl NetworkConfig {
     /// A configuration with the usual settings: the host's `/etc/resolv.conf`, eight namespaces ready.
-    pub fn new(
-        instance: &str,
-        vpc_cidr: Ipv4Net,
-        subnets: Vec<Ipv4Net>,
-        state_dir: PathBuf,
-    ) -> Self {
+    pub fn new(instance: &str, vpc_cidr: Ipv4Net, subnets: Vec<Ipv4Net>, state_dir: PathBuf) -> Self {
         let resolv_conf = PathBuf::from("/etc/resolv.conf");
-        NetworkConfig {
-            instance: instance.into(),
-            vpc_cidr,
-            subnets,
-            state_dir,
-            resolv_conf,
-            warm: 8,
-        }
+        NetworkConfig { instance: instance.into(), vpc_cidr, subnets, state_dir, resolv_conf, warm: 8 }
     }
 
     /// The addresses that answer DNS; the first is the one tasks are told.
@@ -74,34 +62,17 @@ impl NetworkConfig {
 
     pub(super) fn check(&self) -> Result<(), Error> {
         check_block("VPC", self.vpc_cidr)?;
-        for reserved in [
-            "127.0.0.0/8",
-            "169.254.0.0/16",
-            "198.18.0.0/15",
-            "224.0.0.0/3",
-        ] {
-            if reserved
-                .parse()
-                .is_ok_and(|reserved: Ipv4Net| overlap(reserved, self.vpc_cidr))
-            {
-                return refuse(format!(
-                    "VPC {} overlaps {reserved}, which is not for VPCs",
-                    self.vpc_cidr
-                ));
+        for reserved in ["127.0.0.0/8", "169.254.0.0/16", "198.18.0.0/15", "224.0.0.0/3"] {
+            if reserved.parse().is_ok_and(|reserved: Ipv4Net| overlap(reserved, self.vpc_cidr)) {
+                return refuse(format!("VPC {} overlaps {reserved}, which is not for VPCs", self.vpc_cidr));
             }
         }
         for (place, subnet) in self.subnets.iter().enumerate() {
             check_block("subnet", *subnet)?;
             if !self.vpc_cidr.contains(subnet) {
-                return refuse(format!(
-                    "subnet {subnet} is not within VPC {}",
-                    self.vpc_cidr
-                ));
+                return refuse(format!("subnet {subnet} is not within VPC {}", self.vpc_cidr));
             }
-            if let Some(other) = self.subnets[..place]
-                .iter()
-                .find(|other| overlap(**other, *subnet))
-            {
+            if let Some(other) = self.subnets[..place].iter().find(|other| overlap(**other, *subnet)) {
                 return refuse(format!("subnets {other} and {subnet} overlap"));
             }
         }
@@ -112,48 +83,28 @@ impl NetworkConfig {
 impl EniSpec {
     /// Its address together with the prefix length of its subnet.
     pub(super) fn address(&self) -> Result<Ipv4Net, Error> {
-        Ipv4Net::new(self.private_ip, self.prefix_len).map_err(|_| {
-            Error::Refused(format!(
-                "{}: /{} is no prefix length",
-                self.id, self.prefix_len
-            ))
-        })
+        Ipv4Net::new(self.private_ip, self.prefix_len)
+            .map_err(|_| Error::Refused(format!("{}: /{} is no prefix length", self.id, self.prefix_len)))
     }
 
     pub(super) fn check(&self, subnets: &[Ipv4Net], pool: Ipv4Net) -> Result<(), Error> {
         let address = self.address()?;
         let Some(subnet) = subnets.iter().find(|subnet| **subnet == address.trunc()) else {
-            return refuse(format!(
-                "{}: {address} is of no subnet of this VPC",
-                self.id
-            ));
+            return refuse(format!("{}: {address} is of no subnet of this VPC", self.id));
         };
         let place = u32::from(self.private_ip) - u32::from(subnet.network());
         if place < RESERVED_HEAD || self.private_ip == subnet.broadcast() {
-            return refuse(format!(
-                "{}: {} is reserved in {subnet}",
-                self.id, self.private_ip
-            ));
+            return refuse(format!("{}: {} is reserved in {subnet}", self.id, self.private_ip));
         }
         if self.gateway != gateway(*subnet) {
-            return refuse(format!(
-                "{}: the gateway of {subnet} is not {}",
-                self.id, self.gateway
-            ));
+            return refuse(format!("{}: the gateway of {subnet} is not {}", self.id, self.gateway));
         }
         if self.mac[0] & 1 == 1 || self.mac == [0; 6] {
-            return refuse(format!(
-                "{}: {:02x?} is no hardware address of an interface",
-                self.id, self.mac
-            ));
+            return refuse(format!("{}: {:02x?} is no hardware address of an interface", self.id, self.mac));
         }
-        let usable =
-            |ip: Ipv4Addr| pool.contains(&ip) && ip != pool.network() && ip != pool.broadcast();
+        let usable = |ip: Ipv4Addr| pool.contains(&ip) && ip != pool.network() && ip != pool.broadcast();
         match self.public_ip.filter(|ip| !usable(*ip)) {
-            Some(ip) => refuse(format!(
-                "{}: {ip} is not of the public pool {pool}",
-                self.id
-            )),
+            Some(ip) => refuse(format!("{}: {ip} is not of the public pool {pool}", self.id)),
             None => Ok(()),
         }
     }
@@ -191,10 +142,7 @@ mod tests {
     use super::*;
 
     fn config(vpc: &str, subnets: &[&str]) -> NetworkConfig {
-        let subnets = subnets
-            .iter()
-            .map(|subnet| subnet.parse().unwrap())
-            .collect();
+        let subnets = subnets.iter().map(|subnet| subnet.parse().unwrap()).collect();
         NetworkConfig::new("0a1b2c3d", vpc.parse().unwrap(), subnets, PathBuf::new())
     }
 
@@ -202,10 +150,7 @@ mod tests {
     fn the_default_vpc_is_fine_and_has_its_resolvers() {
         let config = config("172.31.0.0/16", &["172.31.0.0/20", "172.31.16.0/20"]);
         config.check().unwrap();
-        assert_eq!(
-            config.resolvers(),
-            [Ipv4Addr::new(172, 31, 0, 2), LINK_LOCAL_RESOLVER]
-        );
+        assert_eq!(config.resolvers(), [Ipv4Addr::new(172, 31, 0, 2), LINK_LOCAL_RESOLVER]);
     }
 
     #[test]
@@ -216,16 +161,8 @@ mod tests {
             ("198.19.0.0/16", vec![], "not for VPCs"),
             ("169.254.0.0/16", vec![], "not for VPCs"),
             ("172.31.0.0/16", vec!["10.0.0.0/20"], "not within"),
-            (
-                "172.31.0.0/16",
-                vec!["172.31.0.0/20", "172.31.8.0/24"],
-                "overlap",
-            ),
-            (
-                "172.31.0.0/16",
-                vec!["172.31.0.0/30"],
-                "between /16 and /28",
-            ),
+            ("172.31.0.0/16", vec!["172.31.0.0/20", "172.31.8.0/24"], "overlap"),
+            ("172.31.0.0/16", vec!["172.31.0.0/30"], "between /16 and /28"),
         ] {
             let said = config(vpc, &subnets).check().unwrap_err().to_string();
             assert!(said.contains(why), "{vpc} {subnets:?}: {said}");
@@ -243,85 +180,22 @@ mod tests {
             public_ip: Some(Ipv4Addr::new(198, 19, 7, 9)),
         };
         let check = |spec: &EniSpec| {
-            spec.check(
-                &["172.31.16.0/20".parse().unwrap()],
-                "198.19.7.0/24".parse().unwrap(),
-            )
-            .map_err(|error| error.to_string())
+            spec.check(&["172.31.16.0/20".parse().unwrap()], "198.19.7.0/24".parse().unwrap())
+                .map_err(|error| error.to_string())
         };
         check(&good).unwrap();
         let ip = |last| Ipv4Addr::new(172, 31, 16, last);
         for (bad, why) in [
-            (
-                EniSpec {
-                    private_ip: ip(3),
-                    ..good.clone()
-                },
-                "reserved",
-            ),
-            (
-                EniSpec {
-                    private_ip: Ipv4Addr::new(172, 31, 31, 255),
-                    ..good.clone()
-                },
-                "reserved",
-            ),
-            (
-                EniSpec {
-                    private_ip: Ipv4Addr::new(172, 31, 0, 9),
-                    ..good.clone()
-                },
-                "no subnet",
-            ),
-            (
-                EniSpec {
-                    prefix_len: 24,
-                    ..good.clone()
-                },
-                "no subnet",
-            ),
-            (
-                EniSpec {
-                    prefix_len: 40,
-                    ..good.clone()
-                },
-                "no prefix length",
-            ),
-            (
-                EniSpec {
-                    gateway: ip(2),
-                    ..good.clone()
-                },
-                "gateway",
-            ),
-            (
-                EniSpec {
-                    mac: [1, 0, 0, 0, 0, 9],
-                    ..good.clone()
-                },
-                "hardware address",
-            ),
-            (
-                EniSpec {
-                    mac: [0; 6],
-                    ..good.clone()
-                },
-                "hardware address",
-            ),
-            (
-                EniSpec {
-                    public_ip: Some(Ipv4Addr::new(198, 19, 8, 9)),
-                    ..good.clone()
-                },
-                "public pool",
-            ),
-            (
-                EniSpec {
-                    public_ip: Some(Ipv4Addr::new(198, 19, 7, 255)),
-                    ..good.clone()
-                },
-                "public pool",
-            ),
+            (EniSpec { private_ip: ip(3), ..good.clone() }, "reserved"),
+            (EniSpec { private_ip: Ipv4Addr::new(172, 31, 31, 255), ..good.clone() }, "reserved"),
+            (EniSpec { private_ip: Ipv4Addr::new(172, 31, 0, 9), ..good.clone() }, "no subnet"),
+            (EniSpec { prefix_len: 24, ..good.clone() }, "no subnet"),
+            (EniSpec { prefix_len: 40, ..good.clone() }, "no prefix length"),
+            (EniSpec { gateway: ip(2), ..good.clone() }, "gateway"),
+            (EniSpec { mac: [1, 0, 0, 0, 0, 9], ..good.clone() }, "hardware address"),
+            (EniSpec { mac: [0; 6], ..good.clone() }, "hardware address"),
+            (EniSpec { public_ip: Some(Ipv4Addr::new(198, 19, 8, 9)), ..good.clone() }, "public pool"),
+            (EniSpec { public_ip: Some(Ipv4Addr::new(198, 19, 7, 255)), ..good.clone() }, "public pool"),
         ] {
             let said = check(&bad).unwrap_err();
             assert!(said.contains(why), "{bad:?}: {said}");

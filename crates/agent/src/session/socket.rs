@@ -87,9 +87,7 @@ pub(super) fn ended(reason: String) -> Lost {
 }
 
 fn read(text: &str) -> Option<Frame> {
-    Frame::parse(text)
-        .map_err(|error| tracing::warn!(%error, "a frame of the control plane was dropped"))
-        .ok()
+    Frame::parse(text).map_err(|error| tracing::warn!(%error, "a frame of the control plane was dropped")).ok()
 }
 
 /// Percent-encoding of everything that is not unreserved.
@@ -109,7 +107,9 @@ mod tests {
 
     #[test]
     fn only_a_control_plane_that_lacks_the_node_makes_it_register_again() {
-        for (status, unknown) in [(400, true), (404, true), (410, true), (401, false), (403, false), (500, false), (503, false)] {
+        for (status, unknown) in
+            [(400, true), (404, true), (410, true), (401, false), (403, false), (500, false), (503, false)]
+        {
             let lost = refused(StatusCode::from_u16(status).unwrap(), Some(b"why"));
             assert_eq!(matches!(lost, Lost::Unknown(_)), unknown, "{status}");
         }

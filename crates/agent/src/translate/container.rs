@@ -9,7 +9,9 @@ use longshore_supervisor::spec::{
     Condition, ContainerSpec, Dependency, Device, HealthCheck, MountPoint, RestartPolicy, Tmpfs, Ulimit, VolumesFrom,
 };
 
-use super::{Failure, METADATA_ADDRESS, Surroundings, interface, logs, primary_address, private_dns_name, runtime_id, task_id};
+use super::{
+    Failure, METADATA_ADDRESS, Surroundings, interface, logs, primary_address, private_dns_name, runtime_id, task_id,
+};
 use crate::image::{Image, ImageConfig};
 
 /// The longest single argument or variable that Linux hands to a program.
@@ -143,13 +145,7 @@ fn args(container: &acs::Container, image: &ImageConfig) -> Vec<String> {
 
 /// The image's variables, then the node's defaults, then the task definition's, then the addresses of the metadata
 /// endpoint; a later one of a name replaces the earlier.
-fn env(
-    task: &acs::Task,
-    container: &acs::Container,
-    image: &ImageConfig,
-    hostname: &str,
-    region: &str,
-) -> Vec<String> {
+fn env(task: &acs::Task, container: &acs::Container, image: &ImageConfig, hostname: &str, region: &str) -> Vec<String> {
     let id = runtime_id(task, &container.name);
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     for text in &image.env {
@@ -164,7 +160,8 @@ fn env(
     ];
     all.extend(defaults.map(|(name, value)| (name.to_owned(), value.to_owned())));
     all.extend(container.environment.clone());
-    let metadata = [("ECS_CONTAINER_METADATA_URI", "v3"), ("ECS_CONTAINER_METADATA_URI_V4", "v4"), ("ECS_AGENT_URI", "api")];
+    let metadata =
+        [("ECS_CONTAINER_METADATA_URI", "v3"), ("ECS_CONTAINER_METADATA_URI_V4", "v4"), ("ECS_AGENT_URI", "api")];
     all.extend(metadata.map(|(name, kind)| (name.to_owned(), format!("http://{METADATA_ADDRESS}/{kind}/{id}"))));
     all.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
@@ -201,7 +198,8 @@ impl Addressing {
             "" => given.unwrap_or_else(derived),
             hostname => hostname.to_owned(),
         };
-        let list = |pick: fn(&acs::ElasticNetworkInterface) -> &Vec<String>| interface.map(pick).cloned().unwrap_or_default();
+        let list =
+            |pick: fn(&acs::ElasticNetworkInterface) -> &Vec<String>| interface.map(pick).cloned().unwrap_or_default();
         let (resolvers, domains) = (list(|eni| &eni.domain_name_servers), list(|eni| &eni.domain_name));
         Self { address, hostname, resolvers, domains }
     }

@@ -41,8 +41,23 @@ mod tests {
             assert_eq!(path(good, false, &protected).unwrap(), PathBuf::from(good));
         }
         let bad = [
-            "/", "/proc", "/proc/1/root", "/sys", "/dev/sda", "/var/run/docker.sock", "/run/docker.sock", "/var", "/etc",
-            "/srv/../etc", "srv", "", ".", "/srv\0/x", "/var/lib/longshore", "/var/lib/longshore/tasks", "/var/lib",
+            "/",
+            "/proc",
+            "/proc/1/root",
+            "/sys",
+            "/dev/sda",
+            "/var/run/docker.sock",
+            "/run/docker.sock",
+            "/var",
+            "/etc",
+            "/srv/../etc",
+            "srv",
+            "",
+            ".",
+            "/srv\0/x",
+            "/var/lib/longshore",
+            "/var/lib/longshore/tasks",
+            "/var/lib",
         ];
         for bad in bad {
             let failure = path(bad, false, &protected).unwrap_err();

@@ -101,7 +101,10 @@ mod tests {
     fn streams_are_named_by_prefix_container_and_task() {
         assert_eq!(stream(&[("awslogs-group", "/g"), ("awslogs-stream-prefix", "ecs")]).stream, "ecs/web/0123");
         let bare = stream(&[("awslogs-group", "/g")]);
-        assert_eq!((bare.stream.as_str(), bare.region.as_str(), bare.mode), ("0123-1", "us-east-1", LogMode::NonBlocking));
+        assert_eq!(
+            (bare.stream.as_str(), bare.region.as_str(), bare.mode),
+            ("0123-1", "us-east-1", LogMode::NonBlocking)
+        );
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub(crate) use self::container::is_fargate;
 use crate::image::Image;
 
 /// The address of the task metadata endpoint, the same in every task.
+/// The control group of every instance's tasks.
+pub(crate) const CGROUP: &str = "longshore";
+
 pub(crate) const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
 
 /// Why a task does not start, in the words that become its stopped reason.
@@ -133,7 +136,7 @@ pub(crate) fn task_spec(
     Ok(TaskSpec {
         task_arn: task.arn.clone(),
         task_id: id.to_owned(),
-        cgroup: format!("longshore/{}/{id}", around.instance),
+        cgroup: format!("{CGROUP}/{}/{id}", around.instance),
         cpu: TaskCpu { units: cpu_units(task.cpu) },
         memory_mib: u64::try_from(task.memory).ok().filter(|mib| *mib > 0),
         network: Network::Host,

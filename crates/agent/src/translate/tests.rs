@@ -91,7 +91,8 @@ fn reason(outcome: Result<impl std::fmt::Debug, Failure>) -> String {
 
 #[test]
 fn command_and_entry_point_merge_with_the_image_as_in_docker() {
-    let rows: [(Option<&[&str]>, Option<&[&str]>, &[&str]); 6] = [
+    type Words<'a> = &'a [&'a str];
+    let rows: [(Option<Words<'_>>, Option<Words<'_>>, Words<'_>); 6] = [
         (None, None, &["/entry", "default"]),
         (None, Some(&["own", "x"]), &["/entry", "own", "x"]),
         (Some(&["/mine"]), None, &["/mine"]),
@@ -174,7 +175,9 @@ fn sizes_come_out_in_the_supervisors_units() {
 
 #[test]
 fn names_resolve_through_hosts_and_resolv_conf() {
-    let spec = with_host(|host| host.extra_hosts = words(&["db:10.0.0.9", "v6:fd00::1", "broken", "x\n1.2.3.4 y:1.1.1.1"])).unwrap();
+    let spec =
+        with_host(|host| host.extra_hosts = words(&["db:10.0.0.9", "v6:fd00::1", "broken", "x\n1.2.3.4 y:1.1.1.1"]))
+            .unwrap();
     let expected = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n\
                     172.31.0.4 ip-172-31-0-4.ec2.internal\n10.0.0.9 db\nfd00::1 v6\n1.1.1.1 x1.2.3.4y\n";
     assert_eq!(spec.hosts, expected);
@@ -193,7 +196,8 @@ fn a_hostname_of_its_own_is_in_hosts_too() {
     let spec = with_config(|config| config.hostname = "box".to_owned());
     assert_eq!(spec.hostname, "box");
     assert!(spec.hosts.contains("172.31.0.4 box\n"));
-    let spec = container(|task| task.elastic_network_interfaces[0].private_dns_name = Some("given.internal".to_owned()));
+    let spec =
+        container(|task| task.elastic_network_interfaces[0].private_dns_name = Some("given.internal".to_owned()));
     assert_eq!(spec.unwrap().hostname, "given.internal");
 }
 
@@ -224,7 +228,10 @@ fn health_checks_have_seconds_and_defaults() {
     let check = |check: docker::Healthcheck| with_config(|config| config.healthcheck = Some(check)).health_check;
     let test = words(&["CMD-SHELL", "true"]);
     let usual = check(docker::Healthcheck { test: test.clone(), ..Default::default() }).unwrap();
-    assert_eq!((usual.interval_seconds, usual.timeout_seconds, usual.retries, usual.start_period_seconds), (30, 5, 3, 0));
+    assert_eq!(
+        (usual.interval_seconds, usual.timeout_seconds, usual.retries, usual.start_period_seconds),
+        (30, 5, 3, 0)
+    );
     let own = docker::Healthcheck {
         test,
         interval: 7_000_000_000,
@@ -246,12 +253,10 @@ fn the_rest_of_a_container_is_carried_over() {
         container.start_timeout = Some(9);
         container.depends_on =
             vec![acs::Dependency { container_name: "db".to_owned(), condition: "HEALTHY".to_owned() }];
-        container.restart_policy = Some(acs::RestartPolicy { enabled: true, ignored_exit_codes: vec![3], restart_attempt_period: 0 });
-        container.mount_points = vec![acs::MountPoint {
-            source_volume: "v".to_owned(),
-            container_path: "/v".to_owned(),
-            read_only: true,
-        }];
+        container.restart_policy =
+            Some(acs::RestartPolicy { enabled: true, ignored_exit_codes: vec![3], restart_attempt_period: 0 });
+        container.mount_points =
+            vec![acs::MountPoint { source_volume: "v".to_owned(), container_path: "/v".to_owned(), read_only: true }];
         container.volumes_from = vec![acs::VolumeFrom { source_container: "db".to_owned(), read_only: false }];
         task.volumes = vec![acs::Volume { name: "v".to_owned(), ..acs::Volume::default() }];
     });
@@ -281,7 +286,9 @@ fn tmpfs_options_split_into_size_and_mount_options() {
 
 #[test]
 fn a_fargate_task_gets_no_privilege() {
-    assert!(reason(with_host(|host| host.privileged = true)).contains("a privileged container is not available on Fargate"));
+    assert!(
+        reason(with_host(|host| host.privileged = true)).contains("a privileged container is not available on Fargate")
+    );
     assert!(reason(with_host(|host| host.devices = vec![docker::Device::default()])).contains("devices of the host"));
     for bad in ["SYS_ADMIN", "ALL", "cap_net_admin", "CAP_SYS_ADMIN"] {
         assert!(reason(with_host(|host| host.cap_add = words(&[bad]))).contains("not available on Fargate"), "{bad}");

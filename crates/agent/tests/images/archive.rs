@@ -15,45 +15,22 @@ async fn an_archive_is_imported_listed_found_and_removed() {
     let (picture, archive) = (two_layers(), node.file("image.tar"));
     for packed in [false, true] {
         picture.write(&archive, packed);
-        let image = node
-            .images
-            .import(&archive, Some("my-app:1"))
-            .await
-            .unwrap();
+        let image = node.images.import(&archive, Some("my-app:1")).await.unwrap();
         check_two_layers(&image);
         assert_eq!(image.reference, "docker.io/library/my-app:1");
         assert_eq!(image.digest.as_str(), picture.digest());
         let listed = node.images.list().await.unwrap();
-        assert_eq!(
-            listed
-                .iter()
-                .map(|line| line.name.as_str())
-                .collect::<Vec<_>>(),
-            ["my-app:1"]
-        );
+        assert_eq!(listed.iter().map(|line| line.name.as_str()).collect::<Vec<_>>(), ["my-app:1"]);
         assert!(listed[0].size_bytes > 0 && listed[0].digest == image.digest);
         let pinned = format!("my-app:other@{}", image.digest);
         for reference in ["my-app:1", "docker.io/library/my-app:1", &pinned] {
-            let found = node
-                .fresh_images()
-                .ensure(reference, &Auth::Anonymous, quiet)
-                .await
-                .unwrap();
-            assert_eq!(
-                (found.lowers, found.digest),
-                (image.lowers.clone(), image.digest.clone())
-            );
+            let found = node.fresh_images().ensure(reference, &Auth::Anonymous, quiet).await.unwrap();
+            assert_eq!((found.lowers, found.digest), (image.lowers.clone(), image.digest.clone()));
         }
         node.images.remove("my-app:1").await.unwrap();
         assert_eq!(node.images.list().await.unwrap(), []);
-        assert!(matches!(
-            node.images.remove("my-app:1").await,
-            Err(Error::NotFound(_))
-        ));
-        assert!(
-            image.lowers.iter().all(|lower| !lower.exists()),
-            "the content of a removed image goes at once"
-        );
+        assert!(matches!(node.images.remove("my-app:1").await, Err(Error::NotFound(_))));
+        assert!(image.lowers.iter().all(|lower| !lower.exists()), "the content of a removed image goes at once");
     }
 }
 
@@ -63,20 +40,11 @@ async fn what_docker_saves_is_imported_too() {
     let (archive, saved) = (node.file("image.tar"), node.file("saved.tar"));
     two_layers().write(&archive, false);
     let copied = std::process::Command::new("skopeo")
-        .args([
-            "--insecure-policy",
-            "copy",
-            "--quiet",
-            &format!("oci-archive:{}", archive.display()),
-        ])
+        .args(["--insecure-policy", "copy", "--quiet", &format!("oci-archive:{}", archive.display())])
         .arg(format!("docker-archive:{}:me/app:7", saved.display()))
         .output()
         .expect("skopeo must be installed");
-    assert!(
-        copied.status.success(),
-        "{}",
-        String::from_utf8_lossy(&copied.stderr)
-    );
+    assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
     let image = node.images.import(&saved, None).await.unwrap();
     assert_eq!(image.reference, "docker.io/me/app:7");
     check_two_layers(&image);
@@ -115,22 +83,11 @@ async fn bad_archives_are_refused_and_leave_nothing() {
     ];
     for (picture, expected) in rows {
         picture.write(&archive, false);
-        let error = node
-            .images
-            .import(&archive, Some("app"))
-            .await
-            .unwrap_err()
-            .to_string();
+        let error = node.images.import(&archive, Some("app")).await.unwrap_err().to_string();
         assert!(error.contains(expected), "{expected}: {error}");
         assert_eq!(node.images.list().await.unwrap(), [], "{expected}");
     }
-    let wrong = node
-        .images
-        .import(Path::new("/nonexistent.tar"), Some("app"))
-        .await;
+    let wrong = node.images.import(Path::new("/nonexistent.tar"), Some("app")).await;
     assert!(matches!(wrong, Err(Error::Archive(_))), "{wrong:?}");
-    assert!(matches!(
-        node.images.import(&archive, Some("../x")).await,
-        Err(Error::Reference { .. })
-    ));
+    assert!(matches!(node.images.import(&archive, Some("../x")).await, Err(Error::Reference { .. })));
 }

@@ -15,42 +15,16 @@ async fn a_private_containerd_is_adopted_shared_and_stopped_by_the_last() {
     assert_eq!(second.pid(), node.containerd.pid());
     let pid = node.containerd.pid().unwrap();
     let session = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let session: i32 = session
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .nth(3)
-        .unwrap()
-        .parse()
-        .unwrap();
+    let session: i32 = session.rsplit(')').next().unwrap().split_whitespace().nth(3).unwrap().parse().unwrap();
     assert_eq!(session, pid, "it has a session of its own");
-    assert!(
-        !second.stop_if_unused().await.unwrap(),
-        "it was not started by this handle"
-    );
-    let pointed = Options::new(
-        node.file("other"),
-        Some(node.containerd.socket().to_owned()),
-    );
+    assert!(!second.stop_if_unused().await.unwrap(), "it was not started by this handle");
+    let pointed = Options::new(node.file("other"), Some(node.containerd.socket().to_owned()));
     let third = Containerd::open(&pointed).await.unwrap();
     assert_eq!((third.pid(), third.started()), (None, false));
     third.stop().await.unwrap();
-    assert!(
-        node.containerd.pid().is_some(),
-        "one that was pointed at goes on"
-    );
-    let stranger = Containerd::open(&Options::new(
-        node.file("other"),
-        Some(node.file("nobody.sock")),
-    ))
-    .await;
-    assert!(
-        stranger
-            .unwrap_err()
-            .to_string()
-            .contains("does not answer")
-    );
+    assert!(node.containerd.pid().is_some(), "one that was pointed at goes on");
+    let stranger = Containerd::open(&Options::new(node.file("other"), Some(node.file("nobody.sock")))).await;
+    assert!(stranger.unwrap_err().to_string().contains("does not answer"));
 }
 
 #[tokio::test]
@@ -60,23 +34,14 @@ async fn the_command_line_starts_containerd_when_needed_and_stops_it_again() {
     let archive = directory.0.join("image.tar");
     two_layers().write(&archive, false);
     let layout = Layout::of(&options.data_dir).unwrap();
-    let image = local::import(&options, &archive, Some("app:1"))
-        .await
-        .unwrap();
+    let image = local::import(&options, &archive, Some("app:1")).await.unwrap();
     assert_eq!(node::daemon(&layout), None);
     let listed = local::list(&options).await.unwrap();
     assert_eq!((listed.len(), &listed[0].digest), (1, &image.digest));
     let agent = Containerd::open(&options).await.unwrap();
     local::remove(&options, "app:1").await.unwrap();
-    assert_eq!(
-        node::daemon(&layout),
-        agent.pid(),
-        "a containerd that others use goes on"
-    );
-    assert!(matches!(
-        local::remove(&options, "app:1").await,
-        Err(Error::NotFound(_))
-    ));
+    assert_eq!(node::daemon(&layout), agent.pid(), "a containerd that others use goes on");
+    assert!(matches!(local::remove(&options, "app:1").await, Err(Error::NotFound(_))));
     agent.stop().await.unwrap();
     assert_eq!(node::daemon(&layout), None);
     node::end(&options.data_dir);
@@ -85,25 +50,12 @@ async fn the_command_line_starts_containerd_when_needed_and_stops_it_again() {
 #[tokio::test]
 async fn a_missing_program_and_a_failing_daemon_are_told_apart() {
     let directory = Directory::new();
-    let program = |name: &str| Options {
-        program: name.into(),
-        ..Options::private(directory.0.join("data"))
-    };
-    let missing = Containerd::open(&program("no-such-containerd"))
-        .await
-        .unwrap_err();
-    assert!(
-        missing.to_string().contains("install containerd"),
-        "{missing}"
-    );
+    let program = |name: &str| Options { program: name.into(), ..Options::private(directory.0.join("data")) };
+    let missing = Containerd::open(&program("no-such-containerd")).await.unwrap_err();
+    assert!(missing.to_string().contains("install containerd"), "{missing}");
     let failing = Containerd::open(&program("false")).await.unwrap_err();
-    assert!(
-        failing.to_string().contains("ended while it was starting"),
-        "{failing}"
-    );
+    assert!(failing.to_string().contains("ended while it was starting"), "{failing}");
     node::end(&directory.0.join("data"));
-    let colon = Containerd::open(&Options::private(directory.0.join("a:b")))
-        .await
-        .unwrap_err();
+    let colon = Containerd::open(&Options::private(directory.0.join("a:b"))).await.unwrap_err();
     assert!(colon.to_string().contains("has a colon"), "{colon}");
 }

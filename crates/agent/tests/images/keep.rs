@@ -34,20 +34,9 @@ async fn garbage_collection_keeps_what_is_named_or_mounted_and_nothing_else() {
 
     let point = node.file("mounted");
     std::fs::create_dir(&point).unwrap();
-    let lowers: Vec<_> = gone
-        .lowers
-        .iter()
-        .map(|lower| lower.display().to_string())
-        .collect();
+    let lowers: Vec<_> = gone.lowers.iter().map(|lower| lower.display().to_string()).collect();
     let options = format!("lowerdir={}", lowers.join(":"));
-    mount(
-        Some("overlay"),
-        &point,
-        Some("overlay"),
-        MsFlags::empty(),
-        Some(options.as_str()),
-    )
-    .unwrap();
+    mount(Some("overlay"), &point, Some("overlay"), MsFlags::empty(), Some(options.as_str())).unwrap();
     node.images.remove("gone").await.unwrap();
     let while_mounted = std::fs::read_to_string(point.join("b"));
     let still_there = gone.lowers.iter().all(|lower| lower.is_dir());
@@ -55,29 +44,16 @@ async fn garbage_collection_keeps_what_is_named_or_mounted_and_nothing_else() {
     assert_eq!((while_mounted.unwrap().as_str(), still_there), ("b", true));
 
     assert_eq!(
-        node.images
-            .prune(std::slice::from_ref(&gone))
-            .await
-            .unwrap(),
+        node.images.prune(std::slice::from_ref(&gone)).await.unwrap(),
         0,
         "an image of a container that starts stays"
     );
     assert_eq!(node.images.prune(&[]).await.unwrap(), 1);
     assert!(gone.lowers.iter().all(|lower| !lower.exists()));
-    assert_eq!(
-        node.fresh_images().get("kept").await.unwrap(),
-        Some(kept.clone())
-    );
+    assert_eq!(node.fresh_images().get("kept").await.unwrap(), Some(kept.clone()));
     check_two_layers(&kept);
-    let blobs = std::fs::read_dir(
-        node.file("data/containerd/io.containerd.content.v1.content/blobs/sha256"),
-    )
-    .unwrap();
-    assert_eq!(
-        blobs.count(),
-        2,
-        "the manifest and the configuration of the image that is kept"
-    );
+    let blobs = std::fs::read_dir(node.file("data/containerd/io.containerd.content.v1.content/blobs/sha256")).unwrap();
+    assert_eq!(blobs.count(), 2, "the manifest and the configuration of the image that is kept");
 }
 
 #[tokio::test]
@@ -108,16 +84,10 @@ async fn a_present_image_is_found_quickly() {
     let mut times = Vec::new();
     for _ in 0..200 {
         let begun = Instant::now();
-        node.images
-            .ensure("app", &Auth::Anonymous, quiet)
-            .await
-            .unwrap();
+        node.images.ensure("app", &Auth::Anonymous, quiet).await.unwrap();
         times.push(begun.elapsed());
     }
     times.sort();
-    println!(
-        "containerd start {start:?}, import {import:?}, ensure p50 {:?} p99 {:?}",
-        times[100], times[198]
-    );
+    println!("containerd start {start:?}, import {import:?}, ensure p50 {:?} p99 {:?}", times[100], times[198]);
     assert!(times[100] < Duration::from_millis(10), "{:?}", times[100]);
 }

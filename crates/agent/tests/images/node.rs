@@ -10,11 +10,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// Five tries as ever, but in a hurry.
-pub const HURRY: Retry = Retry {
-    tries: 5,
-    first_wait: Duration::from_millis(50),
-    longest_wait: Duration::from_millis(400),
-};
+pub const HURRY: Retry =
+    Retry { tries: 5, first_wait: Duration::from_millis(50), longest_wait: Duration::from_millis(400) };
 
 /// A directory that goes when it is dropped.
 pub struct Directory(pub PathBuf);
@@ -22,11 +19,7 @@ pub struct Directory(pub PathBuf);
 impl Directory {
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "longshore-images-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("longshore-images-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -47,20 +40,11 @@ pub struct Node {
 
 impl Node {
     pub async fn new() -> Self {
-        assert!(
-            nix::unistd::geteuid().is_root(),
-            "these tests need root, as a node does"
-        );
+        assert!(nix::unistd::geteuid().is_root(), "these tests need root, as a node does");
         let directory = Directory::new();
-        let containerd = Containerd::open(&Options::private(directory.0.join("data")))
-            .await
-            .unwrap();
+        let containerd = Containerd::open(&Options::private(directory.0.join("data"))).await.unwrap();
         let images = Images::with_retry(containerd.channel(), HURRY);
-        Self {
-            directory,
-            containerd,
-            images,
-        }
+        Self { directory, containerd, images }
     }
 
     pub fn options(&self) -> Options {
@@ -77,11 +61,7 @@ impl Node {
     }
 
     pub fn kill(&self) {
-        kill(
-            Pid::from_raw(self.containerd.pid().unwrap()),
-            Signal::SIGKILL,
-        )
-        .unwrap();
+        kill(Pid::from_raw(self.containerd.pid().unwrap()), Signal::SIGKILL).unwrap();
     }
 }
 
@@ -109,13 +89,7 @@ pub fn end(data_dir: &Path) {
 
 /// The process of a layout, if it lives.
 pub fn daemon(layout: &Layout) -> Option<i32> {
-    let pid: i32 = std::fs::read_to_string(layout.pid_file())
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
+    let pid: i32 = std::fs::read_to_string(layout.pid_file()).ok()?.trim().parse().ok()?;
     let command_line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
-    command_line
-        .contains(layout.config_file().to_str()?)
-        .then_some(pid)
+    command_line.contains(layout.config_file().to_str()?).then_some(pid)
 }

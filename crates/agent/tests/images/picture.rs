@@ -28,20 +28,15 @@ impl Picture {
         let mut picture = Self::default();
         let tars: Vec<Vec<u8>> = layers.iter().map(|files| tar(files)).collect();
         let diff_ids: Vec<String> = tars.iter().map(|tar| Digest::of(tar).to_string()).collect();
-        let layers: Vec<Value> = tars
-            .iter()
-            .map(|tar| picture.add(LAYER, gzip(tar)))
-            .collect();
+        let layers: Vec<Value> = tars.iter().map(|tar| picture.add(LAYER, gzip(tar))).collect();
         let config = json!({
             "architecture": architecture(), "os": "linux",
             "config": {"Cmd": ["/run"], "Env": ["A=1"], "ExposedPorts": {"80/tcp": {}}},
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
         });
         let config = picture.add(CONFIG, config.to_string().into_bytes());
-        picture.lead_to(
-            MANIFEST,
-            json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}),
-        );
+        picture
+            .lead_to(MANIFEST, json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}));
         picture
     }
 
@@ -52,10 +47,7 @@ impl Picture {
         own["platform"] = json!({"os": "linux", "architecture": architecture()});
         let mut other = picture.add(MANIFEST, b"{}".to_vec());
         other["platform"] = json!({"os": "windows", "architecture": "amd64"});
-        picture.lead_to(
-            INDEX,
-            json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [other, own]}),
-        );
+        picture.lead_to(INDEX, json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [other, own]}));
         picture
     }
 
@@ -100,35 +92,20 @@ impl Picture {
 
     /// Writes an OCI archive.
     pub fn write(&self, path: &Path, packed: bool) {
-        let index =
-            json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [self.top]}).to_string();
-        let blobs = self.blobs.iter().map(|(digest, bytes)| {
-            (
-                format!("blobs/{}", digest.replace(':', "/")),
-                bytes.as_slice(),
-            )
-        });
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [self.top]}).to_string();
+        let blobs =
+            self.blobs.iter().map(|(digest, bytes)| (format!("blobs/{}", digest.replace(':', "/")), bytes.as_slice()));
         let layout: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-        let files = [
-            ("oci-layout".to_owned(), layout),
-            ("index.json".to_owned(), index.as_bytes()),
-        ];
+        let files = [("oci-layout".to_owned(), layout), ("index.json".to_owned(), index.as_bytes())];
         let files: Vec<(String, &[u8])> = files.into_iter().chain(blobs).collect();
-        let borrowed: Vec<(&str, &[u8])> = files
-            .iter()
-            .map(|(name, bytes)| (name.as_str(), *bytes))
-            .collect();
+        let borrowed: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
         let bytes = tar(&borrowed);
         std::fs::write(path, if packed { gzip(&bytes) } else { bytes }).unwrap();
     }
 }
 
 pub fn architecture() -> &'static str {
-    if cfg!(target_arch = "aarch64") {
-        "arm64"
-    } else {
-        "amd64"
-    }
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
 }
 
 /// Bytes that do not compress.

@@ -26,11 +26,7 @@ pub struct Debian {
 impl Debian {
     pub fn start(protected: bool) -> Self {
         let directory = Directory::new();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         std::fs::write(directory.0.join("htpasswd"), HTPASSWD).unwrap();
         let config = directory.0.join("config.yml");
         std::fs::write(&config, configuration(&directory.0, port, protected)).unwrap();
@@ -41,11 +37,7 @@ impl Debian {
             .stderr(Stdio::null())
             .spawn()
             .expect("docker-registry must be installed");
-        let registry = Self {
-            child,
-            port,
-            _directory: directory,
-        };
+        let registry = Self { child, port, _directory: directory };
         for _ in 0..500 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return registry;
@@ -61,23 +53,12 @@ impl Debian {
 
     pub fn push(&self, archive: &Path, image: &str) {
         let pushed = Command::new("skopeo")
-            .args([
-                "--insecure-policy",
-                "copy",
-                "--quiet",
-                "--dest-tls-verify=false",
-                "--dest-creds",
-                "puller:secret",
-            ])
+            .args(["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", "--dest-creds", "puller:secret"])
             .arg(format!("oci-archive:{}", archive.display()))
             .arg(format!("docker://{}", self.name(image)))
             .output()
             .expect("skopeo must be installed");
-        assert!(
-            pushed.status.success(),
-            "{}",
-            String::from_utf8_lossy(&pushed.stderr)
-        );
+        assert!(pushed.status.success(), "{}", String::from_utf8_lossy(&pushed.stderr));
     }
 }
 
@@ -90,8 +71,7 @@ impl Drop for Debian {
 
 fn configuration(directory: &Path, port: u16, protected: bool) -> String {
     let directory = directory.display();
-    let auth =
-        format!("auth:\n  htpasswd:\n    realm: longshore\n    path: {directory}/htpasswd\n");
+    let auth = format!("auth:\n  htpasswd:\n    realm: longshore\n    path: {directory}/htpasswd\n");
     format!(
         "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {directory}/store\n\
          http:\n  addr: 127.0.0.1:{port}\n{}",
@@ -132,12 +112,7 @@ impl Own {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (failed, asked) = (AtomicU32::new(0), Mutex::default());
-        let state = Arc::new(State {
-            manners,
-            address,
-            failed,
-            asked,
-        });
+        let state = Arc::new(State { manners, address, failed, asked });
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -154,14 +129,7 @@ impl Own {
 
     /// The requests whose line or range holds `part`.
     pub fn asked(&self, part: &str) -> Vec<String> {
-        self.state
-            .asked
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|line| line.contains(part))
-            .cloned()
-            .collect()
+        self.state.asked.lock().unwrap().iter().filter(|line| line.contains(part)).cloned().collect()
     }
 }
 
@@ -170,10 +138,7 @@ impl State {
         let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
         let path = lines.next()?.ok()?.split(' ').nth(1)?.to_owned();
         let mut headers = BTreeMap::new();
-        for line in lines
-            .map_while(Result::ok)
-            .take_while(|line| !line.is_empty())
-        {
+        for line in lines.map_while(Result::ok).take_while(|line| !line.is_empty()) {
             let (name, value) = line.split_once(": ")?;
             headers.insert(name.to_lowercase(), value.to_owned());
         }
@@ -182,29 +147,16 @@ impl State {
         self.serve(&stream, &path, &headers).ok()
     }
 
-    fn serve(
-        &self,
-        stream: &TcpStream,
-        path: &str,
-        headers: &BTreeMap<String, String>,
-    ) -> std::io::Result<()> {
+    fn serve(&self, stream: &TcpStream, path: &str, headers: &BTreeMap<String, String>) -> std::io::Result<()> {
         let manners = &self.manners;
         if path.starts_with("/token?") {
             let token = format!("{{\"token\":\"{}\"}}", manners.token.unwrap_or_default());
-            return self.reply(
-                stream,
-                "200 OK",
-                "Content-Type: application/json\r\n",
-                token.as_bytes(),
-            );
+            return self.reply(stream, "200 OK", "Content-Type: application/json\r\n", token.as_bytes());
         }
         if let Some(token) = manners.token
             && headers.get("authorization") != Some(&format!("Bearer {token}"))
         {
-            let ask = format!(
-                "WWW-Authenticate: Bearer realm=\"http://{}/token\",service=\"own\"\r\n",
-                self.address
-            );
+            let ask = format!("WWW-Authenticate: Bearer realm=\"http://{}/token\",service=\"own\"\r\n", self.address);
             return self.reply(stream, "401 Unauthorized", &ask, b"{}");
         }
         let what = path.rsplit('/').next().unwrap_or_default();
@@ -225,56 +177,24 @@ impl State {
             return self.reply(stream, "404 Not Found", "", b"{}");
         };
         let document: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
-        let own = document["mediaType"]
-            .as_str()
-            .unwrap_or(super::picture::MANIFEST);
+        let own = document["mediaType"].as_str().unwrap_or(super::picture::MANIFEST);
         let media_type = self.manners.served_as.unwrap_or(own);
-        self.reply(
-            stream,
-            "200 OK",
-            &format!("Content-Type: {media_type}\r\n"),
-            bytes,
-        )
+        self.reply(stream, "200 OK", &format!("Content-Type: {media_type}\r\n"), bytes)
     }
 
-    fn blob(
-        &self,
-        stream: &TcpStream,
-        digest: &str,
-        range: Option<&String>,
-    ) -> std::io::Result<()> {
+    fn blob(&self, stream: &TcpStream, digest: &str, range: Option<&String>) -> std::io::Result<()> {
         let Some(bytes) = self.manners.picture.blobs.get(digest) else {
             return self.reply(stream, "404 Not Found", "", b"{}");
         };
-        let from = range.and_then(|range| {
-            range
-                .strip_prefix("bytes=")?
-                .strip_suffix('-')?
-                .parse::<usize>()
-                .ok()
-        });
+        let from = range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
         match from {
-            Some(from) => self.reply(
-                stream,
-                "206 Partial Content",
-                "",
-                &bytes[from.min(bytes.len())..],
-            ),
+            Some(from) => self.reply(stream, "206 Partial Content", "", &bytes[from.min(bytes.len())..]),
             None => self.reply(stream, "200 OK", "", bytes),
         }
     }
 
-    fn reply(
-        &self,
-        mut stream: &TcpStream,
-        status: &str,
-        headers: &str,
-        body: &[u8],
-    ) -> std::io::Result<()> {
-        let head = format!(
-            "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
-            body.len()
-        );
+    fn reply(&self, mut stream: &TcpStream, status: &str, headers: &str, body: &[u8]) -> std::io::Result<()> {
+        let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
         stream.write_all(head.as_bytes())?;
         for part in body.chunks(64 * 1024) {
             stream.write_all(part)?;

@@ -31,20 +31,14 @@ where
 {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let run = || {
-        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
-            .expect("namespaces, which take root");
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("namespaces, which take root");
         let none = None::<&str>;
-        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
-            .expect("private mounts");
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private mounts");
         mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none).expect("a fresh /run");
         fs::create_dir("/run/netns").expect("a place for pins");
         fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("a host that forwards nothing");
         command("ip link set lo up");
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(test());
         runtime.shutdown_timeout(Duration::from_secs(5));
     };
@@ -56,9 +50,7 @@ where
 
 /// Starts an instance with the default VPC's block and two of its subnets.
 pub async fn start(instance: &str) -> Network {
-    Network::start(config(instance))
-        .await
-        .expect("the network starts")
+    Network::start(config(instance)).await.expect("the network starts")
 }
 
 /// Attaches an ENI, which must work.
@@ -69,12 +61,7 @@ pub async fn attach(network: &Network, spec: EniSpec) -> TaskNet {
 pub fn config(instance: &str) -> NetworkConfig {
     let subnets = ["172.31.0.0/20", "172.31.16.0/20"].map(|subnet| subnet.parse().unwrap());
     let state = PathBuf::from(format!("/run/state-{instance}"));
-    let mut config = NetworkConfig::new(
-        instance,
-        "172.31.0.0/16".parse().unwrap(),
-        subnets.into(),
-        state,
-    );
+    let mut config = NetworkConfig::new(instance, "172.31.0.0/16".parse().unwrap(), subnets.into(), state);
     config.resolv_conf = "/run/resolv.conf".into();
     config.warm = 4;
     config
@@ -96,10 +83,7 @@ pub fn eni(subnet: u8, n: u8) -> EniSpec {
 /// The same with public address `n` of the instance's pool.
 pub fn public_eni(network: &Network, subnet: u8, n: u8) -> EniSpec {
     let ip = Ipv4Addr::from(u32::from(network.public_pool().network()) + u32::from(n));
-    EniSpec {
-        public_ip: Some(ip),
-        ..eni(subnet, n)
-    }
+    EniSpec { public_ip: Some(ip), ..eni(subnet, n) }
 }
 
 /// Does something inside a namespace.
@@ -114,28 +98,17 @@ pub fn inside<T: Send>(netns: &OwnedFd, work: impl FnOnce() -> T + Send) -> T {
 /// Runs a command, which must succeed, and returns what it wrote.
 pub fn command(line: &str) -> String {
     let mut words = line.split_whitespace();
-    let output = Command::new(words.next().unwrap())
-        .args(words)
-        .output()
-        .unwrap_or_else(|e| panic!("{line}: {e}"));
-    assert!(
-        output.status.success(),
-        "{line}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new(words.next().unwrap()).args(words).output().unwrap_or_else(|e| panic!("{line}: {e}"));
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// Listens inside a namespace and tells every caller the address it is seen with.
 pub fn tell_callers(netns: &OwnedFd, port: u16) {
-    let listener =
-        listen_in(netns.as_fd(), SocketAddr::from(([0, 0, 0, 0], port))).expect("listen");
+    let listener = listen_in(netns.as_fd(), SocketAddr::from(([0, 0, 0, 0], port))).expect("listen");
     tokio::spawn(async move {
         while let Ok((mut stream, caller)) = listener.accept().await {
-            stream
-                .write_all(caller.ip().to_string().as_bytes())
-                .await
-                .ok();
+            stream.write_all(caller.ip().to_string().as_bytes()).await.ok();
         }
     });
 }
@@ -210,10 +183,7 @@ pub fn everything() -> String {
         "find /run/netns /run/longshore",
     ] {
         let mut words = line.split_whitespace();
-        let output = Command::new(words.next().unwrap())
-            .args(words)
-            .output()
-            .unwrap();
+        let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
         all += &format!("{line}\n{}", String::from_utf8_lossy(&output.stdout));
     }
     all + "forwarding " + &fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap()

@@ -26,29 +26,13 @@ fn a_restart_takes_over_what_is_there() {
 
         let network = start(INSTANCE).await;
         assert_eq!((network.public_pool(), everything()), (pool, before));
-        call(&tasks[1].netns, tasks[2].eni.private_ip, 80)
-            .expect("tasks go on while an agent starts");
+        call(&tasks[1].netns, tasks[2].eni.private_ip, 80).expect("tasks go on while an agent starts");
         let [first, second, third] = tasks;
-        let wrong = EniSpec {
-            private_ip: Ipv4Addr::new(172, 31, 0, 77),
-            ..first.eni.clone()
-        };
-        network
-            .adopt(first.netns.try_clone().unwrap(), wrong)
-            .await
-            .expect_err("another address");
-        let wrong = EniSpec {
-            mac: [2; 6],
-            ..first.eni.clone()
-        };
-        network
-            .adopt(first.netns.try_clone().unwrap(), wrong)
-            .await
-            .expect_err("another hardware address");
-        network
-            .adopt(host_netns(), first.eni.clone())
-            .await
-            .expect_err("no interface at all");
+        let wrong = EniSpec { private_ip: Ipv4Addr::new(172, 31, 0, 77), ..first.eni.clone() };
+        network.adopt(first.netns.try_clone().unwrap(), wrong).await.expect_err("another address");
+        let wrong = EniSpec { mac: [2; 6], ..first.eni.clone() };
+        network.adopt(first.netns.try_clone().unwrap(), wrong).await.expect_err("another hardware address");
+        network.adopt(host_netns(), first.eni.clone()).await.expect_err("no interface at all");
         let first = network.adopt(first.netns, first.eni).await.unwrap();
         let second = network.adopt(second.netns, second.eni).await.unwrap();
         network.attach(first.eni.clone()).await.expect_err("in use");
@@ -56,8 +40,7 @@ fn a_restart_takes_over_what_is_there() {
         call(&second.netns, first.eni.private_ip, 80).unwrap();
         call_from_host(public, 80).unwrap();
         call(&second.netns, third.eni.private_ip, 80).expect_err("what nobody adopted is cut off");
-        call_from_host(third.eni.public_ip.unwrap(), 80)
-            .expect_err("what nobody adopted is cut off");
+        call_from_host(third.eni.public_ip.unwrap(), 80).expect_err("what nobody adopted is cut off");
         network.release(&first.eni.id).await.unwrap();
         call(&second.netns, first.eni.private_ip, 80).expect_err("released");
         call_from_host(public, 80).expect_err("released");
@@ -91,8 +74,7 @@ fn check_recovery_from(damage: &str) {
         command(damage);
         drop(network);
         let _network = start(INSTANCE).await;
-        call_from_host(task.eni.public_ip.unwrap(), 80)
-            .unwrap_or_else(|e| panic!("in after {damage}: {e}"));
+        call_from_host(task.eni.public_ip.unwrap(), 80).unwrap_or_else(|e| panic!("in after {damage}: {e}"));
         call(&task.netns, OUTSIDE, 80).unwrap_or_else(|e| panic!("out after {damage}: {e}"));
     });
 }
@@ -110,14 +92,11 @@ fn a_teardown_leaves_nothing() {
         assert!(everything().ends_with("forwarding 1\n"));
         Network::teardown(INSTANCE).await.unwrap();
         assert_eq!(everything(), before);
-        Network::teardown(INSTANCE)
-            .await
-            .expect("a second teardown is fine");
+        Network::teardown(INSTANCE).await.expect("a second teardown is fine");
         assert_eq!(everything(), before);
-        eventually(
-            "the router is gone, and its end of the task's interface with it",
-            || inside(&task.netns, || !command("ip -o link").contains("eth0")),
-        );
+        eventually("the router is gone, and its end of the task's interface with it", || {
+            inside(&task.netns, || !command("ip -o link").contains("eth0"))
+        });
     });
 }
 
@@ -125,15 +104,9 @@ fn a_teardown_leaves_nothing() {
 fn many_tasks_leave_nothing_behind() {
     on_a_host(|| async {
         let network = start(INSTANCE).await;
-        let router = fs::File::open("/run/netns/longshore-0a1b2c3d")
-            .unwrap()
-            .into();
+        let router = fs::File::open("/run/netns/longshore-0a1b2c3d").unwrap().into();
         let links = || inside(&router, || command("ip -o link").lines().count());
-        let elements = || {
-            inside(&router, || {
-                command("nft list ruleset").matches("elements").count()
-            })
-        };
+        let elements = || inside(&router, || command("nft list ruleset").matches("elements").count());
         let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
         let warm = || network.ready() == 4;
         eventually("the pool is full", warm);
@@ -142,8 +115,6 @@ fn many_tasks_leave_nothing_behind() {
             let task = attach(&network, public_eni(&network, 0, 10 + n)).await;
             network.release(&task.eni.id).await.unwrap();
         }
-        eventually("all is as before", || {
-            warm() && (links(), descriptors(), elements()) == before
-        });
+        eventually("all is as before", || warm() && (links(), descriptors(), elements()) == before);
     });
 }

@@ -304,7 +304,8 @@ pub fn payload(seq: i64, tasks: &[Value]) -> Value {
 }
 
 pub fn manifest(timeline: i64, tasks: &[(&str, &str)]) -> Value {
-    let identifier = |(task, status): &(&str, &str)| json!({"taskArn": task, "taskClusterArn": "", "desiredStatus": status});
+    let identifier =
+        |(task, status): &(&str, &str)| json!({"taskArn": task, "taskClusterArn": "", "desiredStatus": status});
     let tasks: Vec<Value> = tasks.iter().map(identifier).collect();
     json!({
         "messageId": format!("manifest-{timeline}"),

@@ -56,7 +56,10 @@ pub async fn an_order_that_cannot_be_carried_out_says_why(node: Arc<Node>) {
     let rows: [(Change, &str); 6] = [
         (|task| task["containers"][0]["command"] = json!(["/no/such/program"]), "no/such/program"),
         (|task| task["containers"][0]["environment"] = json!({"A": "b\u{0}c"}), "zero byte"),
-        (|task| task["containers"][0]["dockerConfig"]["hostConfig"] = host_config(json!({"Privileged": true})), "Fargate"),
+        (
+            |task| task["containers"][0]["dockerConfig"]["hostConfig"] = host_config(json!({"Privileged": true})),
+            "Fargate",
+        ),
         (
             |task| {
                 task["elasticNetworkInterfaces"][0]["ipv4Addresses"][0]["privateAddress"] = "10.9.9.9".into();
@@ -120,7 +123,8 @@ pub async fn two_containers_share_the_network_and_volumes(node: Arc<Node>) {
         other["name"] = "other".into();
         other["command"] = json!(["/bin/sh", "-c", "echo shared > /data/hello; httpd -f -p 8080 -h /data"]);
         other["mountPoints"] = json!([{"sourceVolume": "v", "containerPath": "/data"}]);
-        task["containers"][0]["mountPoints"] = json!([{"sourceVolume": "v", "containerPath": "/mine", "readOnly": true}]);
+        task["containers"][0]["mountPoints"] =
+            json!([{"sourceVolume": "v", "containerPath": "/mine", "readOnly": true}]);
         task["containers"].as_array_mut().unwrap().push(other);
         task["volumes"] = json!([{"name": "v"}]);
     });
@@ -139,7 +143,9 @@ pub async fn a_public_address_answers_on_the_host(node: Arc<Node>) {
         task["elasticNetworkInterfaces"][0]["publicIpv4Address"] = public.clone().into();
     });
     let task = task.await;
-    let command = format!("for i in 1 2 3 4 5 6 7 8 9 10; do curl -m 2 -sSf http://{public}/ && exit; sleep 0.1; done; ip route get {public}; exit 1");
+    let command = format!(
+        "for i in 1 2 3 4 5 6 7 8 9 10; do curl -m 2 -sSf http://{public}/ && exit; sleep 0.1; done; ip route get {public}; exit 1"
+    );
     let (reached, output) = node.host(None, &command).await;
     assert!(reached && output.contains("hello"), "{output}");
     node.stop(&task).await;

@@ -60,7 +60,10 @@ pub async fn the_endpoint_tells_container_and_task(node: Arc<Node>) {
         assert_eq!(document["TaskARN"], task, "{path}");
         assert_eq!((&document["Family"], &document["Revision"]), (&"web".into(), &"1".into()));
         assert_eq!(document["Cluster"], "arn:aws:ecs:us-east-1:000000000000:cluster/production");
-        assert_eq!((&document["KnownStatus"], &document["AvailabilityZone"]), (&"RUNNING".into(), &"us-east-1a".into()));
+        assert_eq!(
+            (&document["KnownStatus"], &document["AvailabilityZone"]),
+            (&"RUNNING".into(), &"us-east-1a".into())
+        );
         assert_eq!(document["Limits"]["CPU"], 0.25);
         assert_eq!(document["Containers"][0]["DockerId"], id);
         assert!(document["PullStartedAt"].is_string());
@@ -68,7 +71,10 @@ pub async fn the_endpoint_tells_container_and_task(node: Arc<Node>) {
     let document = get(&node, &task, &format!("/v4/{id}/task")).await;
     assert_eq!((&document["LaunchType"], &document["ServiceName"]), (&"FARGATE".into(), &"my-web-app".into()));
     let tagged = get(&node, &task, &format!("/v4/{id}/taskWithTags")).await;
-    assert_eq!((&tagged["TaskTags"]["team"], &tagged["ContainerInstanceTags"]["team"]), (&"dock".into(), &"dock".into()));
+    assert_eq!(
+        (&tagged["TaskTags"]["team"], &tagged["ContainerInstanceTags"]["team"]),
+        (&"dock".into(), &"dock".into())
+    );
     assert!(node.plane.calls("ListTagsForResource").iter().any(|input| input["resourceArn"] == NODE));
     node.stop(&task).await;
 }

@@ -22,8 +22,7 @@ pub async fn a_task_survives_the_agent(node: Arc<Node>) {
     node.come_back().await;
     assert_eq!(node.pid(&task), before);
     let id = node.plane.report(&task, "RUNNING").await["containers"][0]["runtimeId"].as_str().unwrap().to_owned();
-    let (answered, text) =
-        node.host(Some(&task), &format!("curl -m 5 -sf http://169.254.170.2/v4/{id}/task")).await;
+    let (answered, text) = node.host(Some(&task), &format!("curl -m 5 -sf http://169.254.170.2/v4/{id}/task")).await;
     assert!(answered && text.contains(&task), "the metadata endpoint is there again: {text}");
     let stopped = node.stop(&task).await;
     assert_eq!(stopped["containers"][0]["exitCode"], 137, "a shell that is the first process does not die of SIGTERM");
@@ -68,6 +67,22 @@ pub async fn a_supervisor_that_died_while_the_agent_was_away_is_found(node: Arc<
     // Its address can be given again.
     let again = node.run("sleep 1000", |_| {}).await;
     node.stop(&again).await;
+}
+
+pub async fn an_end_that_could_not_be_reported_is_not_forgotten(node: Arc<Node>) {
+    let task = node.run("sleep 1000", |_| {}).await;
+    // The first two agents that know of the end cannot tell it.
+    for _ in 0..2 {
+        node.plane.script("SubmitTaskStateChange", 500, serde_json::json!({"__type": "ServerException"}));
+    }
+    end(node.supervisor(&task));
+    node.plane.report(&task, "STOPPED").await;
+    node.die().await;
+    assert!(node.directory(&task).exists(), "word of the task is left");
+    node.come_back().await;
+    until("a second and a third report", || node.plane.statuses(&task) == ["RUNNING", "STOPPED", "STOPPED", "STOPPED"])
+        .await;
+    node.gone(&task).await;
 }
 
 pub async fn what_nobody_wants_any_more_stops_after_a_restart(node: Arc<Node>) {

@@ -97,12 +97,7 @@ impl Forwarder {
         }
     }
 
-    async fn reply_udp(
-        self: Arc<Self>,
-        socket: Arc<UdpSocket>,
-        client: SocketAddr,
-        query: Vec<u8>,
-    ) {
+    async fn reply_udp(self: Arc<Self>, socket: Arc<UdpSocket>, client: SocketAddr, query: Vec<u8>) {
         let answer = self.resolve(&query, Transport::Udp).await;
         if let Err(error) = socket.send_to(&answer, client).await {
             tracing::debug!(%error, %client, "a DNS answer was not sent");
@@ -136,10 +131,7 @@ impl Forwarder {
                 return;
             }
             let answer = self.resolve(&query, Transport::Tcp).await;
-            if !matches!(
-                timeout(IDLE_TIMEOUT, write_message(&mut stream, &answer)).await,
-                Ok(Ok(()))
-            ) {
+            if !matches!(timeout(IDLE_TIMEOUT, write_message(&mut stream, &answer)).await, Ok(Ok(()))) {
                 return;
             }
         }
@@ -185,11 +177,7 @@ async fn ask_tcp(query: &[u8], upstream: SocketAddr) -> std::io::Result<Vec<u8>>
     let mut stream = TcpStream::connect(upstream).await?;
     write_message(&mut stream, query).await?;
     let answer = read_message(&mut stream).await?;
-    if is_answer_to(query, &answer) {
-        Ok(answer)
-    } else {
-        Err(std::io::ErrorKind::InvalidData.into())
-    }
+    if is_answer_to(query, &answer) { Ok(answer) } else { Err(std::io::ErrorKind::InvalidData.into()) }
 }
 
 /// Over TCP a message follows its length, two bytes.

@@ -21,29 +21,17 @@ type Stamp = (u64, u64, u64, i64, i64);
 
 impl Upstreams {
     pub(super) fn new(path: PathBuf) -> Self {
-        Upstreams {
-            path,
-            read: Mutex::default(),
-        }
+        Upstreams { path, read: Mutex::default() }
     }
 
     /// The nameservers of now; none if there is no file.
     pub(super) fn current(&self) -> Vec<SocketAddr> {
-        let stamp = fs::metadata(&self.path).ok().map(|found| {
-            (
-                found.dev(),
-                found.ino(),
-                found.size(),
-                found.ctime(),
-                found.ctime_nsec(),
-            )
-        });
+        let stamp = fs::metadata(&self.path)
+            .ok()
+            .map(|found| (found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec()));
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if read.0 != stamp || stamp.is_none() {
-            *read = (
-                stamp,
-                parse(&fs::read_to_string(&self.path).unwrap_or_default()),
-            );
+            *read = (stamp, parse(&fs::read_to_string(&self.path).unwrap_or_default()));
         }
         read.1.clone()
     }
@@ -62,10 +50,7 @@ fn parse(text: &str) -> Vec<SocketAddr> {
         let mut words = line.split_whitespace();
         (words.next()? == "nameserver").then(|| words.next()?.parse::<IpAddr>().ok())?
     });
-    addresses
-        .take(LIMIT)
-        .map(|ip| (ip, DNS_PORT).into())
-        .collect()
+    addresses.take(LIMIT).map(|ip| (ip, DNS_PORT).into()).collect()
 }
 
 #[cfg(test)]
@@ -75,10 +60,7 @@ mod tests {
     #[test]
     fn nameservers_are_read_in_order() {
         let text = "# nameserver 1.1.1.1\nsearch a b\n nameserver\t10.0.0.1 \nnameserver x\nnameserver ::1\nnameserver";
-        assert_eq!(
-            parse(text),
-            ["10.0.0.1:53".parse().unwrap(), "[::1]:53".parse().unwrap()]
-        );
+        assert_eq!(parse(text), ["10.0.0.1:53".parse().unwrap(), "[::1]:53".parse().unwrap()]);
     }
 
     #[test]
@@ -88,10 +70,7 @@ mod tests {
         assert!(upstreams.current().is_empty());
         for ip in ["10.0.0.1", "10.0.0.254"] {
             fs::write(&path, format!("nameserver {ip}\n")).unwrap();
-            assert_eq!(
-                upstreams.current(),
-                [SocketAddr::new(ip.parse().unwrap(), 53)]
-            );
+            assert_eq!(upstreams.current(), [SocketAddr::new(ip.parse().unwrap(), 53)]);
         }
         fs::remove_file(&path).unwrap();
         assert!(upstreams.current().is_empty());
