@@ -15,13 +15,20 @@ string_enum! {
 }
 
 record! {
-    /// The restart throttle: failures in a row and the earliest next launch.
+    /// What holds a deployment's launches back: tasks that never ran, and tasks that ended right after they ran. The two are
+    /// counted apart.
     #[derive(Default)]
     pub struct Throttle {
         pub failures: i32 = "failures",
         pub not_before: Option<Timestamp> = "notBefore",
         /// When the last failure was counted. Tasks made before it are of the same wave and count no more.
         pub counted_at: Option<Timestamp> = "countedAt",
+        /// Quick exits in a row.
+        pub quick_exits: i32 = "quickExits",
+        /// The earliest next launch after a quick exit.
+        pub quick_not_before: Option<Timestamp> = "quickNotBefore",
+        /// As `counted_at`, of the last quick exit.
+        pub quick_counted_at: Option<Timestamp> = "quickCountedAt",
     }
 }
 
@@ -65,6 +72,13 @@ record! {
         pub created_at: Timestamp = "createdAt",
         /// When it became INACTIVE; it is forgotten some time after.
         pub inactive_at: Option<Timestamp> = "inactiveAt",
+    }
+}
+
+impl Throttle {
+    /// The earliest next launch.
+    pub fn until(&self) -> Option<Timestamp> {
+        self.not_before.max(self.quick_not_before)
     }
 }
 

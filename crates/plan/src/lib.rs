@@ -6,7 +6,8 @@
 //!
 //! * [`place`] chooses a node, a subnet and addresses; [`strategy`] chooses the capacity provider; [`launch`] makes a task.
 //! * [`reconcile`] moves a service towards what is wanted; [`rollout`] is the arithmetic of its floor and ceiling.
-//! * [`report`] applies what a node saw; [`throttle`] slows restarts that never succeed; [`event`] words what happened.
+//! * [`report`] applies what a node saw; [`throttle`] slows restarts that never succeed, [`pace`] those
+//!   that succeed only for moments; [`event`] words what happened.
 //! * [`heal`] ends tasks whose node is gone; [`reap`] forgets what ended long ago.
 //! * [`agenda`] remembers which services a loop must look at and when.
 //! * [`check`] is for tests: the laws every state must obey.
@@ -18,6 +19,7 @@ pub mod check;
 pub mod event;
 pub mod heal;
 pub mod launch;
+pub mod pace;
 pub mod place;
 pub mod reap;
 pub mod reconcile;

@@ -3,16 +3,16 @@
 //! `lastStatus` only moves forward, STOPPED is final, every timestamp is set once and none lies before an earlier one's;
 //! a report that says nothing new changes nothing. Why a task stopped is settled here: a stop that was asked for keeps
 //! its code and reason; otherwise a task that never ran failed to start, and one that ran lost an essential container.
-//! A service task's failure or success counts for its deployment's throttle in the same transaction.
+//! A service task's failure, success or quick exit counts for its deployment's throttle in the same transaction.
 
 use longshore_api::ecs::{self, HealthStatus};
-use longshore_model::service::Service;
+use longshore_model::service::{Service, Throttle};
 use longshore_model::task::{Container, Task, TaskStatus};
 use longshore_model::{Change, Mint, State};
 use longshore_wire::Timestamp;
 
 use crate::event::Event;
-use crate::throttle;
+use crate::{pace, throttle};
 
 /// The reason of a task whose essential container ended, when the node gave none.
 pub const ESSENTIAL_EXITED: &str = "Essential container in task exited";
@@ -234,18 +234,23 @@ fn account_for(state: &State, old: &Task, new: &Task, now: Timestamp, mint: &mut
     let service = state.services.get(&new.service_key()?)?;
     let id = new.started_by.as_deref()?;
     let deployment = service.deployments.iter().find(|deployment| deployment.id == id)?;
-    if new.last == TaskStatus::Running && old.last < TaskStatus::Running {
-        let clear = deployment.throttle == Default::default();
-        return (!clear).then(|| recovered(service, id));
-    }
-    let failed = new.is_stopped() && old.desired != TaskStatus::Stopped && !has_run(new);
-    failed.then(|| failed_to_start(service, id, new, now, mint))
+    let mut throttle = deployment.throttle.clone();
+    let ended = new.is_stopped() && old.desired != TaskStatus::Stopped;
+    let changed = match ended {
+        true if !has_run(new) => return Some(failed_to_start(service, id, new, now, mint)),
+        true => pace::ended(&mut throttle, new, now),
+        false if new.last == TaskStatus::Running && old.last < TaskStatus::Running => {
+            throttle::recovered(&mut throttle)
+        }
+        false => false,
+    };
+    changed.then(|| throttled(service, id, throttle))
 }
 
-fn recovered(service: &Service, deployment: &str) -> Service {
+fn throttled(service: &Service, deployment: &str, throttle: Throttle) -> Service {
     let mut service = service.clone();
     if let Some(deployment) = service.deployment_mut(deployment) {
-        throttle::recovered(&mut deployment.throttle);
+        deployment.throttle = throttle;
     }
     service
 }

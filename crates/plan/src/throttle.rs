@@ -43,10 +43,11 @@ pub fn hopeless(throttle: &mut Throttle, now: Timestamp, mint: &mut Mint) {
     failed(throttle, now, now, mint);
 }
 
-/// A task ran.
+/// A task ran: the failures are over; how long it runs is for [`pace`](crate::pace). Returns whether anything changed.
 pub fn recovered(throttle: &mut Throttle) -> bool {
-    let changed = *throttle != Throttle::default();
-    *throttle = Throttle::default();
+    let clear = Throttle { failures: 0, not_before: None, counted_at: None, ..throttle.clone() };
+    let changed = *throttle != clear;
+    *throttle = clear;
     changed
 }
 

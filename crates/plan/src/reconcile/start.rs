@@ -98,14 +98,15 @@ impl<'a> Turn<'a> {
     }
 
     fn is_held_back(&mut self, deployment: &Deployment) -> bool {
-        let until = deployment.throttle.not_before.filter(|until| *until > self.now);
+        let until = deployment.throttle.until().filter(|until| *until > self.now);
         if let Some(until) = until {
             self.plan.wake(until);
             self.plan.reasons.push(format!(
-                "service {} starts no task before {} ms: {} failures in a row",
+                "service {} starts no task before {} ms: {} failures and {} quick exits in a row",
                 self.service.name,
                 until.millis(),
-                deployment.throttle.failures
+                deployment.throttle.failures,
+                deployment.throttle.quick_exits
             ));
         }
         until.is_some()

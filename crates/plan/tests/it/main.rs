@@ -1,6 +1,7 @@
 //! The planners against whole states: tables of what must happen, and laws attacked by chance.
 
 mod laws;
+mod pace;
 mod place;
 mod reap;
 mod report;

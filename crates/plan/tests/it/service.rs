@@ -153,9 +153,10 @@ fn a_new_deployment_is_not_held_back_by_the_failures_of_the_last() {
 }
 
 #[test]
-fn a_task_that_ran_and_failed_is_not_throttled() {
+fn a_task_that_ran_a_while_and_failed_is_not_throttled() {
     let mut world = steady(1, 100, 200);
     for _ in 0..5 {
+        world.pass(10);
         let key = world.live()[0].key();
         let exited = ContainerReport { name: "web".into(), exit_code: Some(1), ..ContainerReport::default() };
         let report =
