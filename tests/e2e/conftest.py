@@ -24,7 +24,7 @@ import boto3
 import botocore.config
 import pytest
 
-from account import Account, eventually
+from account import Account, container
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LONGSHORE = pathlib.Path(os.environ.get("LONGSHORE_BINARY", ROOT / "target" / "release" / "longshore"))
@@ -198,6 +198,24 @@ def real():
         assert done.returncode == 0, done.stderr
     yield instance
     instance.remove()
+
+
+@pytest.fixture(scope="session")
+def restarting(real):
+    """A task whose container exits after 61 seconds and is to be restarted; begun early, looked at late."""
+    account = real.account()
+    log = {"logDriver": "awslogs", "options": {
+        "awslogs-group": "/e2e/restart", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "e2e",
+        "awslogs-create-group": "true",
+    }}
+    script = "echo started $(cut -d' ' -f1 /proc/uptime); sleep 61; exit 3"
+    again = container(
+        "again", entryPoint=["/bin/sh", "-c"], command=[script], logConfiguration=log, stopTimeout=2,
+        restartPolicy={"enabled": True, "ignoredExitCodes": [0], "restartAttemptPeriod": 60},
+    )
+    role = "arn:aws:iam::000000000000:role/ecsTaskExecutionRole"
+    cluster, definition = account.cluster(), account.define(again, executionRoleArn=role)
+    return account, cluster, account.run(cluster, definition)[0]["taskArn"]
 
 
 @pytest.fixture

@@ -3,7 +3,13 @@
 import subprocess
 import urllib.request
 
-from conftest import ROOT, eventually
+import pytest
+
+from account import eventually
+from conftest import ROOT
+
+# Its minute passes while the other real tests run.
+pytestmark = pytest.mark.usefixtures("restarting")
 
 
 def public_addresses(instance, cluster, service):
