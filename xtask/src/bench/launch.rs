@@ -106,7 +106,9 @@ fn sustained(instance: &Instance, input: &Value) -> Result<f64> {
 fn bare_runtime() -> Result<Duration> {
     let bundle = std::env::temp_dir().join(format!("longshore-bench-bundle-{}", std::process::id()));
     let bin = bundle.join("rootfs/bin");
-    std::fs::create_dir_all(&bin)?;
+    for directory in ["bin", "dev", "proc", "sys"] {
+        std::fs::create_dir_all(bundle.join("rootfs").join(directory))?;
+    }
     std::fs::copy("/bin/busybox", bin.join("busybox"))?;
     if !bundle.join("config.json").exists() {
         std::fs::write(bundle.join("config.json"), bare_config().to_string())?;
