@@ -18,8 +18,7 @@ use crate::error::{Error, Result};
 pub fn leave_host() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).map_err(Error::system("leave the mount namespace"))?;
     let flags = MsFlags::MS_REC | MsFlags::MS_SLAVE;
-    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
-        .map_err(Error::system("make mounts private"))
+    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).map_err(Error::system("make mounts private"))
 }
 
 /// Mounts an overlay of `lowers` (topmost first) at `target`, writing to `upper` and `work`; makes the directories.
@@ -30,43 +29,21 @@ pub fn overlay(lowers: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> 
     for directory in [upper, work, target] {
         fs::create_dir_all(directory).map_err(Error::file("create", directory))?;
     }
-    let opened = lowers
-        .iter()
-        .map(|path| directory(path))
-        .collect::<Result<Vec<_>>>()?;
+    let opened = lowers.iter().map(|path| directory(path)).collect::<Result<Vec<_>>>()?;
     let lower = opened.iter().map(descriptor).collect::<Vec<_>>().join(":");
     let (upper, work) = (directory(upper)?, directory(work)?);
-    let options = format!(
-        "lowerdir={lower},upperdir={},workdir={}",
-        descriptor(&upper),
-        descriptor(&work)
-    );
-    let attempt = |options: &str| {
-        mount(
-            Some("overlay"),
-            target,
-            Some("overlay"),
-            MsFlags::empty(),
-            Some(options),
-        )
-    };
+    let options = format!("lowerdir={lower},upperdir={},workdir={}", descriptor(&upper), descriptor(&work));
+    let attempt = |options: &str| mount(Some("overlay"), target, Some("overlay"), MsFlags::empty(), Some(options));
     // Without `volatile` the kernel syncs a whole file system when the container ends; older kernels do not know it.
     let mounted = attempt(&format!("{options},volatile")).or_else(|_| attempt(&options));
-    mounted.map_err(|e| Error::File {
-        action: "mount overlay",
-        path: target.into(),
-        source: e.into(),
-    })
+    mounted.map_err(|e| Error::File { action: "mount overlay", path: target.into(), source: e.into() })
 }
 
 /// Binds a directory or file of the host to `target` (made to fit). The path must be canonical: the kernel refuses any
 /// symbolic link in it, so it cannot be exchanged after somebody judged it. Missing sources are made as directories.
 pub fn bind_host(source: &Path, target: &Path) -> Result<()> {
     if !source.is_absolute() || source.components().any(|part| part.as_os_str() == "..") {
-        return Err(Error::Parameter(format!(
-            "host path {} must be absolute and plain",
-            source.display()
-        )));
+        return Err(Error::Parameter(format!("host path {} must be absolute and plain", source.display())));
     }
     let opened = match open_plain(source) {
         Err(Errno::ENOENT) => {
@@ -76,37 +53,19 @@ pub fn bind_host(source: &Path, target: &Path) -> Result<()> {
         other => other,
     };
     let opened = opened.map_err(|e| match e {
-        Errno::ELOOP => Error::Parameter(format!(
-            "host path {} goes through a symbolic link",
-            source.display()
-        )),
-        e => Error::File {
-            action: "open host path",
-            path: source.into(),
-            source: e.into(),
-        },
+        Errno::ELOOP => Error::Parameter(format!("host path {} goes through a symbolic link", source.display())),
+        e => Error::File { action: "open host path", path: source.into(), source: e.into() },
     })?;
     bind(&opened, target)
 }
 
 /// Binds what is open to `target`, with everything mounted below it.
 fn bind(opened: &OwnedFd, target: &Path) -> Result<()> {
-    let duplicate = opened
-        .try_clone()
-        .map_err(Error::system("duplicate a descriptor"))?;
-    let kind = File::from(duplicate)
-        .metadata()
-        .map_err(Error::file("look at", target))?;
+    let duplicate = opened.try_clone().map_err(Error::system("duplicate a descriptor"))?;
+    let kind = File::from(duplicate).metadata().map_err(Error::file("look at", target))?;
     make_target(target, kind.is_dir())?;
     let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
-    mount(
-        Some(descriptor(opened).as_str()),
-        target,
-        None::<&str>,
-        flags,
-        None::<&str>,
-    )
-    .map_err(|e| Error::File {
+    mount(Some(descriptor(opened).as_str()), target, None::<&str>, flags, None::<&str>).map_err(|e| Error::File {
         action: "bind to",
         path: target.into(),
         source: e.into(),
@@ -114,9 +73,7 @@ fn bind(opened: &OwnedFd, target: &Path) -> Result<()> {
 }
 
 fn open_plain(path: &Path) -> nix::Result<OwnedFd> {
-    let how = OpenHow::new()
-        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
     openat2(AT_FDCWD, path, how)
 }
 
@@ -124,12 +81,10 @@ fn open_plain(path: &Path) -> nix::Result<OwnedFd> {
 pub fn unmount_below(directory: &Path) -> Result<()> {
     let points = points_below(directory)?;
     for point in points.iter().rev() {
-        umount2(point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).map_err(|e| {
-            Error::File {
-                action: "unmount",
-                path: point.clone(),
-                source: e.into(),
-            }
+        umount2(point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).map_err(|e| Error::File {
+            action: "unmount",
+            path: point.clone(),
+            source: e.into(),
         })?;
     }
     Ok(())
@@ -139,30 +94,19 @@ pub fn unmount_below(directory: &Path) -> Result<()> {
 /// emptied by mistake.
 pub fn remove_tree(directory: &Path) -> Result<()> {
     if let Some(point) = points_below(directory)?.first() {
-        return Err(Error::Parameter(format!(
-            "{} is still mounted",
-            point.display()
-        )));
+        return Err(Error::Parameter(format!("{} is still mounted", point.display())));
     }
     match fs::remove_dir_all(directory) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::file("remove", directory)(e))
-        }
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", directory)(e)),
         _ => Ok(()),
     }
 }
 
 /// Mount points at or below a directory, in the order they were made.
 pub fn points_below(directory: &Path) -> Result<Vec<PathBuf>> {
-    let table = fs::read_to_string("/proc/self/mountinfo")
-        .map_err(Error::file("read", "/proc/self/mountinfo"))?;
-    let points = table
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(unescape);
-    Ok(points
-        .filter(|point| point.starts_with(directory))
-        .collect())
+    let table = fs::read_to_string("/proc/self/mountinfo").map_err(Error::file("read", "/proc/self/mountinfo"))?;
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
+    Ok(points.filter(|point| point.starts_with(directory)).collect())
 }
 
 /// The kernel writes space, tab, newline and backslash as three octal digits.
@@ -171,9 +115,7 @@ fn unescape(text: &str) -> PathBuf {
     let mut rest = text;
     while let Some(at) = rest.find('\\') {
         result.push_str(&rest[..at]);
-        let code = rest
-            .get(at + 1..at + 4)
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        let code = rest.get(at + 1..at + 4).and_then(|digits| u8::from_str_radix(digits, 8).ok());
         result.push(code.map_or('\\', char::from));
         rest = &rest[at + if code.is_some() { 4 } else { 1 }..];
     }
@@ -185,22 +127,13 @@ fn make_target(target: &Path, directory: bool) -> Result<()> {
     let made = if directory {
         fs::create_dir_all(target)
     } else {
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(target)
-            .map(drop)
+        OpenOptions::new().create(true).append(true).open(target).map(drop)
     };
     made.map_err(Error::file("create", target))
 }
 
 fn directory(path: &Path) -> Result<OwnedFd> {
-    open(
-        path,
-        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(|e| Error::File {
+    open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map_err(|e| Error::File {
         action: "open layer",
         path: path.into(),
         source: e.into(),
@@ -217,12 +150,7 @@ mod tests {
 
     #[test]
     fn escaped_mount_points_are_read() {
-        let rows = [
-            (r"/a\040b", "/a b"),
-            (r"/a\134b", r"/a\b"),
-            ("/plain", "/plain"),
-            (r"/odd\9", r"/odd\9"),
-        ];
+        let rows = [(r"/a\040b", "/a b"), (r"/a\134b", r"/a\b"), ("/plain", "/plain"), (r"/odd\9", r"/odd\9")];
         for (text, expected) in rows {
             assert_eq!(unescape(text), PathBuf::from(expected));
         }

@@ -20,10 +20,7 @@ pub enum Message {
     /// Everything known, on connecting.
     Snapshot { sequence: u64, task: TaskStatus },
     /// One container changed.
-    Container {
-        sequence: u64,
-        container: ContainerStatus,
-    },
+    Container { sequence: u64, container: ContainerStatus },
     /// The task changed (`containers` is complete here too).
     Task { sequence: u64, task: TaskStatus },
     /// Answer to a command.

@@ -30,10 +30,7 @@ pub fn is_alive(dir: &Path) -> bool {
 /// and says what is known of it. Refused while a supervisor answers. The supervisor's mounts went with its namespace.
 pub fn reap(dir: &Path) -> Result<Remains> {
     if is_alive(dir) {
-        return Err(Error::Parameter(format!(
-            "a supervisor runs in {}",
-            dir.display()
-        )));
+        return Err(Error::Parameter(format!("a supervisor runs in {}", dir.display())));
     }
     let remains = look(dir)?;
     if !remains.spec.cgroup.is_empty() {
@@ -49,17 +46,9 @@ pub fn reap(dir: &Path) -> Result<Remains> {
 fn look(dir: &Path) -> Result<Remains> {
     let file = dir.join(SPEC_FILE);
     let text = std::fs::read(&file).map_err(Error::file("read", &file))?;
-    let spec = serde_json::from_slice(&text).map_err(|source| Error::Json {
-        what: SPEC_FILE,
-        source,
-    })?;
-    let status = std::fs::read(dir.join(STATE_FILE))
-        .ok()
-        .and_then(|text| serde_json::from_slice(&text).ok());
-    Ok(Remains {
-        spec,
-        status: status.map(ended),
-    })
+    let spec = serde_json::from_slice(&text).map_err(|source| Error::Json { what: SPEC_FILE, source })?;
+    let status = std::fs::read(dir.join(STATE_FILE)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    Ok(Remains { spec, status: status.map(ended) })
 }
 
 fn ended(mut status: TaskStatus) -> TaskStatus {
@@ -69,9 +58,7 @@ fn ended(mut status: TaskStatus) -> TaskStatus {
             container.status = ContainerPhase::Stopped;
             container.pid = None;
             container.exit_code = None;
-            container.reason = Some(
-                "the supervisor of the task ended unexpectedly; the exit code is unknown".into(),
-            );
+            container.reason = Some("the supervisor of the task ended unexpectedly; the exit code is unknown".into());
             container.finished_at = Some(now);
         }
     }

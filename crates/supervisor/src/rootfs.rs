@@ -43,25 +43,17 @@ impl Root {
             Err(e) => return Err(failure("read", path, e)),
         };
         let file = File::from(fd);
-        if !file
-            .metadata()
-            .map_err(Error::file("read", path))?
-            .is_file()
-        {
+        if !file.metadata().map_err(Error::file("read", path))?.is_file() {
             return Ok(None);
         }
         let mut content = Vec::new();
-        file.take(READ_LIMIT)
-            .read_to_end(&mut content)
-            .map_err(Error::file("read", path))?;
+        file.take(READ_LIMIT).read_to_end(&mut content).map_err(Error::file("read", path))?;
         Ok(Some(content))
     }
 
     /// Owner, group and mode of a directory; `None` if there is none.
     pub fn directory_owner(&self, path: &str) -> Option<(u32, u32, u32)> {
-        let fd = self
-            .resolve(Path::new(path), OFlag::O_PATH | OFlag::O_DIRECTORY)
-            .ok()?;
+        let fd = self.resolve(Path::new(path), OFlag::O_PATH | OFlag::O_DIRECTORY).ok()?;
         let metadata = File::from(fd).metadata().ok()?;
         Some((metadata.uid(), metadata.gid(), metadata.mode() & 0o7777))
     }
@@ -75,9 +67,7 @@ impl Root {
                 Component::Normal(name) => name,
                 Component::RootDir | Component::CurDir => continue,
                 _ => {
-                    return Err(Error::Parameter(format!(
-                        "directory {path:?} must not contain \"..\""
-                    )));
+                    return Err(Error::Parameter(format!("directory {path:?} must not contain \"..\"")));
                 }
             };
             let next = known.join(name);
@@ -93,11 +83,8 @@ impl Root {
 
     fn make(&self, parent: &Path, name: &Path, whole: &str) -> Result<()> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
-        let parent = self
-            .resolve(parent, flags)
-            .map_err(|e| failure("create directory", whole, e))?;
-        mkdirat(&parent, name, Mode::from_bits_truncate(0o755))
-            .map_err(|e| failure("create directory", whole, e))
+        let parent = self.resolve(parent, flags).map_err(|e| failure("create directory", whole, e))?;
+        mkdirat(&parent, name, Mode::from_bits_truncate(0o755)).map_err(|e| failure("create directory", whole, e))
     }
 
     fn resolve(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
@@ -114,11 +101,7 @@ impl Root {
 }
 
 fn failure(action: &'static str, path: &str, source: Errno) -> Error {
-    Error::File {
-        action,
-        path: path.into(),
-        source: source.into(),
-    }
+    Error::File { action, path: path.into(), source: source.into() }
 }
 
 #[cfg(test)]
@@ -127,8 +110,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn scratch(name: &str) -> PathBuf {
-        let path =
-            std::env::temp_dir().join(format!("longshore-rootfs-{}-{name}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("longshore-rootfs-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(path.join("root/etc")).unwrap();
         std::fs::write(path.join("canary"), "outside").unwrap();
@@ -161,10 +143,7 @@ mod tests {
         opened.create_directory("/plain/a/b").unwrap();
         assert!(root.join("plain/a/b").is_dir());
         for path in ["/work/x", "/up/x"] {
-            assert!(
-                opened.create_directory(path).is_err(),
-                "a dangling link is not followed outside"
-            );
+            assert!(opened.create_directory(path).is_err(), "a dangling link is not followed outside");
         }
         assert!(opened.create_directory("/a/../../x").is_err());
         assert_eq!(std::fs::read_dir(base.join("victim")).unwrap().count(), 0);

@@ -45,9 +45,7 @@ fn lookup(user: &str, passwd: &[u8], group: &[u8]) -> std::result::Result<User, 
         (Some(account), _) => account.uid,
         (None, Some(uid)) => uid,
         (None, None) => {
-            return Err(format!(
-                "unable to find user {who}: no matching entries in passwd file"
-            ));
+            return Err(format!("unable to find user {who}: no matching entries in passwd file"));
         }
     };
     let gid = match which {
@@ -56,19 +54,11 @@ fn lookup(user: &str, passwd: &[u8], group: &[u8]) -> std::result::Result<User, 
     };
     let name = account.as_ref().map(|account| account.name.as_str());
     let additional_gids = match (which, name) {
-        (None, Some(name)) => groups_of(group, name)
-            .into_iter()
-            .filter(|&other| other != gid)
-            .collect(),
+        (None, Some(name)) => groups_of(group, name).into_iter().filter(|&other| other != gid).collect(),
         _ => Vec::new(),
     };
     let home = account.map_or_else(|| "/".to_string(), |account| account.home);
-    Ok(User {
-        uid,
-        gid,
-        additional_gids,
-        home,
-    })
+    Ok(User { uid, gid, additional_gids, home })
 }
 
 /// A name wins over a number, as a user may be called `1000`.
@@ -81,17 +71,8 @@ fn find_account(passwd: &[u8], who: &str) -> Option<Account> {
 }
 
 fn account(line: &[String]) -> Option<Account> {
-    let home = line
-        .get(5)
-        .filter(|home| !home.is_empty())
-        .cloned()
-        .unwrap_or_else(|| "/".into());
-    Some(Account {
-        name: line.first()?.clone(),
-        uid: id(line.get(2)?)?,
-        gid: id(line.get(3)?)?,
-        home,
-    })
+    let home = line.get(5).filter(|home| !home.is_empty()).cloned().unwrap_or_else(|| "/".into());
+    Some(Account { name: line.first()?.clone(), uid: id(line.get(2)?)?, gid: id(line.get(3)?)?, home })
 }
 
 fn find_gid(group: &[u8], which: &str) -> std::result::Result<u32, String> {
@@ -103,26 +84,14 @@ fn find_gid(group: &[u8], which: &str) -> std::result::Result<u32, String> {
 }
 
 fn groups_of(group: &[u8], name: &str) -> Vec<u32> {
-    let lists = |line: &Vec<String>| {
-        line.get(3)
-            .is_some_and(|members| members.split(',').any(|m| m == name))
-    };
-    fields(group)
-        .filter(lists)
-        .filter_map(|line| id(line.get(2)?))
-        .collect()
+    let lists = |line: &Vec<String>| line.get(3).is_some_and(|members| members.split(',').any(|m| m == name));
+    fields(group).filter(lists).filter_map(|line| id(line.get(2)?)).collect()
 }
 
 fn fields(content: &[u8]) -> impl Iterator<Item = Vec<String>> + '_ {
-    let lines = content
-        .split(|&byte| byte == b'\n')
-        .filter(|line| line.len() < 4096);
-    let texts = lines
-        .filter_map(|line| std::str::from_utf8(line).ok())
-        .map(str::trim);
-    texts
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|l| l.split(':').map(str::to_string).collect())
+    let lines = content.split(|&byte| byte == b'\n').filter(|line| line.len() < 4096);
+    let texts = lines.filter_map(|line| std::str::from_utf8(line).ok()).map(str::trim);
+    texts.filter(|line| !line.is_empty() && !line.starts_with('#')).map(|l| l.split(':').map(str::to_string).collect())
 }
 
 fn id(text: &str) -> Option<u32> {
@@ -134,8 +103,7 @@ fn id(text: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const PASSWD: &[u8] =
-        b"root:x:0:0:root:/root:/bin/sh\n# no\n\nbad line\nweb:x:101:102::/srv/web:/bin/false\n\
+    const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\n# no\n\nbad line\nweb:x:101:102::/srv/web:/bin/false\n\
         1000:x:7:8::/named:/bin/sh\nhuge:x:4294967296:0::/:/bin/sh\n";
     const GROUP: &[u8] = b"root:x:0:\nweb:x:102:\nlogs:x:200:web,other\nssl:x:201:web\n";
 
@@ -164,9 +132,7 @@ mod tests {
         ];
         for (text, expected) in rows {
             let found = lookup(text, PASSWD, GROUP).ok();
-            let found = found
-                .as_ref()
-                .map(|u| (u.uid, u.gid, u.additional_gids.as_slice(), u.home.as_str()));
+            let found = found.as_ref().map(|u| (u.uid, u.gid, u.additional_gids.as_slice(), u.home.as_str()));
             assert_eq!(found, *expected, "user {text:?}");
         }
     }

@@ -3,25 +3,16 @@
 mod common;
 
 use common::{Task, named, output, run, shell, side, task};
-use longshore_supervisor::protocol::{
-    Command, ContainerPhase, Health, Message, Reply, StopCode, TaskPhase,
-};
+use longshore_supervisor::protocol::{Command, ContainerPhase, Health, Message, Reply, StopCode, TaskPhase};
 use longshore_supervisor::reap;
 use longshore_supervisor::spec::{
-    Condition, ContainerSpec, Dependency, HealthCheck, RestartPolicy, RuntimeKind, RuntimeSpec,
-    TaskSpec,
+    Condition, ContainerSpec, Dependency, HealthCheck, RestartPolicy, RuntimeKind, RuntimeSpec, TaskSpec,
 };
 use std::time::{Duration, Instant};
 
 fn after(other: &str, condition: Condition, container: ContainerSpec) -> ContainerSpec {
-    let depends_on = vec![Dependency {
-        container: other.into(),
-        condition,
-    }];
-    ContainerSpec {
-        depends_on,
-        ..container
-    }
+    let depends_on = vec![Dependency { container: other.into(), condition }];
+    ContainerSpec { depends_on, ..container }
 }
 
 const FOREVER: &str = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done";
@@ -33,10 +24,7 @@ fn a_task_runs_and_its_end_is_told() {
     assert!(task.container("main").pid.is_some());
     task.until_stopped();
     let container = task.container("main");
-    assert_eq!(
-        (container.exit_code, container.status),
-        (Some(7), ContainerPhase::Stopped)
-    );
+    assert_eq!((container.exit_code, container.status), (Some(7), ContainerPhase::Stopped));
     assert!(container.started_at <= container.finished_at);
     let cause = task.status.stop.clone().unwrap();
     assert_eq!(cause.code, StopCode::EssentialContainerExited);
@@ -57,24 +45,14 @@ fn what_cannot_start_fails_the_task() {
     task.until_stopped();
     let cause = task.status.stop.clone().unwrap();
     assert_eq!(cause.code, StopCode::TaskFailedToStart);
-    assert!(
-        cause.reason.starts_with("CannotStartContainerError: "),
-        "{}",
-        cause.reason
-    );
-    assert!(
-        cause.reason.contains("/no/such/program"),
-        "{}",
-        cause.reason
-    );
+    assert!(cause.reason.starts_with("CannotStartContainerError: "), "{}", cause.reason);
+    assert!(cause.reason.contains("/no/such/program"), "{}", cause.reason);
     assert_eq!(task.container("main").exit_code, None);
 }
 
 #[test]
 fn many_short_containers_all_tell_their_end() {
-    let containers = (0..8)
-        .map(|n| side(named(&format!("c{n}"), shell(&format!("exit {n}")))))
-        .collect::<Vec<_>>();
+    let containers = (0..8).map(|n| side(named(&format!("c{n}"), shell(&format!("exit {n}"))))).collect::<Vec<_>>();
     let mut all = containers;
     all.push(named("main", shell("sleep 1")));
     let mut task = Task::start(task(all));
@@ -97,13 +75,8 @@ fn an_essential_exit_stops_the_others_with_their_signal() {
 
 #[test]
 fn a_side_container_that_exits_does_not_end_the_task() {
-    let mut task = Task::start(task(vec![
-        side(named("aside", shell("exit 3"))),
-        shell(FOREVER),
-    ]));
-    task.until("the end of the side container", |t| {
-        t.containers[0].status == ContainerPhase::Stopped
-    });
+    let mut task = Task::start(task(vec![side(named("aside", shell("exit 3"))), shell(FOREVER)]));
+    task.until("the end of the side container", |t| t.containers[0].status == ContainerPhase::Stopped);
     task.until_running();
     assert_eq!(task.container("main").status, ContainerPhase::Running);
 }
@@ -111,10 +84,7 @@ fn a_side_container_that_exits_does_not_end_the_task() {
 #[test]
 fn start_is_waited_for() {
     let first = side(named("first", shell("sleep 5")));
-    let mut task = Task::start(task(vec![
-        after("first", Condition::Start, shell("exit 0")),
-        first,
-    ]));
+    let mut task = Task::start(task(vec![after("first", Condition::Start, shell("exit 0")), first]));
     task.until_stopped();
     assert!(task.container("first").started_at <= task.container("main").started_at);
 }
@@ -122,10 +92,7 @@ fn start_is_waited_for() {
 #[test]
 fn complete_is_waited_for_whatever_the_code() {
     let first = side(named("first", shell("sleep 0.3; exit 9")));
-    let mut task = Task::start(task(vec![
-        after("first", Condition::Complete, shell("exit 0")),
-        first,
-    ]));
+    let mut task = Task::start(task(vec![after("first", Condition::Complete, shell("exit 0")), first]));
     task.until_stopped();
     assert!(task.container("first").finished_at <= task.container("main").started_at);
     assert_eq!(task.container("main").exit_code, Some(0));
@@ -135,10 +102,7 @@ fn complete_is_waited_for_whatever_the_code() {
 fn success_is_waited_for_and_its_absence_ends_the_task() {
     let make = |code: u32| {
         let first = side(named("first", shell(&format!("exit {code}"))));
-        Task::start(task(vec![
-            after("first", Condition::Success, shell("exit 0")),
-            first,
-        ]))
+        Task::start(task(vec![after("first", Condition::Success, shell("exit 0")), first]))
     };
     let mut good = make(0);
     good.until_stopped();
@@ -146,10 +110,7 @@ fn success_is_waited_for_and_its_absence_ends_the_task() {
     let mut bad = make(1);
     bad.until_stopped();
     assert_eq!(bad.container("main").exit_code, None);
-    assert_eq!(
-        bad.status.stop.clone().unwrap().code,
-        StopCode::TaskFailedToStart
-    );
+    assert_eq!(bad.status.stop.clone().unwrap().code, StopCode::TaskFailedToStart);
 }
 
 fn checked(command: &[&str], interval: u32, container: ContainerSpec) -> ContainerSpec {
@@ -160,23 +121,13 @@ fn checked(command: &[&str], interval: u32, container: ContainerSpec) -> Contain
         retries: 1,
         start_period_seconds: 0,
     });
-    ContainerSpec {
-        health_check,
-        ..container
-    }
+    ContainerSpec { health_check, ..container }
 }
 
 #[test]
 fn healthy_is_waited_for() {
-    let db = checked(
-        &["CMD-SHELL", "test -f /tmp/ready"],
-        1,
-        named("db", shell("touch /tmp/ready; sleep 60")),
-    );
-    let mut task = Task::start(task(vec![
-        side(db),
-        after("db", Condition::Healthy, shell("exit 0")),
-    ]));
+    let db = checked(&["CMD-SHELL", "test -f /tmp/ready"], 1, named("db", shell("touch /tmp/ready; sleep 60")));
+    let mut task = Task::start(task(vec![side(db), after("db", Condition::Healthy, shell("exit 0"))]));
     task.until("healthy", |t| t.containers[0].health == Health::Healthy);
     task.until_stopped();
     assert_eq!(task.container("main").exit_code, Some(0));
@@ -184,11 +135,8 @@ fn healthy_is_waited_for() {
 
 #[test]
 fn health_follows_the_checks() {
-    let main = checked(
-        &["CMD", "/bin/test", "-f", "/tmp/ok"],
-        1,
-        shell("touch /tmp/ok; sleep 1.5; rm /tmp/ok; sleep 60"),
-    );
+    let main =
+        checked(&["CMD", "/bin/test", "-f", "/tmp/ok"], 1, shell("touch /tmp/ok; sleep 1.5; rm /tmp/ok; sleep 60"));
     let mut task = Task::start(task(vec![main]));
     task.until("healthy", |t| t.health == Health::Healthy);
     task.until("unhealthy", |t| t.health == Health::Unhealthy);
@@ -201,36 +149,17 @@ fn a_check_that_hangs_is_a_failure_and_is_killed() {
     let mut task = Task::start(task(vec![main]));
     task.until("unhealthy", |t| t.health == Health::Unhealthy);
     let layout = longshore_supervisor::cgroup::Layout::detect().unwrap();
-    let sleeping = |pid: &i32| {
-        std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
-            .unwrap_or_default()
-            .contains("1000")
-    };
-    let left: Vec<i32> = layout
-        .processes(&task.spec.cgroup)
-        .into_iter()
-        .filter(sleeping)
-        .collect();
-    assert!(
-        left.len() <= 1,
-        "no more than a check that is under way: {left:?}"
-    );
+    let sleeping =
+        |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().contains("1000");
+    let left: Vec<i32> = layout.processes(&task.spec.cgroup).into_iter().filter(sleeping).collect();
+    assert!(left.len() <= 1, "no more than a check that is under way: {left:?}");
 }
 
 #[test]
 fn a_start_timeout_ends_the_task() {
-    let first = ContainerSpec {
-        start_timeout_seconds: Some(1),
-        ..side(named("first", shell("sleep 60")))
-    };
-    let first = ContainerSpec {
-        stop_timeout_seconds: Some(0),
-        ..first
-    };
-    let mut task = Task::start(task(vec![
-        first,
-        after("first", Condition::Complete, shell("exit 0")),
-    ]));
+    let first = ContainerSpec { start_timeout_seconds: Some(1), ..side(named("first", shell("sleep 60"))) };
+    let first = ContainerSpec { stop_timeout_seconds: Some(0), ..first };
+    let mut task = Task::start(task(vec![first, after("first", Condition::Complete, shell("exit 0"))]));
     task.until_stopped();
     let cause = task.status.stop.clone().unwrap();
     assert_eq!(cause.code, StopCode::TaskFailedToStart);
@@ -250,20 +179,13 @@ fn a_stop_is_gentle_and_ordered() {
     assert!(task.container("main").finished_at <= task.container("db").finished_at);
     assert_eq!(task.log("db"), "ready\nbye\n");
     let cause = task.status.stop.clone().unwrap();
-    assert_eq!(
-        (cause.code, cause.reason.as_str()),
-        (StopCode::Requested, "Task stopped by request")
-    );
+    assert_eq!((cause.code, cause.reason.as_str()), (StopCode::Requested, "Task stopped by request"));
 }
 
 #[test]
 fn the_stop_signal_is_the_containers_own() {
-    let script =
-        "trap 'exit 42' USR1; trap 'exit 1' TERM; echo ready; while :; do sleep 0.05; done";
-    let mut task = Task::start(task(vec![ContainerSpec {
-        stop_signal: "SIGUSR1".into(),
-        ..shell(script)
-    }]));
+    let script = "trap 'exit 42' USR1; trap 'exit 1' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut task = Task::start(task(vec![ContainerSpec { stop_signal: "SIGUSR1".into(), ..shell(script) }]));
     task.until_said("main", "ready");
     task.until_running();
     task.stop();
@@ -274,34 +196,21 @@ fn the_stop_signal_is_the_containers_own() {
 #[test]
 fn who_does_not_stop_is_killed_after_the_stop_timeout() {
     let deaf = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
-    let mut task = Task::start(task(vec![ContainerSpec {
-        stop_timeout_seconds: Some(2),
-        ..shell(deaf)
-    }]));
+    let mut task = Task::start(task(vec![ContainerSpec { stop_timeout_seconds: Some(2), ..shell(deaf) }]));
     task.until_said("main", "ready");
     let since = Instant::now();
     task.stop();
     task.until_stopped();
     assert_eq!(task.container("main").exit_code, Some(137));
-    assert!(
-        (2000..4000).contains(&since.elapsed().as_millis()),
-        "{:?}",
-        since.elapsed()
-    );
+    assert!((2000..4000).contains(&since.elapsed().as_millis()), "{:?}", since.elapsed());
 }
 
 #[test]
 fn a_restart_policy_starts_it_again_in_place() {
-    let policy = RestartPolicy {
-        enabled: true,
-        ignored_exit_codes: vec![5],
-        restart_attempt_period_seconds: 0,
-    };
-    let script = "n=$(cat /tmp/n 2>/dev/null); n=$((n+1)); echo $n > /tmp/n; echo life $n; [ $n = 3 ] && exit 5; exit 1";
-    let mut task = Task::start(task(vec![ContainerSpec {
-        restart_policy: Some(policy),
-        ..shell(script)
-    }]));
+    let policy = RestartPolicy { enabled: true, ignored_exit_codes: vec![5], restart_attempt_period_seconds: 0 };
+    let script =
+        "n=$(cat /tmp/n 2>/dev/null); n=$((n+1)); echo $n > /tmp/n; echo life $n; [ $n = 3 ] && exit 5; exit 1";
+    let mut task = Task::start(task(vec![ContainerSpec { restart_policy: Some(policy), ..shell(script) }]));
     task.until_stopped();
     let container = task.container("main");
     assert_eq!((container.restart_count, container.exit_code), (2, Some(5)));
@@ -322,23 +231,15 @@ fn an_agent_that_comes_back_gets_everything() {
 
 #[test]
 fn sequences_have_no_gap_and_clients_see_the_same() {
-    let mut task = Task::start(task(vec![
-        side(named("aside", shell("exit 3"))),
-        shell("sleep 0.3"),
-    ]));
+    let mut task = Task::start(task(vec![side(named("aside", shell("exit 3"))), shell("sleep 0.3")]));
     let mut numbers = Vec::new();
     while task.status.phase != TaskPhase::Stopped {
         match task.next() {
-            Message::Container { sequence, .. } | Message::Task { sequence, .. } => {
-                numbers.push(sequence)
-            }
+            Message::Container { sequence, .. } | Message::Task { sequence, .. } => numbers.push(sequence),
             _ => {}
         }
     }
-    assert!(
-        numbers.windows(2).all(|pair| pair[1] == pair[0] + 1),
-        "{numbers:?}"
-    );
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
     let before = task.status.clone();
     task.connect();
     assert_eq!(task.status, before);
@@ -349,13 +250,7 @@ fn nonsense_on_the_socket_is_refused_and_harms_nothing() {
     use std::io::{BufRead, BufReader, Write};
     let mut task = Task::start(task(vec![shell(FOREVER)]));
     task.until_running();
-    for line in [
-        "{}",
-        "null",
-        "[1",
-        "{\"id\":1,\"command\":\"burn\"}",
-        "\u{0}",
-    ] {
+    for line in ["{}", "null", "[1", "{\"id\":1,\"command\":\"burn\"}", "\u{0}"] {
         let mut stream = std::os::unix::net::UnixStream::connect(task.dir.join("sock")).unwrap();
         writeln!(stream, "{line}").unwrap();
         let mut lines = BufReader::new(stream).lines();
@@ -364,19 +259,14 @@ fn nonsense_on_the_socket_is_refused_and_harms_nothing() {
     }
     let mut stream = std::os::unix::net::UnixStream::connect(task.dir.join("sock")).unwrap();
     let _ = stream.write_all(&vec![b'x'; 3 << 20]);
-    assert!(
-        matches!(task.ask(Command::Release), Reply::Refused { .. }),
-        "not while it runs"
-    );
+    assert!(matches!(task.ask(Command::Release), Reply::Refused { .. }), "not while it runs");
     assert_eq!(task.ask(Command::Snapshot), Reply::Done);
 }
 
 #[test]
 fn stats_tell_of_real_use() {
-    let mut task = Task::start(TaskSpec {
-        memory_mib: Some(64),
-        ..task(vec![shell("x=0; while :; do x=$((x+1)); done")])
-    });
+    let mut task =
+        Task::start(TaskSpec { memory_mib: Some(64), ..task(vec![shell("x=0; while :; do x=$((x+1)); done")]) });
     task.until_running();
     let sample = |task: &mut Task| match task.ask(Command::Stats) {
         Reply::Stats { containers } => containers["main"].clone(),
@@ -396,33 +286,19 @@ fn stats_tell_of_real_use() {
 
 #[test]
 fn a_dead_supervisors_task_is_reaped() {
-    let mut task = Task::start(task(vec![
-        side(named("first", shell("exit 3"))),
-        shell("sleep 1000"),
-    ]));
+    let mut task = Task::start(task(vec![side(named("first", shell("exit 3"))), shell("sleep 1000")]));
     task.until_running();
-    task.until("the first exit", |t| {
-        t.containers[0].status == ContainerPhase::Stopped
-    });
+    task.until("the first exit", |t| t.containers[0].status == ContainerPhase::Stopped);
     assert!(reap(&task.dir).is_err(), "not while it answers");
     let pid = task.container("main").pid.unwrap();
     task.kill_supervisor();
-    assert!(
-        std::path::Path::new(&format!("/proc/{pid}")).exists(),
-        "containers outlive a killed supervisor"
-    );
+    assert!(std::path::Path::new(&format!("/proc/{pid}")).exists(), "containers outlive a killed supervisor");
     let remains = reap(&task.dir).unwrap();
     let status = remains.status.unwrap();
     assert_eq!(status.phase, TaskPhase::Stopped);
     assert_eq!(status.containers[0].exit_code, Some(3));
     assert_eq!(status.containers[1].exit_code, None);
-    assert!(
-        status.containers[1]
-            .reason
-            .as_ref()
-            .unwrap()
-            .contains("unknown")
-    );
+    assert!(status.containers[1].reason.as_ref().unwrap().contains("unknown"));
     assert!(!std::path::Path::new(&format!("/proc/{pid}/exe")).exists());
 }
 
@@ -430,60 +306,57 @@ fn a_dead_supervisors_task_is_reaped() {
 fn termination_of_the_supervisor_stops_the_task_gently() {
     let mut task = Task::start(task(vec![shell(FOREVER)]));
     task.until_said("main", "ready");
-    nix::sys::signal::kill(
-        nix::unistd::Pid::from_raw(task.supervisor_pid() as i32),
-        nix::sys::signal::SIGTERM,
-    )
-    .unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(task.supervisor_pid() as i32), nix::sys::signal::SIGTERM)
+        .unwrap();
     task.until_stopped();
     assert_eq!(task.container("main").exit_code, Some(0));
 }
 
 #[test]
 fn runc_works_as_well() {
-    let runtime = RuntimeSpec {
-        kind: RuntimeKind::Runc,
-        path: "/usr/sbin/runc".into(),
-    };
-    let main = checked(
-        &["CMD-SHELL", "test -f /tmp/ok"],
-        1,
-        shell("echo hi; touch /tmp/ok; sleep 2; exit 6"),
-    );
-    let mut task = Task::start(TaskSpec {
-        runtime: runtime.clone(),
-        ..task(vec![main])
-    });
+    let runtime = RuntimeSpec { kind: RuntimeKind::Runc, path: "/usr/sbin/runc".into() };
+    let main = checked(&["CMD-SHELL", "test -f /tmp/ok"], 1, shell("echo hi; touch /tmp/ok; sleep 2; exit 6"));
+    let mut task = Task::start(TaskSpec { runtime: runtime.clone(), ..task(vec![main]) });
     task.until("healthy", |t| t.health == Health::Healthy);
     task.until_stopped();
     assert_eq!(task.container("main").exit_code, Some(6));
     assert_eq!(task.log("main"), "hi\n");
     drop(task);
     let args = vec!["/no/such/program".to_string()];
-    let mut bad = Task::start(TaskSpec {
-        runtime,
-        ..common::task(vec![ContainerSpec { args, ..shell("") }])
-    });
+    let mut bad = Task::start(TaskSpec { runtime, ..common::task(vec![ContainerSpec { args, ..shell("") }]) });
     bad.until_stopped();
-    assert!(
-        bad.status
-            .stop
-            .clone()
-            .unwrap()
-            .reason
-            .contains("/no/such/program")
-    );
+    assert!(bad.status.stop.clone().unwrap().reason.contains("/no/such/program"));
+}
+
+#[test]
+fn signals_reach_containers_as_they_left_the_kernel() {
+    let runc = RuntimeSpec { kind: RuntimeKind::Runc, path: "/usr/sbin/runc".into() };
+    for runtime in [RuntimeSpec::default(), runc] {
+        let args = ["grep", "Sig", "/proc/self/status"].map(str::to_string).to_vec();
+        let look = ContainerSpec { args, ..shell("") };
+        let mut task = Task::start(TaskSpec { runtime: runtime.clone(), ..task(vec![look]) });
+        task.until_stopped();
+        let said = task.log("main");
+        let mask = |name: &str| {
+            let line = said.lines().find(|line| line.starts_with(name)).unwrap();
+            u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap()
+        };
+        // 32 and 33 are the C library's own; it lets nobody change them.
+        assert_eq!((mask("SigBlk"), mask("SigIgn") & !0x1_8000_0000), (0, 0), "{said}");
+        drop(task);
+        let mut task = Task::start(TaskSpec { runtime, ..common::task(vec![shell(FOREVER)]) });
+        task.until_said("main", "ready");
+        task.until_running();
+        task.stop();
+        task.until_stopped();
+        assert_eq!(task.container("main").exit_code, Some(0));
+    }
 }
 
 #[test]
 fn last_words_are_kept() {
-    let (code, text) = run(shell(
-        "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; printf end; kill -9 $$",
-    ));
+    let (code, text) =
+        run(shell("i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; printf end; kill -9 $$"));
     assert_eq!(code, Some(0), "a first process cannot kill itself");
-    assert!(
-        text.starts_with("line 0\n") && text.ends_with("line 1999\nend\n"),
-        "{}",
-        text.len()
-    );
+    assert!(text.starts_with("line 0\n") && text.ends_with("line 1999\nend\n"), "{}", text.len());
 }

@@ -12,9 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::{Task, shell, task};
 use longshore_supervisor::protocol::{Command, Reply, StopCode};
-use longshore_supervisor::spec::{
-    AwsLogs, ContainerSpec, LogConfig, LogEndpoint, RestartPolicy, TaskSpec,
-};
+use longshore_supervisor::spec::{AwsLogs, ContainerSpec, LogConfig, LogEndpoint, RestartPolicy, TaskSpec};
 use serde_json::Value;
 
 /// A CloudWatch Logs that knows one group and stores each batch once.
@@ -47,12 +45,7 @@ impl Logs {
                 }
             }
         });
-        Logs {
-            address,
-            messages,
-            stop,
-            thread: Some(thread),
-        }
+        Logs { address, messages, stop, thread: Some(thread) }
     }
 
     fn messages(&self) -> Vec<String> {
@@ -88,37 +81,19 @@ fn serve(stream: TcpStream, store: &Mutex<Vec<String>>, batches: &mut BTreeSet<S
     let known = body["logGroupName"] == "/ecs/known";
     if known && operation.ends_with("PutLogEvents") && batches.insert(batch) {
         let list = body["logEvents"].as_array().unwrap();
-        store.lock().unwrap().extend(
-            list.iter()
-                .map(|e| e["message"].as_str().unwrap().to_string()),
-        );
+        store.lock().unwrap().extend(list.iter().map(|e| e["message"].as_str().unwrap().to_string()));
     }
     let answer = match known {
         true => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
-        false => {
-            "HTTP/1.1 400 X\r\nContent-Length: 38\r\n\r\n{\"__type\":\"ResourceNotFoundException\"}"
-        }
+        false => "HTTP/1.1 400 X\r\nContent-Length: 38\r\n\r\n{\"__type\":\"ResourceNotFoundException\"}",
     };
     reader.get_mut().write_all(answer.as_bytes()).unwrap();
 }
 
 fn logged(group: &str, address: &str, container: ContainerSpec) -> TaskSpec {
-    let options = AwsLogs {
-        group: group.into(),
-        stream: "a/main/b".into(),
-        ..AwsLogs::default()
-    };
-    let log_endpoint = Some(LogEndpoint {
-        address: address.into(),
-        ..LogEndpoint::default()
-    });
-    TaskSpec {
-        log_endpoint,
-        ..task(vec![ContainerSpec {
-            log: LogConfig::Awslogs(options),
-            ..container
-        }])
-    }
+    let options = AwsLogs { group: group.into(), stream: "a/main/b".into(), ..AwsLogs::default() };
+    let log_endpoint = Some(LogEndpoint { address: address.into(), ..LogEndpoint::default() });
+    TaskSpec { log_endpoint, ..task(vec![ContainerSpec { log: LogConfig::Awslogs(options), ..container }]) }
 }
 
 #[test]
@@ -128,30 +103,18 @@ fn all_output_arrives_before_the_task_counts_as_stopped() {
     let mut task = Task::start(logged("/ecs/known", &logs.address, shell(script)));
     task.until_stopped();
     let mut messages = logs.messages();
-    let errors = messages
-        .iter()
-        .position(|text| text == "to stderr")
-        .unwrap();
+    let errors = messages.iter().position(|text| text == "to stderr").unwrap();
     messages.remove(errors);
-    let expected = (1..=5000)
-        .map(|n| n.to_string())
-        .chain(["last words".to_string()]);
+    let expected = (1..=5000).map(|n| n.to_string()).chain(["last words".to_string()]);
     assert_eq!(messages, expected.collect::<Vec<_>>());
 }
 
 #[test]
 fn output_of_all_lives_of_a_container_arrives() {
     let logs = Logs::start();
-    let policy = RestartPolicy {
-        enabled: true,
-        ignored_exit_codes: vec![0],
-        restart_attempt_period_seconds: 0,
-    };
+    let policy = RestartPolicy { enabled: true, ignored_exit_codes: vec![0], restart_attempt_period_seconds: 0 };
     let script = "echo life; [ -f /tmp/once ] && exit 0; touch /tmp/once; exit 1";
-    let container = ContainerSpec {
-        restart_policy: Some(policy),
-        ..shell(script)
-    };
+    let container = ContainerSpec { restart_policy: Some(policy), ..shell(script) };
     let mut task = Task::start(logged("/ecs/known", &logs.address, container));
     task.until_stopped();
     assert_eq!(logs.messages(), ["life", "life"]);
@@ -160,10 +123,7 @@ fn output_of_all_lives_of_a_container_arrives() {
 #[test]
 fn a_terminals_output_arrives() {
     let logs = Logs::start();
-    let container = ContainerSpec {
-        tty: true,
-        ..shell("echo one; echo two >&2")
-    };
+    let container = ContainerSpec { tty: true, ..shell("echo one; echo two >&2") };
     let mut task = Task::start(logged("/ecs/known", &logs.address, container));
     task.until_stopped();
     assert_eq!(logs.messages(), ["one", "two"]);
@@ -172,26 +132,16 @@ fn a_terminals_output_arrives() {
 #[test]
 fn a_missing_group_fails_the_task_before_anything_runs() {
     let logs = Logs::start();
-    let mut task = Task::start(logged(
-        "/ecs/unknown",
-        &logs.address,
-        shell("touch /tmp/ran"),
-    ));
+    let mut task = Task::start(logged("/ecs/unknown", &logs.address, shell("touch /tmp/ran")));
     task.until_stopped();
     let cause = task.status.stop.clone().unwrap();
     assert_eq!(cause.code, StopCode::TaskFailedToStart);
     assert!(
-        cause
-            .reason
-            .starts_with("ResourceInitializationError: failed to validate logger args: "),
+        cause.reason.starts_with("ResourceInitializationError: failed to validate logger args: "),
         "{}",
         cause.reason
     );
-    assert!(
-        cause.reason.contains("ResourceNotFoundException"),
-        "{}",
-        cause.reason
-    );
+    assert!(cause.reason.contains("ResourceNotFoundException"), "{}", cause.reason);
     assert_eq!(task.container("main").started_at, None);
     assert!(!task.dir.join("c0/upper/tmp/ran").exists());
 }
@@ -202,11 +152,7 @@ fn a_task_ends_while_the_control_plane_is_away_and_its_lines_come_later() {
     let mut task = Task::start(logged("/ecs/known", &address, shell("echo patient")));
     let since = Instant::now();
     task.until_stopped();
-    assert!(
-        (4..15).contains(&since.elapsed().as_secs()),
-        "{:?}",
-        since.elapsed()
-    );
+    assert!((4..15).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
     assert_eq!(task.ask(Command::Release), Reply::Done);
     assert!(!task.dir.exists(), "released at once");
     let logs = Logs::start_at(&address);
@@ -227,12 +173,5 @@ fn a_bad_pattern_fails_the_task() {
     }
     let mut task = Task::start(spec);
     task.until_stopped();
-    assert!(
-        task.status
-            .stop
-            .clone()
-            .unwrap()
-            .reason
-            .contains("not a regular expression")
-    );
+    assert!(task.status.stop.clone().unwrap().reason.contains("not a regular expression"));
 }

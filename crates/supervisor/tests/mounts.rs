@@ -15,104 +15,63 @@ use longshore_supervisor::spec::{
 #[test]
 fn tmpfs_is_mounted() {
     let tmpfs = |options: &[&str]| {
-        vec![Tmpfs {
-            container_path: "/scratch".into(),
-            size_mib: 8,
-            mount_options: texts(options),
-        }]
+        vec![Tmpfs { container_path: "/scratch".into(), size_mib: 8, mount_options: texts(options) }]
     };
     let said = output(ContainerSpec {
         tmpfs: tmpfs(&["mode=700"]),
         ..shell("grep ' /scratch ' /proc/mounts; stat -c %a /scratch")
     });
-    assert!(
-        said.contains("size=8192k") && said.contains("noexec") && said.ends_with("700\n"),
-        "{said}"
-    );
-    let said = output(ContainerSpec {
-        tmpfs: tmpfs(&["exec"]),
-        ..shell("grep ' /scratch ' /proc/mounts")
-    });
+    assert!(said.contains("size=8192k") && said.contains("noexec") && said.ends_with("700\n"), "{said}");
+    let said = output(ContainerSpec { tmpfs: tmpfs(&["exec"]), ..shell("grep ' /scratch ' /proc/mounts") });
     assert!(!said.contains("noexec"), "{said}");
 }
 
 #[test]
 fn shared_memory_has_its_size() {
-    let said = |shm_mib| {
-        output(ContainerSpec {
-            shm_mib,
-            ..shell("grep ' /dev/shm ' /proc/mounts")
-        })
-    };
+    let said = |shm_mib| output(ContainerSpec { shm_mib, ..shell("grep ' /dev/shm ' /proc/mounts") });
     assert!(said(None).contains("size=65536k"));
     assert!(said(Some(16)).contains("size=16384k"));
 }
 
 #[test]
 fn devices_are_there_and_no_others() {
-    let device = Device {
-        host_path: "/dev/kmsg".into(),
-        container_path: "/dev/mykmsg".into(),
-        permissions: "r".into(),
-    };
+    let device =
+        Device { host_path: "/dev/kmsg".into(), container_path: "/dev/mykmsg".into(), permissions: "r".into() };
     // The kernel's log is a device that every host has; it also wants a capability.
     let script = "dd if=/dev/mykmsg bs=8192 count=1 of=/tmp/line 2>/dev/null && echo read; \
         (echo x > /dev/mykmsg) 2>/dev/null || echo no write; \
         mknod /tmp/mem c 1 1 && head -c 1 /tmp/mem 2>/dev/null || echo no memory";
-    let main = ContainerSpec {
-        devices: vec![device],
-        cap_add: texts(&["SYSLOG"]),
-        ..shell(script)
-    };
+    let main = ContainerSpec { devices: vec![device], cap_add: texts(&["SYSLOG"]), ..shell(script) };
     assert_eq!(output(main), "read\nno write\nno memory\n");
 }
 
 #[test]
 fn a_read_only_root_is() {
-    let script = "touch /x 2>/dev/null || echo ro; touch /etc/hosts 2>/dev/null || echo ro; touch /dev/shm/x && echo shm";
-    let said = output(ContainerSpec {
-        readonly_rootfs: true,
-        ..shell(script)
-    });
+    let script =
+        "touch /x 2>/dev/null || echo ro; touch /etc/hosts 2>/dev/null || echo ro; touch /dev/shm/x && echo shm";
+    let said = output(ContainerSpec { readonly_rootfs: true, ..shell(script) });
     assert_eq!(said, "ro\nro\nshm\n");
     assert_eq!(output(shell("touch /x && echo rw")), "rw\n");
 }
 
 fn mount(volume: &str, path: &str, read_only: bool) -> MountPoint {
-    MountPoint {
-        volume: volume.into(),
-        container_path: path.into(),
-        read_only,
-    }
+    MountPoint { volume: volume.into(), container_path: path.into(), read_only }
 }
 
 fn scratch(name: &str) -> Volume {
-    Volume {
-        name: name.into(),
-        source: VolumeSource::Scratch,
-    }
+    Volume { name: name.into(), source: VolumeSource::Scratch }
 }
 
 #[test]
 fn volumes_are_shared_and_may_be_read_only() {
-    let writer = ContainerSpec {
-        mounts: vec![mount("data", "/data", false)],
-        ..shell("echo from-writer > /data/f; sleep 60")
-    };
+    let writer =
+        ContainerSpec { mounts: vec![mount("data", "/data", false)], ..shell("echo from-writer > /data/f; sleep 60") };
     let reader = ContainerSpec {
-        volumes_from: vec![VolumesFrom {
-            source_container: "writer".into(),
-            read_only: true,
-        }],
-        ..shell(
-            "until [ -s /data/f ]; do sleep 0.02; done; cat /data/f; touch /data/g 2>/dev/null || echo ro",
-        )
+        volumes_from: vec![VolumesFrom { source_container: "writer".into(), read_only: true }],
+        ..shell("until [ -s /data/f ]; do sleep 0.02; done; cat /data/f; touch /data/g 2>/dev/null || echo ro")
     };
     let containers = vec![side(named("writer", writer)), reader];
-    let mut task = Task::start(TaskSpec {
-        volumes: vec![scratch("data")],
-        ..task(containers)
-    });
+    let mut task = Task::start(TaskSpec { volumes: vec![scratch("data")], ..task(containers) });
     task.until_stopped();
     assert_eq!(task.log("main"), "from-writer\nro\n");
 }
@@ -121,16 +80,10 @@ fn volumes_are_shared_and_may_be_read_only() {
 fn a_scratch_volume_has_the_owner_of_what_it_covers() {
     let main = ContainerSpec {
         user: "web".into(),
-        mounts: vec![
-            mount("data", "/data", false),
-            mount("other", "/new/place", false),
-        ],
+        mounts: vec![mount("data", "/data", false), mount("other", "/new/place", false)],
         ..shell("touch /data/f && stat -c '%u %a' /data; touch /new/place/f 2>/dev/null || echo no")
     };
-    let spec = TaskSpec {
-        volumes: vec![scratch("data"), scratch("other")],
-        ..task(vec![main])
-    };
+    let spec = TaskSpec { volumes: vec![scratch("data"), scratch("other")], ..task(vec![main]) };
     let mut task = Task::start_with(spec, |layer| {
         fs::create_dir(layer.join("data")).unwrap();
         fs::set_permissions(layer.join("data"), fs::Permissions::from_mode(0o750)).unwrap();
@@ -141,8 +94,7 @@ fn a_scratch_volume_has_the_owner_of_what_it_covers() {
 }
 
 fn host_directory(name: &str) -> PathBuf {
-    let path =
-        std::env::temp_dir().join(format!("longshore-test-host-{}-{name}", std::process::id()));
+    let path = std::env::temp_dir().join(format!("longshore-test-host-{}-{name}", std::process::id()));
     let _ = fs::remove_dir_all(&path);
     fs::create_dir_all(&path).unwrap();
     path
@@ -152,26 +104,13 @@ fn host_directory(name: &str) -> PathBuf {
 fn a_host_volume_is_the_hosts_and_stays() {
     let host = host_directory("volume");
     fs::write(host.join("given"), "from the host\n").unwrap();
-    let main = ContainerSpec {
-        mounts: vec![mount("h", "/h", false)],
-        ..shell("cat /h/given; echo kept > /h/made")
-    };
-    let volume = Volume {
-        name: "h".into(),
-        source: VolumeSource::Host { path: host.clone() },
-    };
-    let mut task = Task::start(TaskSpec {
-        volumes: vec![volume],
-        ..task(vec![main])
-    });
+    let main = ContainerSpec { mounts: vec![mount("h", "/h", false)], ..shell("cat /h/given; echo kept > /h/made") };
+    let volume = Volume { name: "h".into(), source: VolumeSource::Host { path: host.clone() } };
+    let mut task = Task::start(TaskSpec { volumes: vec![volume], ..task(vec![main]) });
     task.until_stopped();
     assert_eq!(task.log("main"), "from the host\n");
     drop(task);
-    assert_eq!(
-        fs::read_to_string(host.join("made")).unwrap(),
-        "kept\n",
-        "the end of a task empties no volume"
-    );
+    assert_eq!(fs::read_to_string(host.join("made")).unwrap(), "kept\n", "the end of a task empties no volume");
     fs::remove_dir_all(host).unwrap();
 }
 
@@ -179,24 +118,10 @@ fn a_host_volume_is_the_hosts_and_stays() {
 fn a_host_volume_through_a_link_is_refused() {
     let host = host_directory("link");
     symlink("/etc", host.join("link")).unwrap();
-    let main = ContainerSpec {
-        mounts: vec![mount("h", "/h", false)],
-        ..shell("true")
-    };
-    for path in [
-        host.join("link"),
-        host.join("link/ssl"),
-        PathBuf::from("relative"),
-        host.join("../etc"),
-    ] {
-        let volume = Volume {
-            name: "h".into(),
-            source: VolumeSource::Host { path },
-        };
-        let mut task = Task::start(TaskSpec {
-            volumes: vec![volume],
-            ..task(vec![main.clone()])
-        });
+    let main = ContainerSpec { mounts: vec![mount("h", "/h", false)], ..shell("true") };
+    for path in [host.join("link"), host.join("link/ssl"), PathBuf::from("relative"), host.join("../etc")] {
+        let volume = Volume { name: "h".into(), source: VolumeSource::Host { path } };
+        let mut task = Task::start(TaskSpec { volumes: vec![volume], ..task(vec![main.clone()]) });
         task.until_stopped();
         let cause = task.status.stop.clone().unwrap();
         assert_eq!(cause.code, StopCode::TaskFailedToStart, "{}", cause.reason);
@@ -208,11 +133,7 @@ fn a_host_volume_through_a_link_is_refused() {
 fn a_hostile_root_file_system_reaches_nothing() {
     let canary = host_directory("canary");
     fs::write(canary.join("passwd"), "evil:x:7:7::/:/bin/sh\n").unwrap();
-    let main = ContainerSpec {
-        cwd: "/work/deep".into(),
-        user: "evil".into(),
-        ..shell("true")
-    };
+    let main = ContainerSpec { cwd: "/work/deep".into(), user: "evil".into(), ..shell("true") };
     let mut task = Task::start_with(task(vec![main]), |layer| {
         fs::remove_file(layer.join("etc/passwd")).unwrap();
         symlink(canary.join("passwd"), layer.join("etc/passwd")).unwrap();
@@ -221,30 +142,21 @@ fn a_hostile_root_file_system_reaches_nothing() {
         symlink("/etc", layer.join("proc")).unwrap();
     });
     task.until_stopped();
-    assert_eq!(
-        task.status.stop.clone().unwrap().code,
-        StopCode::TaskFailedToStart
-    );
-    assert_eq!(
-        fs::read_dir(&canary).unwrap().count(),
-        1,
-        "nothing was made outside"
-    );
+    assert_eq!(task.status.stop.clone().unwrap().code, StopCode::TaskFailedToStart);
+    assert_eq!(fs::read_dir(&canary).unwrap().count(), 1, "nothing was made outside");
     fs::remove_dir_all(canary).unwrap();
 }
 
 #[test]
 fn descriptors_of_the_supervisor_do_not_reach_a_container() {
-    let said = output(shell(
-        "ls /proc/self/fd | tr '\\n' ' '; ls -l /proc/self/fd 2>/dev/null | grep -c longshore; true",
-    ));
+    let said =
+        output(shell("ls /proc/self/fd | tr '\\n' ' '; ls -l /proc/self/fd 2>/dev/null | grep -c longshore; true"));
     assert_eq!(said, "0 1 2 3 0\n", "3 is the directory being listed");
 }
 
 #[test]
 fn kernel_files_are_masked() {
-    let said = output(shell(
-        "head -c 10 /proc/interrupts | wc -c; echo 1 2>/dev/null > /proc/sys/kernel/panic || echo ro",
-    ));
+    let said =
+        output(shell("head -c 10 /proc/interrupts | wc -c; echo 1 2>/dev/null > /proc/sys/kernel/panic || echo ro"));
     assert_eq!(said, "0\nro\n");
 }

@@ -40,10 +40,8 @@ const PERIOD_US: u64 = 100_000;
 impl Layout {
     /// What this host has.
     pub fn detect() -> Result<Layout> {
-        let table = fs::read_to_string("/proc/self/mountinfo")
-            .map_err(Error::file("read", "/proc/self/mountinfo"))?;
-        Layout::parse(&table)
-            .ok_or_else(|| Error::Parameter("no cgroup file system is mounted".into()))
+        let table = fs::read_to_string("/proc/self/mountinfo").map_err(Error::file("read", "/proc/self/mountinfo"))?;
+        Layout::parse(&table).ok_or_else(|| Error::Parameter("no cgroup file system is mounted".into()))
     }
 
     fn parse(mountinfo: &str) -> Option<Layout> {
@@ -57,9 +55,7 @@ impl Layout {
             match kind {
                 "cgroup2" => v2 = v2.or(Some(point)),
                 "cgroup" => {
-                    let names = options
-                        .split(',')
-                        .filter(|name| !matches!(*name, "rw" | "ro" | "xattr"));
+                    let names = options.split(',').filter(|name| !matches!(*name, "rw" | "ro" | "xattr"));
                     v1.extend(names.map(|name| (name.to_string(), point.clone())));
                 }
                 _ => {}
@@ -103,9 +99,7 @@ impl Layout {
     fn create_v1(&self, group: &str, limits: Limits) -> Result<()> {
         let needed = |controller: &str| {
             let directory = self.directory(controller, group);
-            directory.ok_or_else(|| {
-                Error::Parameter(format!("the {controller} controller is not mounted"))
-            })
+            directory.ok_or_else(|| Error::Parameter(format!("the {controller} controller is not mounted")))
         };
         let (cpu, memory) = (needed("cpu")?, needed("memory")?);
         for directory in [&cpu, &memory] {
@@ -137,9 +131,7 @@ impl Layout {
             return 0;
         };
         let text = fs::read_to_string(directory.join(file)).unwrap_or_default();
-        text.lines()
-            .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
-            .unwrap_or(0)
+        text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or(0)
     }
 
     /// Kills every process of a group and of those below it, and waits until none is left.
@@ -152,10 +144,7 @@ impl Layout {
                 return Ok(());
             }
             if Instant::now() > until {
-                return Err(Error::Parameter(format!(
-                    "{} processes of {group} do not die",
-                    processes.len()
-                )));
+                return Err(Error::Parameter(format!("{} processes of {group} do not die", processes.len())));
             }
             for pid in processes {
                 // It may be gone by now.
@@ -182,11 +171,7 @@ impl Layout {
     /// Removes a group and those below it in every tree. Groups that still hold a process stay and are an error.
     pub fn remove(&self, group: &str) -> Result<()> {
         check_name(group)?;
-        let failures: Vec<_> = self
-            .directories(group)
-            .iter()
-            .filter_map(|d| remove_directories(d).err())
-            .collect();
+        let failures: Vec<_> = self.directories(group).iter().filter_map(|d| remove_directories(d).err()).collect();
         failures.into_iter().next().map_or(Ok(()), Err)
     }
 }
@@ -198,14 +183,11 @@ pub fn container_group(task: &str, container: &str) -> String {
 
 /// A relative path of plain names, at least two deep, so that no mistake can hit a group of the host.
 fn check_name(group: &str) -> Result<()> {
-    let plain =
-        |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\0');
+    let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\0');
     if group.split('/').count() >= 2 && group.split('/').all(plain) {
         return Ok(());
     }
-    Err(Error::Parameter(format!(
-        "{group:?} is no name for a task's cgroup"
-    )))
+    Err(Error::Parameter(format!("{group:?} is no name for a task's cgroup")))
 }
 
 fn quota(units: u32) -> u64 {
@@ -230,10 +212,7 @@ fn create_v2(point: &Path, group: &str, limits: Limits) -> Result<()> {
         enable_controllers(&directory);
     }
     if let Some(units) = limits.cpu_units {
-        write(
-            &directory.join("cpu.max"),
-            format!("{} {PERIOD_US}", quota(units)),
-        )?;
+        write(&directory.join("cpu.max"), format!("{} {PERIOD_US}", quota(units)))?;
         write(&directory.join("cpu.weight"), weight(units))?;
     }
     if let Some(mib) = limits.memory_mib {
@@ -249,10 +228,7 @@ fn create_v2(point: &Path, group: &str, limits: Limits) -> Result<()> {
 /// One by one: a controller that is not there must not keep the others away.
 fn enable_controllers(directory: &Path) {
     for controller in ["cpu", "memory", "pids", "io", "cpuset", "hugetlb"] {
-        let _ = fs::write(
-            directory.join("cgroup.subtree_control"),
-            format!("+{controller}"),
-        );
+        let _ = fs::write(directory.join("cgroup.subtree_control"), format!("+{controller}"));
     }
 }
 
@@ -270,10 +246,7 @@ fn collect_processes(directory: &Path, found: &mut Vec<i32>) {
 
 fn children(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.path())
-        .collect()
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
 }
 
 /// The last process of a group may still be on its way out, so a busy group is tried for a moment.
@@ -283,17 +256,12 @@ fn remove_directories(directory: &Path) -> Result<()> {
     }
     for _ in 0..100 {
         match fs::remove_dir(directory) {
-            Err(e) if e.raw_os_error() == Some(libc::EBUSY) => {
-                std::thread::sleep(Duration::from_millis(5))
-            }
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) => std::thread::sleep(Duration::from_millis(5)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => return other.map_err(Error::file("remove", directory)),
         }
     }
-    Err(Error::Parameter(format!(
-        "cgroup {} stays busy",
-        directory.display()
-    )))
+    Err(Error::Parameter(format!("cgroup {} stays busy", directory.display())))
 }
 
 #[cfg(test)]
@@ -305,26 +273,16 @@ mod tests {
         35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory\n\
         40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd\n\
         41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
-    const UNIFIED: &str =
-        "31 23 0:28 / /sys/fs/cgroup rw,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+    const UNIFIED: &str = "31 23 0:28 / /sys/fs/cgroup rw,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
 
     #[test]
     fn layouts_are_told_apart() {
         let hybrid = Layout::parse(HYBRID).unwrap();
         let path = |p: &str| Some(PathBuf::from(p));
-        assert_eq!(
-            hybrid.directory("cpuacct", "a/b"),
-            path("/sys/fs/cgroup/cpu,cpuacct/a/b")
-        );
-        assert_eq!(
-            hybrid.directory("unified", "a/b"),
-            path("/sys/fs/cgroup/unified/a/b")
-        );
+        assert_eq!(hybrid.directory("cpuacct", "a/b"), path("/sys/fs/cgroup/cpu,cpuacct/a/b"));
+        assert_eq!(hybrid.directory("unified", "a/b"), path("/sys/fs/cgroup/unified/a/b"));
         assert_eq!(hybrid.directories("a/b").len(), 4);
-        assert_eq!(
-            Layout::parse(UNIFIED),
-            Some(Layout::V2("/sys/fs/cgroup".into()))
-        );
+        assert_eq!(Layout::parse(UNIFIED), Some(Layout::V2("/sys/fs/cgroup".into())));
         assert_eq!(Layout::parse(""), None);
     }
 
@@ -332,13 +290,8 @@ mod tests {
     fn limits_of_the_second_generation_are_written() {
         let base = std::env::temp_dir().join(format!("longshore-cgroup-{}", std::process::id()));
         fs::create_dir_all(base.join("long/task")).unwrap();
-        let limits = Limits {
-            cpu_units: Some(256),
-            memory_mib: Some(512),
-        };
-        Layout::V2(base.clone())
-            .create("long/task", limits)
-            .unwrap();
+        let limits = Limits { cpu_units: Some(256), memory_mib: Some(512) };
+        Layout::V2(base.clone()).create("long/task", limits).unwrap();
         let read = |file: &str| fs::read_to_string(base.join("long/task").join(file)).unwrap();
         assert_eq!(read("cpu.max"), "25000 100000");
         assert_eq!(read("cpu.weight"), "10");

@@ -46,16 +46,9 @@ impl Buffer {
     pub fn new(options: &AwsLogs) -> Buffer {
         let limit = match options.mode {
             LogMode::Blocking => BLOCKING_LIMIT,
-            LogMode::NonBlocking => options
-                .max_buffer_bytes
-                .map_or(DEFAULT_LIMIT, |bytes| bytes as usize),
+            LogMode::NonBlocking => options.max_buffer_bytes.map_or(DEFAULT_LIMIT, |bytes| bytes as usize),
         };
-        Buffer {
-            mode: options.mode,
-            limit,
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        }
+        Buffer { mode: options.mode, limit, state: Mutex::default(), changed: Condvar::new() }
     }
 
     /// Adds an event. When full: waits (blocking) or drops the oldest (non-blocking).
@@ -71,9 +64,7 @@ impl Buffer {
         state.bytes += size;
         state.events.push_back(event);
         // The sender sleeps without a limit only while there is nothing; then it has to know when to look again.
-        let wake = state.events.len() == 1
-            || state.bytes >= BATCH_BYTES
-            || state.events.len() >= BATCH_EVENTS;
+        let wake = state.events.len() == 1 || state.bytes >= BATCH_BYTES || state.events.len() >= BATCH_EVENTS;
         state.since.get_or_insert_with(Instant::now);
         if wake {
             self.changed.notify_all();
@@ -85,8 +76,7 @@ impl Buffer {
     pub fn next_batch(&self) -> Vec<Event> {
         let mut state = lock(&self.state);
         loop {
-            let full =
-                state.bytes >= BATCH_BYTES || state.events.len() >= BATCH_EVENTS || state.draining;
+            let full = state.bytes >= BATCH_BYTES || state.events.len() >= BATCH_EVENTS || state.draining;
             let wait = match state.since {
                 None => Duration::from_secs(3600),
                 Some(_) if full => Duration::ZERO,
@@ -145,10 +135,7 @@ impl Buffer {
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>, limit: Duration) -> MutexGuard<'a, State> {
-        self.changed
-            .wait_timeout(state, limit)
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-            .0
+        self.changed.wait_timeout(state, limit).unwrap_or_else(|poisoned| poisoned.into_inner()).0
     }
 }
 
@@ -167,14 +154,9 @@ impl State {
         if self.unreported > 0
             && let Some(first) = self.events.front()
         {
-            let text = format!(
-                "[longshore: {} earlier log events were dropped, the log buffer was full]",
-                self.unreported
-            );
-            batch.push(Event {
-                time: first.time,
-                text,
-            });
+            let text =
+                format!("[longshore: {} earlier log events were dropped, the log buffer was full]", self.unreported);
+            batch.push(Event { time: first.time, text });
             bytes += size(&batch[0]);
             self.unreported = 0;
         }
@@ -209,18 +191,11 @@ mod tests {
     use std::sync::Arc;
 
     fn event(time: u64, length: usize) -> Event {
-        Event {
-            time,
-            text: "x".repeat(length),
-        }
+        Event { time, text: "x".repeat(length) }
     }
 
     fn buffer(mode: LogMode, limit: Option<u64>) -> Buffer {
-        Buffer::new(&AwsLogs {
-            mode,
-            max_buffer_bytes: limit,
-            ..AwsLogs::default()
-        })
+        Buffer::new(&AwsLogs { mode, max_buffer_bytes: limit, ..AwsLogs::default() })
     }
 
     #[test]
@@ -251,10 +226,7 @@ mod tests {
         small.drain();
         let batch = small.next_batch();
         assert_eq!(batch.len(), 11);
-        assert_eq!(
-            batch[0].text,
-            "[longshore: 10 earlier log events were dropped, the log buffer was full]"
-        );
+        assert_eq!(batch[0].text, "[longshore: 10 earlier log events were dropped, the log buffer was full]");
         assert_eq!(batch[1].time, 10);
         small.sent(0);
         small.put(event(99, 1));
@@ -265,8 +237,7 @@ mod tests {
     fn a_full_blocking_buffer_waits_for_room() {
         let full = Arc::new(buffer(LogMode::Blocking, None));
         let writer = full.clone();
-        let thread =
-            std::thread::spawn(move || (0..40).for_each(|time| writer.put(event(time, 200_000))));
+        let thread = std::thread::spawn(move || (0..40).for_each(|time| writer.put(event(time, 200_000))));
         full.drain();
         let mut got = Vec::new();
         while got.len() < 40 {

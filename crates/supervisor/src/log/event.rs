@@ -25,20 +25,13 @@ pub struct Joiner {
 impl Joiner {
     /// The multiline pattern wins over the datetime format, as only one may be given.
     pub fn new(options: &AwsLogs) -> Result<Joiner, String> {
-        let from_format = options
-            .datetime_format
-            .as_deref()
-            .map(pattern::from_datetime);
+        let from_format = options.datetime_format.as_deref().map(pattern::from_datetime);
         let Some(expression) = options.multiline_pattern.clone().or(from_format) else {
             return Ok(Joiner::default());
         };
-        let pattern = Regex::new(&expression).map_err(|e| {
-            format!("awslogs-multiline-pattern {expression:?} is not a regular expression: {e}")
-        })?;
-        Ok(Joiner {
-            begins: Some(Arc::new(pattern)),
-            waiting: None,
-        })
+        let pattern = Regex::new(&expression)
+            .map_err(|e| format!("awslogs-multiline-pattern {expression:?} is not a regular expression: {e}"))?;
+        Ok(Joiner { begins: Some(Arc::new(pattern)), waiting: None })
     }
 
     /// Takes a line, hands out what is complete now. Empty lines are events of no destination.
@@ -81,10 +74,7 @@ fn emit(whole: Event, event: &mut impl FnMut(Event)) {
         return event(whole);
     }
     for piece in pieces(&whole.text, LARGEST) {
-        event(Event {
-            time: whole.time,
-            text: piece.to_string(),
-        });
+        event(Event { time: whole.time, text: piece.to_string() });
     }
 }
 
@@ -93,16 +83,11 @@ mod tests {
     use super::*;
 
     fn join(pattern: Option<&str>, lines: &[&str]) -> Vec<(u64, String)> {
-        let options = AwsLogs {
-            multiline_pattern: pattern.map(str::to_string),
-            ..AwsLogs::default()
-        };
+        let options = AwsLogs { multiline_pattern: pattern.map(str::to_string), ..AwsLogs::default() };
         let mut joiner = Joiner::new(&options).unwrap();
         let mut events = Vec::new();
         for (time, line) in lines.iter().enumerate() {
-            joiner.push(time as u64, line.to_string(), |e| {
-                events.push((e.time, e.text))
-            });
+            joiner.push(time as u64, line.to_string(), |e| events.push((e.time, e.text)));
         }
         joiner.flush(|e| events.push((e.time, e.text)));
         events
@@ -111,20 +96,13 @@ mod tests {
     #[test]
     fn lines_join_until_the_next_beginning() {
         let lines = ["lost", "INFO a", " at b", "", " at c", "INFO d"];
-        let expected = [
-            (0, "lost".to_string()),
-            (1, "INFO a\n at b\n\n at c".to_string()),
-            (5, "INFO d".to_string()),
-        ];
+        let expected = [(0, "lost".to_string()), (1, "INFO a\n at b\n\n at c".to_string()), (5, "INFO d".to_string())];
         assert_eq!(join(Some("^INFO"), &lines), expected);
     }
 
     #[test]
     fn without_a_pattern_each_line_is_an_event() {
-        assert_eq!(
-            join(None, &["a", "", "b"]),
-            [(0, "a".to_string()), (2, "b".to_string())]
-        );
+        assert_eq!(join(None, &["a", "", "b"]), [(0, "a".to_string()), (2, "b".to_string())]);
     }
 
     #[test]
@@ -132,13 +110,7 @@ mod tests {
         let line = "x".repeat(100_000);
         let events = join(Some("^INFO"), &["INFO", &line, &line, &line, &line]);
         assert!(events.iter().all(|(_, text)| text.len() <= LARGEST));
-        assert_eq!(
-            events
-                .iter()
-                .map(|(_, text)| text.matches('x').count())
-                .sum::<usize>(),
-            400_000
-        );
+        assert_eq!(events.iter().map(|(_, text)| text.matches('x').count()).sum::<usize>(), 400_000);
     }
 
     #[test]
@@ -151,10 +123,7 @@ mod tests {
 
     #[test]
     fn a_bad_pattern_is_refused() {
-        let options = AwsLogs {
-            multiline_pattern: Some("(".into()),
-            ..AwsLogs::default()
-        };
+        let options = AwsLogs { multiline_pattern: Some("(".into()), ..AwsLogs::default() };
         assert!(Joiner::new(&options).is_err());
     }
 }

@@ -29,15 +29,13 @@ impl JsonFile {
     pub fn open(directory: &Path) -> Result<JsonFile> {
         let path = directory.join("log.json");
         let state = State::open(&path).map_err(Error::file("open", &path))?;
-        Ok(JsonFile {
-            path,
-            state: Mutex::new(state),
-        })
+        Ok(JsonFile { path, state: Mutex::new(state) })
     }
 
     /// Writes one line. A disk that takes nothing loses it: a container must not stop for its local log.
     pub fn write(&self, stream: &str, line: &str) {
-        let record = json!({"log": format!("{line}\n"), "stream": stream, "time": time::rfc3339(time::wall_nanoseconds())});
+        let record =
+            json!({"log": format!("{line}\n"), "stream": stream, "time": time::rfc3339(time::wall_nanoseconds())});
         let mut state = lock(&self.state);
         let text = format!("{record}\n");
         if state.file.write_all(text.as_bytes()).is_ok() {
@@ -70,8 +68,7 @@ mod tests {
 
     #[test]
     fn two_files_are_kept() {
-        let directory =
-            std::env::temp_dir().join(format!("longshore-jsonfile-{}", std::process::id()));
+        let directory = std::env::temp_dir().join(format!("longshore-jsonfile-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let file = JsonFile::open(&directory).unwrap();
         let line = "y".repeat(1 << 20);
@@ -83,10 +80,7 @@ mod tests {
         assert!(size("log.json") < LARGEST_FILE && size("log.json.1") < LARGEST_FILE + (2 << 20));
         let text = std::fs::read_to_string(directory.join("log.json")).unwrap();
         let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-        assert_eq!(
-            (&last["log"], &last["stream"]),
-            (&json!("last\n"), &json!("stderr"))
-        );
+        assert_eq!((&last["log"], &last["stream"]), (&json!("last\n"), &json!("stderr")));
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

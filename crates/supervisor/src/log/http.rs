@@ -26,16 +26,8 @@ pub struct Connection {
 
 impl Connection {
     /// Posts to `/`. After any error the connection is closed; whether the server acted is then unknown.
-    pub fn post(
-        &mut self,
-        address: &str,
-        headers: &[(String, String)],
-        body: &[u8],
-    ) -> Result<Answer> {
-        let reused = self
-            .open
-            .as_ref()
-            .is_some_and(|(known, _)| known == address);
+    pub fn post(&mut self, address: &str, headers: &[(String, String)], body: &[u8]) -> Result<Answer> {
+        let reused = self.open.as_ref().is_some_and(|(known, _)| known == address);
         let result = self.exchange(address, headers, body);
         match result {
             // The server may have closed an idle connection; the caller's requests bear repetition.
@@ -44,19 +36,12 @@ impl Connection {
         }
     }
 
-    fn exchange(
-        &mut self,
-        address: &str,
-        headers: &[(String, String)],
-        body: &[u8],
-    ) -> Result<Answer> {
+    fn exchange(&mut self, address: &str, headers: &[(String, String)], body: &[u8]) -> Result<Answer> {
         let mut stream = match self.open.take() {
             Some((known, stream)) if known == address => stream,
             _ => connect(address)?,
         };
-        stream
-            .get_mut()
-            .write_all(&head(address, headers, body.len()))?;
+        stream.get_mut().write_all(&head(address, headers, body.len()))?;
         stream.get_mut().write_all(body)?;
         let (answer, keep) = read_answer(&mut stream)?;
         if keep {
@@ -67,9 +52,7 @@ impl Connection {
 }
 
 fn connect(address: &str) -> Result<BufReader<TcpStream>> {
-    let address: SocketAddr = address
-        .parse()
-        .map_err(|e| Error::new(ErrorKind::InvalidInput, e))?;
+    let address: SocketAddr = address.parse().map_err(|e| Error::new(ErrorKind::InvalidInput, e))?;
     let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
@@ -91,29 +74,18 @@ fn head(address: &str, headers: &[(String, String)], length: usize) -> Vec<u8> {
 
 fn read_answer(stream: &mut impl BufRead) -> Result<(Answer, bool)> {
     let (status, headers) = read_head(stream)?;
-    let find = |name: &str| {
-        headers
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
-    };
+    let find = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
     let mut keep = !find("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-    let body =
-        if find("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
-            read_chunks(stream)?
-        } else if let Some(length) = find("content-length") {
-            read_exactly(
-                stream,
-                length
-                    .parse()
-                    .map_err(|e| Error::new(ErrorKind::InvalidData, e))?,
-            )?
-        } else {
-            keep = false;
-            let mut body = Vec::new();
-            stream.take(LARGEST_ANSWER).read_to_end(&mut body)?;
-            body
-        };
+    let body = if find("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+        read_chunks(stream)?
+    } else if let Some(length) = find("content-length") {
+        read_exactly(stream, length.parse().map_err(|e| Error::new(ErrorKind::InvalidData, e))?)?
+    } else {
+        keep = false;
+        let mut body = Vec::new();
+        stream.take(LARGEST_ANSWER).read_to_end(&mut body)?;
+        body
+    };
     Ok((Answer { status, body }, keep))
 }
 
@@ -123,13 +95,8 @@ type Headers = Vec<(String, String)>;
 fn read_head(stream: &mut impl BufRead) -> Result<(u16, Headers)> {
     loop {
         let first = read_line(stream)?;
-        let status = first
-            .split(' ')
-            .nth(1)
-            .and_then(|code| code.parse::<u16>().ok());
-        let status = status
-            .filter(|_| first.starts_with("HTTP/1."))
-            .ok_or_else(|| invalid("status line"))?;
+        let status = first.split(' ').nth(1).and_then(|code| code.parse::<u16>().ok());
+        let status = status.filter(|_| first.starts_with("HTTP/1.")).ok_or_else(|| invalid("status line"))?;
         let mut headers = Vec::new();
         loop {
             let line = read_line(stream)?;
@@ -178,10 +145,7 @@ fn read_line(stream: &mut impl BufRead) -> Result<String> {
     let mut line = Vec::new();
     stream.take(16 << 10).read_until(b'\n', &mut line)?;
     if line.pop() != Some(b'\n') {
-        return Err(Error::new(
-            ErrorKind::UnexpectedEof,
-            "the answer ended early",
-        ));
+        return Err(Error::new(ErrorKind::UnexpectedEof, "the answer ended early"));
     }
     if line.last() == Some(&b'\r') {
         line.pop();
@@ -206,26 +170,14 @@ mod tests {
     fn answers_are_read() {
         let some = |status, body: &str, keep| Some((status, body.to_string(), keep));
         let rows = [
-            (
-                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-                some(200, "{}", true),
-            ),
-            (
-                "HTTP/1.1 400 Bad\r\ncontent-length:2\r\nConnection: close\r\n\r\n{}",
-                some(400, "{}", false),
-            ),
-            (
-                "HTTP/1.1 100 C\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-                some(200, "", true),
-            ),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", some(200, "{}", true)),
+            ("HTTP/1.1 400 Bad\r\ncontent-length:2\r\nConnection: close\r\n\r\n{}", some(400, "{}", false)),
+            ("HTTP/1.1 100 C\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", some(200, "", true)),
             (
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;x\r\n}\r\n0\r\n\r\n",
                 some(200, "{}", true),
             ),
-            (
-                "HTTP/1.1 200 OK\r\n\r\nto the end",
-                some(200, "to the end", false),
-            ),
+            ("HTTP/1.1 200 OK\r\n\r\nto the end", some(200, "to the end", false)),
             ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}", None),
             ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", None),
             ("HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", None),
@@ -239,10 +191,7 @@ mod tests {
 
     #[test]
     fn a_header_cannot_smuggle_another() {
-        let headers = [
-            ("A".to_string(), "1\r\nEvil: 2".to_string()),
-            ("B".to_string(), "3".to_string()),
-        ];
+        let headers = [("A".to_string(), "1\r\nEvil: 2".to_string()), ("B".to_string(), "3".to_string())];
         let text = String::from_utf8(head("127.0.0.1:1", &headers, 0)).unwrap();
         assert!(!text.contains("Evil") && text.contains("B: 3\r\n"));
     }

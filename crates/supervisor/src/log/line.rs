@@ -65,10 +65,7 @@ pub fn pieces(mut rest: &str, limit: usize) -> Vec<&str> {
 /// The last place at or before `limit` that is not inside a UTF-8 character.
 fn boundary(bytes: &[u8], limit: usize) -> usize {
     let starts = |at: usize| bytes[at] & 0xC0 != 0x80;
-    (limit.saturating_sub(3)..=limit)
-        .rev()
-        .find(|&at| at > 0 && starts(at))
-        .unwrap_or(limit)
+    (limit.saturating_sub(3)..=limit).rev().find(|&at| at > 0 && starts(at)).unwrap_or(limit)
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -72,38 +72,18 @@ enum Target {
 
 impl Log {
     /// Prepares the destination. `pump` names this log among all that ever sent to the same stream.
-    pub fn open(
-        config: &LogConfig,
-        directory: &Path,
-        pump: String,
-        endpoint: Endpoint,
-        wake: Wake,
-    ) -> Result<Log> {
+    pub fn open(config: &LogConfig, directory: &Path, pump: String, endpoint: Endpoint, wake: Wake) -> Result<Log> {
         let (target, joiner) = match config {
             LogConfig::None => (Target::None, Joiner::default()),
-            LogConfig::JsonFile => (
-                Target::File(Arc::new(JsonFile::open(directory)?)),
-                Joiner::default(),
-            ),
+            LogConfig::JsonFile => (Target::File(Arc::new(JsonFile::open(directory)?)), Joiner::default()),
             LogConfig::Awslogs(options) => {
                 let joiner = Joiner::new(options).map_err(Error::Parameter)?;
                 let buffer = Arc::new(Buffer::new(options));
-                Sender::start(
-                    options.clone(),
-                    pump,
-                    endpoint,
-                    buffer.clone(),
-                    wake.clone(),
-                )?;
+                Sender::start(options.clone(), pump, endpoint, buffer.clone(), wake.clone())?;
                 (Target::Cloud(buffer), joiner)
             }
         };
-        Ok(Log {
-            target,
-            joiner,
-            readers: Arc::new(()),
-            wake,
-        })
+        Ok(Log { target, joiner, readers: Arc::new(()), wake })
     }
 
     /// False if output may go to `/dev/null` without being read.
@@ -127,13 +107,7 @@ impl Log {
             Target::File(file) => Sink::File(file.clone()),
             Target::Cloud(buffer) => Sink::Buffer(buffer.clone()),
         };
-        reader::start(
-            sources,
-            self.joiner.clone(),
-            sink,
-            self.readers.clone(),
-            self.wake.clone(),
-        )
+        reader::start(sources, self.joiner.clone(), sink, self.readers.clone(), self.wake.clone())
     }
 
     /// From now on send at once instead of gathering.
@@ -163,9 +137,13 @@ impl Log {
     }
 }
 
+/// Signals are the main thread's.
+fn leave_signals_to_others() {
+    // Cannot fail with a set of the library's own making.
+    let _ = nix::sys::signal::SigSet::all().thread_block();
+}
+
 /// A panic of another thread while it held the lock leaves counters and queues that are still whole.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

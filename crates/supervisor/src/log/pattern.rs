@@ -23,9 +23,7 @@ fn field(letter: char) -> String {
         'a' => "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)",
         'A' => "(?:Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday)",
         'b' | 'h' => "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)",
-        'B' => {
-            "(?:January|February|March|April|May|June|July|August|September|October|November|December)"
-        }
+        'B' => "(?:January|February|March|April|May|June|July|August|September|October|November|December)",
         'd' => "(?:0[1-9]|[12][0-9]|3[01])",
         'e' => "(?: [1-9]|[12][0-9]|3[01])",
         'f' => "[0-9]{1,9}",

@@ -11,7 +11,7 @@ use super::buffer::Buffer;
 use super::event::{Event, Joiner};
 use super::file::JsonFile;
 use super::line::Splitter;
-use super::{STACK_BYTES, Wake};
+use super::{STACK_BYTES, Wake, leave_signals_to_others};
 use crate::error::{Error, Result};
 use crate::time;
 
@@ -42,25 +42,16 @@ pub fn start(
     alive: Arc<()>,
     wake: Wake,
 ) -> Result<()> {
-    let source = |(fd, name)| Source {
-        fd,
-        name,
-        splitter: Splitter::default(),
-        joiner: joiner.clone(),
-    };
+    let source = |(fd, name)| Source { fd, name, splitter: Splitter::default(), joiner: joiner.clone() };
     let sources = sources.into_iter().map(source).collect();
-    let builder = thread::Builder::new()
-        .name("log-reader".into())
-        .stack_size(STACK_BYTES);
+    let builder = thread::Builder::new().name("log-reader".into()).stack_size(STACK_BYTES);
     let run = move || {
+        leave_signals_to_others();
         read_all(sources, &sink);
         drop(alive);
         wake();
     };
-    builder
-        .spawn(run)
-        .map(drop)
-        .map_err(Error::system("start a log thread"))
+    builder.spawn(run).map(drop).map_err(Error::system("start a log thread"))
 }
 
 fn read_all(mut sources: Vec<Source>, sink: &Sink) {
@@ -76,9 +67,7 @@ fn read_all(mut sources: Vec<Source>, sink: &Sink) {
             Err(_) => return,
         };
         if ready.iter().all(|ready| !ready) {
-            sources
-                .iter_mut()
-                .for_each(|source| source.joiner.flush(|event| sink.put(event)));
+            sources.iter_mut().for_each(|source| source.joiner.flush(|event| sink.put(event)));
         }
         let mut at = 0;
         sources.retain_mut(|source| {
@@ -89,15 +78,9 @@ fn read_all(mut sources: Vec<Source>, sink: &Sink) {
 }
 
 fn wait(sources: &[Source], timeout: PollTimeout) -> nix::Result<Vec<bool>> {
-    let mut list: Vec<PollFd> = sources
-        .iter()
-        .map(|s| PollFd::new(s.fd.as_fd(), PollFlags::POLLIN))
-        .collect();
+    let mut list: Vec<PollFd> = sources.iter().map(|s| PollFd::new(s.fd.as_fd(), PollFlags::POLLIN)).collect();
     poll(&mut list, timeout)?;
-    Ok(list
-        .iter()
-        .map(|entry| entry.any().unwrap_or(true))
-        .collect())
+    Ok(list.iter().map(|entry| entry.any().unwrap_or(true)).collect())
 }
 
 impl Source {
@@ -109,15 +92,13 @@ impl Source {
             Ok(length) if length > 0 => {
                 let now = time::now().wall;
                 let joiner = &mut self.joiner;
-                self.splitter
-                    .push(&chunk[..length], |line| sink.line(joiner, name, now, line));
+                self.splitter.push(&chunk[..length], |line| sink.line(joiner, name, now, line));
                 true
             }
             _ => {
                 let now = time::now().wall;
                 let joiner = &mut self.joiner;
-                self.splitter
-                    .finish(|line| sink.line(joiner, name, now, line));
+                self.splitter.finish(|line| sink.line(joiner, name, now, line));
                 self.joiner.flush(|event| sink.put(event));
                 false
             }

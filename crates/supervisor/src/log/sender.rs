@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::buffer::Buffer;
 use super::event::Event;
 use super::http::Connection;
-use super::{Endpoint, STACK_BYTES, Wake};
+use super::{Endpoint, STACK_BYTES, Wake, leave_signals_to_others};
 use crate::error::{Error, Result};
 use crate::spec::AwsLogs;
 
@@ -46,33 +46,15 @@ pub struct Sender {
 
 impl Sender {
     /// Starts the thread; it first makes sure of the stream and then waits for events, until the process ends.
-    pub fn start(
-        options: AwsLogs,
-        pump: String,
-        endpoint: Endpoint,
-        buffer: Arc<Buffer>,
-        wake: Wake,
-    ) -> Result<()> {
+    pub fn start(options: AwsLogs, pump: String, endpoint: Endpoint, buffer: Arc<Buffer>, wake: Wake) -> Result<()> {
         let connection = Connection::default();
-        let mut sender = Sender {
-            options,
-            pump,
-            endpoint,
-            buffer,
-            wake,
-            connection,
-            number: 0,
-        };
-        let builder = thread::Builder::new()
-            .name("log-sender".into())
-            .stack_size(STACK_BYTES);
-        builder
-            .spawn(move || sender.run())
-            .map(drop)
-            .map_err(Error::system("start a log thread"))
+        let mut sender = Sender { options, pump, endpoint, buffer, wake, connection, number: 0 };
+        let builder = thread::Builder::new().name("log-sender".into()).stack_size(STACK_BYTES);
+        builder.spawn(move || sender.run()).map(drop).map_err(Error::system("start a log thread"))
     }
 
     fn run(&mut self) -> ! {
+        leave_signals_to_others();
         let ready = match self.make_stream() {
             Outcome::Missing(reason) | Outcome::Refused(reason) => {
                 Err(format!("failed to create CloudWatch log stream: {reason}"))
@@ -105,11 +87,7 @@ impl Sender {
             match outcome {
                 Outcome::Taken => return 0,
                 Outcome::Refused(reason) => {
-                    eprintln!(
-                        "log stream {}: {} events refused: {reason}",
-                        self.options.stream,
-                        batch.len()
-                    );
+                    eprintln!("log stream {}: {} events refused: {reason}", self.options.stream, batch.len());
                     return batch.len();
                 }
                 Outcome::Missing(_) | Outcome::Later(_) => thread::sleep(pause),
@@ -119,10 +97,7 @@ impl Sender {
     }
 
     fn put_body(&self, batch: &[Event]) -> Vec<u8> {
-        let list: Vec<Value> = batch
-            .iter()
-            .map(|e| json!({"timestamp": e.time, "message": e.text}))
-            .collect();
+        let list: Vec<Value> = batch.iter().map(|e| json!({"timestamp": e.time, "message": e.text})).collect();
         let body = json!({
             "logGroupName": self.options.group,
             "logStreamName": self.options.stream,
@@ -133,9 +108,7 @@ impl Sender {
 
     fn make_stream(&mut self) -> Outcome {
         let group = json!({"logGroupName": self.options.group}).to_string();
-        let stream =
-            json!({"logGroupName": self.options.group, "logStreamName": self.options.stream})
-                .to_string();
+        let stream = json!({"logGroupName": self.options.group, "logStreamName": self.options.stream}).to_string();
         let first = self.call("CreateLogStream", stream.as_bytes(), false);
         if !(matches!(first, Outcome::Missing(_)) && self.options.create_group) {
             return first;
@@ -149,18 +122,12 @@ impl Sender {
     fn call(&mut self, operation: &str, body: &[u8], numbered: bool) -> Outcome {
         let endpoint = self.endpoint.get();
         let mut headers = vec![
-            (
-                "Content-Type".to_string(),
-                "application/x-amz-json-1.1".to_string(),
-            ),
+            ("Content-Type".to_string(), "application/x-amz-json-1.1".to_string()),
             ("X-Amz-Target".to_string(), format!("{TARGET}.{operation}")),
         ];
         headers.extend(endpoint.headers);
         if numbered {
-            headers.push((
-                "x-longshore-batch".to_string(),
-                format!("{}/{}", self.pump, self.number),
-            ));
+            headers.push(("x-longshore-batch".to_string(), format!("{}/{}", self.pump, self.number)));
         }
         match self.connection.post(&endpoint.address, &headers, body) {
             Ok(answer) => judge(answer.status, &answer.body),
@@ -174,21 +141,13 @@ fn judge(status: u16, body: &[u8]) -> Outcome {
         return Outcome::Taken;
     }
     let value: Value = serde_json::from_slice(body).unwrap_or_default();
-    let code = value["__type"]
-        .as_str()
-        .and_then(|code| code.rsplit('#').next())
-        .unwrap_or_default();
-    let message = value["message"]
-        .as_str()
-        .or(value["Message"].as_str())
-        .unwrap_or_default();
+    let code = value["__type"].as_str().and_then(|code| code.rsplit('#').next()).unwrap_or_default();
+    let message = value["message"].as_str().or(value["Message"].as_str()).unwrap_or_default();
     let text = format!("{code}: {message}");
     match code {
         "ResourceAlreadyExistsException" | "DataAlreadyAcceptedException" => Outcome::Taken,
         "ResourceNotFoundException" => Outcome::Missing(text),
-        "InvalidParameterException" | "SerializationException" | "ValidationException" => {
-            Outcome::Refused(text)
-        }
+        "InvalidParameterException" | "SerializationException" | "ValidationException" => Outcome::Refused(text),
         _ if status == 413 => Outcome::Refused(text),
         _ => Outcome::Later(text),
     }

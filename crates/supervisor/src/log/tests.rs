@@ -62,12 +62,7 @@ impl Server {
                 }
             }
         });
-        Server {
-            address,
-            store,
-            stop,
-            thread: Some(thread),
-        }
+        Server { address, store, stop, thread: Some(thread) }
     }
 
     fn end(mut self) -> String {
@@ -79,9 +74,7 @@ impl Server {
 
 fn serve(stream: TcpStream, store: &Mutex<Store>, stop: &AtomicBool) {
     stream.set_nonblocking(false).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_millis(20)))
-        .unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     let mut reader = BufReader::new(stream);
     loop {
         match reader.fill_buf() {
@@ -90,21 +83,12 @@ fn serve(stream: TcpStream, store: &Mutex<Store>, stop: &AtomicBool) {
             Err(_) if stop.load(Ordering::SeqCst) => return,
             Err(_) => continue,
         }
-        reader
-            .get_ref()
-            .set_read_timeout(Some(Duration::from_secs(5)))
-            .unwrap();
+        reader.get_ref().set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let (headers, body) = read_request(&mut reader);
-        reader
-            .get_ref()
-            .set_read_timeout(Some(Duration::from_millis(20)))
-            .unwrap();
+        reader.get_ref().set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         let (answer, close) = store.lock().unwrap().handle(&headers, &body);
         if let Some((status, text)) = answer {
-            let head = format!(
-                "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{text}",
-                text.len()
-            );
+            let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{text}", text.len());
             reader.get_mut().write_all(head.as_bytes()).unwrap();
         }
         if close {
@@ -134,50 +118,28 @@ fn read_request(reader: &mut impl BufRead) -> (BTreeMap<String, String>, Value) 
 type Answer = (Option<(u16, String)>, bool);
 
 fn fault(status: u16, code: &str) -> Answer {
-    (
-        Some((
-            status,
-            format!("{{\"__type\":\"com.x#{code}\",\"message\":\"no\"}}"),
-        )),
-        false,
-    )
+    (Some((status, format!("{{\"__type\":\"com.x#{code}\",\"message\":\"no\"}}"))), false)
 }
 
 impl Store {
     fn handle(&mut self, headers: &BTreeMap<String, String>, body: &Value) -> Answer {
-        let operation = headers["x-amz-target"]
-            .strip_prefix("Logs_20140328.")
-            .unwrap()
-            .to_string();
+        let operation = headers["x-amz-target"].strip_prefix("Logs_20140328.").unwrap().to_string();
         assert_eq!(headers["content-type"], "application/x-amz-json-1.1");
         *self.calls.entry(operation.clone()).or_default() += 1;
         self.authorization = headers.get("authorization").cloned();
         let group = body["logGroupName"].as_str().unwrap().to_string();
-        let stream = body["logStreamName"]
-            .as_str()
-            .unwrap_or_default()
-            .to_string();
+        let stream = body["logStreamName"].as_str().unwrap_or_default().to_string();
         match operation.as_str() {
-            "CreateLogGroup" if !self.groups.insert(group.clone()) => {
-                fault(400, "ResourceAlreadyExistsException")
-            }
-            "CreateLogStream" if !self.groups.contains(&group) => {
-                fault(400, "ResourceNotFoundException")
-            }
-            "CreateLogStream" if !self.streams.insert(stream.clone()) => {
-                fault(400, "ResourceAlreadyExistsException")
-            }
+            "CreateLogGroup" if !self.groups.insert(group.clone()) => fault(400, "ResourceAlreadyExistsException"),
+            "CreateLogStream" if !self.groups.contains(&group) => fault(400, "ResourceNotFoundException"),
+            "CreateLogStream" if !self.streams.insert(stream.clone()) => fault(400, "ResourceAlreadyExistsException"),
             "PutLogEvents" => self.put(&stream, headers, body),
             _ => (Some((200, "{}".into())), false),
         }
     }
 
     fn put(&mut self, stream: &str, headers: &BTreeMap<String, String>, body: &Value) -> Answer {
-        let wrong = if self.faults.is_empty() {
-            None
-        } else {
-            Some(self.faults.remove(0))
-        };
+        let wrong = if self.faults.is_empty() { None } else { Some(self.faults.remove(0)) };
         match wrong {
             Some(Fault::LoseRequest) => return (None, true),
             Some(Fault::Throttle) => return fault(400, "ThrottlingException"),
@@ -205,51 +167,28 @@ impl Store {
             return;
         }
         let list = body["logEvents"].as_array().unwrap();
-        let times: Vec<u64> = list
-            .iter()
-            .map(|e| e["timestamp"].as_u64().unwrap())
-            .collect();
+        let times: Vec<u64> = list.iter().map(|e| e["timestamp"].as_u64().unwrap()).collect();
         assert!(times.is_sorted(), "events of a call are in order of time");
         assert!(list.len() <= 10_000);
-        let events = list
-            .iter()
-            .map(|e| e["message"].as_str().unwrap().to_string());
+        let events = list.iter().map(|e| e["message"].as_str().unwrap().to_string());
         self.events.extend(times.into_iter().zip(events));
     }
 }
 
 fn options() -> AwsLogs {
-    AwsLogs {
-        group: "/ecs/test".into(),
-        stream: "a/b/c".into(),
-        create_group: true,
-        ..AwsLogs::default()
-    }
+    AwsLogs { group: "/ecs/test".into(), stream: "a/b/c".into(), create_group: true, ..AwsLogs::default() }
 }
 
 fn endpoint(address: &str) -> Endpoint {
     let endpoint = Endpoint::default();
-    let headers = BTreeMap::from([(
-        "Authorization".to_string(),
-        "AWS4-HMAC-SHA256 x".to_string(),
-    )]);
-    endpoint.set(LogEndpoint {
-        address: address.into(),
-        headers,
-    });
+    let headers = BTreeMap::from([("Authorization".to_string(), "AWS4-HMAC-SHA256 x".to_string())]);
+    endpoint.set(LogEndpoint { address: address.into(), headers });
     endpoint
 }
 
 fn open(options: AwsLogs, address: &str) -> Log {
     let config = LogConfig::Awslogs(options);
-    Log::open(
-        &config,
-        Path::new("/"),
-        "pump".into(),
-        endpoint(address),
-        Arc::new(|| {}),
-    )
-    .unwrap()
+    Log::open(&config, Path::new("/"), "pump".into(), endpoint(address), Arc::new(|| {})).unwrap()
 }
 
 fn attach(log: &Log) -> std::fs::File {
@@ -268,13 +207,7 @@ fn drained(log: &Log) {
 }
 
 fn texts(store: &Mutex<Store>) -> Vec<String> {
-    store
-        .lock()
-        .unwrap()
-        .events
-        .iter()
-        .map(|(_, text)| text.clone())
-        .collect()
+    store.lock().unwrap().events.iter().map(|(_, text)| text.clone()).collect()
 }
 
 fn numbered(count: usize) -> Vec<String> {
@@ -290,19 +223,10 @@ fn lines_arrive_once_and_in_order_whatever_goes_wrong() {
         vec![Fault::Throttle, Fault::Error500],
         vec![Fault::CloseAfter, Fault::CloseAfter],
         vec![Fault::Forget],
-        vec![
-            Fault::LoseAnswer,
-            Fault::Forget,
-            Fault::LoseAnswer,
-            Fault::Throttle,
-            Fault::CloseAfter,
-        ],
+        vec![Fault::LoseAnswer, Fault::Forget, Fault::LoseAnswer, Fault::Throttle, Fault::CloseAfter],
     ];
     for wrong in faults {
-        let store = Arc::new(Mutex::new(Store {
-            faults: wrong.clone(),
-            ..Store::default()
-        }));
+        let store = Arc::new(Mutex::new(Store { faults: wrong.clone(), ..Store::default() }));
         let server = Server::start("127.0.0.1:0", store.clone());
         let log = open(options(), &server.address);
         log.wait_ready(Duration::from_secs(5)).unwrap();
@@ -316,10 +240,7 @@ fn lines_arrive_once_and_in_order_whatever_goes_wrong() {
         drop(pipe);
         drained(&log);
         assert_eq!(texts(&server.store), numbered(3000), "{wrong:?}");
-        assert_eq!(
-            store.lock().unwrap().authorization.as_deref(),
-            Some("AWS4-HMAC-SHA256 x")
-        );
+        assert_eq!(store.lock().unwrap().authorization.as_deref(), Some("AWS4-HMAC-SHA256 x"));
         server.end();
     }
 }
@@ -347,34 +268,16 @@ fn a_server_that_comes_back_gets_everything() {
 #[test]
 fn a_new_endpoint_is_used() {
     let store = Arc::new(Mutex::new(Store::default()));
-    let nobody = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let place = endpoint(&nobody);
     let config = LogConfig::Awslogs(options());
-    let log = Log::open(
-        &config,
-        Path::new("/"),
-        "pump".into(),
-        place.clone(),
-        Arc::new(|| {}),
-    )
-    .unwrap();
-    assert_eq!(
-        log.wait_ready(Duration::from_secs(5)),
-        Ok(()),
-        "not reachable is no reason to fail"
-    );
+    let log = Log::open(&config, Path::new("/"), "pump".into(), place.clone(), Arc::new(|| {})).unwrap();
+    assert_eq!(log.wait_ready(Duration::from_secs(5)), Ok(()), "not reachable is no reason to fail");
     let mut pipe = attach(&log);
     writeln!(pipe, "hello").unwrap();
     drop(pipe);
     let server = Server::start("127.0.0.1:0", store.clone());
-    place.set(LogEndpoint {
-        address: server.address.clone(),
-        ..LogEndpoint::default()
-    });
+    place.set(LogEndpoint { address: server.address.clone(), ..LogEndpoint::default() });
     drained(&log);
     assert_eq!(texts(&store), ["hello"]);
     server.end();
@@ -384,18 +287,9 @@ fn a_new_endpoint_is_used() {
 fn a_missing_group_is_said_before_the_start() {
     let store = Arc::new(Mutex::new(Store::default()));
     let server = Server::start("127.0.0.1:0", store.clone());
-    let log = open(
-        AwsLogs {
-            create_group: false,
-            ..options()
-        },
-        &server.address,
-    );
+    let log = open(AwsLogs { create_group: false, ..options() }, &server.address);
     let refusal = log.wait_ready(Duration::from_secs(5)).unwrap_err();
-    assert_eq!(
-        refusal,
-        "failed to create CloudWatch log stream: ResourceNotFoundException: no"
-    );
+    assert_eq!(refusal, "failed to create CloudWatch log stream: ResourceNotFoundException: no");
     drop(log);
     server.end();
 }
@@ -404,17 +298,9 @@ fn a_missing_group_is_said_before_the_start() {
 fn large_lines_are_split_and_nothing_is_lost() {
     let store = Arc::new(Mutex::new(Store::default()));
     let server = Server::start("127.0.0.1:0", store.clone());
-    let log = open(
-        AwsLogs {
-            mode: LogMode::Blocking,
-            ..options()
-        },
-        &server.address,
-    );
+    let log = open(AwsLogs { mode: LogMode::Blocking, ..options() }, &server.address);
     let mut pipe = attach(&log);
-    let line: String = (0..3_000_000)
-        .map(|n| char::from(b'a' + (n % 26) as u8))
-        .collect();
+    let line: String = (0..3_000_000).map(|n| char::from(b'a' + (n % 26) as u8)).collect();
     pipe.write_all(line.as_bytes()).unwrap();
     writeln!(pipe, "\nend").unwrap();
     drop(pipe);
@@ -431,33 +317,17 @@ fn a_blocked_container_waits_and_loses_nothing() {
     let store = Arc::new(Mutex::new(Store::default()));
     let server = Server::start("127.0.0.1:0", store.clone());
     let address = server.end();
-    let log = open(
-        AwsLogs {
-            mode: LogMode::Blocking,
-            ..options()
-        },
-        &address,
-    );
+    let log = open(AwsLogs { mode: LogMode::Blocking, ..options() }, &address);
     let mut pipe = attach(&log);
     let line = "z".repeat(1000);
-    let writer =
-        thread::spawn(move || (0..6000).for_each(|n| writeln!(pipe, "{n} {line}").unwrap()));
+    let writer = thread::spawn(move || (0..6000).for_each(|n| writeln!(pipe, "{n} {line}").unwrap()));
     thread::sleep(Duration::from_millis(500));
-    assert!(
-        !writer.is_finished(),
-        "six megabytes do not fit in the buffer"
-    );
+    assert!(!writer.is_finished(), "six megabytes do not fit in the buffer");
     let server = Server::start(&address, store.clone());
     writer.join().unwrap();
     drained(&log);
-    let numbers: Vec<String> = texts(&store)
-        .iter()
-        .map(|t| t.split(' ').next().unwrap().to_string())
-        .collect();
-    assert_eq!(
-        numbers,
-        (0..6000).map(|n| n.to_string()).collect::<Vec<_>>()
-    );
+    let numbers: Vec<String> = texts(&store).iter().map(|t| t.split(' ').next().unwrap().to_string()).collect();
+    assert_eq!(numbers, (0..6000).map(|n| n.to_string()).collect::<Vec<_>>());
     server.end();
 }
 
@@ -466,10 +336,7 @@ fn a_container_that_does_not_wait_loses_the_oldest() {
     let store = Arc::new(Mutex::new(Store::default()));
     let server = Server::start("127.0.0.1:0", store.clone());
     let address = server.end();
-    let limited = AwsLogs {
-        max_buffer_bytes: Some(100_000),
-        ..options()
-    };
+    let limited = AwsLogs { max_buffer_bytes: Some(100_000), ..options() };
     let log = open(limited, &address);
     let mut pipe = attach(&log);
     let line = "z".repeat(974);
@@ -480,12 +347,7 @@ fn a_container_that_does_not_wait_loses_the_oldest() {
     drained(&log);
     let got = texts(&store);
     assert!(log.dropped() > 500);
-    assert_eq!(
-        got.iter()
-            .filter(|t| t.contains("earlier log events were dropped"))
-            .count(),
-        1
-    );
+    assert_eq!(got.iter().filter(|t| t.contains("earlier log events were dropped")).count(), 1);
     assert!(got.last().unwrap().starts_with("0999"));
     assert_eq!(got.len() as u64 - 1 + log.dropped(), 1000);
     server.end();
@@ -493,10 +355,7 @@ fn a_container_that_does_not_wait_loses_the_oldest() {
 
 #[test]
 fn what_is_refused_for_good_is_given_up_and_counted() {
-    let store = Arc::new(Mutex::new(Store {
-        faults: vec![Fault::RefuseForGood],
-        ..Store::default()
-    }));
+    let store = Arc::new(Mutex::new(Store { faults: vec![Fault::RefuseForGood], ..Store::default() }));
     let server = Server::start("127.0.0.1:0", store.clone());
     let log = open(options(), &server.address);
     let mut pipe = attach(&log);
@@ -514,19 +373,12 @@ fn what_is_refused_for_good_is_given_up_and_counted() {
 fn joined_lines_are_one_event() {
     let store = Arc::new(Mutex::new(Store::default()));
     let server = Server::start("127.0.0.1:0", store.clone());
-    let with_format = AwsLogs {
-        datetime_format: Some("%Y-%m-%d".into()),
-        ..options()
-    };
+    let with_format = AwsLogs { datetime_format: Some("%Y-%m-%d".into()), ..options() };
     let log = open(with_format, &server.address);
     let mut pipe = attach(&log);
     write!(pipe, "2025-01-01 a\n  b\n2025-01-02 c\n").unwrap();
     thread::sleep(Duration::from_millis(1500));
-    assert_eq!(
-        texts(&store),
-        ["2025-01-01 a\n  b", "2025-01-02 c"],
-        "an event does not wait for ever"
-    );
+    assert_eq!(texts(&store), ["2025-01-01 a\n  b", "2025-01-02 c"], "an event does not wait for ever");
     drop(pipe);
     server.end();
 }

@@ -23,9 +23,7 @@ mod property_tests;
 #[cfg(test)]
 mod tests;
 
-use crate::protocol::{
-    ContainerPhase, ContainerStatus, Health, StopCause, StopCode, TaskPhase, TaskStatus,
-};
+use crate::protocol::{ContainerPhase, ContainerStatus, Health, StopCause, StopCode, TaskPhase, TaskStatus};
 use crate::spec::TaskSpec;
 use node::{Life, Node};
 
@@ -46,20 +44,13 @@ pub enum Input {
     /// It could not be created or started.
     StartFailed { container: usize, reason: String },
     /// Its first process ended; `code` is 128 + signal for a death by signal, `None` if it cannot be known.
-    Exited {
-        container: usize,
-        code: Option<i32>,
-        out_of_memory: bool,
-    },
+    Exited { container: usize, code: Option<i32>, out_of_memory: bool },
     /// A health check that was asked for ended.
     Checked { container: usize, passed: bool },
     /// Time passed.
     Tick,
     /// Stop the task, with a time limit instead of each container's own if there is one.
-    Stop {
-        cause: StopCause,
-        timeout_ms: Option<u64>,
-    },
+    Stop { cause: StopCause, timeout_ms: Option<u64> },
     /// The logs are flushed, or given up.
     Drained,
 }
@@ -137,10 +128,7 @@ impl Machine {
             return running.filter_map(|node| node.kill_at).min();
         }
         let check = running.filter_map(Node::next_check).min();
-        [check, order::give_up_at(&self.nodes)]
-            .into_iter()
-            .flatten()
-            .min()
+        [check, order::give_up_at(&self.nodes)].into_iter().flatten().min()
     }
 
     /// Everything there is to tell.
@@ -172,11 +160,7 @@ impl Machine {
         match input {
             Input::Started { container, pid } => self.nodes[container].started(now, pid),
             Input::StartFailed { container, reason } => self.start_failed(now, container, reason),
-            Input::Exited {
-                container,
-                code,
-                out_of_memory,
-            } => self.exited(now, container, code, out_of_memory),
+            Input::Exited { container, code, out_of_memory } => self.exited(now, container, code, out_of_memory),
             Input::Checked { container, passed } => self.nodes[container].checked(now, passed),
             Input::Tick => {}
             Input::Stop { cause, timeout_ms } => self.request_stop(now, cause, timeout_ms),
@@ -207,11 +191,7 @@ impl Machine {
         if restart {
             node.restart();
         } else if node.essential && !stopping {
-            self.begin_stop(
-                now,
-                StopCode::EssentialContainerExited,
-                "Essential container in task exited",
-            );
+            self.begin_stop(now, StopCode::EssentialContainerExited, "Essential container in task exited");
         }
     }
 
@@ -230,10 +210,7 @@ impl Machine {
     /// The first cause stays.
     fn begin_stop(&mut self, now: Now, code: StopCode, reason: &str) {
         if self.stop.is_none() {
-            self.stop = Some(StopCause {
-                code,
-                reason: reason.to_string(),
-            });
+            self.stop = Some(StopCause { code, reason: reason.to_string() });
             self.stopping_at = Some(now.wall);
             self.phase = self.phase.max(TaskPhase::Stopping);
         }
@@ -284,11 +261,7 @@ impl Machine {
     }
 
     fn note_running(&mut self, now: Now) {
-        let all = self
-            .nodes
-            .iter()
-            .filter(|n| n.essential)
-            .all(|n| n.started_once);
+        let all = self.nodes.iter().filter(|n| n.essential).all(|n| n.started_once);
         if all && self.phase == TaskPhase::Activating {
             self.phase = TaskPhase::Running;
             self.started_at = Some(now.wall);
@@ -302,9 +275,7 @@ impl Machine {
             }
         }
         for container in 0..self.nodes.len() {
-            if self.nodes[container].life == Life::Running
-                && order::may_stop(&self.nodes, container)
-            {
+            if self.nodes[container].life == Life::Running && order::may_stop(&self.nodes, container) {
                 self.stop_one(now, container, actions);
             }
         }
@@ -342,33 +313,21 @@ impl Machine {
     }
 
     fn finish(&mut self, now: Now, actions: &mut Vec<Action>) {
-        if self.execution_stopped_at.is_some() || !self.nodes.iter().all(|n| n.life == Life::Exited)
-        {
+        if self.execution_stopped_at.is_some() || !self.nodes.iter().all(|n| n.life == Life::Exited) {
             return;
         }
-        self.begin_stop(
-            now,
-            StopCode::EssentialContainerExited,
-            "All containers in task exited",
-        );
+        self.begin_stop(now, StopCode::EssentialContainerExited, "All containers in task exited");
         self.execution_stopped_at = Some(now.wall);
         actions.push(Action::Drain);
     }
 
     /// Worst of the essential containers that have a check: UNHEALTHY, then UNKNOWN, then HEALTHY.
     fn health(&self) -> Health {
-        let mut checked = self
-            .nodes
-            .iter()
-            .filter(|n| n.essential && n.probe.is_some())
-            .map(Node::health)
-            .peekable();
+        let mut checked = self.nodes.iter().filter(|n| n.essential && n.probe.is_some()).map(Node::health).peekable();
         if checked.peek().is_none() {
             return Health::Unknown;
         }
-        checked
-            .max_by_key(|health| health::badness(*health))
-            .unwrap_or_default()
+        checked.max_by_key(|health| health::badness(*health)).unwrap_or_default()
     }
 }
 

@@ -47,9 +47,7 @@ const DEFAULT_STOP_TIMEOUT_SECONDS: u32 = 30;
 
 impl Node {
     pub fn new(spec: &ContainerSpec, depends_on: Vec<(usize, Condition)>) -> Self {
-        let stop_timeout = spec
-            .stop_timeout_seconds
-            .unwrap_or(DEFAULT_STOP_TIMEOUT_SECONDS);
+        let stop_timeout = spec.stop_timeout_seconds.unwrap_or(DEFAULT_STOP_TIMEOUT_SECONDS);
         Node {
             name: spec.name.clone(),
             id: spec.id.clone(),
@@ -96,9 +94,7 @@ impl Node {
     }
 
     pub fn health(&self) -> Health {
-        self.probe
-            .as_ref()
-            .map_or(Health::Unknown, |probe| probe.health)
+        self.probe.as_ref().map_or(Health::Unknown, |probe| probe.health)
     }
 
     pub fn starting(&mut self) {
@@ -136,8 +132,7 @@ impl Node {
             return false;
         };
         let ran = now.monotonic.saturating_sub(self.running_since);
-        !policy.ignored_exit_codes.contains(&code)
-            && ran >= u64::from(policy.restart_attempt_period_seconds) * 1000
+        !policy.ignored_exit_codes.contains(&code) && ran >= u64::from(policy.restart_attempt_period_seconds) * 1000
     }
 
     /// Back to the queue; its dependencies were met once and stay so.
@@ -160,11 +155,7 @@ impl Node {
     }
 
     pub fn begin_check(&mut self, now: Now) -> bool {
-        self.life == Life::Running
-            && self
-                .probe
-                .as_mut()
-                .is_some_and(|probe| probe.begin(now.monotonic))
+        self.life == Life::Running && self.probe.as_mut().is_some_and(|probe| probe.begin(now.monotonic))
     }
 
     pub fn next_check(&self) -> Option<u64> {

@@ -25,21 +25,13 @@ pub(super) fn link(containers: &[ContainerSpec]) -> Result<Vec<Node>, String> {
     for container in containers {
         let mut depends_on = Vec::new();
         for dependency in &container.depends_on {
-            let target = index(&dependency.container).ok_or_else(|| {
-                format!(
-                    "{} depends on unknown container {}",
-                    container.name, dependency.container
-                )
-            })?;
+            let target = index(&dependency.container)
+                .ok_or_else(|| format!("{} depends on unknown container {}", container.name, dependency.container))?;
             depends_on.push((target, dependency.condition));
         }
         for from in &container.volumes_from {
-            let target = index(&from.source_container).ok_or_else(|| {
-                format!(
-                    "{} takes volumes from unknown {}",
-                    container.name, from.source_container
-                )
-            })?;
+            let target = index(&from.source_container)
+                .ok_or_else(|| format!("{} takes volumes from unknown {}", container.name, from.source_container))?;
             if !depends_on.iter().any(|(known, _)| *known == target) {
                 depends_on.push((target, Condition::Start));
             }
@@ -66,10 +58,7 @@ pub(super) fn readiness(nodes: &[Node], container: usize, now: Now) -> Readiness
 
 /// Whether all that depend on it are gone.
 pub(super) fn may_stop(nodes: &[Node], container: usize) -> bool {
-    nodes[container]
-        .dependents
-        .iter()
-        .all(|&dependent| nodes[dependent].life == Life::Exited)
+    nodes[container].dependents.iter().all(|&dependent| nodes[dependent].life == Life::Exited)
 }
 
 /// When the first of those who wait for a running container gives up.
@@ -100,8 +89,7 @@ fn met(node: &Node, condition: Condition, now: Now) -> Readiness {
     if node.life == Life::Exited {
         return Readiness::Never(impossible(node, condition));
     }
-    let late =
-        node.life == Life::Running && node.start_deadline().is_some_and(|at| now.monotonic >= at);
+    let late = node.life == Life::Running && node.start_deadline().is_some_and(|at| now.monotonic >= at);
     if late && condition != Condition::Start {
         return Readiness::TimedOut(format!(
             "dependency container {} did not reach {condition:?} within its start timeout",
@@ -114,14 +102,8 @@ fn met(node: &Node, condition: Condition, now: Now) -> Readiness {
 fn impossible(node: &Node, condition: Condition) -> String {
     let word = format!("{condition:?}").to_uppercase();
     match node.exit_code {
-        Some(code) => format!(
-            "dependency container {} exited with code {code}, {word} was needed",
-            node.name
-        ),
-        None => format!(
-            "dependency container {} did not start, {word} was needed",
-            node.name
-        ),
+        Some(code) => format!("dependency container {} exited with code {code}, {word} was needed", node.name),
+        None => format!("dependency container {} did not start, {word} was needed", node.name),
     }
 }
 
@@ -138,21 +120,13 @@ fn refuse_cycles(nodes: &[Node]) -> Result<(), String> {
     let mut left: Vec<usize> = (0..nodes.len()).collect();
     loop {
         let before = left.len();
-        let waits = |i: usize, left: &[usize]| {
-            nodes[i]
-                .depends_on
-                .iter()
-                .any(|(target, _)| left.contains(target))
-        };
+        let waits = |i: usize, left: &[usize]| nodes[i].depends_on.iter().any(|(target, _)| left.contains(target));
         left = left.iter().copied().filter(|&i| waits(i, &left)).collect();
         if left.is_empty() {
             return Ok(());
         }
         if left.len() == before {
-            return Err(format!(
-                "containers wait for each other: {}",
-                nodes[left[0]].name
-            ));
+            return Err(format!("containers wait for each other: {}", nodes[left[0]].name));
         }
     }
 }

@@ -15,12 +15,7 @@ enum Event {
 }
 
 fn any_condition() -> impl Strategy<Value = Condition> {
-    prop_oneof![
-        Just(Condition::Start),
-        Just(Condition::Complete),
-        Just(Condition::Success),
-        Just(Condition::Healthy)
-    ]
+    prop_oneof![Just(Condition::Start), Just(Condition::Complete), Just(Condition::Success), Just(Condition::Healthy)]
 }
 
 prop_compose! {
@@ -49,13 +44,7 @@ prop_compose! {
 }
 
 fn any_task() -> impl Strategy<Value = Vec<ContainerSpec>> {
-    (
-        any_container(0),
-        any_container(1),
-        any_container(2),
-        any_container(3),
-        1usize..=4,
-    )
+    (any_container(0), any_container(1), any_container(2), any_container(3), 1usize..=4)
         .prop_map(|(a, b, c, d, count)| [a, b, c, d].into_iter().take(count).collect())
 }
 
@@ -83,10 +72,7 @@ struct World {
 impl World {
     fn step(&mut self, input: Input) {
         let before = self.machine.status();
-        let now = Now {
-            monotonic: self.now,
-            wall: self.now,
-        };
+        let now = Now { monotonic: self.now, wall: self.now };
         for action in self.machine.step(now, input) {
             self.obey(action, &before);
         }
@@ -95,20 +81,14 @@ impl World {
         if before.stop.is_some() {
             assert_eq!(before.stop, after.stop, "the first cause stays");
         }
-        assert!(
-            self.machine.deadline().is_none_or(|at| at > self.now),
-            "a deadline in the past would spin"
-        );
+        assert!(self.machine.deadline().is_none_or(|at| at > self.now), "a deadline in the past would spin");
     }
 
     fn obey(&mut self, action: Action, before: &TaskStatus) {
         match action {
             Action::Start(c) => {
                 assert!(before.stop.is_none(), "nothing starts in a stopping task");
-                assert!(
-                    !self.starting.contains(&c) && !self.running.contains(&c),
-                    "started twice"
-                );
+                assert!(!self.starting.contains(&c) && !self.running.contains(&c), "started twice");
                 self.starting.push(c);
             }
             Action::Signal(c) | Action::Kill(c) => {
@@ -119,10 +99,7 @@ impl World {
                 self.checking.push(c);
             }
             Action::Drain => {
-                assert!(
-                    self.running.is_empty() && self.starting.is_empty(),
-                    "drained while something runs"
-                );
+                assert!(self.running.is_empty() && self.starting.is_empty(), "drained while something runs");
                 self.drains += 1;
             }
         }
@@ -132,44 +109,25 @@ impl World {
         match event {
             Event::Start(c) if take(&mut self.starting, c) => {
                 self.running.push(c);
-                self.step(Input::Started {
-                    container: c,
-                    pid: 1,
-                });
+                self.step(Input::Started { container: c, pid: 1 });
             }
             Event::FailStart(c) if take(&mut self.starting, c) => {
-                self.step(Input::StartFailed {
-                    container: c,
-                    reason: "no".into(),
-                });
+                self.step(Input::StartFailed { container: c, reason: "no".into() });
             }
             Event::Exit(c, code) if take(&mut self.running, c) => {
                 take(&mut self.checking, c);
-                self.step(Input::Checked {
-                    container: c,
-                    passed: false,
-                });
-                self.step(Input::Exited {
-                    container: c,
-                    code: Some(code),
-                    out_of_memory: false,
-                });
+                self.step(Input::Checked { container: c, passed: false });
+                self.step(Input::Exited { container: c, code: Some(code), out_of_memory: false });
             }
             Event::Check(c, passed) if take(&mut self.checking, c) => {
-                self.step(Input::Checked {
-                    container: c,
-                    passed,
-                });
+                self.step(Input::Checked { container: c, passed });
             }
             Event::Wait(ms) => {
                 self.now += ms;
                 self.step(Input::Tick);
             }
             Event::Stop(timeout_ms) => {
-                let cause = StopCause {
-                    code: StopCode::Requested,
-                    reason: "asked".into(),
-                };
+                let cause = StopCause { code: StopCode::Requested, reason: "asked".into() };
                 self.step(Input::Stop { cause, timeout_ms });
             }
             _ => {}

@@ -4,80 +4,43 @@ use super::*;
 use crate::spec::{Condition, ContainerSpec, Dependency, HealthCheck, RestartPolicy};
 
 fn at(ms: u64) -> Now {
-    Now {
-        monotonic: ms,
-        wall: 1_700_000_000_000 + ms,
-    }
+    Now { monotonic: ms, wall: 1_700_000_000_000 + ms }
 }
 
 fn container(name: &str) -> ContainerSpec {
-    ContainerSpec {
-        name: name.into(),
-        id: format!("id-{name}"),
-        ..ContainerSpec::default()
-    }
+    ContainerSpec { name: name.into(), id: format!("id-{name}"), ..ContainerSpec::default() }
 }
 
 fn after(name: &str, other: &str, condition: Condition) -> ContainerSpec {
-    let depends_on = vec![Dependency {
-        container: other.into(),
-        condition,
-    }];
-    ContainerSpec {
-        depends_on,
-        ..container(name)
-    }
+    let depends_on = vec![Dependency { container: other.into(), condition }];
+    ContainerSpec { depends_on, ..container(name) }
 }
 
 fn side(spec: ContainerSpec) -> ContainerSpec {
-    ContainerSpec {
-        essential: false,
-        ..spec
-    }
+    ContainerSpec { essential: false, ..spec }
 }
 
 fn machine(containers: Vec<ContainerSpec>) -> Machine {
-    Machine::new(
-        &TaskSpec {
-            containers,
-            ..TaskSpec::default()
-        },
-        1,
-    )
-    .unwrap()
+    Machine::new(&TaskSpec { containers, ..TaskSpec::default() }, 1).unwrap()
 }
 
 fn started(container: usize) -> Input {
-    Input::Started {
-        container,
-        pid: 100 + container as u32,
-    }
+    Input::Started { container, pid: 100 + container as u32 }
 }
 
 fn exited(container: usize, code: i32) -> Input {
-    Input::Exited {
-        container,
-        code: Some(code),
-        out_of_memory: false,
-    }
+    Input::Exited { container, code: Some(code), out_of_memory: false }
 }
 
 fn stop(timeout_ms: Option<u64>) -> Input {
-    let cause = StopCause {
-        code: StopCode::Requested,
-        reason: "asked".into(),
-    };
+    let cause = StopCause { code: StopCode::Requested, reason: "asked".into() };
     Input::Stop { cause, timeout_ms }
 }
 
 /// Plays `(time, input, expected actions)` rows.
 fn check(machine: &mut Machine, rows: Vec<(u64, Input, Vec<Action>)>) {
     for (row, (time, input, expected)) in rows.into_iter().enumerate() {
-        assert_eq!(
-            machine.step(at(time), input.clone()),
-            expected,
-            "row {row}: {input:?} at {time}"
-        );
+        assert_eq!(machine.step(at(time), input.clone()), expected, "row {row}: {input:?} at {time}");
     }
 }
 
@@ -110,10 +73,7 @@ fn an_essential_exit_stops_the_others_whatever_the_code() {
         );
         let status = task.status();
         assert_eq!(status.phase, TaskPhase::Stopped);
-        assert_eq!(
-            status.stop.unwrap().code,
-            StopCode::EssentialContainerExited
-        );
+        assert_eq!(status.stop.unwrap().code, StopCode::EssentialContainerExited);
         assert_eq!(status.containers[0].exit_code, Some(code));
         assert_eq!(status.execution_stopped_at, Some(at(10).wall));
     }
@@ -155,33 +115,16 @@ fn conditions_hold_back_until_met() {
 
 #[test]
 fn success_that_can_no_longer_come_ends_the_task() {
-    let mut task = machine(vec![
-        side(container("a")),
-        after("b", "a", Condition::Success),
-    ]);
-    check(
-        &mut task,
-        vec![
-            (0, Input::Tick, vec![Start(0)]),
-            (1, started(0), vec![]),
-            (2, exited(0, 7), vec![Drain]),
-        ],
-    );
+    let mut task = machine(vec![side(container("a")), after("b", "a", Condition::Success)]);
+    check(&mut task, vec![(0, Input::Tick, vec![Start(0)]), (1, started(0), vec![]), (2, exited(0, 7), vec![Drain])]);
     let cause = task.status().stop.unwrap();
     assert_eq!(cause.code, StopCode::TaskFailedToStart);
-    assert_eq!(
-        cause.reason,
-        "dependency container a exited with code 7, SUCCESS was needed"
-    );
+    assert_eq!(cause.reason, "dependency container a exited with code 7, SUCCESS was needed");
 }
 
 #[test]
 fn an_impossible_dependency_of_a_side_container_ends_only_it() {
-    let mut task = machine(vec![
-        container("main"),
-        side(container("a")),
-        side(after("b", "a", Condition::Success)),
-    ]);
+    let mut task = machine(vec![container("main"), side(container("a")), side(after("b", "a", Condition::Success))]);
     check(
         &mut task,
         vec![
@@ -197,35 +140,17 @@ fn an_impossible_dependency_of_a_side_container_ends_only_it() {
 
 #[test]
 fn a_dependency_beyond_its_start_timeout_stops_the_task() {
-    let slow = ContainerSpec {
-        start_timeout_seconds: Some(2),
-        ..side(container("a"))
-    };
+    let slow = ContainerSpec { start_timeout_seconds: Some(2), ..side(container("a")) };
     let mut task = machine(vec![slow, after("b", "a", Condition::Complete)]);
-    check(
-        &mut task,
-        vec![(0, Input::Tick, vec![Start(0)]), (100, started(0), vec![])],
-    );
+    check(&mut task, vec![(0, Input::Tick, vec![Start(0)]), (100, started(0), vec![])]);
     assert_eq!(task.deadline(), Some(2100));
-    check(
-        &mut task,
-        vec![
-            (2099, Input::Tick, vec![]),
-            (2100, Input::Tick, vec![Signal(0)]),
-        ],
-    );
-    assert_eq!(
-        task.status().stop.unwrap().code,
-        StopCode::TaskFailedToStart
-    );
+    check(&mut task, vec![(2099, Input::Tick, vec![]), (2100, Input::Tick, vec![Signal(0)])]);
+    assert_eq!(task.status().stop.unwrap().code, StopCode::TaskFailedToStart);
 }
 
 #[test]
 fn containers_stop_in_reverse_order_and_are_killed_after_their_timeout() {
-    let db = ContainerSpec {
-        stop_timeout_seconds: Some(2),
-        ..container("db")
-    };
+    let db = ContainerSpec { stop_timeout_seconds: Some(2), ..container("db") };
     let mut task = machine(vec![db, after("web", "db", Condition::Start)]);
     check(
         &mut task,
@@ -266,34 +191,20 @@ fn a_stop_without_time_kills_at_once() {
     let mut task = machine(vec![container("a")]);
     check(
         &mut task,
-        vec![
-            (0, Input::Tick, vec![Start(0)]),
-            (1, started(0), vec![]),
-            (10, stop(Some(0)), vec![Kill(0)]),
-        ],
+        vec![(0, Input::Tick, vec![Start(0)]), (1, started(0), vec![]), (10, stop(Some(0)), vec![Kill(0)])],
     );
 }
 
 #[test]
 fn a_stop_during_a_start_waits_for_the_start() {
     let mut task = machine(vec![container("a")]);
-    check(
-        &mut task,
-        vec![
-            (0, Input::Tick, vec![Start(0)]),
-            (1, stop(None), vec![]),
-            (2, started(0), vec![Signal(0)]),
-        ],
-    );
+    check(&mut task, vec![(0, Input::Tick, vec![Start(0)]), (1, stop(None), vec![]), (2, started(0), vec![Signal(0)])]);
 }
 
 #[test]
 fn an_essential_container_that_cannot_start_fails_the_task() {
     let mut task = machine(vec![container("a"), container("b")]);
-    let failure = Input::StartFailed {
-        container: 0,
-        reason: "CannotStartContainerError: no".into(),
-    };
+    let failure = Input::StartFailed { container: 0, reason: "CannotStartContainerError: no".into() };
     check(
         &mut task,
         vec![
@@ -326,35 +237,18 @@ fn restart_policy_rows() {
             ignored_exit_codes: ignored.clone(),
             restart_attempt_period_seconds: period,
         };
-        let mut task = machine(vec![ContainerSpec {
-            restart_policy: Some(policy),
-            ..container("a")
-        }]);
-        check(
-            &mut task,
-            vec![(0, Input::Tick, vec![Start(0)]), (7, started(0), vec![])],
-        );
+        let mut task = machine(vec![ContainerSpec { restart_policy: Some(policy), ..container("a") }]);
+        check(&mut task, vec![(0, Input::Tick, vec![Start(0)]), (7, started(0), vec![])]);
         let expected = if restarts { Start(0) } else { Drain };
-        assert_eq!(
-            task.step(at(7 + ran), exited(0, code)),
-            vec![expected],
-            "{ran} {code} {ignored:?} {period}"
-        );
+        assert_eq!(task.step(at(7 + ran), exited(0, code)), vec![expected], "{ran} {code} {ignored:?} {period}");
         assert_eq!(task.container(0).restart_count, u32::from(restarts));
     }
 }
 
 #[test]
 fn the_attempt_period_counts_from_the_last_restart_and_ends_with_a_stop() {
-    let policy = RestartPolicy {
-        enabled: true,
-        ignored_exit_codes: vec![],
-        restart_attempt_period_seconds: 60,
-    };
-    let mut task = machine(vec![ContainerSpec {
-        restart_policy: Some(policy),
-        ..container("a")
-    }]);
+    let policy = RestartPolicy { enabled: true, ignored_exit_codes: vec![], restart_attempt_period_seconds: 60 };
+    let mut task = machine(vec![ContainerSpec { restart_policy: Some(policy), ..container("a") }]);
     check(
         &mut task,
         vec![
@@ -379,14 +273,8 @@ fn checked_task(retries: u32, start_period_seconds: u32) -> Machine {
         retries,
         start_period_seconds,
     });
-    let mut task = machine(vec![ContainerSpec {
-        health_check,
-        ..container("a")
-    }]);
-    check(
-        &mut task,
-        vec![(0, Input::Tick, vec![Start(0)]), (0, started(0), vec![])],
-    );
+    let mut task = machine(vec![ContainerSpec { health_check, ..container("a") }]);
+    check(&mut task, vec![(0, Input::Tick, vec![Start(0)]), (0, started(0), vec![])]);
     task
 }
 
@@ -394,34 +282,20 @@ fn checked_task(retries: u32, start_period_seconds: u32) -> Machine {
 fn next_check(task: &mut Machine, passed: bool) -> Health {
     let due = task.deadline().unwrap();
     assert_eq!(task.step(at(due), Input::Tick), vec![Check(0)]);
-    task.step(
-        at(due + 10),
-        Input::Checked {
-            container: 0,
-            passed,
-        },
-    );
+    task.step(at(due + 10), Input::Checked { container: 0, passed });
     task.status().health
 }
 
 #[test]
 fn health_counts_failures_in_a_row() {
     let mut task = checked_task(3, 0);
-    let results = [
-        (true, Health::Healthy),
-        (false, Health::Healthy),
-        (false, Health::Healthy),
-    ];
+    let results = [(true, Health::Healthy), (false, Health::Healthy), (false, Health::Healthy)];
     for (passed, expected) in results {
         assert_eq!(next_check(&mut task, passed), expected);
     }
     assert_eq!(next_check(&mut task, false), Health::Unhealthy);
     assert_eq!(next_check(&mut task, true), Health::Healthy);
-    assert_eq!(
-        task.phase(),
-        TaskPhase::Running,
-        "a task does not stop by its health"
-    );
+    assert_eq!(task.phase(), TaskPhase::Running, "a task does not stop by its health");
 }
 
 #[test]
@@ -441,14 +315,8 @@ fn failures_after_the_start_period_count() {
 
 #[test]
 fn healthy_is_waited_for() {
-    let health_check = Some(HealthCheck {
-        interval_seconds: 5,
-        ..HealthCheck::default()
-    });
-    let db = ContainerSpec {
-        health_check,
-        ..container("db")
-    };
+    let health_check = Some(HealthCheck { interval_seconds: 5, ..HealthCheck::default() });
+    let db = ContainerSpec { health_check, ..container("db") };
     let mut task = machine(vec![db, after("web", "db", Condition::Healthy)]);
     check(
         &mut task,
@@ -456,14 +324,7 @@ fn healthy_is_waited_for() {
             (0, Input::Tick, vec![Start(0)]),
             (0, started(0), vec![]),
             (5_000, Input::Tick, vec![Check(0)]),
-            (
-                5_001,
-                Input::Checked {
-                    container: 0,
-                    passed: true,
-                },
-                vec![Start(1)],
-            ),
+            (5_001, Input::Checked { container: 0, passed: true }, vec![Start(1)]),
         ],
     );
 }
@@ -471,38 +332,16 @@ fn healthy_is_waited_for() {
 #[test]
 fn out_of_memory_is_said() {
     let mut task = machine(vec![container("a")]);
-    check(
-        &mut task,
-        vec![(0, Input::Tick, vec![Start(0)]), (0, started(0), vec![])],
-    );
-    task.step(
-        at(1),
-        Input::Exited {
-            container: 0,
-            code: Some(137),
-            out_of_memory: true,
-        },
-    );
+    check(&mut task, vec![(0, Input::Tick, vec![Start(0)]), (0, started(0), vec![])]);
+    task.step(at(1), Input::Exited { container: 0, code: Some(137), out_of_memory: true });
     assert_eq!(task.container(0).reason.as_deref(), Some(OUT_OF_MEMORY));
 }
 
 #[test]
 fn cycles_and_unknown_names_are_refused() {
-    let cycle = vec![
-        after("a", "b", Condition::Start),
-        after("b", "a", Condition::Start),
-    ];
+    let cycle = vec![after("a", "b", Condition::Start), after("b", "a", Condition::Start)];
     let unknown = vec![after("a", "nobody", Condition::Start)];
     for containers in [cycle, unknown, vec![]] {
-        assert!(
-            Machine::new(
-                &TaskSpec {
-                    containers,
-                    ..TaskSpec::default()
-                },
-                1
-            )
-            .is_err()
-        );
+        assert!(Machine::new(&TaskSpec { containers, ..TaskSpec::default() }, 1).is_err());
     }
 }

@@ -72,8 +72,7 @@ const ALL: [&str; 41] = [
 pub fn own() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
-    line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok())
-        .unwrap_or(u64::MAX)
+    line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or(u64::MAX)
 }
 
 /// The `capabilities` object. A user other than root loses the effective ones when the program starts, as on Docker.
@@ -85,8 +84,7 @@ pub fn sets(container: &ContainerSpec, own: u64) -> Result<Value> {
 
 /// Whether a list of additions names a capability.
 pub fn names(list: &[String], capability: &str) -> bool {
-    list.iter()
-        .any(|name| matches!(plain(name).as_str(), "ALL") || plain(name) == capability)
+    list.iter().any(|name| matches!(plain(name).as_str(), "ALL") || plain(name) == capability)
 }
 
 /// What was added by name stays even if this process has it not: the runtime will say so.
@@ -105,18 +103,13 @@ fn chosen(container: &ContainerSpec, own: u64) -> Result<Vec<&'static str>> {
         let lasting = container.privileged || !dropped(name);
         added(name) || (from_start && lasting && own >> number & 1 == 1)
     };
-    let numbered = ALL
-        .iter()
-        .enumerate()
-        .filter(|(number, name)| keep(*number, name));
+    let numbered = ALL.iter().enumerate().filter(|(number, name)| keep(*number, name));
     Ok(numbered.map(|(_, name)| *name).collect())
 }
 
 fn plain(name: &str) -> String {
     let upper = name.to_ascii_uppercase();
-    upper
-        .strip_prefix("CAP_")
-        .map_or(upper.clone(), str::to_string)
+    upper.strip_prefix("CAP_").map_or(upper.clone(), str::to_string)
 }
 
 #[cfg(test)]
@@ -128,12 +121,8 @@ mod tests {
         let own = u64::MAX;
         let list = |add: &[&str], drop: &[&str], privileged: bool| {
             let texts = |names: &[&str]| names.iter().map(|n| n.to_string()).collect();
-            let container = ContainerSpec {
-                cap_add: texts(add),
-                cap_drop: texts(drop),
-                privileged,
-                ..ContainerSpec::default()
-            };
+            let container =
+                ContainerSpec { cap_add: texts(add), cap_drop: texts(drop), privileged, ..ContainerSpec::default() };
             chosen(&container, own).unwrap()
         };
         assert_eq!(list(&[], &[], false).len(), 14);
@@ -143,13 +132,7 @@ mod tests {
         assert_eq!(list(&["KILL"], &["ALL"], false), ["KILL"]);
         assert_eq!(list(&["ALL"], &["SYS_ADMIN"], false).len(), 40);
         assert_eq!(list(&[], &["ALL"], true).len(), 41);
-        let privileged = ContainerSpec {
-            privileged: true,
-            ..ContainerSpec::default()
-        };
-        assert_eq!(
-            chosen(&privileged, 0b101).unwrap(),
-            ["CHOWN", "DAC_READ_SEARCH"]
-        );
+        let privileged = ContainerSpec { privileged: true, ..ContainerSpec::default() };
+        assert_eq!(chosen(&privileged, 0b101).unwrap(), ["CHOWN", "DAC_READ_SEARCH"]);
     }
 }

@@ -39,10 +39,7 @@ pub fn rlimits(ulimits: &[Ulimit], most_files: u64) -> Result<Value> {
         }
         let (soft, hard) = (value(limit.soft), value(limit.hard));
         if soft > hard {
-            return Err(Error::Parameter(format!(
-                "ulimit {}: the soft limit is above the hard one",
-                limit.name
-            )));
+            return Err(Error::Parameter(format!("ulimit {}: the soft limit is above the hard one", limit.name)));
         }
         list.push(json!({"type": format!("RLIMIT_{}", limit.name.to_uppercase()), "soft": soft, "hard": hard}));
     }
@@ -74,23 +71,12 @@ mod tests {
 
     #[test]
     fn limits_by_name() {
-        let limit = |name: &str, soft, hard| Ulimit {
-            name: name.into(),
-            soft,
-            hard,
-        };
+        let limit = |name: &str, soft, hard| Ulimit { name: name.into(), soft, hard };
         assert_eq!(rlimits(&[], 1 << 20).unwrap()[0]["hard"], 65_535);
         assert_eq!(rlimits(&[], 20_000).unwrap()[0]["soft"], 20_000);
-        let list = rlimits(
-            &[limit("nofile", 10, 20), limit("memlock", -1, -1)],
-            1 << 20,
-        )
-        .unwrap();
+        let list = rlimits(&[limit("nofile", 10, 20), limit("memlock", -1, -1)], 1 << 20).unwrap();
         assert_eq!(list.as_array().unwrap().len(), 2);
-        assert_eq!(
-            list[1],
-            json!({"type": "RLIMIT_MEMLOCK", "soft": u64::MAX, "hard": u64::MAX})
-        );
+        assert_eq!(list[1], json!({"type": "RLIMIT_MEMLOCK", "soft": u64::MAX, "hard": u64::MAX}));
         assert!(rlimits(&[limit("nofile", 20, 10)], 1 << 20).is_err());
         assert!(rlimits(&[limit("nofile", -1, 10)], 1 << 20).is_err());
     }

@@ -53,13 +53,7 @@ const MASKED_PATHS: [&str; 12] = [
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
 ];
-const READONLY_PATHS: [&str; 5] = [
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-];
+const READONLY_PATHS: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// The whole `config.json`. Labels are not made annotations: runtimes take orders from those (`run.oci.…`).
 pub fn config(task: &TaskSpec, container: &ContainerSpec, prepared: &Prepared) -> Result<Value> {
@@ -74,11 +68,7 @@ pub fn config(task: &TaskSpec, container: &ContainerSpec, prepared: &Prepared) -
 }
 
 /// The `process` object of a health check or another command inside a container that runs.
-pub fn exec_process(
-    container: &ContainerSpec,
-    prepared: &Prepared,
-    args: &[String],
-) -> Result<Value> {
+pub fn exec_process(container: &ContainerSpec, prepared: &Prepared, args: &[String]) -> Result<Value> {
     let mut process = process(container, prepared)?;
     process["args"] = json!(args);
     process["terminal"] = json!(false);
@@ -87,20 +77,14 @@ pub fn exec_process(
 
 /// Where the container is to work; `/` unless said.
 pub fn working_directory(container: &ContainerSpec) -> Result<String> {
-    let cwd = if container.cwd.is_empty() {
-        "/"
-    } else {
-        container.cwd.as_str()
-    };
+    let cwd = if container.cwd.is_empty() { "/" } else { container.cwd.as_str() };
     let plain = cwd.starts_with('/') && !cwd.split('/').any(|part| part == "..");
     // A directory of /proc can lead out of the container by an inherited descriptor (CVE-2024-21626).
     let proc = cwd.split('/').find(|part| !part.is_empty() && *part != ".") == Some("proc");
     if plain && !proc && !cwd.contains('\0') {
         return Ok(cwd.to_string());
     }
-    Err(Error::Parameter(format!(
-        "working directory {cwd:?} must be absolute, without \"..\" and outside /proc"
-    )))
+    Err(Error::Parameter(format!("working directory {cwd:?} must be absolute, without \"..\" and outside /proc")))
 }
 
 fn process(container: &ContainerSpec, prepared: &Prepared) -> Result<Value> {
@@ -120,9 +104,7 @@ fn process(container: &ContainerSpec, prepared: &Prepared) -> Result<Value> {
 
 fn arguments(container: &ContainerSpec, prepared: &Prepared) -> Result<Vec<String>> {
     if container.args.is_empty() || container.args[0].is_empty() {
-        return Err(Error::Parameter(
-            "no command: neither the image nor the task definition names one".into(),
-        ));
+        return Err(Error::Parameter("no command: neither the image nor the task definition names one".into()));
     }
     refuse_zero("command", &container.args)?;
     let mut args = container.args.clone();
@@ -134,12 +116,7 @@ fn arguments(container: &ContainerSpec, prepared: &Prepared) -> Result<Vec<Strin
 
 fn environment(container: &ContainerSpec, user: &User) -> Result<Vec<String>> {
     refuse_zero("environment", &container.env)?;
-    let given = |name: &str| {
-        container
-            .env
-            .iter()
-            .any(|entry| entry.split('=').next() == Some(name))
-    };
+    let given = |name: &str| container.env.iter().any(|entry| entry.split('=').next() == Some(name));
     let mut env = Vec::with_capacity(container.env.len() + 4);
     if !given("PATH") {
         env.push(DEFAULT_PATH.to_string());
@@ -182,10 +159,7 @@ fn linux(task: &TaskSpec, container: &ContainerSpec, prepared: &Prepared) -> Res
 }
 
 fn namespaces(prepared: &Prepared) -> Value {
-    let mut list: Vec<Value> = ["pid", "ipc", "uts", "mount"]
-        .iter()
-        .map(|kind| json!({"type": kind}))
-        .collect();
+    let mut list: Vec<Value> = ["pid", "ipc", "uts", "mount"].iter().map(|kind| json!({"type": kind})).collect();
     if let Some(path) = &prepared.network_namespace {
         list.push(json!({"type": "network", "path": path}));
     }
@@ -195,14 +169,11 @@ fn namespaces(prepared: &Prepared) -> Value {
 /// Only parameters that belong to a namespace of the container's own.
 fn sysctls(task: &TaskSpec, container: &ContainerSpec) -> Result<Value> {
     for name in container.sysctls.keys() {
-        let message = name.starts_with("kernel.shm")
-            || name.starts_with("kernel.msg")
-            || name.starts_with("fs.mqueue.");
+        let message =
+            name.starts_with("kernel.shm") || name.starts_with("kernel.msg") || name.starts_with("fs.mqueue.");
         let network = name.starts_with("net.") && task.network != Network::Host;
         if !(message || network || name == "kernel.sem") || name.contains(['\0', '/']) {
-            return Err(Error::Parameter(format!(
-                "sysctl {name:?} does not belong to the container"
-            )));
+            return Err(Error::Parameter(format!("sysctl {name:?} does not belong to the container")));
         }
     }
     Ok(json!(container.sysctls))
@@ -215,12 +186,7 @@ mod tests {
     fn prepared() -> Prepared {
         Prepared {
             rootfs: "/r".into(),
-            user: User {
-                uid: 0,
-                gid: 0,
-                additional_gids: vec![],
-                home: "/root".into(),
-            },
+            user: User { uid: 0, gid: 0, additional_gids: vec![], home: "/root".into() },
             binds: vec![],
             network_namespace: Some("/proc/1/fd/3".into()),
             most_files: 1 << 20,
@@ -229,20 +195,12 @@ mod tests {
     }
 
     fn container() -> ContainerSpec {
-        ContainerSpec {
-            name: "web".into(),
-            args: vec!["/bin/true".into()],
-            ..ContainerSpec::default()
-        }
+        ContainerSpec { name: "web".into(), args: vec!["/bin/true".into()], ..ContainerSpec::default() }
     }
 
     fn task() -> TaskSpec {
         let network = Network::Path { path: "/n".into() };
-        TaskSpec {
-            cgroup: "longshore/test".into(),
-            network,
-            ..TaskSpec::default()
-        }
+        TaskSpec { cgroup: "longshore/test".into(), network, ..TaskSpec::default() }
     }
 
     #[test]
@@ -256,20 +214,10 @@ mod tests {
             ("cwd in proc, hidden", |c| c.cwd = "//./proc/1/root".into()),
             ("cwd with ..", |c| c.cwd = "/a/../proc".into()),
             ("cwd relative", |c| c.cwd = "a".into()),
-            ("sysctl of the host", |c| {
-                drop(c.sysctls.insert("kernel.panic".into(), "1".into()))
-            }),
-            ("sysctl with a path", |c| {
-                drop(c.sysctls.insert("net./../kernel".into(), "1".into()))
-            }),
+            ("sysctl of the host", |c| drop(c.sysctls.insert("kernel.panic".into(), "1".into()))),
+            ("sysctl with a path", |c| drop(c.sysctls.insert("net./../kernel".into(), "1".into()))),
             ("unknown capability", |c| c.cap_add.push("SYS_MAGIC".into())),
-            ("unknown ulimit", |c| {
-                c.ulimits.push(crate::spec::Ulimit {
-                    name: "magic".into(),
-                    soft: 1,
-                    hard: 1,
-                })
-            }),
+            ("unknown ulimit", |c| c.ulimits.push(crate::spec::Ulimit { name: "magic".into(), soft: 1, hard: 1 })),
         ];
         for (name, change) in changes {
             let mut container = container();
@@ -282,44 +230,24 @@ mod tests {
     #[test]
     fn network_parameters_need_a_namespace() {
         let mut container = container();
-        container
-            .sysctls
-            .insert("net.core.somaxconn".into(), "9".into());
+        container.sysctls.insert("net.core.somaxconn".into(), "9".into());
         assert!(config(&task(), &container, &prepared()).is_ok());
-        assert!(
-            config(
-                &TaskSpec {
-                    network: Network::Host,
-                    ..task()
-                },
-                &container,
-                &prepared()
-            )
-            .is_err()
-        );
+        assert!(config(&TaskSpec { network: Network::Host, ..task() }, &container, &prepared()).is_err());
     }
 
     #[test]
     fn labels_are_no_orders_to_the_runtime() {
         let mut container = container();
-        container
-            .labels
-            .insert("run.oci.seccomp_bpf_data".into(), "AAAA".into());
+        container.labels.insert("run.oci.seccomp_bpf_data".into(), "AAAA".into());
         let config = config(&task(), &container, &prepared()).unwrap();
         assert!(!config.to_string().contains("run.oci"));
     }
 
     #[test]
     fn an_init_goes_before_the_command() {
-        let with_init = Prepared {
-            init: Some("/i".into()),
-            ..prepared()
-        };
+        let with_init = Prepared { init: Some("/i".into()), ..prepared() };
         let config = config(&task(), &container(), &with_init).unwrap();
-        assert_eq!(
-            config["process"]["args"],
-            json!(["/dev/init", "--", "/bin/true"])
-        );
+        assert_eq!(config["process"]["args"], json!(["/dev/init", "--", "/bin/true"]));
         let exec = exec_process(&container(), &with_init, &["x".into()]).unwrap();
         assert_eq!(exec["args"], json!(["x"]));
     }

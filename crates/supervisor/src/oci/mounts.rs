@@ -68,11 +68,7 @@ pub fn list(container: &ContainerSpec, prepared: &Prepared) -> Result<Value> {
     rest.sort_by_key(|(target, _)| target.split('/').filter(|part| !part.is_empty()).count());
     list.extend(rest.into_iter().map(|(_, mount)| mount));
     if let Some(init) = &prepared.init {
-        list.push(bound(&Bind {
-            source: init.clone(),
-            target: INIT_PATH.into(),
-            read_only: true,
-        }));
+        list.push(bound(&Bind { source: init.clone(), target: INIT_PATH.into(), read_only: true }));
     }
     Ok(Value::Array(list))
 }
@@ -85,29 +81,16 @@ fn gather(
     list: &mut Vec<MountPoint>,
 ) -> Result<()> {
     if depth > task.containers.len() {
-        return Err(Error::Parameter(format!(
-            "container {} takes volumes from itself",
-            container.name
-        )));
+        return Err(Error::Parameter(format!("container {} takes volumes from itself", container.name)));
     }
     for mount in &container.mounts {
-        if !list
-            .iter()
-            .any(|known| known.container_path == mount.container_path)
-        {
-            list.push(MountPoint {
-                read_only: mount.read_only || read_only,
-                ..mount.clone()
-            });
+        if !list.iter().any(|known| known.container_path == mount.container_path) {
+            list.push(MountPoint { read_only: mount.read_only || read_only, ..mount.clone() });
         }
     }
     for from in &container.volumes_from {
-        let source = task
-            .containers
-            .iter()
-            .find(|c| c.name == from.source_container);
-        let source = source
-            .ok_or_else(|| Error::Parameter(format!("no container {}", from.source_container)))?;
+        let source = task.containers.iter().find(|c| c.name == from.source_container);
+        let source = source.ok_or_else(|| Error::Parameter(format!("no container {}", from.source_container)))?;
         gather(task, source, read_only || from.read_only, depth + 1, list)?;
     }
     Ok(())
@@ -121,71 +104,34 @@ fn kernel_mounts(container: &ContainerSpec) -> Vec<Value> {
     let with = |more: &[&'static str]| [&safe[..], more].concat();
     vec![
         mount("/proc", "proc", "proc", &safe),
-        mount(
-            "/dev",
-            "tmpfs",
-            "tmpfs",
-            &["nosuid", "strictatime", "mode=755", "size=65536k"],
-        ),
+        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
         mount(
             "/dev/pts",
             "devpts",
             "devpts",
-            &[
-                "nosuid",
-                "noexec",
-                "newinstance",
-                "ptmxmode=0666",
-                "mode=0620",
-                "gid=5",
-            ],
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         ),
         mount("/sys", "sysfs", "sysfs", &[&safe[..], &[write]].concat()),
-        mount(
-            "/sys/fs/cgroup",
-            "cgroup",
-            "cgroup",
-            &[&safe[..], &["relatime", write]].concat(),
-        ),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", &[&safe[..], &["relatime", write]].concat()),
         mount("/dev/mqueue", "mqueue", "mqueue", &safe),
-        mount(
-            "/dev/shm",
-            "tmpfs",
-            "shm",
-            &[&with(&["mode=1777"])[..], &[shm.as_str()]].concat(),
-        ),
+        mount("/dev/shm", "tmpfs", "shm", &[&with(&["mode=1777"])[..], &[shm.as_str()]].concat()),
     ]
 }
 
 fn memory(tmpfs: &Tmpfs) -> Result<Value> {
-    let mut options = vec![
-        "nosuid".to_string(),
-        "nodev".to_string(),
-        "noexec".to_string(),
-    ];
+    let mut options = vec!["nosuid".to_string(), "nodev".to_string(), "noexec".to_string()];
     options.retain(|option| !tmpfs.mount_options.contains(&option[2..].to_string()));
     for option in &tmpfs.mount_options {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
-        let valued = matches!(
-            name,
-            "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks" | "mpol"
-        );
-        let plain = value
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b":-".contains(&byte));
-        if !(valued && plain && !value.is_empty()
-            || value.is_empty() && TMPFS_OPTIONS.contains(&name))
-        {
-            return Err(Error::Parameter(format!(
-                "tmpfs option {option:?} is not known"
-            )));
+        let valued = matches!(name, "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks" | "mpol");
+        let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":-".contains(&byte));
+        if !(valued && plain && !value.is_empty() || value.is_empty() && TMPFS_OPTIONS.contains(&name)) {
+            return Err(Error::Parameter(format!("tmpfs option {option:?} is not known")));
         }
         options.push(option.clone());
     }
     options.push(format!("size={}m", tmpfs.size_mib));
-    Ok(
-        json!({"destination": tmpfs.container_path, "type": "tmpfs", "source": "tmpfs", "options": options}),
-    )
+    Ok(json!({"destination": tmpfs.container_path, "type": "tmpfs", "source": "tmpfs", "options": options}))
 }
 
 fn bound(bind: &Bind) -> Value {
@@ -196,15 +142,10 @@ fn bound(bind: &Bind) -> Value {
 
 /// Nothing may be put over the kernel's own file systems or the root.
 fn check_target(target: &str) -> Result<()> {
-    let parts: Vec<&str> = target
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
-        .collect();
+    let parts: Vec<&str> = target.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     let covered = matches!(parts.as_slice(), [] | ["proc" | "sys", ..] | ["dev"]);
     if !target.starts_with('/') || parts.contains(&"..") || covered || target.contains('\0') {
-        return Err(Error::Parameter(format!(
-            "cannot mount at {target:?} in a container"
-        )));
+        return Err(Error::Parameter(format!("cannot mount at {target:?} in a container")));
     }
     Ok(())
 }
@@ -221,10 +162,7 @@ mod tests {
             container_path: path.into(),
             read_only: false,
         };
-        let from = |name: &str, read_only| VolumesFrom {
-            source_container: name.into(),
-            read_only,
-        };
+        let from = |name: &str, read_only| VolumesFrom { source_container: name.into(), read_only };
         let container = |name: &str, mounts, volumes_from| ContainerSpec {
             name: name.into(),
             mounts,
@@ -241,28 +179,14 @@ mod tests {
             ..TaskSpec::default()
         };
         let seen = effective_mounts(&task, &task.containers[2]).unwrap();
-        let seen: Vec<_> = seen
-            .iter()
-            .map(|m| (m.volume.as_str(), m.container_path.as_str(), m.read_only))
-            .collect();
+        let seen: Vec<_> = seen.iter().map(|m| (m.volume.as_str(), m.container_path.as_str(), m.read_only)).collect();
         assert_eq!(seen, [("mine", "/w", false), ("v", "/v", true)]);
         assert!(effective_mounts(&task, &task.containers[3]).is_err());
     }
 
     #[test]
     fn targets_over_the_kernels_own_are_refused() {
-        for bad in [
-            "",
-            "/",
-            "relative",
-            "/proc",
-            "/proc/sys",
-            "/sys/x",
-            "/dev",
-            "/a/../proc",
-            "//proc",
-            "/./sys",
-        ] {
+        for bad in ["", "/", "relative", "/proc", "/proc/sys", "/sys/x", "/dev", "/a/../proc", "//proc", "/./sys"] {
             assert!(check_target(bad).is_err(), "{bad:?}");
         }
         for good in ["/data", "/dev/shm", "/etc/hosts", "/process"] {
@@ -274,21 +198,10 @@ mod tests {
     fn options_of_memory_file_systems() {
         let options = |list: &[&str]| {
             let mount_options = list.iter().map(|o| o.to_string()).collect();
-            memory(&Tmpfs {
-                container_path: "/t".into(),
-                size_mib: 8,
-                mount_options,
-            })
-            .map(|m| m["options"].clone())
+            memory(&Tmpfs { container_path: "/t".into(), size_mib: 8, mount_options }).map(|m| m["options"].clone())
         };
-        assert_eq!(
-            options(&[]).unwrap(),
-            json!(["nosuid", "nodev", "noexec", "size=8m"])
-        );
-        assert_eq!(
-            options(&["exec", "mode=700"]).unwrap(),
-            json!(["nosuid", "nodev", "exec", "mode=700", "size=8m"])
-        );
+        assert_eq!(options(&[]).unwrap(), json!(["nosuid", "nodev", "noexec", "size=8m"]));
+        assert_eq!(options(&["exec", "mode=700"]).unwrap(), json!(["nosuid", "nodev", "exec", "mode=700", "size=8m"]));
         for bad in ["size=9999g", "upperdir=/", "mode=7,size=1", "bind"] {
             assert!(options(&[bad]).is_err(), "{bad}");
         }

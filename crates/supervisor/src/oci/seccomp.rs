@@ -47,17 +47,11 @@ const BY_CAPABILITY: [(&str, &str); 12] = [
     ("SYS_BOOT", "reboot"),
     ("SYS_MODULE", "delete_module finit_module init_module"),
     ("SYS_PACCT", "acct"),
-    (
-        "SYS_PTRACE",
-        "kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace",
-    ),
+    ("SYS_PTRACE", "kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace"),
     ("SYS_RAWIO", "iopl ioperm"),
     ("SYS_TIME", "clock_settime settimeofday stime"),
     ("SYS_TTY_CONFIG", "vhangup"),
-    (
-        "SYS_NICE",
-        "get_mempolicy mbind set_mempolicy set_mempolicy_home_node",
-    ),
+    ("SYS_NICE", "get_mempolicy mbind set_mempolicy set_mempolicy_home_node"),
     ("SYSLOG", "syslog"),
     ("BPF", "bpf"),
 ];
@@ -92,9 +86,7 @@ pub fn profile(added: &[String]) -> Value {
         // Its flags are in memory where no rule sees them: programs fall back to clone.
         rules.push(json!({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS}));
     }
-    let granted = BY_CAPABILITY
-        .iter()
-        .filter(|(name, _)| capability::names(added, name));
+    let granted = BY_CAPABILITY.iter().filter(|(name, _)| capability::names(added, name));
     rules.extend(granted.map(|(_, calls)| {
         let names: Vec<&str> = calls.split_whitespace().collect();
         json!({"names": names, "action": "SCMP_ACT_ALLOW"})

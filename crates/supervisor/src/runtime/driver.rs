@@ -33,13 +33,7 @@ impl Driver {
 
     /// Creates and starts the container of a bundle. Returns the runtime's process id; when it exits with 0, the file
     /// `pid` of the bundle holds the container's.
-    pub fn run(
-        &self,
-        bundle: &Path,
-        id: &str,
-        terminal: Option<&Path>,
-        stdio: Stdio,
-    ) -> Result<u32> {
+    pub fn run(&self, bundle: &Path, id: &str, terminal: Option<&Path>, stdio: Stdio) -> Result<u32> {
         let mut command = self.command(&bundle.join("runtime.log"));
         command.args(["run", "--detach"]);
         command.arg("--pid-file").arg(bundle.join("pid"));
@@ -67,18 +61,9 @@ impl Driver {
         let log = self.root.join("delete.log");
         let mut command = self.command(&log);
         command.args(["delete", "--force", id]);
-        command
-            .stdin(ProcessStdio::null())
-            .stdout(ProcessStdio::null())
-            .stderr(ProcessStdio::null());
-        let status = command
-            .status()
-            .map_err(Error::file("run", &self.runtime.path))?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(Error::Runtime(last_words(&log)))
-        }
+        command.stdin(ProcessStdio::null()).stdout(ProcessStdio::null()).stderr(ProcessStdio::null());
+        let status = command.status().map_err(Error::file("run", &self.runtime.path))?;
+        if status.success() { Ok(()) } else { Err(Error::Runtime(last_words(&log))) }
     }
 
     /// Sends a signal by the runtime, where the container's process is not the one to signal.
@@ -94,15 +79,10 @@ impl Driver {
     fn command(&self, log: &Path) -> Command {
         let mut command = Command::new(&self.runtime.path);
         command.env_clear().current_dir("/");
-        command.env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        );
+        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command.arg("--root").arg(&self.root).arg("--log").arg(log);
         if self.runtime.kind == RuntimeKind::Crun {
-            command
-                .arg("--cgroup-manager=cgroupfs")
-                .arg("--log-format=json");
+            command.arg("--cgroup-manager=cgroupfs").arg("--log-format=json");
         } else {
             command.arg("--log-format").arg::<&OsStr>("json".as_ref());
         }
@@ -123,10 +103,7 @@ pub fn last_words(log: &Path) -> String {
 
 fn start(mut command: Command, stdio: Stdio) -> Result<u32> {
     let stream = |fd: Option<OwnedFd>| fd.map_or_else(ProcessStdio::null, ProcessStdio::from);
-    command
-        .stdin(stream(stdio.input))
-        .stdout(stream(stdio.output))
-        .stderr(stream(stdio.error));
+    command.stdin(stream(stdio.input)).stdout(stream(stdio.output)).stderr(stream(stdio.error));
     let path = PathBuf::from(command.get_program());
     let child = command.spawn().map_err(Error::file("run", path))?;
     Ok(child.id())

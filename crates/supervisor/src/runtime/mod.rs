@@ -36,53 +36,28 @@ pub struct Problem {
     pub fixable: bool,
 }
 
-const NAMES: [(RuntimeKind, &str); 3] = [
-    (RuntimeKind::Crun, "crun"),
-    (RuntimeKind::Runc, "runc"),
-    (RuntimeKind::Runsc, "runsc"),
-];
-const DIRECTORIES: [&str; 6] = [
-    "/usr/local/sbin",
-    "/usr/local/bin",
-    "/usr/sbin",
-    "/usr/bin",
-    "/sbin",
-    "/bin",
-];
+const NAMES: [(RuntimeKind, &str); 3] =
+    [(RuntimeKind::Crun, "crun"), (RuntimeKind::Runc, "runc"), (RuntimeKind::Runsc, "runsc")];
+const DIRECTORIES: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// The runtimes of this host, preferred first (crun, runc, runsc), looked for in `PATH` and the usual directories.
 pub fn detect() -> Vec<Candidate> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories: Vec<PathBuf> = std::env::split_paths(&path)
-        .chain(DIRECTORIES.map(PathBuf::from))
-        .collect();
-    let find = |name: &str| {
-        directories
-            .iter()
-            .map(|d| d.join(name))
-            .find(|file| file.is_file())
-    };
+    let directories: Vec<PathBuf> = std::env::split_paths(&path).chain(DIRECTORIES.map(PathBuf::from)).collect();
+    let find = |name: &str| directories.iter().map(|d| d.join(name)).find(|file| file.is_file());
     let candidate = |(kind, name): &(RuntimeKind, &str)| {
         let path = find(name)?;
         let version = ask_version(&path).unwrap_or_default();
-        Some(Candidate {
-            kind: *kind,
-            path,
-            version,
-        })
+        Some(Candidate { kind: *kind, path, version })
     };
     NAMES.iter().filter_map(candidate).collect()
 }
 
 /// The one to use: crun if it works here, else runc. gVisor's runsc is only taken where it is asked for.
 pub fn choose() -> Option<RuntimeSpec> {
-    let usable =
-        |c: &Candidate| c.kind != RuntimeKind::Runsc && !problems(c).iter().any(|p| p.fatal);
+    let usable = |c: &Candidate| c.kind != RuntimeKind::Runsc && !problems(c).iter().any(|p| p.fatal);
     let found = detect().into_iter().find(usable)?;
-    Some(RuntimeSpec {
-        kind: found.kind,
-        path: found.path,
-    })
+    Some(RuntimeSpec { kind: found.kind, path: found.path })
 }
 
 /// What is wrong with a runtime on this host: known holes, and what keeps it from working.
@@ -98,11 +73,7 @@ pub fn problems(candidate: &Candidate) -> Vec<Problem> {
     }
     list.extend(version::holes(candidate));
     if let (RuntimeKind::Crun, Ok(layout)) = (candidate.kind, Layout::detect()) {
-        list.extend(
-            stray_controllers(&layout)
-                .first()
-                .map(|_| crun_refuses(&layout)),
-        );
+        list.extend(stray_controllers(&layout).first().map(|_| crun_refuses(&layout)));
     }
     list
 }
@@ -111,10 +82,7 @@ pub fn problems(candidate: &Candidate) -> Vec<Problem> {
 /// Returns what was done, in words.
 pub fn fix() -> Result<Vec<String>> {
     let layout = Layout::detect()?;
-    stray_controllers(&layout)
-        .iter()
-        .map(|controller| mount_controller(controller))
-        .collect()
+    stray_controllers(&layout).iter().map(|controller| mount_controller(controller)).collect()
 }
 
 /// Controllers that a hybrid host has in its v2 tree. crun, as of 1.8, starts nothing then.
@@ -132,12 +100,8 @@ fn stray_controllers(layout: &Layout) -> Vec<String> {
 fn crun_refuses(layout: &Layout) -> Problem {
     let names = stray_controllers(layout).join(", ");
     Problem {
-        what: format!(
-            "crun does not work while a hybrid host has controllers in its cgroup v2 tree: {names}"
-        ),
-        remedy: format!(
-            "mount them as cgroup v1 (longshore doctor --fix), e.g. at /sys/fs/cgroup/{names}"
-        ),
+        what: format!("crun does not work while a hybrid host has controllers in its cgroup v2 tree: {names}"),
+        remedy: format!("mount them as cgroup v1 (longshore doctor --fix), e.g. at /sys/fs/cgroup/{names}"),
         fatal: true,
         fixable: true,
     }
@@ -146,33 +110,19 @@ fn crun_refuses(layout: &Layout) -> Problem {
 fn mount_controller(controller: &str) -> Result<String> {
     let target = Path::new("/sys/fs/cgroup").join(controller);
     fs::create_dir_all(&target).map_err(Error::file("create", &target))?;
-    mount(
-        Some("cgroup"),
-        &target,
-        Some("cgroup"),
-        MsFlags::empty(),
-        Some(controller),
-    )
-    .map_err(|e| Error::File {
+    mount(Some("cgroup"), &target, Some("cgroup"), MsFlags::empty(), Some(controller)).map_err(|e| Error::File {
         action: "mount cgroup v1",
         path: target.clone(),
         source: e.into(),
     })?;
-    Ok(format!(
-        "mounted the {controller} controller at {}",
-        target.display()
-    ))
+    Ok(format!("mounted the {controller} controller at {}", target.display()))
 }
 
 /// First word after `version` in the first line, e.g. of `runc version 1.1.5+ds1`.
 fn ask_version(path: &Path) -> Option<String> {
     let output = Command::new(path).arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let mut words = text
-        .lines()
-        .next()?
-        .split_whitespace()
-        .skip_while(|word| *word != "version");
+    let mut words = text.lines().next()?.split_whitespace().skip_while(|word| *word != "version");
     words.nth(1).map(str::to_string)
 }
 
@@ -190,39 +140,23 @@ mod tests {
         assert_eq!(stray_controllers(&layout), ["hugetlb", "rdma"]);
         let problem = crun_refuses(&layout);
         assert!(problem.fatal && problem.fixable && problem.what.contains("hugetlb, rdma"));
-        assert!(
-            stray_controllers(&Layout::V2(base.clone())).is_empty(),
-            "a pure v2 host is as it should be"
-        );
+        assert!(stray_controllers(&Layout::V2(base.clone())).is_empty(), "a pure v2 host is as it should be");
         fs::remove_dir_all(base).unwrap();
     }
 
     #[test]
     fn what_does_not_answer_is_no_runtime() {
-        let candidate = Candidate {
-            kind: RuntimeKind::Runc,
-            path: "/x".into(),
-            version: String::new(),
-        };
+        let candidate = Candidate { kind: RuntimeKind::Runc, path: "/x".into(), version: String::new() };
         assert!(problems(&candidate).iter().any(|problem| problem.fatal));
     }
 
     #[test]
     fn versions_are_asked_for() {
-        let directory =
-            std::env::temp_dir().join(format!("longshore-version-{}", std::process::id()));
+        let directory = std::env::temp_dir().join(format!("longshore-version-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let program = directory.join("runtime");
-        fs::write(
-            &program,
-            "#!/bin/sh\necho runc version 1.2.3+x\necho more\n",
-        )
-        .unwrap();
-        fs::set_permissions(
-            &program,
-            std::os::unix::fs::PermissionsExt::from_mode(0o755),
-        )
-        .unwrap();
+        fs::write(&program, "#!/bin/sh\necho runc version 1.2.3+x\necho more\n").unwrap();
+        fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         assert_eq!(ask_version(&program).as_deref(), Some("1.2.3+x"));
         assert_eq!(ask_version(&directory), None);
         fs::remove_dir_all(directory).unwrap();

@@ -4,12 +4,7 @@ use super::{Candidate, Problem};
 use crate::spec::RuntimeKind;
 
 /// Versions without the fixes of November 2025 (and what came after them): those before 1.2.8, and 1.3.0 to 1.3.2.
-const RUNC_HOLES: [&str; 4] = [
-    "CVE-2025-31133",
-    "CVE-2025-52565",
-    "CVE-2025-52881",
-    "CVE-2026-41579",
-];
+const RUNC_HOLES: [&str; 4] = ["CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881", "CVE-2026-41579"];
 
 /// Holes of this version, as problems that do not keep it from working.
 pub fn holes(candidate: &Candidate) -> Option<Problem> {
@@ -31,11 +26,7 @@ pub fn holes(candidate: &Candidate) -> Option<Problem> {
 fn parse(version: &str) -> Option<(u32, u32, u32)> {
     let plain = version.split(['+', '-', '~']).next()?;
     let mut numbers = plain.split('.').map(|number| number.parse::<u32>().ok());
-    Some((
-        numbers.next()??,
-        numbers.next().flatten().unwrap_or(0),
-        numbers.next().flatten().unwrap_or(0),
-    ))
+    Some((numbers.next()??, numbers.next().flatten().unwrap_or(0), numbers.next().flatten().unwrap_or(0)))
 }
 
 #[cfg(test)]
@@ -55,11 +46,7 @@ mod tests {
             (RuntimeKind::Crun, "1.8.1", false),
         ];
         for (kind, version, open) in rows {
-            let candidate = Candidate {
-                kind,
-                path: "/x".into(),
-                version: version.into(),
-            };
+            let candidate = Candidate { kind, path: "/x".into(), version: version.into() };
             assert_eq!(holes(&candidate).is_some(), open, "{kind:?} {version}");
         }
     }

@@ -25,27 +25,18 @@ impl Supervisor {
     /// Does one thing. A failure that is known at once is an input.
     pub(super) fn act(&mut self, action: Action) -> Option<Input> {
         match action {
-            Action::Start(container) => self.start(container).err().map(|e| Input::StartFailed {
-                container,
-                reason: start_error(&e),
-            }),
-            Action::Signal(container) => {
-                self.signal(container, stop_signal(&self.task.containers[container]))
+            Action::Start(container) => {
+                self.start(container).err().map(|e| Input::StartFailed { container, reason: start_error(&e) })
             }
+            Action::Signal(container) => self.signal(container, stop_signal(&self.task.containers[container])),
             Action::Kill(container) => self.signal(container, libc::SIGKILL),
             Action::Check(container) => {
                 let failed = self.check(container).is_err();
-                failed.then_some(Input::Checked {
-                    container,
-                    passed: false,
-                })
+                failed.then_some(Input::Checked { container, passed: false })
             }
             Action::Drain => {
                 self.drain_since = Some(time::now().monotonic);
-                self.slots
-                    .iter()
-                    .filter_map(|slot| slot.log.as_ref().ok())
-                    .for_each(Log::drain);
+                self.slots.iter().filter_map(|slot| slot.log.as_ref().ok()).for_each(Log::drain);
                 None
             }
         }
@@ -94,14 +85,8 @@ impl Supervisor {
         let group = container_group(&self.task.cgroup, &spec.name);
         let read = time::wall_nanoseconds();
         let cpu_stats = usage::cpu(&self.layout, &group);
-        let before = self.slots[container]
-            .last_cpu
-            .replace((read, cpu_stats.clone()));
-        let preread = before
-            .as_ref()
-            .map_or("0001-01-01T00:00:00Z".to_string(), |(at, _)| {
-                time::rfc3339(*at)
-            });
+        let before = self.slots[container].last_cpu.replace((read, cpu_stats.clone()));
+        let preread = before.as_ref().map_or("0001-01-01T00:00:00Z".to_string(), |(at, _)| time::rfc3339(*at));
         ContainerStats {
             id: spec.id.clone(),
             name: spec.name.clone(),
@@ -127,8 +112,7 @@ impl Supervisor {
             self.driver.delete(&spec.id)?;
         } else {
             let log = slot.log.as_ref().map_err(|reason| log_error(reason))?;
-            log.wait_ready(Duration::from_millis(patience))
-                .map_err(|reason| log_error(&reason))?;
+            log.wait_ready(Duration::from_millis(patience)).map_err(|reason| log_error(&reason))?;
         }
         let Some(user) = slot.prepared.as_ref().map(|prepared| prepared.user.clone()) else {
             return Ok(());
@@ -136,9 +120,7 @@ impl Supervisor {
         let stdio = slot.open_streams(spec, &user)?;
         let console = slot.console_path();
         slot.known = true;
-        let pid = self
-            .driver
-            .run(&slot.directory, &spec.id, console.as_deref(), stdio)?;
+        let pid = self.driver.run(&slot.directory, &spec.id, console.as_deref(), stdio)?;
         self.children.insert(pid as i32, Child::Starter(container));
         Ok(())
     }
@@ -171,9 +153,7 @@ impl Supervisor {
             return Err(Error::Runtime("nothing to check".into()));
         };
         let file = bundle::write_check(&self.dir, spec, container, prepared)?;
-        let pid = self
-            .driver
-            .exec(&file, &slot.directory.join("check.pid"), &spec.id)? as i32;
+        let pid = self.driver.exec(&file, &slot.directory.join("check.pid"), &spec.id)? as i32;
         let deadline = time::now().monotonic + u64::from(health.timeout_seconds.max(1)) * 1000;
         slot.check = Some(Check { pid, deadline });
         self.children.insert(pid, Child::CheckStarter(container));
@@ -187,10 +167,7 @@ impl Supervisor {
             Child::CheckStarter(container) => self.check_starter_ended(container, code),
             Child::Check(container) => {
                 self.slots[container].check = None;
-                self.step(Input::Checked {
-                    container,
-                    passed: code == 0,
-                });
+                self.step(Input::Checked { container, passed: code == 0 });
             }
         }
     }
@@ -199,26 +176,18 @@ impl Supervisor {
         let slot = &mut self.slots[container];
         let pid = match code {
             0 => read_pid(&slot.directory.join("pid")),
-            _ => Err(Error::Runtime(last_words(
-                &slot.directory.join("runtime.log"),
-            ))),
+            _ => Err(Error::Runtime(last_words(&slot.directory.join("runtime.log")))),
         };
         match pid.and_then(|pid| slot.take_terminal().map(|()| pid)) {
             Ok(pid) => {
                 slot.pid = Some(pid);
-                self.step(Input::Started {
-                    container,
-                    pid: pid as u32,
-                });
+                self.step(Input::Started { container, pid: pid as u32 });
                 self.adopt(pid, Child::Container(container));
             }
             Err(e) => {
                 slot.input = None;
                 slot.console = None;
-                self.step(Input::StartFailed {
-                    container,
-                    reason: start_error(&e),
-                });
+                self.step(Input::StartFailed { container, reason: start_error(&e) });
             }
         }
     }
@@ -233,10 +202,7 @@ impl Supervisor {
             }
             _ => {
                 slot.check = None;
-                self.step(Input::Checked {
-                    container,
-                    passed: false,
-                });
+                self.step(Input::Checked { container, passed: false });
             }
         }
     }
@@ -256,11 +222,7 @@ impl Supervisor {
         slot.last_cpu = None;
         let group = container_group(&self.task.cgroup, &self.task.containers[container].name);
         let out_of_memory = self.layout.out_of_memory_kills(&group) > 0;
-        self.step(Input::Exited {
-            container,
-            code: Some(code),
-            out_of_memory,
-        });
+        self.step(Input::Exited { container, code: Some(code), out_of_memory });
     }
 }
 
@@ -275,41 +237,19 @@ fn send(pid: i32, signal: i32) {
 fn stop_signal(spec: &ContainerSpec) -> i32 {
     let upper = spec.stop_signal.to_ascii_uppercase();
     let plain = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let numbered = plain
-        .parse::<i32>()
-        .ok()
-        .filter(|number| (1..=64).contains(number));
-    let real_time = || {
-        plain
-            .strip_prefix("RTMIN+")?
-            .parse::<i32>()
-            .ok()
-            .filter(|n| *n <= 30)
-            .map(|n| 34 + n)
-    };
-    let named = || {
-        format!("SIG{plain}")
-            .parse::<Signal>()
-            .ok()
-            .map(|signal| signal as i32)
-    };
-    numbered
-        .or_else(real_time)
-        .or_else(named)
-        .unwrap_or(libc::SIGTERM)
+    let numbered = plain.parse::<i32>().ok().filter(|number| (1..=64).contains(number));
+    let real_time = || plain.strip_prefix("RTMIN+")?.parse::<i32>().ok().filter(|n| *n <= 30).map(|n| 34 + n);
+    let named = || format!("SIG{plain}").parse::<Signal>().ok().map(|signal| signal as i32);
+    numbered.or_else(real_time).or_else(named).unwrap_or(libc::SIGTERM)
 }
 
 fn read_pid(file: &std::path::Path) -> Result<i32> {
     let text = std::fs::read_to_string(file).map_err(Error::file("read", file))?;
-    text.trim()
-        .parse()
-        .map_err(|_| Error::Runtime(format!("{} holds no process id", file.display())))
+    text.trim().parse().map_err(|_| Error::Runtime(format!("{} holds no process id", file.display())))
 }
 
 fn log_error(reason: &str) -> Error {
-    Error::Runtime(format!(
-        "ResourceInitializationError: failed to validate logger args: {reason}"
-    ))
+    Error::Runtime(format!("ResourceInitializationError: failed to validate logger args: {reason}"))
 }
 
 /// In ECS's form: the kind of error, then the words.
@@ -341,10 +281,7 @@ mod tests {
             ("nonsense", 15),
         ];
         for (text, expected) in rows {
-            let spec = ContainerSpec {
-                stop_signal: text.into(),
-                ..ContainerSpec::default()
-            };
+            let spec = ContainerSpec { stop_signal: text.into(), ..ContainerSpec::default() };
             assert_eq!(stop_signal(&spec), expected, "{text:?}");
         }
     }

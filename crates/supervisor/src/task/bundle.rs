@@ -31,12 +31,7 @@ pub fn directory(dir: &Path, container: usize) -> PathBuf {
 }
 
 /// Makes everything and mounts it. To be called once for each container.
-pub fn prepare(
-    dir: &Path,
-    task: &TaskSpec,
-    container: usize,
-    network: Option<String>,
-) -> Result<Prepared> {
+pub fn prepare(dir: &Path, task: &TaskSpec, container: usize, network: Option<String>) -> Result<Prepared> {
     let spec = &task.containers[container];
     let own = directory(dir, container);
     let rootfs = own.join("rootfs");
@@ -49,30 +44,16 @@ pub fn prepare(
         binds.push(volume(dir, task, &root, point)?);
     }
     let init = spec.init.then(|| write_init(dir)).transpose()?;
-    let prepared = Prepared {
-        rootfs,
-        user,
-        binds,
-        network_namespace: network,
-        most_files: process::most_files(),
-        init,
-    };
+    let prepared =
+        Prepared { rootfs, user, binds, network_namespace: network, most_files: process::most_files(), init };
     let config = oci::config(task, spec, &prepared)?;
     write(&own.join("config.json"), &config.to_string())?;
     Ok(prepared)
 }
 
 /// The file with the process of a health check.
-pub fn write_check(
-    dir: &Path,
-    spec: &ContainerSpec,
-    container: usize,
-    prepared: &Prepared,
-) -> Result<PathBuf> {
-    let command = spec
-        .health_check
-        .as_ref()
-        .map_or(&[][..], |check| &check.command);
+pub fn write_check(dir: &Path, spec: &ContainerSpec, container: usize, prepared: &Prepared) -> Result<PathBuf> {
+    let command = spec.health_check.as_ref().map_or(&[][..], |check| &check.command);
     let args = match command {
         [kind, rest @ ..] if kind == "CMD-SHELL" => {
             let shell = ["/bin/sh", "-c"].map(str::to_string);
@@ -83,10 +64,7 @@ pub fn write_check(
     };
     let file = directory(dir, container).join("check.json");
     if !file.exists() {
-        write(
-            &file,
-            &oci::exec_process(spec, prepared, &args)?.to_string(),
-        )?;
+        write(&file, &oci::exec_process(spec, prepared, &args)?.to_string())?;
     }
     Ok(file)
 }
@@ -94,31 +72,19 @@ pub fn write_check(
 /// The container may write to them unless its root is read-only, as on Docker.
 fn etc_files(own: &Path, spec: &ContainerSpec) -> Result<Vec<Bind>> {
     let hostname = format!("{}\n", spec.hostname);
-    let files = [
-        ("hosts", &spec.hosts),
-        ("hostname", &hostname),
-        ("resolv.conf", &spec.resolv_conf),
-    ];
+    let files = [("hosts", &spec.hosts), ("hostname", &hostname), ("resolv.conf", &spec.resolv_conf)];
     let mut binds = Vec::new();
     for (name, content) in files {
         let source = own.join(name);
         write(&source, content)?;
-        binds.push(Bind {
-            source,
-            target: format!("/etc/{name}"),
-            read_only: spec.readonly_rootfs,
-        });
+        binds.push(Bind { source, target: format!("/etc/{name}"), read_only: spec.readonly_rootfs });
     }
     Ok(binds)
 }
 
 fn volume(dir: &Path, task: &TaskSpec, root: &Root, point: MountPoint) -> Result<Bind> {
-    let place = task
-        .volumes
-        .iter()
-        .position(|volume| volume.name == point.volume);
-    let place = place
-        .ok_or_else(|| Error::Parameter(format!("no volume {:?} in the task", point.volume)))?;
+    let place = task.volumes.iter().position(|volume| volume.name == point.volume);
+    let place = place.ok_or_else(|| Error::Parameter(format!("no volume {:?} in the task", point.volume)))?;
     let source = dir.join(format!("v{place}"));
     if fs::symlink_metadata(&source).is_err() {
         match &task.volumes[place].source {
@@ -126,11 +92,7 @@ fn volume(dir: &Path, task: &TaskSpec, root: &Root, point: MountPoint) -> Result
             VolumeSource::Host { path } => mount::bind_host(path, &source)?,
         }
     }
-    Ok(Bind {
-        source,
-        target: point.container_path,
-        read_only: point.read_only,
-    })
+    Ok(Bind { source, target: point.container_path, read_only: point.read_only })
 }
 
 /// An empty directory; owner and mode are those of the image's directory that it covers first, else root's 0755.
@@ -140,16 +102,14 @@ fn scratch(source: &Path, root: &Root, covers: &str) -> Result<()> {
         return Ok(());
     };
     chown(source, Some(uid), Some(gid)).map_err(Error::file("give volume", source))?;
-    fs::set_permissions(source, fs::Permissions::from_mode(mode))
-        .map_err(Error::file("protect volume", source))
+    fs::set_permissions(source, fs::Permissions::from_mode(mode)).map_err(Error::file("protect volume", source))
 }
 
 fn write_init(dir: &Path) -> Result<PathBuf> {
     let file = dir.join("init");
     if !file.exists() {
         fs::write(&file, INIT).map_err(Error::file("write", &file))?;
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755))
-            .map_err(Error::file("protect", &file))?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).map_err(Error::file("protect", &file))?;
     }
     Ok(file)
 }

@@ -21,18 +21,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::signal::Signal;
-use nix::sys::signalfd::SignalFd;
+use nix::sys::eventfd::EventFd;
 
 use crate::cgroup::{Layout, Limits};
 use crate::error::{Error, Result};
 use crate::log::{Endpoint, Log, Wake};
 use crate::machine::{Input, Machine, Now};
 use crate::mount;
-use crate::protocol::{
-    Command, Message, Reply, Request, StopCause, StopCode, TaskPhase, TaskStatus,
-};
+use crate::protocol::{Command, Message, Reply, Request, StopCause, StopCode, TaskPhase, TaskStatus};
 use crate::runtime::Driver;
 use crate::spec::{Network, TaskSpec};
 use crate::time;
@@ -55,9 +51,9 @@ const DRAIN_TICK_MS: u64 = 500;
 
 /// Runs the supervisor of a task directory until its task is released. Only returns early if it cannot begin.
 pub fn run(dir: &Path) -> Result<()> {
-    let signals = process::settle()?;
+    let wake = Arc::new(process::settle()?);
     let dir = dir.canonicalize().map_err(Error::file("find", dir))?;
-    let mut supervisor = Supervisor::new(dir, signals)?;
+    let mut supervisor = Supervisor::new(dir, wake)?;
     supervisor.begin();
     supervisor.serve()
 }
@@ -91,7 +87,6 @@ struct Supervisor {
     network: Option<OwnedFd>,
     endpoint: Endpoint,
     server: Server,
-    signals: SignalFd,
     wake: Arc<EventFd>,
     begun: u64,
     /// When the pages of the start are to be given back.
@@ -102,29 +97,18 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    fn new(dir: PathBuf, signals: SignalFd) -> Result<Supervisor> {
+    fn new(dir: PathBuf, wake: Arc<EventFd>) -> Result<Supervisor> {
         let file = dir.join(SPEC_FILE);
         let text = std::fs::read(&file).map_err(Error::file("read", &file))?;
-        let task: TaskSpec = serde_json::from_slice(&text).map_err(|source| Error::Json {
-            what: SPEC_FILE,
-            source,
-        })?;
+        let task: TaskSpec = serde_json::from_slice(&text).map_err(|source| Error::Json { what: SPEC_FILE, source })?;
         mount::leave_host()?;
-        let wake = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
-            .map_err(Error::system("make an event descriptor"))?;
         let machine = Machine::new(&task, std::process::id()).map_err(Error::Parameter)?;
         let shown = machine.status();
         let client = task.client_fd.map(process::inherited).transpose()?;
         let network = open_network(&task.network)?;
         let mut server = Server::bind(&dir.join(SOCKET_FILE))?;
         if let Some(client) = client {
-            server.adopt(
-                UnixStream::from(client),
-                &Message::Snapshot {
-                    sequence: 0,
-                    task: shown.clone(),
-                },
-            );
+            server.adopt(UnixStream::from(client), &Message::Snapshot { sequence: 0, task: shown.clone() });
         }
         let endpoint = Endpoint::default();
         endpoint.set(task.log_endpoint.clone().unwrap_or_default());
@@ -134,7 +118,7 @@ impl Supervisor {
             slots: Vec::new(),
             children: HashMap::new(),
             early: HashMap::new(),
-            wake: Arc::new(wake),
+            wake,
             begun: time::now().monotonic,
             trim_at: Some(time::now().monotonic + TRIM_AFTER_MS),
             drain_since: None,
@@ -147,11 +131,8 @@ impl Supervisor {
             network,
             endpoint,
             server,
-            signals,
         };
-        supervisor.slots = (0..supervisor.task.containers.len())
-            .map(|c| supervisor.open_slot(c))
-            .collect();
+        supervisor.slots = (0..supervisor.task.containers.len()).map(|c| supervisor.open_slot(c)).collect();
         Ok(supervisor)
     }
 
@@ -165,17 +146,13 @@ impl Supervisor {
         });
         let pump = format!("{}-{container}-{}", self.task.task_id, time::now().wall);
         let made = std::fs::create_dir_all(&directory).map_err(Error::file("create", &directory));
-        let log =
-            made.and_then(|()| Log::open(&spec.log, &directory, pump, self.endpoint.clone(), wake));
+        let log = made.and_then(|()| Log::open(&spec.log, &directory, pump, self.endpoint.clone(), wake));
         Slot::new(directory, log.map_err(|e| e.to_string()))
     }
 
     /// Gives the task its cgroup and starts what may start.
     fn begin(&mut self) {
-        let limits = Limits {
-            cpu_units: self.task.cpu.units,
-            memory_mib: self.task.memory_mib,
-        };
+        let limits = Limits { cpu_units: self.task.cpu.units, memory_mib: self.task.memory_mib };
         match self.layout.create(&self.task.cgroup, limits) {
             Ok(()) => self.step(Input::Tick),
             Err(e) => {
@@ -183,10 +160,7 @@ impl Supervisor {
                     code: StopCode::TaskFailedToStart,
                     reason: format!("ResourceInitializationError: {e}"),
                 };
-                self.step(Input::Stop {
-                    cause,
-                    timeout_ms: None,
-                });
+                self.step(Input::Stop { cause, timeout_ms: None });
             }
         }
     }
@@ -194,9 +168,9 @@ impl Supervisor {
     fn serve(&mut self) -> Result<()> {
         while !(self.released && self.logs_done(time::now())) {
             self.wait()?;
-            self.read_signals();
-            // Resets the counter; how often it was raised is no matter.
+            // Resets the counter, before looking at what it was raised for; how often is no matter.
             let _ = self.wake.read();
+            self.see_signals();
             self.see_children();
             self.server.flush();
             let snapshot = self.snapshot();
@@ -232,10 +206,7 @@ impl Supervisor {
     }
 
     fn snapshot(&self) -> Message {
-        Message::Snapshot {
-            sequence: self.sequence,
-            task: self.shown.clone(),
-        }
+        Message::Snapshot { sequence: self.sequence, task: self.shown.clone() }
     }
 
     /// Every container that changed, then the task if anything of its own did.
@@ -249,25 +220,13 @@ impl Supervisor {
         for (container, known) in now.containers.iter().zip(&before.containers) {
             if container != known {
                 self.sequence += 1;
-                let message = Message::Container {
-                    sequence: self.sequence,
-                    container: container.clone(),
-                };
+                let message = Message::Container { sequence: self.sequence, container: container.clone() };
                 self.server.broadcast(&message);
             }
         }
-        if (TaskStatus {
-            containers: Vec::new(),
-            ..now.clone()
-        }) != (TaskStatus {
-            containers: Vec::new(),
-            ..before
-        }) {
+        if (TaskStatus { containers: Vec::new(), ..now.clone() }) != (TaskStatus { containers: Vec::new(), ..before }) {
             self.sequence += 1;
-            self.server.broadcast(&Message::Task {
-                sequence: self.sequence,
-                task: now,
-            });
+            self.server.broadcast(&Message::Task { sequence: self.sequence, task: now });
         }
     }
 
@@ -289,19 +248,9 @@ impl Supervisor {
 
     fn wait(&self) -> Result<()> {
         let read = PollFlags::POLLIN;
-        let mut list = vec![
-            PollFd::new(self.signals.as_fd(), read),
-            PollFd::new(self.wake.as_fd(), read),
-        ];
+        let mut list = vec![PollFd::new(self.wake.as_fd(), read)];
         for (fd, writes) in self.server.interests() {
-            list.push(PollFd::new(
-                fd,
-                if writes {
-                    read | PollFlags::POLLOUT
-                } else {
-                    read
-                },
-            ));
+            list.push(PollFd::new(fd, if writes { read | PollFlags::POLLOUT } else { read }));
         }
         match poll(&mut list, self.timeout()) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
@@ -311,41 +260,21 @@ impl Supervisor {
 
     fn timeout(&self) -> PollTimeout {
         let now = time::now().monotonic;
-        let checks = self
-            .slots
-            .iter()
-            .filter_map(|slot| slot.check.map(|check| check.deadline));
-        let logs = self
-            .drain_since
-            .filter(|_| self.waits_for_logs())
-            .map(|_| now + DRAIN_TICK_MS);
-        let next = checks
-            .chain(self.machine.deadline())
-            .chain(logs)
-            .chain(self.trim_at)
-            .min();
+        let checks = self.slots.iter().filter_map(|slot| slot.check.map(|check| check.deadline));
+        let logs = self.drain_since.filter(|_| self.waits_for_logs()).map(|_| now + DRAIN_TICK_MS);
+        let next = checks.chain(self.machine.deadline()).chain(logs).chain(self.trim_at).min();
         match next {
             None => PollTimeout::NONE,
-            Some(at) => {
-                PollTimeout::try_from(Duration::from_millis(at.saturating_sub(now).min(3_600_000)))
-                    .unwrap_or(PollTimeout::ZERO)
-            }
+            Some(at) => PollTimeout::try_from(Duration::from_millis(at.saturating_sub(now).min(3_600_000)))
+                .unwrap_or(PollTimeout::ZERO),
         }
     }
 
-    /// SIGTERM stops the task as a client would; the others mean the terminal of whoever started this.
-    fn read_signals(&mut self) {
-        while let Ok(Some(signal)) = self.signals.read_signal() {
-            if signal.ssi_signo == Signal::SIGTERM as u32 {
-                let cause = StopCause {
-                    code: StopCode::Requested,
-                    reason: "supervisor was terminated".into(),
-                };
-                self.step(Input::Stop {
-                    cause,
-                    timeout_ms: None,
-                });
-            }
+    /// SIGTERM stops the task as a client would.
+    fn see_signals(&mut self) {
+        if process::was_terminated() {
+            let cause = StopCause { code: StopCode::Requested, reason: "supervisor was terminated".into() };
+            self.step(Input::Stop { cause, timeout_ms: None });
         }
     }
 
@@ -361,16 +290,11 @@ impl Supervisor {
     }
 
     fn logs_idle(&self) -> bool {
-        self.slots
-            .iter()
-            .all(|slot| slot.log.as_ref().map_or(true, Log::is_idle))
+        self.slots.iter().all(|slot| slot.log.as_ref().map_or(true, Log::is_idle))
     }
 
     fn logs_done(&self, now: Now) -> bool {
-        self.logs_idle()
-            || self
-                .drain_since
-                .is_some_and(|since| now.monotonic >= since + GIVE_UP_MS)
+        self.logs_idle() || self.drain_since.is_some_and(|since| now.monotonic >= since + GIVE_UP_MS)
     }
 
     fn see_logs(&mut self) {
@@ -385,22 +309,14 @@ impl Supervisor {
 
     fn answer(&mut self, client: u64, request: Request) {
         let reply = match request.command {
-            Command::Stop {
-                reason,
-                timeout_seconds,
-            } => {
+            Command::Stop { reason, timeout_seconds } => {
                 let reason = reason.unwrap_or_else(|| "Task stopped by request".into());
-                let cause = StopCause {
-                    code: StopCode::Requested,
-                    reason,
-                };
+                let cause = StopCause { code: StopCode::Requested, reason };
                 let timeout_ms = timeout_seconds.map(|seconds| u64::from(seconds) * 1000);
                 self.step(Input::Stop { cause, timeout_ms });
                 Reply::Done
             }
-            Command::Stats => Reply::Stats {
-                containers: self.stats(),
-            },
+            Command::Stats => Reply::Stats { containers: self.stats() },
             Command::Snapshot => {
                 let snapshot = self.snapshot();
                 self.server.send(client, &snapshot);
@@ -412,13 +328,7 @@ impl Supervisor {
             }
             Command::Release => self.release(),
         };
-        self.server.send(
-            client,
-            &Message::Reply {
-                id: request.id,
-                reply,
-            },
-        );
+        self.server.send(client, &Message::Reply { id: request.id, reply });
     }
 
     fn release(&mut self) -> Reply {
@@ -426,18 +336,14 @@ impl Supervisor {
             return Reply::Done;
         }
         if self.machine.phase() < TaskPhase::Stopped {
-            return Reply::Refused {
-                reason: "the task has not stopped".into(),
-            };
+            return Reply::Refused { reason: "the task has not stopped".into() };
         }
         match self.clean_up() {
             Ok(()) => {
                 self.released = true;
                 Reply::Done
             }
-            Err(e) => Reply::Refused {
-                reason: e.to_string(),
-            },
+            Err(e) => Reply::Refused { reason: e.to_string() },
         }
     }
 
@@ -450,9 +356,7 @@ impl Supervisor {
                 eprintln!("{}: {e}", spec.name);
             }
         }
-        let processes = self
-            .layout
-            .kill_all(&self.task.cgroup, Duration::from_secs(5));
+        let processes = self.layout.kill_all(&self.task.cgroup, Duration::from_secs(5));
         let mounts = mount::unmount_below(&self.dir);
         let groups = self.layout.remove(&self.task.cgroup);
         processes.and(mounts).and(groups)?;
@@ -461,11 +365,7 @@ impl Supervisor {
 
     fn network_path(&self) -> Option<String> {
         let fd = self.network.as_ref()?;
-        Some(format!(
-            "/proc/{}/fd/{}",
-            std::process::id(),
-            fd.as_raw_fd()
-        ))
+        Some(format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd()))
     }
 }
 
@@ -474,8 +374,7 @@ fn open_network(network: &Network) -> Result<Option<OwnedFd>> {
         Network::Host => Ok(None),
         Network::Inherited { fd } => process::inherited(*fd).map(Some),
         Network::Path { path } => {
-            let file =
-                std::fs::File::open(path).map_err(Error::file("open network namespace", path))?;
+            let file = std::fs::File::open(path).map_err(Error::file("open network namespace", path))?;
             Ok(Some(file.into()))
         }
     }

@@ -22,10 +22,7 @@ pub fn trim() {
     let Ok(text) = fs::read_to_string("/proc/self/smaps") else {
         return;
     };
-    for mapping in parse(&text)
-        .iter()
-        .filter(|mapping| mapping.constant && !mapping.changed)
-    {
+    for mapping in parse(&text).iter().filter(|mapping| mapping.constant && !mapping.changed) {
         drop_pages(mapping);
     }
 }
@@ -52,12 +49,7 @@ fn header(line: &str) -> Option<Mapping> {
     let permissions = fields.next()?;
     let file = fields.nth(3).is_some_and(|path| path.starts_with('/'));
     let constant = file && permissions.starts_with("r-") && permissions.ends_with('p');
-    Some(Mapping {
-        start,
-        end,
-        constant,
-        changed: false,
-    })
+    Some(Mapping { start, end, constant, changed: false })
 }
 
 fn drop_pages(mapping: &Mapping) {
@@ -65,11 +57,7 @@ fn drop_pages(mapping: &Mapping) {
     // page that is touched again is read from the file, the same as before.
     #[expect(unsafe_code, reason = "no safe wrapper")]
     unsafe {
-        libc::madvise(
-            mapping.start as *mut libc::c_void,
-            mapping.end - mapping.start,
-            libc::MADV_DONTNEED,
-        );
+        libc::madvise(mapping.start as *mut libc::c_void, mapping.end - mapping.start, libc::MADV_DONTNEED);
     }
 }
 
@@ -90,15 +78,9 @@ mod tests {
     #[test]
     fn only_unchanged_constant_pages_of_files_go() {
         let list = parse(SMAPS);
-        let going: Vec<_> = list
-            .iter()
-            .map(|mapping| mapping.constant && !mapping.changed)
-            .collect();
+        let going: Vec<_> = list.iter().map(|mapping| mapping.constant && !mapping.changed).collect();
         assert_eq!(going, [true, false, false, false, false, false]);
-        assert_eq!(
-            (list[0].start, list[0].end),
-            (0x55d0_c0a0_0000, 0x55d0_c0b0_0000)
-        );
+        assert_eq!((list[0].start, list[0].end), (0x55d0_c0a0_0000, 0x55d0_c0b0_0000));
     }
 
     #[test]

@@ -33,16 +33,9 @@ impl Server {
     /// Listens at a path, for root only.
     pub fn bind(path: &Path) -> Result<Server> {
         let listener = UnixListener::bind(path).map_err(Error::file("listen at", path))?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-            .map_err(Error::file("protect", path))?;
-        listener
-            .set_nonblocking(true)
-            .map_err(Error::file("listen at", path))?;
-        Ok(Server {
-            listener,
-            clients: BTreeMap::new(),
-            next: 0,
-        })
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(Error::file("protect", path))?;
+        listener.set_nonblocking(true).map_err(Error::file("listen at", path))?;
+        Ok(Server { listener, clients: BTreeMap::new(), next: 0 })
     }
 
     /// Takes a connected stream as a client.
@@ -52,14 +45,7 @@ impl Server {
         }
         let id = self.next;
         self.next += 1;
-        self.clients.insert(
-            id,
-            Client {
-                stream,
-                input: Vec::new(),
-                output: Vec::new(),
-            },
-        );
+        self.clients.insert(id, Client { stream, input: Vec::new(), output: Vec::new() });
         self.send(id, greeting);
     }
 
@@ -85,13 +71,7 @@ impl Server {
             open
         });
         for (id, reason) in refusals {
-            self.send(
-                id,
-                &Message::Reply {
-                    id: 0,
-                    reply: Reply::Refused { reason },
-                },
-            );
+            self.send(id, &Message::Reply { id: 0, reply: Reply::Refused { reason } });
         }
         requests
     }
@@ -118,10 +98,7 @@ impl Server {
 
     /// Descriptors to wait for, and whether to wait for room to write too.
     pub fn interests(&self) -> impl Iterator<Item = (BorrowedFd<'_>, bool)> {
-        let clients = self
-            .clients
-            .values()
-            .map(|client| (client.stream.as_fd(), !client.output.is_empty()));
+        let clients = self.clients.values().map(|client| (client.stream.as_fd(), !client.output.is_empty()));
         std::iter::once((self.listener.as_fd(), false)).chain(clients)
     }
 }
@@ -149,11 +126,7 @@ impl Client {
         };
         let rest = self.input.split_off(end + 1);
         let whole = std::mem::replace(&mut self.input, rest);
-        whole
-            .split(|&byte| byte == b'\n')
-            .filter(|line| !line.is_empty())
-            .map(<[u8]>::to_vec)
-            .collect()
+        whole.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
     }
 
     fn queue(&mut self, message: &Message) -> bool {

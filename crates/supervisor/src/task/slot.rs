@@ -67,42 +67,24 @@ impl Slot {
             let path = self.directory.join("console");
             let _ = fs::remove_file(&path);
             let listener = UnixListener::bind(&path).map_err(Error::file("listen at", &path))?;
-            listener
-                .set_nonblocking(true)
-                .map_err(Error::file("listen at", &path))?;
+            listener.set_nonblocking(true).map_err(Error::file("listen at", &path))?;
             self.console = Some(listener);
             return Ok(Stdio::default());
         }
-        let input = if spec.stdin_open {
-            Some(self.open_input()?)
-        } else {
-            None
-        };
-        let log = self
-            .log
-            .as_ref()
-            .map_err(|reason| Error::Parameter(reason.clone()))?;
+        let input = if spec.stdin_open { Some(self.open_input()?) } else { None };
+        let log = self.log.as_ref().map_err(|reason| Error::Parameter(reason.clone()))?;
         if !log.reads() {
-            return Ok(Stdio {
-                input,
-                ..Stdio::default()
-            });
+            return Ok(Stdio { input, ..Stdio::default() });
         }
         let (read_output, output) = open_pipe(user)?;
         let (read_error, error) = open_pipe(user)?;
         log.attach(vec![(read_output, "stdout"), (read_error, "stderr")])?;
-        Ok(Stdio {
-            input,
-            output: Some(output),
-            error: Some(error),
-        })
+        Ok(Stdio { input, output: Some(output), error: Some(error) })
     }
 
     /// Where the runtime is to send the terminal, if there is to be one.
     pub fn console_path(&self) -> Option<PathBuf> {
-        self.console
-            .as_ref()
-            .map(|_| self.directory.join("console"))
+        self.console.as_ref().map(|_| self.directory.join("console"))
     }
 
     /// Takes the terminal that the runtime has sent and starts to read it. Called after the container started.
@@ -110,15 +92,10 @@ impl Slot {
         let Some(listener) = self.console.take() else {
             return Ok(());
         };
-        let (stream, _) = listener
-            .accept()
-            .map_err(Error::system("take the terminal"))?;
+        let (stream, _) = listener.accept().map_err(Error::system("take the terminal"))?;
         let terminal = receive_descriptor(stream.as_raw_fd())?;
         // Written to by nobody, but a terminal without a holder hangs up.
-        let log = self
-            .log
-            .as_ref()
-            .map_err(|reason| Error::Parameter(reason.clone()))?;
+        let log = self.log.as_ref().map_err(|reason| Error::Parameter(reason.clone()))?;
         log.attach(vec![(terminal, "stdout")])
     }
 
@@ -132,12 +109,8 @@ impl Slot {
 /// A pipe that the container's user may open anew by `/dev/stdout`.
 fn open_pipe(user: &User) -> Result<(OwnedFd, OwnedFd)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(Error::system("make a pipe"))?;
-    fchown(
-        &write,
-        Some(Uid::from_raw(user.uid)),
-        Some(Gid::from_raw(user.gid)),
-    )
-    .map_err(Error::system("give a pipe to the container's user"))?;
+    fchown(&write, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)))
+        .map_err(Error::system("give a pipe to the container's user"))?;
     Ok((read, write))
 }
 
@@ -145,18 +118,10 @@ fn receive_descriptor(socket: i32) -> Result<OwnedFd> {
     let mut byte = [0u8; 256];
     let mut slices = [IoSliceMut::new(&mut byte)];
     let mut space = nix::cmsg_space!([i32; 1]);
-    let message = recvmsg::<()>(
-        socket,
-        &mut slices,
-        Some(&mut space),
-        MsgFlags::MSG_CMSG_CLOEXEC,
-    )
-    .map_err(Error::system("take the terminal"))?;
+    let message = recvmsg::<()>(socket, &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)
+        .map_err(Error::system("take the terminal"))?;
     let mut numbers = Vec::new();
-    for control in message
-        .cmsgs()
-        .map_err(Error::system("take the terminal"))?
-    {
+    for control in message.cmsgs().map_err(Error::system("take the terminal"))? {
         if let ControlMessageOwned::ScmRights(list) = control {
             numbers.extend(list);
         }
@@ -168,7 +133,5 @@ fn receive_descriptor(socket: i32) -> Result<OwnedFd> {
         fd
     };
     let mut owned = numbers.into_iter().map(own);
-    owned
-        .next()
-        .ok_or_else(|| Error::Runtime("the runtime sent no terminal".into()))
+    owned.next().ok_or_else(|| Error::Runtime("the runtime sent no terminal".into()))
 }

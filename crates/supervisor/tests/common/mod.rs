@@ -14,18 +14,15 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use longshore_supervisor::protocol::{
-    Command as Ask, ContainerStatus, Message, Reply, Request, TaskPhase, TaskStatus,
-};
+use longshore_supervisor::protocol::{Command as Ask, ContainerStatus, Message, Reply, Request, TaskPhase, TaskStatus};
 use longshore_supervisor::spec::{ContainerSpec, LogConfig, Network, TaskSpec};
 use longshore_supervisor::{SPEC_FILE, cgroup, reap, runtime};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const APPLETS: [&str; 37] = [
-    "sh", "sleep", "echo", "cat", "true", "false", "id", "pwd", "ls", "mount", "hostname", "touch",
-    "stat", "kill", "test", "[", "env", "ulimit", "chroot", "mknod", "ps", "head", "yes", "dd",
-    "grep", "tr", "wc", "mkdir", "rm", "date", "seq", "od", "df", "nproc", "trap", "tty",
-    "unshare",
+    "sh", "sleep", "echo", "cat", "true", "false", "id", "pwd", "ls", "mount", "hostname", "touch", "stat", "kill",
+    "test", "[", "env", "ulimit", "chroot", "mknod", "ps", "head", "yes", "dd", "grep", "tr", "wc", "mkdir", "rm",
+    "date", "seq", "od", "df", "nproc", "trap", "tty", "unshare",
 ];
 static NEXT: AtomicU32 = AtomicU32::new(0);
 static PREPARE: Once = Once::new();
@@ -55,17 +52,11 @@ pub fn shell(script: &str) -> ContainerSpec {
 }
 
 pub fn named(name: &str, container: ContainerSpec) -> ContainerSpec {
-    ContainerSpec {
-        name: name.into(),
-        ..container
-    }
+    ContainerSpec { name: name.into(), ..container }
 }
 
 pub fn side(container: ContainerSpec) -> ContainerSpec {
-    ContainerSpec {
-        essential: false,
-        ..container
-    }
+    ContainerSpec { essential: false, ..container }
 }
 
 pub fn texts(list: &[&str]) -> Vec<String> {
@@ -74,11 +65,7 @@ pub fn texts(list: &[&str]) -> Vec<String> {
 
 /// A task of these containers that has a name and a place, in the network of the host.
 pub fn task(containers: Vec<ContainerSpec>) -> TaskSpec {
-    TaskSpec {
-        containers,
-        network: Network::Host,
-        ..TaskSpec::default()
-    }
+    TaskSpec { containers, network: Network::Host, ..TaskSpec::default() }
 }
 
 /// Runs one container to its end and returns its exit code and what it said.
@@ -129,15 +116,7 @@ impl Task {
         fs::write(dir.join(SPEC_FILE), serde_json::to_vec(&spec).unwrap()).unwrap();
         let process = supervise(&dir);
         let status = empty_status();
-        let mut task = Task {
-            dir,
-            layer,
-            spec,
-            process,
-            client: None,
-            status,
-            next: 1,
-        };
+        let mut task = Task { dir, layer, spec, process, client: None, status, next: 1 };
         task.connect();
         task
     }
@@ -148,19 +127,13 @@ impl Task {
         let stream = loop {
             match UnixStream::connect(self.dir.join("sock")) {
                 Ok(stream) => break stream,
-                Err(e) => assert!(
-                    Instant::now() < until,
-                    "the supervisor does not listen: {e}"
-                ),
+                Err(e) => assert!(Instant::now() < until, "the supervisor does not listen: {e}"),
             }
             std::thread::sleep(Duration::from_millis(1));
         };
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         self.client = Some(BufReader::new(stream));
-        assert!(
-            matches!(self.next(), Message::Snapshot { .. }),
-            "a snapshot comes first"
-        );
+        assert!(matches!(self.next(), Message::Snapshot { .. }), "a snapshot comes first");
     }
 
     pub fn disconnect(&mut self) {
@@ -174,24 +147,12 @@ impl Task {
     /// The next message, taken into account.
     pub fn next(&mut self) -> Message {
         let mut line = String::new();
-        self.client
-            .as_mut()
-            .unwrap()
-            .read_line(&mut line)
-            .expect("a message in time");
-        let message: Message =
-            serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
+        self.client.as_mut().unwrap().read_line(&mut line).expect("a message in time");
+        let message: Message = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
         match &message {
-            Message::Snapshot { task, .. } | Message::Task { task, .. } => {
-                self.status = task.clone()
-            }
+            Message::Snapshot { task, .. } | Message::Task { task, .. } => self.status = task.clone(),
             Message::Container { container, .. } => {
-                let place = self
-                    .status
-                    .containers
-                    .iter()
-                    .position(|c| c.name == container.name)
-                    .unwrap();
+                let place = self.status.containers.iter().position(|c| c.name == container.name).unwrap();
                 self.status.containers[place] = container.clone();
             }
             Message::Reply { .. } => {}
@@ -203,11 +164,7 @@ impl Task {
     pub fn until(&mut self, what: &str, mut holds: impl FnMut(&TaskStatus) -> bool) {
         let until = Instant::now() + PATIENCE;
         while !holds(&self.status) {
-            assert!(
-                Instant::now() < until,
-                "waited for {what}: {:#?}",
-                self.status
-            );
+            assert!(Instant::now() < until, "waited for {what}: {:#?}", self.status);
             self.next();
         }
     }
@@ -229,10 +186,7 @@ impl Task {
         let stream = self.client.as_mut().unwrap().get_mut();
         writeln!(stream, "{request}").unwrap();
         loop {
-            if let Message::Reply {
-                id: answered,
-                reply,
-            } = self.next()
+            if let Message::Reply { id: answered, reply } = self.next()
                 && answered == id
             {
                 return reply;
@@ -241,30 +195,15 @@ impl Task {
     }
 
     pub fn stop(&mut self) {
-        assert_eq!(
-            self.ask(Ask::Stop {
-                reason: None,
-                timeout_seconds: None
-            }),
-            Reply::Done
-        );
+        assert_eq!(self.ask(Ask::Stop { reason: None, timeout_seconds: None }), Reply::Done);
     }
 
     pub fn container(&self, name: &str) -> ContainerStatus {
-        self.status
-            .containers
-            .iter()
-            .find(|c| c.name == name)
-            .unwrap()
-            .clone()
+        self.status.containers.iter().find(|c| c.name == name).unwrap().clone()
     }
 
     fn place(&self, name: &str) -> usize {
-        self.spec
-            .containers
-            .iter()
-            .position(|c| c.name == name)
-            .unwrap()
+        self.spec.containers.iter().position(|c| c.name == name).unwrap()
     }
 
     /// Standard output and error of a container with a log file.
@@ -272,20 +211,14 @@ impl Task {
         let file = self.dir.join(format!("c{}/log.json", self.place(name)));
         let text = fs::read_to_string(file).unwrap_or_default();
         let record = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
-        text.lines()
-            .map(|line| record(line)["log"].as_str().unwrap().to_string())
-            .collect()
+        text.lines().map(|line| record(line)["log"].as_str().unwrap().to_string()).collect()
     }
 
     /// Waits until a container has said something.
     pub fn until_said(&mut self, name: &str, text: &str) {
         let until = Instant::now() + PATIENCE;
         while !self.log(name).contains(text) {
-            assert!(
-                Instant::now() < until,
-                "{name} does not say {text:?} but {:?}",
-                self.log(name)
-            );
+            assert!(Instant::now() < until, "{name} does not say {text:?} but {:?}", self.log(name));
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -306,10 +239,7 @@ impl Task {
         if self.client.is_none() {
             self.connect();
         }
-        let stop = Ask::Stop {
-            reason: None,
-            timeout_seconds: Some(0),
-        };
+        let stop = Ask::Stop { reason: None, timeout_seconds: Some(0) };
         assert_eq!(self.ask(stop), Reply::Done);
         self.until_stopped();
         assert_eq!(self.ask(Ask::Release), Reply::Done);
@@ -358,21 +288,14 @@ pub fn assert_nothing_left(dir: &Path, group: &str) {
     let layout = cgroup::Layout::detect().unwrap();
     for controller in ["memory", "cpu", "pids", "devices", "systemd", "unified"] {
         let group = layout.directory(controller, group);
-        assert!(
-            !group.is_some_and(|directory| directory.exists()),
-            "a {controller} cgroup is left"
-        );
+        assert!(!group.is_some_and(|directory| directory.exists()), "a {controller} cgroup is left");
     }
 }
 
 fn supervise(dir: &Path) -> Child {
     let log = fs::File::create(dir.join("supervisor.log")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_longshore-supervise"));
-    command
-        .arg(dir)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log);
+    command.arg(dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     command.spawn().unwrap()
 }
 
@@ -386,21 +309,12 @@ fn make_layer(layer: &Path) {
     for directory in ["bin", "etc", "tmp", "root", "dev", "proc", "sys"] {
         fs::create_dir_all(layer.join(directory)).unwrap();
     }
-    fs::copy("/bin/busybox", layer.join("bin/busybox"))
-        .expect("/bin/busybox (package busybox-static)");
+    fs::copy("/bin/busybox", layer.join("bin/busybox")).expect("/bin/busybox (package busybox-static)");
     for applet in APPLETS {
         let _ = symlink("busybox", layer.join("bin").join(applet));
     }
-    fs::write(
-        layer.join("etc/passwd"),
-        "root:x:0:0:root:/root:/bin/sh\nweb:x:101:102::/srv:/bin/sh\n",
-    )
-    .unwrap();
-    fs::write(
-        layer.join("etc/group"),
-        "root:x:0:\nweb:x:102:\nlogs:x:200:web\n",
-    )
-    .unwrap();
+    fs::write(layer.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nweb:x:101:102::/srv:/bin/sh\n").unwrap();
+    fs::write(layer.join("etc/group"), "root:x:0:\nweb:x:102:\nlogs:x:200:web\n").unwrap();
 }
 
 fn empty_status() -> TaskStatus {
