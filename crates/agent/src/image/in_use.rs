@@ -1,36 +1,61 @@
-//! Which snapshots are mounted: the lower directories in the mount table of any process, whatever its namespace.
+//! Which snapshots are in use: the lower directories that the supervisors of this machine have mounted.
+//!
+//! Mount tables do not tell: a supervisor mounts by descriptor. What it mounted is in its specification, and where that is
+//! is on its command line (`longshore supervise DIR`). So every instance on the machine is seen, whoever's containerd it
+//! uses.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
-/// The overlay mounts of this machine.
-pub(super) struct Mounted(Vec<String>);
+use longshore_supervisor::SPEC_FILE;
+use serde::Deserialize;
 
-impl Mounted {
-    /// Reads the mount tables of all mount namespaces that have a process. Blocks for some milliseconds.
+/// What counts here of a supervisor's specification.
+#[derive(Deserialize)]
+struct Spec {
+    containers: Vec<Container>,
+}
+
+#[derive(Deserialize)]
+struct Container {
+    lowers: Vec<PathBuf>,
+}
+
+/// The lower directories of running tasks.
+pub(super) struct InUse(HashSet<PathBuf>);
+
+impl InUse {
+    /// Asks every supervisor's specification. Blocks for some milliseconds.
     pub(super) fn read() -> Self {
-        let mut namespaces = HashSet::new();
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let tables = processes.filter_map(|process| {
-            let namespace = std::fs::read_link(process.path().join("ns/mnt")).ok()?;
-            if !namespaces.insert(namespace) {
-                return None;
-            }
-            std::fs::read_to_string(process.path().join("mountinfo")).ok()
-        });
-        Self(tables.flat_map(|table| overlays(&table)).collect())
+        let directories = processes.filter_map(|process| supervised(&process.path()));
+        Self(directories.flat_map(|directory| lowers(&directory)).collect())
     }
 
-    /// Whether an overlay is mounted over `lower`.
+    /// Whether a task has mounted `lower`.
     pub(super) fn uses(&self, lower: &Path) -> bool {
-        let lower = lower.to_string_lossy();
-        let is_whole = |rest: &str| rest.chars().next().is_none_or(|next| matches!(next, ':' | ',' | ' '));
-        self.0.iter().any(|line| line.match_indices(&*lower).any(|(at, found)| is_whole(&line[at + found.len()..])))
+        self.0.contains(lower)
     }
 }
 
-fn overlays(table: &str) -> Vec<String> {
-    table.lines().filter(|line| line.contains(" - overlay ")).map(str::to_owned).collect()
+/// The task directory of a process that is a supervisor.
+fn supervised(process: &Path) -> Option<PathBuf> {
+    directory_of(&std::fs::read(process.join("cmdline")).ok()?)
+}
+
+/// `…\0supervise\0DIR\0`
+fn directory_of(command_line: &[u8]) -> Option<PathBuf> {
+    let mut words = command_line.split(|byte| *byte == 0).skip(1);
+    let is_supervisor = words.next() == Some(b"supervise");
+    let directory = words.next().filter(|word| is_supervisor && !word.is_empty())?;
+    Some(PathBuf::from(std::ffi::OsStr::from_bytes(directory)))
+}
+
+fn lowers(directory: &Path) -> Vec<PathBuf> {
+    let read = std::fs::read(directory.join(SPEC_FILE)).ok();
+    let spec = read.and_then(|text| serde_json::from_slice::<Spec>(&text).ok());
+    spec.into_iter().flat_map(|spec| spec.containers).flat_map(|container| container.lowers).collect()
 }
 
 #[cfg(test)]
@@ -38,15 +63,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lower_directory_is_found_by_its_whole_path() {
-        let table = "30 1 0:30 / /m rw - overlay overlay rw,lowerdir=/s/12/fs:/s/1/fs,upperdir=/u,workdir=/w\n\
-                     31 1 0:31 / /n rw - ext4 /dev/x rw,lowerdir=/s/77/fs\n\
-                     32 1 0:32 / /o rw - overlay none rw,lowerdir+=/s/40/fs";
-        let mounted = Mounted(overlays(table));
-        for (lower, expected) in
-            [("/s/12/fs", true), ("/s/1/fs", true), ("/s/40/fs", true), ("/s/4", false), ("/s/77/fs", false)]
-        {
-            assert_eq!(mounted.uses(Path::new(lower)), expected, "{lower}");
+    fn a_supervisor_is_known_by_its_command_line() {
+        for (line, expected) in [
+            (&b"/usr/bin/longshore\0supervise\0/run/longshore/1/t/2\0"[..], Some("/run/longshore/1/t/2")),
+            (b"longshore\0up\0/run\0", None),
+            (b"longshore\0supervise\0", None),
+            (b"", None),
+        ] {
+            assert_eq!(directory_of(line), expected.map(PathBuf::from));
         }
     }
 }

@@ -219,7 +219,7 @@ impl Images {
         }))
     }
 
-    /// Removes the name `reference`. The content goes when no other name has it and no overlay is mounted over it; if
+    /// Removes the name `reference`. The content goes when no other name has it and no task runs on it; if
     /// one is, `prune` takes it later.
     ///
     /// # Errors
@@ -232,8 +232,8 @@ impl Images {
         self.prune(&[]).await.map(drop)
     }
 
-    /// Lets go of the content no image name leads to, unless an overlay is mounted over it or it is among `starting`,
-    /// the images of containers that are not mounted yet. The number of images let go.
+    /// Lets go of the content no image name leads to, unless a task runs on it or it is among `starting`, the images
+    /// of containers that are not mounted yet. The number of images let go.
     ///
     /// # Errors
     /// `Containerd` when containerd does not answer.
@@ -247,13 +247,13 @@ impl Images {
         if unnamed.is_empty() {
             return Ok(0);
         }
-        let mounted = tokio::task::spawn_blocking(in_use::Mounted::read).await;
-        let mounted = mounted.map_err(|error| Error::malformed("mount table", error))?;
+        let in_use = tokio::task::spawn_blocking(in_use::InUse::read).await;
+        let in_use = in_use.map_err(|error| Error::malformed("process table", error))?;
         let mut gone = 0;
         for (lease, hex) in unnamed {
             let lowers = self.view(&format!("sha256:{hex}")).await.unwrap_or_default();
             let is_starting = starting.iter().any(|image| image.lowers == lowers);
-            if is_starting || lowers.first().is_some_and(|uppermost| mounted.uses(uppermost)) {
+            if is_starting || lowers.first().is_some_and(|uppermost| in_use.uses(uppermost)) {
                 continue;
             }
             store.remove_snapshot(lease).await?;

@@ -1,9 +1,10 @@
 //! What stays and what goes, and how fast that which is here is found.
 
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use longshore_agent::image::Auth;
-use nix::mount::{MsFlags, mount, umount};
 
 use super::node::Node;
 use super::picture::Picture;
@@ -24,7 +25,7 @@ async fn images_outlive_a_killed_containerd() {
 }
 
 #[tokio::test]
-async fn garbage_collection_keeps_what_is_named_or_mounted_and_nothing_else() {
+async fn garbage_collection_keeps_what_is_named_or_in_use_and_nothing_else() {
     let node = Node::new().await;
     let archive = node.file("image.tar");
     two_layers().write(&archive, false);
@@ -32,16 +33,12 @@ async fn garbage_collection_keeps_what_is_named_or_mounted_and_nothing_else() {
     Picture::new(&[&[("a", b"a")], &[("b", b"b")]]).write(&archive, false);
     let gone = node.images.import(&archive, Some("gone")).await.unwrap();
 
-    let point = node.file("mounted");
-    std::fs::create_dir(&point).unwrap();
-    let lowers: Vec<_> = gone.lowers.iter().map(|lower| lower.display().to_string()).collect();
-    let options = format!("lowerdir={}", lowers.join(":"));
-    mount(Some("overlay"), &point, Some("overlay"), MsFlags::empty(), Some(options.as_str())).unwrap();
+    let mut task = running_on(&node.file("task"), &gone.lowers);
     node.images.remove("gone").await.unwrap();
-    let while_mounted = std::fs::read_to_string(point.join("b"));
     let still_there = gone.lowers.iter().all(|lower| lower.is_dir());
-    umount(&point).unwrap();
-    assert_eq!((while_mounted.unwrap().as_str(), still_there), ("b", true));
+    task.kill().unwrap();
+    task.wait().unwrap();
+    assert!(still_there, "what a task runs on stays");
 
     assert_eq!(
         node.images.prune(std::slice::from_ref(&gone)).await.unwrap(),
@@ -54,6 +51,16 @@ async fn garbage_collection_keeps_what_is_named_or_mounted_and_nothing_else() {
     check_two_layers(&kept);
     let blobs = std::fs::read_dir(node.file("data/containerd/io.containerd.content.v1.content/blobs/sha256")).unwrap();
     assert_eq!(blobs.count(), 2, "the manifest and the configuration of the image that is kept");
+}
+
+/// A process that looks like the supervisor of a task over `lowers`.
+fn running_on(directory: &Path, lowers: &[PathBuf]) -> Child {
+    std::fs::create_dir(directory).unwrap();
+    let spec = serde_json::json!({ "containers": [{ "name": "main", "lowers": lowers }] });
+    std::fs::write(directory.join("task.json"), spec.to_string()).unwrap();
+    std::fs::write(directory.join("supervise"), "read line\n").unwrap();
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("supervise").arg(directory).current_dir(directory).stdin(Stdio::piped()).spawn().unwrap()
 }
 
 #[tokio::test]
