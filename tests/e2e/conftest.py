@@ -24,7 +24,7 @@ import boto3
 import botocore.config
 import pytest
 
-from account import Account, container
+from account import Account, container, eventually
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LONGSHORE = pathlib.Path(os.environ.get("LONGSHORE_BINARY", ROOT / "target" / "release" / "longshore"))
@@ -198,6 +198,18 @@ def real():
         assert done.returncode == 0, done.stderr
     yield instance
     instance.remove()
+
+
+@pytest.fixture(scope="session")
+def rollout(simulated):
+    """A rollout without health checks, for which ECS takes its time; begun early, looked at late."""
+    account = simulated.account("400000000040")
+    cluster, definition = account.cluster(), account.define()
+    name = account.serve(cluster, definition, desiredCount=2)
+    account.until_steady(cluster, name)
+    account.ecs.update_service(cluster=cluster, service=name, forceNewDeployment=True)
+    eventually(lambda: account.service(cluster, name)["runningCount"] == 4)
+    return account, cluster, name
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,9 @@ import pytest
 from account import container, fargate, unique
 from refusal import check_refused, refused
 
+# Its time passes while the other tests run.
+pytestmark = pytest.mark.usefixtures("rollout")
+
 NAMING = {"InvalidParameterException", "ClientException", "SerializationException", "ValidationException"}
 
 

@@ -1,7 +1,6 @@
 """Services, over the API: made, updated, rolled out, drained. The engine only pretends that containers run."""
 
 import re
-import time
 
 import pytest
 
@@ -17,23 +16,6 @@ NEVER = container(dockerLabels={"longshore.simulate.exit-after": "never"})
 @pytest.fixture
 def cluster(account):
     return account.cluster()
-
-
-@pytest.fixture(scope="module")
-def rollout(simulated):
-    """A rollout without health checks: begun early, looked at late."""
-    account = simulated.account("400000000040")
-    cluster, definition = account.cluster(), account.define()
-    name = account.serve(cluster, definition, desiredCount=2)
-    account.until_steady(cluster, name)
-    account.ecs.update_service(cluster=cluster, service=name, forceNewDeployment=True)
-    eventually(lambda: account.service(cluster, name)["runningCount"] == 4)
-    return account, cluster, name, time.monotonic()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def begun(rollout):
-    """The rollout begins before the first test of this file."""
 
 
 def messages(service):
@@ -326,10 +308,10 @@ def test_a_strategy_spreads_a_service_over_providers(account):
 
 
 def test_without_health_checks_old_tasks_stay_for_forty_seconds(rollout):
-    account, cluster, name, began = rollout
-    if time.monotonic() - began < 30:
-        assert account.service(cluster, name)["runningCount"] == 4, "the new tasks are not trusted yet"
+    account, cluster, name = rollout
     service = account.until_steady(cluster, name, seconds=50)
-    assert time.monotonic() - began > 30
     assert service["runningCount"] == 2
     assert service["deployments"][0]["rolloutState"] == "COMPLETED"
+    moments = {event["message"].split(")", 1)[1].split(":")[0]: event["createdAt"] for event in service["events"]}
+    waited = moments[" has stopped 2 running tasks"] - service["deployments"][0]["createdAt"]
+    assert 40 <= waited.total_seconds() < 50, moments

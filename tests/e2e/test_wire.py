@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 import socket
+import xml.etree.ElementTree
 
 import pytest
 
@@ -157,7 +158,7 @@ LISTS = {
 def test_hostile_list_indices_do_no_harm(simulated, parameter):
     status, answer, _ = post(simulated, b"Action=DescribeSubnets&Version=2016-11-15&" + parameter, FORM)
     assert status in (200, 400), answer
-    assert answer.startswith("<?xml")
+    xml.etree.ElementTree.fromstring(answer)
 
 
 @pytest.mark.parametrize("name", ["<script>", "\x1b[31m", "\u202egnp", "../etc", "a" * 256, "\u0000", "x y"])
@@ -173,5 +174,4 @@ def test_xml_escapes_what_it_echoes(simulated):
     hostile = b"Action=DescribeSubnets&Version=2016-11-15&SubnetId.1=%3Ca%3E%5D%5D%3E%26%EF%BF%BE%01%F0%9F%98%80"
     status, answer, _ = post(simulated, hostile, FORM)
     assert status == 400
-    import xml.etree.ElementTree
     xml.etree.ElementTree.fromstring(answer)
