@@ -32,12 +32,20 @@ pub fn family_key(account: &AccountId, family: &str) -> String {
 
 /// `ACCOUNT/FAMILY:REVISION`, the revision padded so that text order is number order.
 pub fn key(account: &AccountId, family: &str, revision: i32) -> String {
+    key_of(account.as_str(), family, revision)
+}
+
+pub(crate) fn key_of(account: &str, family: &str, revision: i32) -> String {
     format!("{account}/{family}:{revision:010}")
 }
 
 impl TaskDefinition {
     pub fn is_active(&self) -> bool {
         self.api.status == Some(ecs::TaskDefinitionStatus::Active)
+    }
+
+    pub fn is_being_deleted(&self) -> bool {
+        self.api.status == Some(ecs::TaskDefinitionStatus::DeleteInProgress)
     }
 
     pub fn containers(&self) -> &[ecs::ContainerDefinition] {

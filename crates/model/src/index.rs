@@ -1,5 +1,5 @@
-//! What is derived from the tasks and kept up to date by [`State::apply`](crate::State::apply): who runs where, what is
-//! taken, what waits. Nothing here is stored.
+//! What is derived from the records, tasks above all, and kept up to date by [`State::apply`](crate::State::apply): who
+//! runs where, what is taken, what waits, what may go. Nothing here is stored.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use longshore_wire::Timestamp;
 
+use crate::definition_use::DefinitionUses;
 use crate::task::{Task, TaskStatus};
 
 /// What tasks hold of one node.
@@ -34,6 +35,9 @@ pub struct AddressUse {
     pub last: u32,
 }
 
+/// Keys with the time they stopped, the longest stopped first.
+type StoppedTasks = BTreeSet<(Timestamp, Arc<str>)>;
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Index {
     service_tasks: HashMap<String, BTreeSet<Arc<str>>>,
@@ -43,7 +47,10 @@ pub struct Index {
     /// Public addresses, by node.
     publics: HashMap<String, AddressUse>,
     unplaced: BTreeSet<Arc<str>>,
-    stopped: BTreeMap<(Timestamp, Arc<str>), ()>,
+    stopped: StoppedTasks,
+    /// The same by cluster's key, tasks of services (`true`) apart from the others.
+    stopped_of: BTreeMap<(String, bool), StoppedTasks>,
+    pub(crate) definitions: DefinitionUses,
 }
 
 impl Index {
@@ -77,10 +84,29 @@ impl Index {
 
     /// Keys of stopped tasks, the longest stopped first, with the time they stopped.
     pub fn stopped(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
-        self.stopped.keys().map(|(at, key)| (*at, key))
+        self.stopped.iter().map(|(at, key)| (*at, key))
+    }
+
+    /// As [`Self::stopped`], but cluster by cluster what is beyond the newest `kept` of its services' tasks and the newest
+    /// `kept` of its other tasks.
+    pub fn stopped_beyond(&self, kept: usize) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
+        let oldest = move |rows: &StoppedTasks| rows.len().saturating_sub(kept);
+        self.stopped_of.values().flat_map(move |rows| rows.iter().take(oldest(rows))).map(|(at, key)| (*at, key))
+    }
+
+    /// What refers to the task definition with this key: task records, stopped or not, and deployments of services that
+    /// are not INACTIVE.
+    pub fn definition_uses(&self, definition: &str) -> usize {
+        self.definitions.count(definition)
+    }
+
+    /// Keys of task definitions in DELETE_IN_PROGRESS that nothing refers to.
+    pub fn deletable_definitions(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.definitions.deletable()
     }
 
     pub(crate) fn replace(&mut self, key: &Arc<str>, old: Option<&Task>, new: Option<&Task>) {
+        self.definitions.replace_task(old, new);
         if let Some(old) = old {
             self.remove(key, old);
         }
@@ -91,7 +117,9 @@ impl Index {
 
     fn add(&mut self, key: &Arc<str>, task: &Task) {
         if task.is_stopped() {
-            self.stopped.insert((task.stopped_at.unwrap_or_default(), key.clone()), ());
+            let row = (task.stopped_at.unwrap_or_default(), key.clone());
+            self.stopped_of.entry(stopped_group(task)).or_default().insert(row.clone());
+            self.stopped.insert(row);
             return;
         }
         if let Some(service) = task.service_key() {
@@ -119,7 +147,15 @@ impl Index {
 
     fn remove(&mut self, key: &Arc<str>, task: &Task) {
         if task.is_stopped() {
-            self.stopped.remove(&(task.stopped_at.unwrap_or_default(), key.clone()));
+            let row = (task.stopped_at.unwrap_or_default(), key.clone());
+            self.stopped.remove(&row);
+            let group = stopped_group(task);
+            if let Some(rows) = self.stopped_of.get_mut(&group) {
+                rows.remove(&row);
+                if rows.is_empty() {
+                    self.stopped_of.remove(&group);
+                }
+            }
             return;
         }
         if let Some(service) = task.service_key() {
@@ -142,6 +178,10 @@ impl Index {
             uses.entry(key).or_default().taken.remove(&address);
         }
     }
+}
+
+fn stopped_group(task: &Task) -> (String, bool) {
+    (format!("{}/{}", task.account, task.cluster), task.service.is_some())
 }
 
 fn counter<'a>(count: &'a mut ClusterCount, task: &Task) -> &'a mut i32 {

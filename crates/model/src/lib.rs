@@ -7,6 +7,7 @@
 pub mod arn;
 pub mod cluster;
 pub mod definition;
+mod definition_use;
 pub mod ids;
 pub mod index;
 pub mod network;

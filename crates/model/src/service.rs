@@ -3,6 +3,7 @@
 use longshore_api::ecs;
 use longshore_wire::{Timestamp, record, string_enum};
 
+use crate::definition::key_of;
 use crate::ids::AccountId;
 
 string_enum! {
@@ -93,6 +94,11 @@ pub fn key(account: &AccountId, cluster: &str, name: &str) -> String {
 impl Service {
     pub fn key(&self) -> String {
         format!("{}/{}/{}", self.account, self.cluster, self.name)
+    }
+
+    /// The key of the task definition that one of its deployments runs.
+    pub fn definition_key(&self, deployment: &Deployment) -> String {
+        key_of(&self.account, &deployment.family, deployment.revision)
     }
 
     pub fn is_active(&self) -> bool {

@@ -91,6 +91,14 @@ macro_rules! tables {
                         let old = self.tasks.put(key.clone(), row.clone());
                         self.index.replace(&key, old.as_deref(), Some(row));
                     }
+                    Record::TaskDefinition(row) => {
+                        self.definitions.put(key.clone(), row.clone());
+                        self.index.definitions.replace_definition(&key, Some(row));
+                    }
+                    Record::Service(row) => {
+                        let old = self.services.put(key, row.clone());
+                        self.index.definitions.replace_service(old.as_deref(), Some(row));
+                    }
                     $(#[allow(unreachable_patterns)] Record::$name(row) => { self.$field.put(key, row.clone()); })*
                 }
             }
@@ -100,6 +108,14 @@ macro_rules! tables {
                     TableName::Task => {
                         let old = self.tasks.delete(key);
                         self.index.replace(&key.into(), old.as_deref(), None);
+                    }
+                    TableName::TaskDefinition => {
+                        self.definitions.delete(key);
+                        self.index.definitions.replace_definition(&key.into(), None);
+                    }
+                    TableName::Service => {
+                        let old = self.services.delete(key);
+                        self.index.definitions.replace_service(old.as_deref(), None);
                     }
                     $(#[allow(unreachable_patterns)] TableName::$name => { self.$field.delete(key); })*
                 }
@@ -162,6 +178,6 @@ impl State {
 
     /// The task definition a task runs.
     pub fn definition_of(&self, task: &Task) -> Option<&Arc<TaskDefinition>> {
-        self.definitions.get(&format!("{}/{}:{:010}", task.account, task.family, task.revision))
+        self.definitions.get(&task.definition_key())
     }
 }

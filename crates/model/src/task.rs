@@ -10,6 +10,7 @@
 use longshore_api::ecs;
 use longshore_wire::{Timestamp, record, string_enum};
 
+use crate::definition::key_of;
 use crate::ids::AccountId;
 
 string_enum! {
@@ -115,6 +116,11 @@ impl Task {
     /// `ACCOUNT/CLUSTER/NAME` of the service that owns it.
     pub fn service_key(&self) -> Option<String> {
         self.service.as_ref().map(|name| format!("{}/{}/{name}", self.account, self.cluster))
+    }
+
+    /// The key of the task definition it runs.
+    pub fn definition_key(&self) -> String {
+        key_of(&self.account, &self.family, self.revision)
     }
 
     pub fn is_stopped(&self) -> bool {

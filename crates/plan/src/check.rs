@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use longshore_model::State;
 use longshore_model::network::{Block, RESERVED_HEAD};
-use longshore_model::service::EVENTS_KEPT;
+use longshore_model::service::{EVENTS_KEPT, ServiceStatus};
 use longshore_model::task::{Task, TaskStatus};
 
 /// A law that does not hold, and for what.
@@ -40,6 +40,7 @@ pub fn state(state: &State) -> Vec<Violation> {
     addresses(state, &mut found);
     capacity(state, &mut found);
     counts(state, &mut found);
+    definitions(state, &mut found);
     for (key, task) in state.tasks.iter() {
         timestamps(key, task, &mut found);
     }
@@ -144,6 +145,23 @@ fn counts(state: &State, found: &mut Found) {
         let indexed: BTreeSet<String> = state.index.service_tasks(&service).map(|key| key.to_string()).collect();
         found.unless(indexed == tasks, "a service's indexed tasks are its live tasks", service);
     }
+}
+
+fn definitions(state: &State, found: &mut Found) {
+    let tasks = state.tasks.iter().map(|(_, task)| task.definition_key());
+    let services = state.services.iter().map(|(_, service)| service);
+    let services = services.filter(|service| service.status != ServiceStatus::Inactive);
+    let deployments =
+        services.flat_map(|service| service.deployments.iter().map(|deployment| service.definition_key(deployment)));
+    let mut uses: BTreeMap<String, usize> = BTreeMap::new();
+    for key in tasks.chain(deployments) {
+        *uses.entry(key).or_default() += 1;
+    }
+    for (key, _) in state.definitions.iter() {
+        let used = uses.remove(&**key).unwrap_or(0);
+        found.unless(state.index.definition_uses(key) == used, "a definition's uses are counted", &**key);
+    }
+    uses.into_keys().for_each(|key| found.unless(false, "a definition in use is there", key));
 }
 
 fn timestamps(key: &str, task: &Task, found: &mut Found) {

@@ -1,4 +1,5 @@
-//! Forgetting what ended long ago: stopped tasks, used client tokens, inactive services, deregistered nodes.
+//! Forgetting what ended long ago: stopped tasks, used client tokens, inactive services, deregistered nodes, deleted task
+//! definitions.
 
 use longshore_model::service::ServiceStatus;
 use longshore_model::setting::Token;
@@ -13,9 +14,17 @@ const DAY_MILLIS: i64 = 24 * HOUR_MILLIS;
 /// How long an inactive service can still be described.
 const SERVICE_TTL_MILLIS: i64 = DAY_MILLIS;
 
-/// Plan one turn. Stopped tasks go `stopped_task_ttl_seconds` (at least an hour) after their end; a token after a day, or
-/// an hour after the last task it made ended; an inactive service after a day; a node without tasks an hour after it was
-/// deregistered, or registered without ever connecting.
+/// How long a deleted task definition can be described at least, so that whoever deleted it can see that.
+const DEFINITION_TTL_MILLIS: i64 = 60 * 1000;
+
+/// Of a cluster's stopped tasks, the newest so many of services and the newest so many others are kept; older ones go even
+/// before their time. At about 2 KiB for a small task a flood takes 40 MiB a cluster. AWS names no such limit.
+pub const STOPPED_KEPT: usize = 10_000;
+
+/// Plan one turn. Stopped tasks go `stopped_task_ttl_seconds` (at least an hour) after their end, or when there are
+/// [`STOPPED_KEPT`] newer ones; a token after a day, or an hour after the last task it made ended; an inactive service after
+/// a day; a node without tasks an hour after it was deregistered, or registered without ever connecting; a task definition
+/// in DELETE_IN_PROGRESS when no task that can still be described and no service's deployment refers to it.
 pub fn turn(state: &State, now: Timestamp, stopped_task_ttl_seconds: i64) -> Plan {
     let mut plan = Plan::default();
     let ttl = stopped_task_ttl_seconds.saturating_mul(1000).max(HOUR_MILLIS);
@@ -23,6 +32,7 @@ pub fn turn(state: &State, now: Timestamp, stopped_task_ttl_seconds: i64) -> Pla
     services(state, now, &mut plan);
     tokens(state, now, &mut plan);
     nodes(state, now, &mut plan);
+    definitions(state, now, &mut plan);
     plan.changes.truncate(MAX_CHANGES);
     if plan.changes.len() == MAX_CHANGES {
         plan.wake(now);
@@ -39,6 +49,9 @@ fn tasks(state: &State, now: Timestamp, ttl: i64, plan: &mut Plan) {
         }
         plan.changes.push(Change::Delete(TableName::Task, key.to_string()));
     }
+    let too_many = state.index.stopped_beyond(STOPPED_KEPT).filter(|(stopped_at, _)| after(*stopped_at, ttl) > now);
+    let too_many = too_many.map(|(_, key)| Change::Delete(TableName::Task, key.to_string()));
+    plan.changes.extend(too_many.take(MAX_CHANGES));
 }
 
 fn services(state: &State, now: Timestamp, plan: &mut Plan) {
@@ -74,6 +87,20 @@ fn nodes(state: &State, now: Timestamp, plan: &mut Plan) {
     }
 }
 
+fn definitions(state: &State, now: Timestamp, plan: &mut Plan) {
+    let rows = state.index.deletable_definitions().filter_map(|key| Some((key, state.definitions.get(key)?)));
+    for (key, definition) in rows {
+        let until = after(definition.api.delete_requested_at.unwrap_or_default(), DEFINITION_TTL_MILLIS);
+        match until <= now {
+            true => plan.changes.push(Change::Delete(TableName::TaskDefinition, key.to_string())),
+            false => plan.wake(until),
+        }
+        if plan.changes.len() >= MAX_CHANGES {
+            return;
+        }
+    }
+}
+
 /// A token lasts a day, or until an hour after the last task it made has stopped, whichever is sooner.
 pub fn expired(state: &State, token: &Token, now: Timestamp) -> bool {
     if after(token.created_at, DAY_MILLIS) <= now {
@@ -84,7 +111,7 @@ pub fn expired(state: &State, token: &Token, now: Timestamp) -> bool {
     let mut ends = made.map(|arn| {
         let id = arn.rsplit('/').next().unwrap_or_default();
         let task = state.tasks.get(&format!("{prefix}{id}"));
-        // A task that was forgotten stopped more than an hour ago.
+        // A task that was forgotten stopped more than an hour ago, or was one of very many.
         task.map_or(Some(token.created_at), |task| task.stopped_at)
     });
     let any = token.made.iter().any(|arn| arn.contains(":task/"));

@@ -60,7 +60,7 @@ impl<'a> Turn<'a> {
         if wanted == 0 || self.is_held_back(deployment) {
             return 0;
         }
-        let key = format!("{}/{}:{:010}", self.service.account, deployment.family, deployment.revision);
+        let key = self.service.definition_key(deployment);
         let Some(definition) = self.state.definitions.get(&key) else {
             self.plan.reasons.push(format!("task definition {key} of service {} is gone", self.service.name));
             return 0;

@@ -1,10 +1,15 @@
 //! What is forgotten, and when; what ends with its node.
 
+use longshore_api::ecs;
 use longshore_model::service::ServiceStatus;
 use longshore_model::setting::Token;
-use longshore_plan::{Plan, heal, reap};
+use longshore_model::task::Task;
+use longshore_model::{Change, TableName};
+use longshore_plan::reap::STOPPED_KEPT;
+use longshore_plan::{MAX_CHANGES, Plan, check, heal, reap};
+use longshore_wire::Timestamp;
 
-use crate::world::{ACCOUNT, World, node, steady};
+use crate::world::{ACCOUNT, World, definition, node, steady};
 
 const HOUR: i64 = 3600;
 
@@ -94,4 +99,115 @@ fn nodes_that_are_gone_or_never_came_are_forgotten_once_they_are_empty() {
     let plan = heal::turn(&world.state, world.now);
     world.apply(plan.changes);
     assert_eq!(reaped(&mut world).1, ["nodes"]);
+}
+
+fn delete_definition(world: &mut World, revision: i32) {
+    let mut deleted = definition(revision, false);
+    deleted.api.status = Some(ecs::TaskDefinitionStatus::DeleteInProgress);
+    deleted.api.delete_requested_at = Some(world.now);
+    world.put(deleted);
+}
+
+#[test]
+fn a_deleted_definition_goes_with_the_last_task_and_deployment_that_refers_to_it() {
+    let mut world = steady(1, 0, 100);
+    delete_definition(&mut world, 1);
+    world.pass(HOUR);
+    assert!(reaped(&mut world).1.is_empty(), "a task and a deployment refer to it");
+    world.put(definition(2, false));
+    world.deploy(2);
+    world.run(5);
+    assert_eq!((world.picture(), world.service().deployments.len()), ("1 x web:2 RUNNING".into(), 1));
+    world.pass(HOUR / 2);
+    assert!(reaped(&mut world).1.is_empty(), "its last task can still be described");
+    world.pass(HOUR / 2);
+    assert_eq!(reaped(&mut world).1, ["tasks"]);
+    assert_eq!(reaped(&mut world).1, ["definitions"]);
+    assert!(reaped(&mut world).1.is_empty());
+    assert_eq!(world.state.definitions.len(), 1);
+}
+
+#[test]
+fn a_deleted_definition_is_held_by_a_service_without_tasks_until_that_is_inactive() {
+    let mut world = steady(0, 100, 200);
+    delete_definition(&mut world, 1);
+    world.pass(HOUR);
+    assert!(reaped(&mut world).1.is_empty());
+    world.edit(|service| service.status = ServiceStatus::Draining);
+    assert!(reaped(&mut world).1.is_empty());
+    world.run(1);
+    assert_eq!(reaped(&mut world).1, ["definitions"]);
+}
+
+#[test]
+fn unused_definitions_go_a_minute_after_they_were_deleted_so_many_a_turn() {
+    let mut world = World::new();
+    world.put(definition(999, false));
+    (1..=MAX_CHANGES as i32 + 2).for_each(|revision| delete_definition(&mut world, revision));
+    let (plan, gone) = reaped(&mut world);
+    assert!(gone.is_empty());
+    assert_eq!(plan.not_before.map(|at| at.millis() - world.now.millis()), Some(60_000));
+    world.pass(60);
+    let (plan, gone) = reaped(&mut world);
+    assert_eq!((gone.len(), plan.not_before), (MAX_CHANGES, Some(world.now)), "the rest follows at once");
+    assert_eq!(reaped(&mut world).1, ["definitions"; 2]);
+    assert!(world.state.definitions.iter().all(|(_, row)| row.revision == 999));
+}
+
+/// A world with so many stopped tasks of a service and so many others, each a millisecond after the one before.
+fn flooded(of_services: usize, others: usize) -> World {
+    let mut world = stopped();
+    let first = Task::clone(world.state.tasks.iter().next().unwrap().1);
+    world.apply(vec![Change::Delete(TableName::Task, first.key())]);
+    for index in 0..of_services.max(others) {
+        let mut task = first.clone();
+        let at = Timestamp::from_millis(world.now.millis() + index as i64);
+        task.stopped_at = Some(at);
+        task.id = format!("{index:031}s");
+        if index < of_services {
+            world.state.apply(&task.clone().into());
+        }
+        (task.id, task.service) = (format!("{index:031}x"), None);
+        if index < others {
+            world.state.apply(&task.into());
+        }
+    }
+    world
+}
+
+#[test]
+fn too_many_stopped_tasks_go_before_their_time_the_oldest_first() {
+    for (of_services, others, want) in [
+        (STOPPED_KEPT, STOPPED_KEPT, vec![]),
+        (STOPPED_KEPT + 3, 1, vec!["1s", "2s", "s"]),
+        (STOPPED_KEPT + 1, STOPPED_KEPT + 2, vec!["1x", "s", "x"]),
+    ] {
+        let mut world = flooded(of_services, others);
+        let plan = reap::turn(&world.state, world.now, 60);
+        plan.changes.iter().for_each(|change| world.state.apply(change));
+        let tail = |change: &Change| {
+            change.key().rsplit_once('/').map(|(_, id)| id.trim_start_matches('0').to_owned()).unwrap()
+        };
+        let mut gone: Vec<_> = plan.changes.iter().map(tail).collect();
+        gone.sort();
+        assert_eq!(gone, want);
+        assert!(reap::turn(&world.state, world.now, 60).changes.is_empty());
+    }
+}
+
+#[test]
+fn a_flood_of_stopped_tasks_ebbs_in_bounded_turns() {
+    let mut world = flooded(STOPPED_KEPT + 300, 0);
+    let mut turns = Vec::new();
+    loop {
+        let plan = reap::turn(&world.state, world.now, 60);
+        plan.changes.iter().for_each(|change| world.state.apply(change));
+        turns.push(plan.changes.len());
+        if plan.changes.is_empty() {
+            break;
+        }
+        assert!(plan.changes.len() < MAX_CHANGES || plan.not_before == Some(world.now));
+    }
+    assert_eq!(turns, [128, 128, 44, 0]);
+    assert!(check::state(&world.state).is_empty());
 }
