@@ -55,7 +55,8 @@ impl Layout {
             match kind {
                 "cgroup2" => v2 = v2.or(Some(point)),
                 "cgroup" => {
-                    let names = options.split(',').filter(|name| !matches!(*name, "rw" | "ro" | "xattr"));
+                    let names =
+                        options.split(',').filter(|name| !matches!(*name, "rw" | "ro" | "xattr" | "favordynmods"));
                     v1.extend(names.map(|name| (name.to_string(), point.clone())));
                 }
                 _ => {}
