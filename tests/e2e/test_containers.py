@@ -132,6 +132,16 @@ TASKS = {
                        "done | sort | uniq -c", **after("container", "task", "stats", "three", "wrong", "credentials")),
         stays(),
     ],
+    "walls": [
+        tells("mounts", "mount -t tmpfs none /mnt 2>&1 || echo refused; mknod /null c 1 5 2>/dev/null; "
+                        "mknod /disk b 254 0 && head -c 1 /disk 2>&1 >/dev/null || echo no disk"),
+        tells("kernel", "for name in kernel/panic kernel/core_pattern vm/overcommit_memory; do "
+                        "(echo 1 >/proc/sys/$name) 2>/dev/null || echo $name refused; done; "
+                        "(echo b >/proc/sysrq-trigger) 2>/dev/null || echo no trigger"),
+        tells("processes", "ls /proc | grep -c '^[0-9]'; grep NoNewPrivs /proc/self/status"),
+        tells("host", "hostname; ls /dev | sort | tr '\\n' ' '; echo; wc -l </proc/net/dev"),
+        stays(),
+    ],
     "server": [
         stays("httpd", "mkdir /www; echo page >/www/index.html; exec httpd -f -p 8080 -h /www",
               portMappings=[{"containerPort": 8080, "protocol": "tcp"}]),
@@ -246,6 +256,18 @@ def test_a_parameter_acts(fleet, name, one):
 
 def test_both_streams_are_logged(fleet):
     eventually(lambda: sorted(fleet.lines("words", "streams")) == ["err", "out"], 5)
+
+
+def test_a_container_is_walled_in(fleet):
+    assert fleet.lines("walls", "mounts")[-1] == "no disk" and "refused" in fleet.lines("walls", "mounts")
+    names = ("kernel/panic", "kernel/core_pattern", "vm/overcommit_memory")
+    assert fleet.lines("walls", "kernel") == [*(f"{name} refused" for name in names), "no trigger"]
+    processes = fleet.lines("walls", "processes")
+    assert int(processes[0]) <= 5, "it sees its own processes alone"
+    assert subprocess.check_output(["hostname"], text=True).strip() != fleet.lines("walls", "host")[0]
+    devices = set(fleet.lines("walls", "host")[1].split())
+    assert devices <= {"core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin",
+                       "stdout", "tty", "urandom", "zero", "console"}, devices
 
 
 def capabilities(line):

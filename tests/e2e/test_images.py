@@ -1,0 +1,151 @@
+"""Images: the subcommands of `longshore image`, and pulls from a real registry on loopback."""
+
+import re
+import subprocess
+import urllib.request
+
+import pytest
+
+from account import container, eventually, unique, why
+from conftest import IMAGES, free_port
+
+CONFIG = """
+version: 0.1
+storage: {{filesystem: {{rootdirectory: {directory}}}}}
+http: {{addr: "127.0.0.1:{port}"}}
+"""
+
+
+class Registry:
+    """Debian's docker-registry with what is pushed to it."""
+
+    def __init__(self, directory):
+        self.port = free_port()
+        config = directory / "config.yml"
+        config.write_text(CONFIG.format(directory=directory / "store", port=self.port))
+        with open(directory / "registry.log", "w") as log:
+            self.process = subprocess.Popen(["docker-registry", "serve", config], stdout=log, stderr=log)
+        eventually(self.is_up)
+
+    @property
+    def host(self):
+        return f"127.0.0.1:{self.port}"
+
+    def is_up(self):
+        try:
+            return urllib.request.urlopen(f"http://{self.host}/v2/", timeout=2).status == 200
+        except OSError:
+            return False
+
+    def push(self, archive, name):
+        """The digest of the image under its new name."""
+        subprocess.run(
+            ["skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false",
+             f"oci-archive:{IMAGES / archive}", f"docker://{self.host}/{name}"],
+            check=True, capture_output=True,
+        )
+        repository, tag = name.split(":")
+        accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+        request = urllib.request.Request(f"http://{self.host}/v2/{repository}/manifests/{tag}", headers=accept)
+        with urllib.request.urlopen(request) as answer:
+            return answer.headers["Docker-Content-Digest"]
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    registry = Registry(tmp_path_factory.mktemp("registry"))
+    yield registry
+    registry.process.terminate()
+    registry.process.wait(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def account(real):
+    return real.account()
+
+
+def run(account, image, **fields):
+    """A task of the image, once it has run to its end."""
+    cluster = account.cluster()
+    definition = account.define(container(image=image, command=["true"], **fields))
+    arn = account.run(cluster, definition)[0]["taskArn"]
+    return account.until(cluster, arn, "STOPPED", 40)
+
+
+def test_an_image_is_pulled_by_tag_and_by_digest(account, registry):
+    digest = registry.push("busybox.tar", "team/box:1")
+    for image in (f"{registry.host}/team/box:1", f"{registry.host}/team/box@{digest}"):
+        task = run(account, image)
+        one = task["containers"][0]
+        assert (one.get("exitCode"), one.get("imageDigest"), one["image"]) == (0, digest, image), why(task)
+        assert task["pullStartedAt"] <= task["pullStoppedAt"] <= task["startedAt"]
+
+
+def test_what_the_registry_does_not_have_is_a_pull_error(account, registry):
+    registry.push("busybox.tar", "team/box:1")
+    for image in ("team/box:nowhere", "team/nobody:1", "team/box@sha256:" + "0" * 64):
+        task = run(account, f"{registry.host}/{image}")
+        assert task["stopCode"] == "TaskFailedToStart", why(task)
+        assert task["stoppedReason"].startswith("CannotPullContainerError: "), why(task)
+        assert "not found" in task["stoppedReason"].lower(), why(task)
+
+
+def test_many_tasks_share_one_pull(account, registry):
+    name = f"team/{unique()}:1"
+    registry.push("busybox.tar", name)
+    cluster = account.cluster()
+    definition = account.define(container(image=f"{registry.host}/{name}", command=["true"]))
+    for task in account.run(cluster, definition, count=8):
+        ended = account.until(cluster, task["taskArn"], "STOPPED", 40)
+        assert ended["containers"][0].get("exitCode") == 0, why(ended)
+
+
+def rows(real):
+    listed = real.command("image", "list")
+    assert listed.returncode == 0, listed.stderr
+    return {line.split()[0]: line.split()[1] for line in listed.stdout.splitlines()[1:]}
+
+
+def test_images_are_imported_listed_and_removed(real, account):
+    name = f"imported:{unique()}"
+    done = real.command("image", "import", str(IMAGES / "busybox.tar"), "--tag", name)
+    assert done.returncode == 0, done.stderr
+    shown, digest = done.stdout.split()
+    assert shown.endswith(name) and re.fullmatch(r"sha256:[0-9a-f]{64}", digest)
+    listed = rows(real)
+    assert digest.startswith(listed[name])
+    assert run(account, name)["containers"][0]["exitCode"] == 0
+    removed = real.command("image", "remove", name)
+    assert removed.returncode == 0, removed.stderr
+    assert name not in rows(real)
+    again = real.command("image", "remove", name)
+    assert again.returncode not in (0, 101) and name in again.stderr
+    assert any("busybox" in other for other in rows(real)), "the same content under another name stays"
+
+
+def test_a_running_task_keeps_its_removed_image(real, account):
+    name = f"kept:{unique()}"
+    real.command("image", "import", str(IMAGES / "busybox.tar"), "--tag", name)
+    cluster = account.cluster()
+    definition = account.define(container(
+        image=name, entryPoint=["/bin/sh", "-c"], stopTimeout=2,
+        command=["trap 'ls /bin/busybox && exit 9' TERM; while :; do sleep 0.1; done"],
+    ))
+    arn = account.run(cluster, definition)[0]["taskArn"]
+    account.until(cluster, arn, "RUNNING")
+    assert real.command("image", "remove", name).returncode == 0
+    account.ecs.stop_task(cluster=cluster, task=arn)
+    task = account.until(cluster, arn, "STOPPED")
+    assert task["containers"][0]["exitCode"] == 9, why(task)
+
+
+ARCHIVES = {"nothing": b"", "no archive": b"x" * 10_000, "an empty archive": bytes(10_240)}
+
+
+@pytest.mark.parametrize("content", ARCHIVES.values(), ids=ARCHIVES.keys())
+def test_what_is_no_image_is_not_imported(real, tmp_path, content):
+    file = tmp_path / "image.tar"
+    file.write_bytes(content)
+    done = real.command("image", "import", str(file), "--tag", "bad:1")
+    assert done.returncode not in (0, 101) and "panicked" not in done.stderr and done.stderr.strip()
+    assert not any("bad:1" in name for name in rows(real))
