@@ -4,6 +4,7 @@ All tasks of the file start together (`fleet`), each test looks at one. The cont
 """
 
 import json
+import re
 import resource
 import subprocess
 import time
@@ -218,7 +219,11 @@ def fleet(real):
     fleet = Fleet(Account(real))
     for name in TASKS:
         fleet.launch(name)
+    ill = stays(stopTimeout=2, healthCheck={"command": ["CMD", "false"], **HEALTH})
+    fleet.service = fleet.account.serve(fleet.cluster, fleet.account.define(ill, executionRoleArn=ROLE))
     yield fleet
+    fleet.account.ecs.delete_service(cluster=fleet.cluster, service=fleet.service, force=True)
+    eventually(lambda: fleet.account.service(fleet.cluster, fleet.service)["status"] == "INACTIVE", 60)
     for arn in fleet.arns.values():
         fleet.account.ecs.stop_task(cluster=fleet.cluster, task=arn)
     for arn in fleet.arns.values():
@@ -344,6 +349,22 @@ def test_health_is_told_and_a_standalone_task_goes_on(fleet):
     eventually(lambda: health() == {"well": "HEALTHY", "ill": "UNHEALTHY", "side": "HEALTHY"}, 40)
     task = fleet.now("checked")
     assert (task["healthStatus"], task["lastStatus"]) == ("UNHEALTHY", "RUNNING")
+
+
+def test_a_service_replaces_a_task_that_is_not_healthy(fleet):
+    account, name = fleet.account, fleet.service
+    words = rf"\(service {name}\) \(task (\w+)\) failed container health checks\."
+
+    def failed():
+        events = account.service(fleet.cluster, name)["events"]
+        found = [re.fullmatch(words, event["message"]) for event in events]
+        return [match[1] for match in found if match]
+
+    victim = eventually(failed, 40)[-1]
+    task = account.until(fleet.cluster, victim, "STOPPED", 40)
+    assert (task["stopCode"], task["healthStatus"]) == ("ServiceSchedulerInitiated", "UNHEALTHY"), why(task)
+    assert "health check" in task["stoppedReason"], why(task)
+    eventually(lambda: [arn for arn in account.tasks(fleet.cluster, serviceName=name) if victim not in arn])
 
 
 def test_metadata_of_the_container(fleet):

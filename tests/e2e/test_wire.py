@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import pathlib
 import re
 import socket
+import time
 import xml.etree.ElementTree
 
 import pytest
@@ -116,6 +118,30 @@ def test_a_body_over_the_limit_is_refused_and_the_server_lives(simulated):
     status, answer, _ = post(simulated, body, target("ListClusters"))
     assert status in (413, 0), answer
     assert simulated.http("/healthz")[0] == 200
+
+
+def peak_memory(instance):
+    """The most memory that the server has had, in bytes."""
+    status = pathlib.Path(f"/proc/{instance.process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+
+
+HUGE = {
+    "keys": b"{" + b",".join(b'"k%d":0' % index for index in range(80_000)) + b"}",
+    "elements": b'{"clusters":[' + b",".join([b'"a"'] * 200_000) + b"]}",
+    "one string": b'{"nextToken":"' + b"x" * 900_000 + b'"}',
+    "escapes": b'{"nextToken":"' + b"\\u0041" * 150_000 + b'"}',
+    "digits": b'{"maxResults":' + b"1" * 900_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("body", HUGE.values(), ids=HUGE.keys())
+def test_a_huge_body_takes_neither_long_nor_much_memory(simulated, body):
+    before, began = peak_memory(simulated), time.monotonic()
+    status, answer, _ = post(simulated, body, target("DescribeClusters"))
+    assert status in (200, 400, 413), answer[:200]
+    assert time.monotonic() - began < 5
+    assert peak_memory(simulated) - before < 64 << 20
 
 
 def test_an_encoded_body_is_refused(simulated):
