@@ -176,8 +176,10 @@ def test_a_service_heals_what_broke_while_nobody_looked(machine):
 def test_a_task_that_was_just_acknowledged_runs_once(machine):
     definition = machine.account.define(container(entryPoint=["/bin/sh", "-c"], command=[WAIT], stopTimeout=2))
     arns = []
-    for _ in range(4):
+    # A start takes some tens of milliseconds: the end comes at each of its steps.
+    for milliseconds in (0, 3, 6, 10, 15, 20, 30, 45):
         arns += [task["taskArn"] for task in machine.account.run(machine.cluster, definition, count=2)]
+        time.sleep(milliseconds / 1000)
         machine.instance.kill()
         machine.instance.start()
     for arn in arns:
