@@ -1,12 +1,19 @@
 //! `longshore up`, `server`, `agent` and `down`.
 
+use std::fs::File;
 use std::future::Future;
+use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use longshore_agent as node;
 use longshore_control::{self as control, RootKey};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -24,13 +31,15 @@ fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(work);
-    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    runtime.shutdown_timeout(Duration::from_secs(2));
     outcome
 }
 
 /// Control plane and node in one process.
 pub fn up(options: &Resolved) -> Result<()> {
     prepare(options)?;
+    let _held = hold(&options.data_dir, CONTROL_LOCK)?;
+    let _held = hold(&options.data_dir, NODE_LOCK)?;
     block_on(async {
         let stop = stop_signal()?;
         let bound = bind(options).await?;
@@ -48,6 +57,7 @@ pub fn up(options: &Resolved) -> Result<()> {
 
 pub fn server(options: &Resolved) -> Result<()> {
     prepare(options)?;
+    let _held = hold(&options.data_dir, CONTROL_LOCK)?;
     block_on(async {
         let stop = stop_signal()?;
         let bound = bind(options).await?;
@@ -58,6 +68,7 @@ pub fn server(options: &Resolved) -> Result<()> {
 
 pub fn agent(options: &Resolved) -> Result<()> {
     prepare(options)?;
+    let _held = hold(&options.data_dir, NODE_LOCK)?;
     block_on(async {
         let stop = stop_signal()?;
         let config = node_config(options, &options.listen.to_string())?;
@@ -67,6 +78,9 @@ pub fn agent(options: &Resolved) -> Result<()> {
 
 pub fn down(instance: &Instance) -> Result<()> {
     let data_dir = instance.data_dir()?;
+    for lock in [NODE_LOCK, CONTROL_LOCK] {
+        end_holder(&data_dir.join(lock))?;
+    }
     block_on(async { node::down(&data_dir).await.context("not everything could be removed") })
 }
 
@@ -82,6 +96,53 @@ fn prepare(options: &Resolved) -> Result<()> {
     start_logger();
     Ok(())
 }
+
+const CONTROL_LOCK: &str = "server.lock";
+const NODE_LOCK: &str = "agent.lock";
+
+/// Take a data directory's lock for the life of this process: two control planes or two nodes of one directory would
+/// undo each other's work.
+fn hold(data_dir: &Path, name: &str) -> Result<Flock<File>> {
+    let path = data_dir.join(name);
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(mut held) => {
+            held.set_len(0)?;
+            writeln!(held, "{}", std::process::id())?;
+            Ok(held)
+        }
+        Err((_, Errno::EWOULDBLOCK)) => {
+            let holder = std::fs::read_to_string(&path).unwrap_or_default();
+            bail!("{} is in use by process {}", data_dir.display(), holder.trim())
+        }
+        Err((_, error)) => Err(error).with_context(|| format!("locking {}", path.display())),
+    }
+}
+
+/// Ask the process that holds a lock to stop, and wait until it has.
+fn end_holder(lock: &Path) -> Result<()> {
+    let Ok(mut file) = File::open(lock) else { return Ok(()) };
+    let deadline = Instant::now() + STOP_WITHIN;
+    let mut asked = false;
+    loop {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(_) => return Ok(()),
+            Err((file, _)) => file,
+        };
+        let holder: Option<i32> = std::fs::read_to_string(lock)?.trim().parse().ok();
+        if let Some(pid) = holder.filter(|_| !asked) {
+            nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGTERM).context("stopping the running longshore")?;
+            asked = true;
+        }
+        if Instant::now() > deadline {
+            bail!("the running longshore (process {}) does not stop", holder.unwrap_or_default());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// For a running control plane or node to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// `LONGSHORE_LOG` chooses what is logged (`info`, `longshore_agent=debug`, …), `LONGSHORE_LOG_FORMAT=json` how.
 fn start_logger() {

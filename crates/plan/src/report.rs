@@ -78,7 +78,7 @@ pub fn task(
         return Ok(Vec::new());
     }
     let mut task = Task::clone(old);
-    apply(&mut task, report, now);
+    apply(state, &mut task, report, now);
     if task == **old {
         return Ok(Vec::new());
     }
@@ -140,7 +140,7 @@ fn named<'t>(task: &'t mut Task, name: &str) -> Option<&'t mut Container> {
     task.containers.iter_mut().find(|container| container.name == name)
 }
 
-fn apply(task: &mut Task, report: &TaskReport, now: Timestamp) {
+fn apply(state: &State, task: &mut Task, report: &TaskReport, now: Timestamp) {
     for container in &report.containers {
         if let Some(known) = named(task, &container.name) {
             apply_container(known, container);
@@ -161,7 +161,7 @@ fn apply(task: &mut Task, report: &TaskReport, now: Timestamp) {
         return;
     };
     match status {
-        TaskStatus::Stopped => stop(task, report, now),
+        TaskStatus::Stopped => stop(state, task, report, now),
         status => advance(task, status, now),
     }
 }
@@ -197,10 +197,10 @@ fn apply_container(known: &mut Container, report: &ContainerReport) {
     }
 }
 
-fn stop(task: &mut Task, report: &TaskReport, now: Timestamp) {
+fn stop(state: &State, task: &mut Task, report: &TaskReport, now: Timestamp) {
     if task.stop_code.is_none() {
         let given = report.reason.clone().filter(|reason| !reason.is_empty());
-        let (code, reason) = match has_run(task) {
+        let (code, reason) = match has_run(state, task) {
             true => (ecs::TaskStopCode::EssentialContainerExited, given.unwrap_or_else(|| ESSENTIAL_EXITED.into())),
             false => (ecs::TaskStopCode::TaskFailedToStart, given.unwrap_or_else(|| failure(task))),
         };
@@ -216,10 +216,14 @@ fn stop(task: &mut Task, report: &TaskReport, now: Timestamp) {
     task.finish(now);
 }
 
-/// Whether the task was ever up: it was reported RUNNING, or a container came to its end without ever being refused.
-fn has_run(task: &Task) -> bool {
+/// Whether the task was ever up: it was reported RUNNING, or an essential container came to its end without ever being
+/// refused.
+fn has_run(state: &State, task: &Task) -> bool {
+    let definitions = state.definition_of(task).map(|definition| definition.containers()).unwrap_or_default();
+    let is_essential =
+        |name: &str| definitions.iter().any(|one| one.name.as_deref() == Some(name) && one.essential != Some(false));
     let refused = |container: &Container| container.reason.as_deref().is_some_and(|text| text.starts_with("Cannot"));
-    let exited = |container: &Container| container.exit_code.is_some() && !refused(container);
+    let exited = |container: &Container| container.exit_code.is_some() && is_essential(&container.name);
     task.started_at.is_some() || (task.containers.iter().any(exited) && !task.containers.iter().any(refused))
 }
 
@@ -237,7 +241,7 @@ fn account_for(state: &State, old: &Task, new: &Task, now: Timestamp, mint: &mut
     let mut throttle = deployment.throttle.clone();
     let ended = new.is_stopped() && old.desired != TaskStatus::Stopped;
     let changed = match ended {
-        true if !has_run(new) => return Some(failed_to_start(service, id, new, now, mint)),
+        true if !has_run(state, new) => return Some(failed_to_start(service, id, new, now, mint)),
         true => pace::ended(&mut throttle, new, now),
         false if new.last == TaskStatus::Running && old.last < TaskStatus::Running => {
             throttle::recovered(&mut throttle)

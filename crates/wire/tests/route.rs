@@ -188,7 +188,7 @@ fn ec2_lists_are_flat_and_names_begin_with_a_capital() {
     for (fields, expected) in [
         ("Tags.1.Key=a", "ec2:Get over Ec2Query Input { tags: List([Structure(Tag { key: String(\"a\") })]) }"),
         ("tags.1.key=a", "ec2:Get over Ec2Query Input"),
-        ("Tags.member.1.Key=a", "400 MalformedInput"),
+        ("Tags.member.1.Key=a", "400 InvalidParameterValue"),
         ("Name=a", "ec2:Get over Ec2Query Input { name: String(\"a\") }"),
     ] {
         let body = format!("Action=Get&Version=2021-02-02&{fields}");
@@ -275,7 +275,7 @@ fn faults_are_spelt_as_each_protocol_does() {
         (
             &EC2,
             ProtocolKind::Ec2Query,
-            "<Response><Errors><Error><Code>NoSuchThing</Code><Message>gone</Message></Error></Errors>\
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response><Errors><Error><Code>NoSuchThing</Code><Message>gone</Message></Error></Errors>\
              <RequestID>id-1</RequestID></Response>",
         ),
     ] {

@@ -12,6 +12,13 @@ pub(super) struct Ec2Query;
 
 const MEDIA_TYPE: &str = "text/xml;charset=UTF-8";
 
+/// EC2's replies begin with it, those of the other query services do not.
+const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+
+fn document(writer: XmlWriter) -> Vec<u8> {
+    [DECLARATION, &writer.into_text()].concat().into_bytes()
+}
+
 impl Protocol for Ec2Query {
     fn kind(&self) -> ProtocolKind {
         ProtocolKind::Ec2Query
@@ -22,7 +29,9 @@ impl Protocol for Ec2Query {
     }
 
     fn decode(&self, head: &Parts, body: &[u8], input: &'static ShapeDef) -> Result<Value, Fault> {
+        // EC2 has no error for a query that does not read.
         form::decode(head, body, input, &Ec2Names)
+            .map_err(|fault| Fault::common("InvalidParameterValue", 400, fault.message))
     }
 
     fn encode(&self, target: Target<'_>, output: Option<&dyn Output>, request_id: &str) -> Reply {
@@ -33,7 +42,7 @@ impl Protocol for Ec2Query {
             output.write_to(&mut writer);
         }
         writer.close(&response);
-        respond(200, MEDIA_TYPE, request_id, writer.into_text().into_bytes())
+        respond(200, MEDIA_TYPE, request_id, document(writer))
     }
 
     fn encode_fault(&self, _: Option<&ServiceDef>, fault: &Fault, request_id: &str) -> Reply {
@@ -50,7 +59,7 @@ impl Protocol for Ec2Query {
         writer.close("Errors");
         writer.element("RequestID", request_id);
         writer.close("Response");
-        respond(fault.status, MEDIA_TYPE, request_id, writer.into_text().into_bytes())
+        respond(fault.status, MEDIA_TYPE, request_id, document(writer))
     }
 }
 
