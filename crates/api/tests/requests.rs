@@ -84,7 +84,7 @@ fn subnets_are_filtered_and_listed_as_items() {
     let reply = call.reply(Some(&output), "id");
     assert_eq!(
         String::from_utf8_lossy(reply.body()),
-        "<DescribeSubnetsResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15\"><requestId>id</requestId>\
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<DescribeSubnetsResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15\"><requestId>id</requestId>\
          <subnetSet><item><subnetId>subnet-1</subnetId></item></subnetSet></DescribeSubnetsResponse>"
     );
 }
