@@ -1,7 +1,8 @@
 //! One small process a task: drives the OCI runtime, pumps logs, keeps exit codes.
 //!
 //! The agent prepares a directory (`/run/longshore/<instance>/<task>`, short, as a socket lives in it), writes
-//! [`spec::TaskSpec`] to `task.json` and starts `longshore supervise DIR`. From then on the supervisor stands by itself:
+//! [`spec::TaskSpec`] to `task.json`, takes the directory's lock ([`reserve`]) and starts `longshore supervise DIR` with it
+//! as standard input. A directory without `state.json` is one where nothing was ever started. From then on the supervisor stands by itself:
 //! it starts the containers in order, restarts and checks them, sends their output to CloudWatch Logs, and tells
 //! whoever connects to `DIR/sock` ([`protocol`]). It survives the agent's death and upgrade; the next agent connects and
 //! gets a snapshot. It ends when an agent has safely stored the final state and says `release`. If a supervisor itself
@@ -14,6 +15,7 @@
 
 pub mod cgroup;
 pub mod error;
+mod lock;
 mod log;
 pub mod machine;
 mod mount;
@@ -31,6 +33,7 @@ mod user;
 use std::path::Path;
 
 pub use error::{Error, Result};
+pub use lock::{is_held, reserve};
 pub use reap::{Remains, is_alive, reap};
 pub use task::{SOCKET_FILE, SPEC_FILE, STATE_FILE};
 

@@ -145,6 +145,8 @@ pub enum Command {
     Snapshot,
     /// Send logs there from now on (the control plane moved or its credentials changed).
     LogEndpoint { endpoint: crate::spec::LogEndpoint },
+    /// Give up what of the logs is not delivered so long after the last container's end. Never lengthens the time.
+    GiveUpLogs { after_seconds: u32 },
     /// The final state is safe with the agent: remove mounts, cgroups and `DIR`, then exit. Refused before `Stopped`.
     Release,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::cgroup::Layout;
 use crate::error::{Error, Result};
+use crate::lock;
 use crate::mount;
 use crate::protocol::{ContainerPhase, StopCause, StopCode, TaskPhase, TaskStatus};
 use crate::spec::TaskSpec;
@@ -27,11 +28,13 @@ pub fn is_alive(dir: &Path) -> bool {
 }
 
 /// Ends what is left of a task whose supervisor is gone: kills its processes, removes its cgroups and its directory,
-/// and says what is known of it. Refused while a supervisor answers. The supervisor's mounts went with its namespace.
+/// and says what is known of it. Refused while a supervisor answers; one that is there and does not answer is killed. The
+/// supervisor's mounts went with its namespace.
 pub fn reap(dir: &Path) -> Result<Remains> {
     if is_alive(dir) {
         return Err(Error::Parameter(format!("a supervisor runs in {}", dir.display())));
     }
+    lock::end_holder(dir)?;
     let remains = look(dir)?;
     if !remains.spec.cgroup.is_empty() {
         let layout = Layout::detect()?;

@@ -4,10 +4,10 @@ mod common;
 
 use common::{Task, named, output, run, shell, side, task};
 use longshore_supervisor::protocol::{Command, ContainerPhase, Health, Message, Reply, StopCode, TaskPhase};
-use longshore_supervisor::reap;
 use longshore_supervisor::spec::{
     Condition, ContainerSpec, Dependency, HealthCheck, RestartPolicy, RuntimeKind, RuntimeSpec, TaskSpec,
 };
+use longshore_supervisor::{is_held, reap};
 use std::time::{Duration, Instant};
 
 fn after(other: &str, condition: Condition, container: ContainerSpec) -> ContainerSpec {
@@ -300,6 +300,21 @@ fn a_dead_supervisors_task_is_reaped() {
     assert_eq!(status.containers[1].exit_code, None);
     assert!(status.containers[1].reason.as_ref().unwrap().contains("unknown"));
     assert!(!std::path::Path::new(&format!("/proc/{pid}/exe")).exists());
+}
+
+#[test]
+fn a_directory_has_one_supervisor_and_one_out_of_reach_is_ended() {
+    let mut task = Task::start(task(vec![shell("sleep 1000")]));
+    task.until_running();
+    assert!(is_held(&task.dir));
+    let program = env!("CARGO_BIN_EXE_longshore-supervise");
+    let second = std::process::Command::new(program).arg(&task.dir).output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && said.contains("a supervisor runs in"), "{said}");
+    assert!(reap(&task.dir).is_err(), "the first one answers still");
+    std::fs::remove_file(task.dir.join("sock")).unwrap();
+    assert_eq!(reap(&task.dir).unwrap().status.unwrap().phase, TaskPhase::Stopped);
+    task.kill_supervisor();
 }
 
 #[test]

@@ -166,6 +166,21 @@ fn a_task_ends_while_the_control_plane_is_away_and_its_lines_come_later() {
 }
 
 #[test]
+fn logs_that_nobody_takes_are_given_up_when_asked() {
+    let address = Logs::start().address.clone();
+    let mut task = Task::start(logged("/ecs/known", &address, shell("echo lost; sleep 1000")));
+    task.until_running();
+    let since = Instant::now();
+    assert_eq!(task.ask(Command::GiveUpLogs { after_seconds: 1 }), Reply::Done);
+    assert_eq!(task.ask(Command::GiveUpLogs { after_seconds: 60 }), Reply::Done, "which does not make it longer");
+    task.ask(Command::Stop { reason: None, timeout_seconds: Some(0) });
+    task.until_stopped();
+    assert_eq!(task.ask(Command::Release), Reply::Done);
+    task.wait_for_supervisor();
+    assert!((1..4).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
+}
+
+#[test]
 fn a_bad_pattern_fails_the_task() {
     let mut spec = logged("/ecs/known", "127.0.0.1:9", shell("true"));
     if let LogConfig::Awslogs(options) = &mut spec.containers[0].log {

@@ -135,9 +135,12 @@ impl Node {
         !policy.ignored_exit_codes.contains(&code) && ran >= u64::from(policy.restart_attempt_period_seconds) * 1000
     }
 
-    /// Back to the queue; its dependencies were met once and stay so.
+    /// Back to the queue; its dependencies were met once and stay so. How it ended before is no part of its new life.
     pub fn restart(&mut self) {
         self.life = Life::Pending;
+        self.exit_code = None;
+        self.reason = None;
+        self.finished_at = None;
         self.depends_on.clear();
         self.restart_count += 1;
     }

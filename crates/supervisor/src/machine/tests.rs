@@ -242,6 +242,9 @@ fn restart_policy_rows() {
         let expected = if restarts { Start(0) } else { Drain };
         assert_eq!(task.step(at(7 + ran), exited(0, code)), vec![expected], "{ran} {code} {ignored:?} {period}");
         assert_eq!(task.container(0).restart_count, u32::from(restarts));
+        let told = &task.status().containers[0];
+        let expected = if restarts { (None, None) } else { (Some(code), Some(at(7 + ran).wall)) };
+        assert_eq!((told.exit_code, told.finished_at), expected, "a new life knows nothing of the end of the last");
     }
 }
 

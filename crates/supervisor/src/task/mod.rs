@@ -25,6 +25,7 @@ use nix::sys::eventfd::EventFd;
 
 use crate::cgroup::{Layout, Limits};
 use crate::error::{Error, Result};
+use crate::lock;
 use crate::log::{Endpoint, Log, Wake};
 use crate::machine::{Input, Machine, Now};
 use crate::mount;
@@ -53,6 +54,7 @@ const DRAIN_TICK_MS: u64 = 500;
 pub fn run(dir: &Path) -> Result<()> {
     let wake = Arc::new(process::settle()?);
     let dir = dir.canonicalize().map_err(Error::file("find", dir))?;
+    let _held = lock::take(&dir)?;
     let mut supervisor = Supervisor::new(dir, wake)?;
     supervisor.begin();
     supervisor.serve()
@@ -69,6 +71,13 @@ enum Child {
     CheckStarter(usize),
     /// A health check's command.
     Check(usize),
+}
+
+/// [`DRAIN_MS`] and [`GIVE_UP_MS`], unless a client wants it shorter.
+#[derive(Clone, Copy, Debug)]
+struct LogPatience {
+    drain_ms: u64,
+    give_up_ms: u64,
 }
 
 struct Supervisor {
@@ -91,6 +100,8 @@ struct Supervisor {
     begun: u64,
     /// When the pages of the start are to be given back.
     trim_at: Option<u64>,
+    /// How long after the last container the logs are waited for.
+    log_patience: LogPatience,
     /// When the last container ended.
     drain_since: Option<u64>,
     released: bool,
@@ -121,6 +132,7 @@ impl Supervisor {
             wake,
             begun: time::now().monotonic,
             trim_at: Some(time::now().monotonic + TRIM_AFTER_MS),
+            log_patience: LogPatience { drain_ms: DRAIN_MS, give_up_ms: GIVE_UP_MS },
             drain_since: None,
             released: false,
             sequence: 0,
@@ -150,8 +162,10 @@ impl Supervisor {
         Slot::new(directory, log.map_err(|e| e.to_string()))
     }
 
-    /// Gives the task its cgroup and starts what may start.
+    /// Gives the task its cgroup and starts what may start. The state is written before: a directory without one is a
+    /// task of which nothing was ever started.
     fn begin(&mut self) {
+        self.save();
         let limits = Limits { cpu_units: self.task.cpu.units, memory_mib: self.task.memory_mib };
         match self.layout.create(&self.task.cgroup, limits) {
             Ok(()) => self.step(Input::Tick),
@@ -294,14 +308,14 @@ impl Supervisor {
     }
 
     fn logs_done(&self, now: Now) -> bool {
-        self.logs_idle() || self.drain_since.is_some_and(|since| now.monotonic >= since + GIVE_UP_MS)
+        self.logs_idle() || self.drain_since.is_some_and(|since| now.monotonic >= since + self.log_patience.give_up_ms)
     }
 
     fn see_logs(&mut self) {
         let Some(since) = self.drain_since else {
             return;
         };
-        let late = time::now().monotonic >= since + DRAIN_MS;
+        let late = time::now().monotonic >= since + self.log_patience.drain_ms;
         if self.machine.phase() < TaskPhase::Stopped && (late || self.logs_idle()) {
             self.step(Input::Drained);
         }
@@ -324,6 +338,12 @@ impl Supervisor {
             }
             Command::LogEndpoint { endpoint } => {
                 self.endpoint.set(endpoint);
+                Reply::Done
+            }
+            Command::GiveUpLogs { after_seconds } => {
+                let limit = u64::from(after_seconds) * 1000;
+                let LogPatience { drain_ms, give_up_ms } = self.log_patience;
+                self.log_patience = LogPatience { drain_ms: drain_ms.min(limit), give_up_ms: give_up_ms.min(limit) };
                 Reply::Done
             }
             Command::Release => self.release(),

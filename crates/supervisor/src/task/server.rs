@@ -30,8 +30,9 @@ struct Client {
 }
 
 impl Server {
-    /// Listens at a path, for root only.
+    /// Listens at a path, for root only. The caller holds the directory, so a socket that is there is nobody's.
     pub fn bind(path: &Path) -> Result<Server> {
+        let _ = fs::remove_file(path);
         let listener = UnixListener::bind(path).map_err(Error::file("listen at", path))?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(Error::file("protect", path))?;
         listener.set_nonblocking(true).map_err(Error::file("listen at", path))?;
