@@ -148,7 +148,8 @@ class Instance:
 
     def aws(self, *words, check=True, **env):
         """Run the AWS CLI; standard output parsed where it is JSON."""
-        done = subprocess.run(["aws", *words], env=self.aws_environment(**env), text=True, capture_output=True, timeout=120)
+        env = self.aws_environment(**env)
+        done = subprocess.run(["aws", *words], env=env, text=True, capture_output=True, timeout=120)
         if check:
             assert done.returncode == 0, f"aws {' '.join(map(str, words))}\n{done.stdout}\n{done.stderr}"
             try:
@@ -163,9 +164,8 @@ class Instance:
 
     def tail(self, group, *words, **env):
         """Lines of `aws logs tail`; none while the group does not exist."""
-        done = subprocess.run(
-            self.tail_command(group, *words), env=self.aws_environment(**env), text=True, capture_output=True, timeout=60
-        )
+        env = self.aws_environment(**env)
+        done = subprocess.run(self.tail_command(group, *words), env=env, text=True, capture_output=True, timeout=60)
         assert done.returncode == 0 or "ResourceNotFoundException" in done.stderr, done.stderr
         return done.stdout.splitlines()
 

@@ -101,8 +101,9 @@ def test_what_another_account_has_looks_like_what_nobody_has(here, elsewhere):
 # W9
 
 NAMES = {
-    "markup": "<script>alert(1)</script>", "an escape": "\x1b[31mred", "right to left": "\u202egnp.exe", "a way up": "../etc",
-    "a NUL": "a\x00b", "too long": "a" * 600, "a space": "a b", "a line end": "a\n", "a colon": "a:b", "an emoji": "🚢",
+    "markup": "<script>alert(1)</script>", "an escape": "\x1b[31mred", "right to left": "\u202egnp.exe",
+    "a way up": "../etc", "a NUL": "a\x00b", "too long": "a" * 600, "a space": "a b", "a line end": "a\n",
+    "a colon": "a:b", "an emoji": "🚢",
 }
 
 
@@ -219,7 +220,8 @@ def test_a_bad_client_token_is_refused(here, token):
 
 
 def test_a_services_client_token_is_shorter(here):
-    check_refused("InvalidParameterException", "clientToken", here.serve, here.name, here.definition, clientToken="a" * 37)
+    long = "a" * 37
+    check_refused("InvalidParameterException", "clientToken", here.serve, here.name, here.definition, clientToken=long)
 
 
 # W13

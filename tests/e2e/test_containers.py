@@ -64,13 +64,13 @@ TASKS = {
     "limits": [
         tells("ulimits", "ulimit -Sn; ulimit -Hn", ulimits=[{"name": "nofile", "softLimit": 1024, "hardLimit": 4096}]),
         tells("usual", "ulimit -Sn; ulimit -Hn; echo $$; grep CapEff /proc/self/status"),
-        tells("init", "echo $$; (sleep 0.1 &); sleep 0.3; cat /proc/[0-9]*/stat | awk '$3 == \"Z\"' | wc -l", linuxParameters={"initProcessEnabled": True}),
+        tells("init", "echo $$; (sleep 0.1 &); sleep 0.3; cat /proc/[0-9]*/stat | awk '$3 == \"Z\"' | wc -l",
+              linuxParameters={"initProcessEnabled": True}),
         tells("capabilities", "grep CapEff /proc/self/status", linuxParameters={
             "capabilities": {"add": ["SYS_PTRACE"], "drop": ["NET_RAW", "CHOWN"]},
         }),
-        tells("tmpfs", "grep ' /fast ' /proc/mounts; df -k /fast | tail -n 1; touch /fast/x && echo written", linuxParameters={
-            "tmpfs": [{"containerPath": "/fast", "size": 16, "mountOptions": ["noexec"]}],
-        }),
+        tells("tmpfs", "grep ' /fast ' /proc/mounts; df -k /fast | tail -n 1; touch /fast/x && echo written",
+              linuxParameters={"tmpfs": [{"containerPath": "/fast", "size": 16, "mountOptions": ["noexec"]}]}),
         tells("controls", "cat /proc/sys/net/core/somaxconn", systemControls=[
             {"namespace": "net.core.somaxconn", "value": "512"},
         ]),
@@ -126,11 +126,13 @@ TASKS = {
         tells("three", "wget -qO- $ECS_CONTAINER_METADATA_URI"),
         tells("wrong", "wget -qO- http://169.254.170.2/v4/nobody 2>&1; "
                        "printf 'GET /v4/../../etc/passwd HTTP/1.0\\r\\n\\r\\n' | nc 169.254.170.2 80 | head -n 1; "
-                       "printf 'POST /v4/x HTTP/1.0\\r\\nContent-Length: 0\\r\\n\\r\\n' | nc 169.254.170.2 80 | head -n 1"),
+                       "printf 'POST /v4/x HTTP/1.0\\r\\nContent-Length: 0\\r\\n\\r\\n' | "
+                       "nc 169.254.170.2 80 | head -n 1"),
         tells("credentials", "wget -qO- http://169.254.170.2/v2/credentials/x 2>&1; "
                              "timeout 2 wget -qO- http://169.254.169.254/latest/meta-data 2>&1 || echo unreachable"),
-        tells("flood", "i=0; while [ $i -lt 200 ]; do wget -qO /dev/null $ECS_CONTAINER_METADATA_URI_V4 2>&1; i=$((i+1)); "
-                       "done | sort | uniq -c", **after("container", "task", "stats", "three", "wrong", "credentials")),
+        tells("flood", "i=0; while [ $i -lt 200 ]; do wget -qO /dev/null $ECS_CONTAINER_METADATA_URI_V4 2>&1; "
+                       "i=$((i+1)); done | sort | uniq -c",
+              **after("container", "task", "stats", "three", "wrong", "credentials")),
         stays(),
     ],
     "walls": [
@@ -146,7 +148,8 @@ TASKS = {
     "server": [
         stays("httpd", "mkdir /www; echo page >/www/index.html; exec httpd -f -p 8080 -h /www",
               portMappings=[{"containerPort": 8080, "protocol": "tcp"}]),
-        tells("beside", "until wget -qO- http://127.0.0.1:8080/ 2>/dev/null; do sleep 0.1; done; hostname -i; cat /etc/hosts"),
+        tells("beside", "until wget -qO- http://127.0.0.1:8080/ 2>/dev/null; do sleep 0.1; done; "
+                        "hostname -i; cat /etc/hosts"),
     ],
     "memory": [stays("greedy", "exec dd if=/dev/zero of=/dev/null bs=200M count=1", memory=64)],
     "exit code": [tells("main", "exit 42", essential=True), stays("side", essential=False)],
@@ -453,8 +456,8 @@ def test_an_exit_code_is_told_and_the_others_are_stopped(fleet):
     assert fleet.container("exit code", "main")["exitCode"] == 42
     assert fleet.container("exit code", "side")["exitCode"] in (137, 143)
     moments = [task[moment] for moment in (
-        "createdAt", "connectivityAt", "pullStartedAt", "pullStoppedAt", "startedAt", "stoppingAt", "executionStoppedAt",
-        "stoppedAt",
+        "createdAt", "connectivityAt", "pullStartedAt", "pullStoppedAt", "startedAt", "stoppingAt",
+        "executionStoppedAt", "stoppedAt",
     )]
     assert moments == sorted(moments)
 

@@ -232,7 +232,8 @@ def test_tasks_that_end_leave_nothing_while_the_server_runs(machine):
             ["ip", "-n", f"longshore-{machine.id}", "-o", "link"], text=True, capture_output=True, check=True
         )
         groups = list(pathlib.Path("/sys/fs/cgroup").glob(f"*/longshore/{machine.id}/*/"))
-        return counts | {"open files": len(list(own.iterdir())), "inside": inside.stdout.count("\n"), "within": len(groups)}
+        counts |= {"open files": len(list(own.iterdir())), "inside": inside.stdout.count("\n"), "within": len(groups)}
+        return counts
 
     definition = machine.account.define(container(command=["true"]))
 

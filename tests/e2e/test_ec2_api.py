@@ -15,7 +15,8 @@ def test_the_default_network_is_there(account):
     zones = account.ec2.describe_availability_zones()["AvailabilityZones"]
     assert sorted(subnet["AvailabilityZone"] for subnet in subnets) == sorted(zone["ZoneName"] for zone in zones)
     networks = [ipaddress.ip_network(subnet["CidrBlock"]) for subnet in subnets]
-    assert all(network.prefixlen == 20 and network.subnet_of(ipaddress.ip_network("172.31.0.0/16")) for network in networks)
+    whole = ipaddress.ip_network(vpc["CidrBlock"])
+    assert all(network.prefixlen == 20 and network.subnet_of(whole) for network in networks)
     assert len(set(networks)) == len(subnets) >= 3
     assert {subnet["VpcId"] for subnet in subnets} == {vpc["VpcId"]}
     assert all(subnet["SubnetArn"].endswith(subnet["SubnetId"]) and subnet["DefaultForAz"] for subnet in subnets)
@@ -41,7 +42,8 @@ MISSING = [
     ("describe_vpcs", "VpcIds", "vpc-00000000000000000", "InvalidVpcID.NotFound"),
     ("describe_subnets", "SubnetIds", "subnet-00000000000000000", "InvalidSubnetID.NotFound"),
     ("describe_security_groups", "GroupIds", "sg-00000000000000000", "InvalidGroup.NotFound"),
-    ("describe_network_interfaces", "NetworkInterfaceIds", "eni-00000000000000000", "InvalidNetworkInterfaceID.NotFound"),
+    ("describe_network_interfaces", "NetworkInterfaceIds", "eni-00000000000000000",
+     "InvalidNetworkInterfaceID.NotFound"),
 ]
 
 

@@ -66,7 +66,8 @@ def test_a_new_service_is_whole_from_the_first_answer(account, cluster):
 def test_a_services_tasks_are_its_own(account, cluster):
     definition = account.define(tags=[{"key": "from", "value": "definition"}])
     tags = [{"key": "team", "value": "docks"}]
-    name = account.serve(cluster, definition, desiredCount=2, tags=tags, propagateTags="SERVICE", enableECSManagedTags=True)
+    tagged = {"tags": tags, "propagateTags": "SERVICE", "enableECSManagedTags": True}
+    name = account.serve(cluster, definition, desiredCount=2, **tagged)
     service = account.until_steady(cluster, name)
     arns = account.tasks(cluster, serviceName=name)
     tasks = account.ecs.describe_tasks(cluster=cluster, tasks=arns, include=["TAGS"])["tasks"]
@@ -141,7 +142,8 @@ def test_a_service_at_zero_runs_nothing_and_may_be_deleted(account, cluster):
     assert delete(cluster=cluster, service=name)["service"]["status"] == "DRAINING"
     account.ecs.get_waiter("services_inactive").wait(cluster=cluster, services=[name], WaiterConfig=FAST)
     assert account.ecs.list_services(cluster=cluster)["serviceArns"] == []
-    check_refused("ServiceNotActiveException", "", account.ecs.update_service, cluster=cluster, service=name, desiredCount=1)
+    gone = {"cluster": cluster, "service": name}
+    check_refused("ServiceNotActiveException", "", account.ecs.update_service, **gone, desiredCount=1)
     assert account.serve(cluster, account.define(), serviceName=name) == name
 
 

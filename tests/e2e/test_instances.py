@@ -292,6 +292,7 @@ MISTAKES = {
 @pytest.mark.parametrize("words,said", MISTAKES.values(), ids=MISTAKES.keys())
 def test_a_mistake_on_the_command_line_is_explained(tmp_path, words, said):
     done = longshore(*words, "--data-dir", str(tmp_path / "data"))
+    assert longshore("down", "--data-dir", str(tmp_path / "data")).returncode == 0
     assert done.returncode not in (0, 101) and said in done.stderr, done.stderr
     assert "panicked" not in done.stderr and "backtrace" not in done.stderr
 

@@ -128,15 +128,18 @@ def test_events_are_read_forward_and_backward_to_both_ends(logs, group, stream):
     def get(**fields):
         return logs.get_log_events(logGroupName=group, logStreamName=stream, limit=10, **fields)
 
-    forward = [get(startFromHead=True)]
-    while (page := get(nextToken=forward[-1]["nextForwardToken"]))["nextForwardToken"] != forward[-1]["nextForwardToken"]:
-        forward.append(page)
+    def walk(page, token):
+        """Pages from this one to the end, where the token sent comes back with nothing."""
+        pages = [page]
+        while (page := get(nextToken=pages[-1][token]))[token] != pages[-1][token]:
+            pages.append(page)
+        assert page["events"] == []
+        return pages
+
+    forward = walk(get(startFromHead=True), "nextForwardToken")
     assert [len(page["events"]) for page in forward] == [10, 10, 5]
     assert [line for page in forward for line in texts(page["events"])] == lines
-    assert page["events"] == [], "at the end the token sent comes back"
-    backward = [get()]
-    while (page := get(nextToken=backward[-1]["nextBackwardToken"]))["nextBackwardToken"] != backward[-1]["nextBackwardToken"]:
-        backward.append(page)
+    backward = walk(get(), "nextBackwardToken")
     assert [line for page in reversed(backward) for line in texts(page["events"])] == lines
     assert re.fullmatch(r"f/\d{56}/s", forward[0]["nextForwardToken"])
     assert re.fullmatch(r"b/\d{56}/s", forward[0]["nextBackwardToken"])
@@ -215,9 +218,9 @@ def test_the_largest_event_and_any_text_come_back_whole(logs, group, stream):
 
 def test_groups_and_streams_that_are_not_there(logs, group):
     missing = {"logGroupName": group, "logStreamName": "nobody"}
-    event = [{"timestamp": now(), "message": "x"}]
+    events = {"logEvents": [{"timestamp": now(), "message": "x"}]}
     check_refused("ResourceNotFoundException", "log stream does not exist", logs.get_log_events, **missing)
-    check_refused("ResourceNotFoundException", "log stream does not exist", logs.put_log_events, **missing, logEvents=event)
+    check_refused("ResourceNotFoundException", "log stream does not exist", logs.put_log_events, **missing, **events)
     nowhere = {"logGroupName": "nowhere"}
     check_refused("ResourceNotFoundException", "log group does not exist", logs.filter_log_events, **nowhere)
     check_refused("ResourceNotFoundException", "log group does not exist", logs.describe_log_streams, **nowhere)
