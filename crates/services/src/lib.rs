@@ -15,10 +15,13 @@ use longshore_wire::{Fault, ServiceDef, Value};
 
 pub use context::{Context, Settings};
 
+/// What an operation answers.
+pub type Answer = Result<Box<dyn Output>, Fault>;
+
 /// One built operation.
 pub struct Operation {
     pub name: &'static str,
-    pub run: fn(&mut Context<'_>, Value) -> Result<Box<dyn Output>, Fault>,
+    pub run: fn(&mut Context<'_>, Value) -> Answer,
 }
 
 /// A service and the operations of it that are built.

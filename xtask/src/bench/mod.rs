@@ -27,8 +27,9 @@ impl Row {
     }
 }
 
-const BENCHES: &[(&str, fn() -> Result<Vec<Row>>)] =
-    &[("launch", launch::run), ("api", api::run), ("memory", memory::run)];
+type Bench = fn() -> Result<Vec<Row>>;
+
+const BENCHES: &[(&str, Bench)] = &[("launch", launch::run), ("api", api::run), ("memory", memory::run)];
 
 pub fn run(names: &[String]) -> Result<()> {
     if let Some(unknown) = names.iter().find(|name| !BENCHES.iter().any(|(known, _)| known == name)) {
