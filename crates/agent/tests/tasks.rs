@@ -52,6 +52,7 @@ const TESTS: &[Named] = tests![
     metadata::what_is_not_there_is_not_found,
     metadata::no_task_may_ask_too_often,
     metadata::nobody_else_reaches_the_endpoint,
+    metadata::idle_connections_hold_up_nobody_else,
     restart::a_task_survives_the_agent,
     restart::an_exit_while_the_agent_is_away_is_reported,
     restart::a_supervisor_that_dies_ends_its_task,

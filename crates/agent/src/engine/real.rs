@@ -36,7 +36,7 @@ use crate::config::{AccessKey, Config, Instance};
 use crate::containerd::{Containerd, Options};
 use crate::error::Error;
 use crate::image::{Auth, Image, Images};
-use crate::metadata::{self, Metadata};
+use crate::metadata::{Listening, Metadata, Served};
 use crate::network::{EniSpec, Network, NetworkConfig, TaskNet};
 use crate::translate::{self, Failure, Surroundings, task_id, task_spec};
 
@@ -60,6 +60,7 @@ pub(crate) struct Parts {
 pub(crate) struct Real {
     parts: Arc<Parts>,
     containerd: Arc<Containerd>,
+    _listening: Listening,
 }
 
 /// A task whose images and network are there.
@@ -89,6 +90,7 @@ impl Real {
             runtime(config.runtime.clone()),
         )?;
         tracing::info!(runtime = %runtime.path.display(), containerd = %containerd.socket().display(), "the node is ready");
+        let listener = network.metadata_listener().await?;
         let parts = Arc::new(Parts {
             home: Home::open(&instance)?,
             network,
@@ -102,7 +104,8 @@ impl Real {
         });
         let found = parts.find().await?;
         parts.network.settle().await?;
-        Ok((Self { parts, containerd: Arc::new(containerd) }, found))
+        let listening = parts.metadata.listen(listener);
+        Ok((Self { parts, containerd: Arc::new(containerd), _listening: listening }, found))
     }
 
     pub(crate) fn public_pool(&self) -> String {
@@ -200,13 +203,7 @@ impl Parts {
 
     async fn attach_now(&self, task: &acs::Task) -> Result<TaskNet, Failure> {
         let attached = self.network.attach(eni(task)?).await;
-        let net =
-            attached.map_err(|error| Failure::resource(format!("failed to attach the network interface: {error}")))?;
-        let redirected = async { metadata::redirect(net.netns.try_clone()?).await };
-        redirected
-            .await
-            .map_err(|error| Failure::resource(format!("the task metadata endpoint cannot be reached: {error}")))?;
-        Ok(net)
+        attached.map_err(|error| Failure::resource(format!("failed to attach the network interface: {error}")))
     }
 
     pub(super) async fn release(&self, eni: &str) {
@@ -217,7 +214,7 @@ impl Parts {
 
     async fn start(self: &Arc<Self>, task: Arc<acs::Task>, prepared: Prepared) -> Result<Contained, Failure> {
         let spec = self.spec(&task, &prepared)?;
-        let served = self.listen(&prepared.net.netns)?;
+        let served = self.metadata.expect(prepared.net.eni.private_ip);
         let directory = self.write(&task, &prepared, &spec).map_err(Failure::resource)?;
         let mut child = self
             .spawn(&directory)
@@ -227,7 +224,7 @@ impl Parts {
             Ok(link) => link,
             Err(error) => return Err(fallen(&mut child, &directory, &error.to_string()).await),
         };
-        let served = served.serve(&self.metadata, &task, &link, &prepared.pulled);
+        served.answer(&task, &link, &prepared.pulled);
         Ok(Contained::new(Arc::clone(self), task, prepared.pulled, link, Some(child), Some(served)))
     }
 
@@ -251,11 +248,6 @@ impl Parts {
         };
         let headers = crate::sign::standing(&key, &self.surroundings.region, "logs");
         LogEndpoint { address: self.endpoint.to_string(), headers }
-    }
-
-    fn listen(&self, netns: &OwnedFd) -> Result<metadata::Listening, Failure> {
-        metadata::Listening::open(netns.as_fd())
-            .map_err(|error| Failure::resource(format!("the task metadata endpoint does not start: {error}")))
     }
 
     fn write(&self, task: &Arc<acs::Task>, prepared: &Prepared, spec: &TaskSpec) -> std::io::Result<PathBuf> {
@@ -311,7 +303,7 @@ impl Parts {
     }
 
     /// Takes over the network of a task. What fails here costs the task what the agent gives it, not its life.
-    async fn rejoin(&self, task: &Arc<acs::Task>, link: &Link, pulled: &Pulled) -> Option<metadata::Served> {
+    async fn rejoin(&self, task: &Arc<acs::Task>, link: &Link, pulled: &Pulled) -> Option<Served> {
         let moved = SupervisorCommand::LogEndpoint { endpoint: self.log_endpoint(task) };
         if let Err(error) = link.ask(moved).await {
             tracing::warn!(task = task.arn, %error, "a supervisor could not be told where its logs go");
@@ -321,10 +313,13 @@ impl Parts {
             let netns = namespace_of(status.supervisor_pid).map_err(|error| error.to_string())?;
             let eni: EniSpec = eni(task).map_err(|failure| failure.reason)?;
             let net = self.network.adopt(netns, eni).await.map_err(|error| error.to_string())?;
-            metadata::Listening::open(net.netns.as_fd()).map_err(|error| error.to_string())
+            Ok::<_, String>(self.metadata.expect(net.eni.private_ip))
         };
         match taken.await {
-            Ok(listening) => Some(listening.serve(&self.metadata, task, link, pulled)),
+            Ok(served) => {
+                served.answer(task, link, pulled);
+                Some(served)
+            }
             Err(error) => {
                 tracing::error!(task = task.arn, error, "the network of a running task could not be taken over");
                 None

@@ -2,16 +2,18 @@
 //!
 //! ```text
 //!  host                         router namespace (one an instance)            task namespaces
-//!  eth0 … ── lsh-<instance> ─── up0   NAT, public 1:1   vpc0 (bridge) ──┬── t0 ─ eth0 172.31.0.10   lo 169.254.170.2
+//!  eth0 … ── lsh-<instance> ─── up0   NAT, public 1:1   vpc0 (bridge) ──┬── t0 ─ eth0 172.31.0.10
 //!            198.18.n.0         198.18.n.1              172.31.0.1/20   └── t1 ─ eth0 172.31.16.7
 //!                                                       172.31.16.1/20 …
+//!                                                       169.254.170.2
 //! ```
 //!
 //! Each instance keeps its whole VPC in a router namespace of its own, so that instances with the same address block live
-//! side by side, beside Docker too. The bridge carries every subnet's gateway and the VPC's resolver. A task reaches the
-//! tasks of its subnet over the bridge, those of other subnets and the outside by its gateway; what leaves is translated to
-//! the task's public address if it has one, else to the router's. Public addresses come from a pool local to this machine.
-//! A task sends from its own addresses only, and reaches neither the host's own services nor 169.254.169.254.
+//! side by side, beside Docker too. The bridge carries every subnet's gateway, the VPC's resolver and the address of the task
+//! metadata endpoint. A task reaches the tasks of its subnet over the bridge, those of other subnets and the outside by its
+//! gateway; what leaves is translated to the task's public address if it has one, else to the router's. Public addresses come
+//! from a pool local to this machine. A task sends from its own addresses only, and reaches neither the host's own services
+//! nor 169.254.169.254.
 //!
 //! A task's namespace has no name and no owner here: whoever holds [`TaskNet::netns`] keeps it alive, and with the last
 //! descriptor it goes, its interface with it. So a restarted agent [adopts](Network::adopt) the namespaces of running tasks
@@ -48,11 +50,11 @@ use ipnet::Ipv4Net;
 use tokio::task::JoinSet;
 
 pub use error::Error;
-pub use namespace::listen_in;
 pub use spec::{EniSpec, NetworkConfig};
 
 use dns::Resolver;
 use elements::{Elements, Entry};
+use error::Doing;
 use link::Links;
 use names::{INTERFACE, Names};
 use namespace::inside;
@@ -125,6 +127,18 @@ impl Network {
     /// The block public addresses come from; its first and last address are not used.
     pub fn public_pool(&self) -> Ipv4Net {
         self.inner.slice.public()
+    }
+
+    /// Listens on 169.254.170.2:80 of the router, where every task asks for its metadata by its default route and nobody
+    /// else can. A peer's address says which task asks: the bridge lets an ENI send from its own address only. To be called
+    /// once in a process, within a tokio runtime; the next agent's listener takes the place of this one.
+    ///
+    /// # Errors
+    /// The router is gone, or a listener is still there after a second.
+    pub async fn metadata_listener(&self) -> Result<tokio::net::TcpListener, Error> {
+        let names = self.inner.names.clone();
+        let listener = blocking(move || router::bind_metadata(&names)).await?;
+        tokio::net::TcpListener::from_std(listener).doing(|| "listen for those who ask for metadata".into())
     }
 
     /// How many namespaces are ready to be attached at once.

@@ -5,7 +5,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::{panic, thread};
@@ -76,23 +75,6 @@ pub(super) fn unpin(name: &str) -> Result<(), Error> {
 /// Whether a namespace is pinned under `name`.
 pub(super) fn is_pinned(name: &str) -> bool {
     is_pin(&pin_path(name))
-}
-
-/// Opens a listening TCP socket inside a task's namespace and hands it to the calling runtime; connections it accepts
-/// belong to that namespace too. Port 80 of 169.254.170.2 is where a task expects its metadata.
-///
-/// # Errors
-/// The address is not one of the namespace's, or its port is taken.
-///
-/// # Panics
-/// Outside a tokio runtime.
-pub fn listen_in(netns: BorrowedFd<'_>, address: SocketAddr) -> Result<tokio::net::TcpListener, Error> {
-    let listener = inside(netns, || {
-        let listener = std::net::TcpListener::bind(address).doing(|| format!("listen on {address}"))?;
-        listener.set_nonblocking(true).doing(|| format!("listen on {address}"))?;
-        Ok(listener)
-    })?;
-    tokio::net::TcpListener::from_std(listener).doing(|| format!("listen on {address}"))
 }
 
 /// Writes a value below `/proc/sys` of the calling thread's namespace. Not there means fine: the kernel lacks the feature.

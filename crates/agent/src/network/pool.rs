@@ -1,8 +1,8 @@
 //! Namespaces made ahead of time, so that attaching an ENI only has to address one.
 //!
 //! Making a namespace and bringing a veth pair up takes the kernel milliseconds, part of it in its own background work. One
-//! thread does that ahead of time and keeps `warm` blanks ready: `lo` up with the metadata address, `eth0` up, its other end
-//! a forwarding port of the bridge. A blank can say nothing until its ENI is in the guard's set. With no blank left a caller
+//! thread does that ahead of time and keeps `warm` blanks ready: `lo` up, `eth0` up, its other end a forwarding port of the
+//! bridge. A blank can say nothing until its ENI is in the guard's set. With no blank left a caller
 //! waits for the next; more threads would only queue for the same lock inside the kernel.
 
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ use super::error::{Doing, Error};
 use super::link::{LOOPBACK, Links, Peer, Step};
 use super::names::{BRIDGE, INTERFACE, INTERFACE_INDEX};
 use super::namespace::{self, inside, set_sysctl};
-use super::spec::{EniSpec, TASK_METADATA};
+use super::spec::EniSpec;
 
 /// How long a caller waits for a blank.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -205,8 +205,7 @@ impl Maker {
         let (netns, mut links) = self.make_namespace()?;
         let peer = Peer { name: INTERFACE, netns: netns.as_fd(), index: INTERFACE_INDEX };
         self.router.apply(vec![Step::veth("t%d", &peer, Some(self.bridge))])?;
-        let metadata = Ipv4Net::from(TASK_METADATA);
-        links.apply(vec![Step::up(INTERFACE_INDEX), Step::up(LOOPBACK), Step::address(LOOPBACK, metadata)])?;
+        links.apply(vec![Step::up(INTERFACE_INDEX), Step::up(LOOPBACK)])?;
         let port = port_of(&mut links)?;
         Ok(Blank { netns, port, links })
     }

@@ -1,4 +1,5 @@
-//! The router namespace: the whole VPC of one instance, with the bridge that joins its tasks and the resolver's addresses.
+//! The router namespace: the whole VPC of one instance, with the bridge that joins its tasks and the addresses of the
+//! resolver and of the metadata endpoint.
 //!
 //! A namespace of its own lets instances with the same address block live side by side, keeps the tasks' bridge out of reach
 //! of the host's bridge filters, and takes everything with it when it goes.
@@ -10,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
+use nix::sys::socket::{Backlog, listen};
 
 use super::error::{Doing, Error};
 use super::link::{LOOPBACK, Links, Step};
@@ -17,7 +19,7 @@ use super::names::{BRIDGE, Names};
 use super::namespace::{self, inside, set_sysctl};
 use super::rules;
 use super::slice::Slice;
-use super::spec::{NetworkConfig, gateway};
+use super::spec::{METADATA_PORT, NetworkConfig, TASK_METADATA, gateway};
 
 const DNS_PORT: u16 = 53;
 
@@ -72,7 +74,21 @@ pub(super) fn bind_resolver(config: &NetworkConfig, netns: &OwnedFd) -> Result<R
     })
 }
 
-/// Tries again while an address is in use, for a second: the resolver of an agent being replaced may still be closing.
+/// Listens where every task asks for its metadata.
+pub(super) fn bind_metadata(names: &Names) -> Result<TcpListener, Error> {
+    let address = SocketAddrV4::new(TASK_METADATA, METADATA_PORT);
+    let doing = || format!("listen on {address}");
+    let gone = || Error::system(doing(), io::Error::from(io::ErrorKind::NotFound));
+    let netns = namespace::pinned(&names.router())?.ok_or_else(gone)?;
+    inside(netns.as_fd(), || {
+        let listener = patiently(|| TcpListener::bind(address)).doing(doing)?;
+        listen(&listener, Backlog::MAXCONN).doing(doing)?;
+        listener.set_nonblocking(true).doing(doing)?;
+        Ok(listener)
+    })
+}
+
+/// Tries again while an address is in use, for a second: an agent that is being replaced may still be closing.
 fn patiently<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
     for _ in 0..20 {
         match bind() {
@@ -95,9 +111,9 @@ fn apply_rules(resolvers: &[Ipv4Addr]) -> Result<(), Error> {
     rules::apply(&format!("flush ruleset\n{script}"))
 }
 
-/// Every gateway with its subnet, and the resolvers.
+/// Every gateway with its subnet, the resolvers and the metadata endpoint.
 fn addresses(config: &NetworkConfig) -> Vec<Ipv4Net> {
     let gateways = config.subnets.iter().map(|subnet| Ipv4Net::new_assert(gateway(*subnet), subnet.prefix_len()));
-    let resolvers = config.resolvers().into_iter().map(Ipv4Net::from);
-    gateways.chain(resolvers).collect()
+    let services = config.resolvers().into_iter().chain([TASK_METADATA]).map(Ipv4Net::from);
+    gateways.chain(services).collect()
 }

@@ -2,7 +2,9 @@
 //!
 //! * `inet longshore-<instance>` on the host: tasks do not reach the host's own services; what leaves by other links than
 //!   transit links is masqueraded.
-//! * `inet router` in the router namespace: public addresses one to one (maps), forwarding, the resolver.
+//! * `inet router` in the router namespace: public addresses one to one (maps), forwarding, the resolver, and the metadata
+//!   endpoint, which only tasks reach; no task opens connections to it faster than [`ASKING`], so that none keeps it from
+//!   the others.
 //! * `bridge guard` in the router namespace: a port sends frames only from the hardware address and the IPv4 address of its
 //!   own ENI (a set); all else, IPv6 and VLAN tags included, is dropped.
 //!
@@ -16,6 +18,7 @@ use std::process::{Command, Stdio};
 use super::error::{Doing, Error};
 use super::names::{BRIDGE, Names, TRANSIT_PREFIX, UPLINK};
 use super::slice::Slice;
+use super::spec::{METADATA_PORT, TASK_METADATA};
 
 /// The table of anti-spoofing in the router namespace, and its set.
 pub(super) const GUARD: &str = "guard";
@@ -24,6 +27,9 @@ pub(super) const GUARD_SET: &str = "eni";
 pub(super) const ROUTER: &str = "router";
 pub(super) const PUBLIC_IN: &str = "public_in";
 pub(super) const PUBLIC_OUT: &str = "public_out";
+/// Connections that one task may open to the metadata endpoint; well above the requests it is granted, which the endpoint
+/// itself counts.
+const ASKING: &str = "200/second burst 400 packets";
 
 /// The rules on the host.
 pub(super) fn host(names: &Names, slice: Slice) -> String {
@@ -57,6 +63,7 @@ add rule bridge {GUARD} frames meta iif . ether saddr . arp saddr ip @{GUARD_SET
 add table inet {ROUTER}
 add map inet {ROUTER} {PUBLIC_IN} {{ type ipv4_addr : ipv4_addr ; }}
 add map inet {ROUTER} {PUBLIC_OUT} {{ type ipv4_addr : ipv4_addr ; }}
+add set inet {ROUTER} asking {{ type ipv4_addr ; flags dynamic,timeout ; timeout 10s ; size 65535 ; }}
 add chain inet {ROUTER} arriving {{ type nat hook prerouting priority -100; policy accept; }}
 add chain inet {ROUTER} leaving {{ type nat hook postrouting priority 100; policy accept; }}
 add chain inet {ROUTER} entering {{ type filter hook input priority 0; policy drop; }}
@@ -67,9 +74,12 @@ add rule inet {ROUTER} leaving oifname "{UPLINK}" snat ip to ip saddr map @{PUBL
 add rule inet {ROUTER} leaving oifname "{UPLINK}" masquerade
 add rule inet {ROUTER} leaving iifname "{BRIDGE}" oifname "{BRIDGE}" ct status dnat snat ip to ip saddr map @{PUBLIC_OUT}
 add rule inet {ROUTER} leaving iifname "{BRIDGE}" oifname "{BRIDGE}" ct status dnat masquerade
+add rule inet {ROUTER} entering iifname != "{BRIDGE}" ip daddr {TASK_METADATA} drop
 add rule inet {ROUTER} entering iif lo accept
 add rule inet {ROUTER} entering ct state established,related accept
 add rule inet {ROUTER} entering iifname "{BRIDGE}" ip daddr {{ {resolvers} }} meta l4proto {{ tcp, udp }} th dport 53 accept
+add rule inet {ROUTER} entering iifname "{BRIDGE}" ip daddr {TASK_METADATA} tcp dport {METADATA_PORT} update @asking {{ ip saddr limit rate over {ASKING} }} drop
+add rule inet {ROUTER} entering iifname "{BRIDGE}" ip daddr {TASK_METADATA} tcp dport {METADATA_PORT} accept
 add rule inet {ROUTER} entering iifname "{BRIDGE}" icmp type echo-request accept
 add rule inet {ROUTER} entering iifname "{BRIDGE}" reject with icmpx type port-unreachable
 add rule inet {ROUTER} passing ct state established,related accept

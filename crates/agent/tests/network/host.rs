@@ -5,15 +5,15 @@
 use std::fs::{self, File};
 use std::future::Future;
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use longshore_agent::network::{EniSpec, Network, NetworkConfig, TaskNet, listen_in};
+use longshore_agent::network::{EniSpec, Network, NetworkConfig, TaskNet};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use tokio::io::AsyncWriteExt;
@@ -105,7 +105,13 @@ pub fn command(line: &str) -> String {
 
 /// Listens inside a namespace and tells every caller the address it is seen with.
 pub fn tell_callers(netns: &OwnedFd, port: u16) {
-    let listener = listen_in(netns.as_fd(), SocketAddr::from(([0, 0, 0, 0], port))).expect("listen");
+    let listener = inside(netns, || TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).expect("listen"));
+    listener.set_nonblocking(true).unwrap();
+    answer_callers(tokio::net::TcpListener::from_std(listener).unwrap());
+}
+
+/// Tells every caller of a listener the address it is seen with.
+pub fn answer_callers(listener: tokio::net::TcpListener) {
     tokio::spawn(async move {
         while let Ok((mut stream, caller)) = listener.accept().await {
             stream.write_all(caller.ip().to_string().as_bytes()).await.ok();

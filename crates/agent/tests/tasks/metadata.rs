@@ -131,13 +131,14 @@ pub async fn no_task_may_ask_too_often(node: Arc<Node>) {
     let own = id(&node, &task).await;
     let flood = "for i in $(seq 20); do for j in $(seq 10); do printf 'GET /v2/metadata HTTP/1.0\\r\\n\\r\\n' \
                  | busybox nc -w 5 169.254.170.2 80 | head -n 1 & done; wait; done";
-    let (_, output) = node.host(Some(&task), flood).await;
+    let others = id(&node, &other).await;
+    let path = format!("/v4/{others}");
+    let ((_, output), _) = tokio::join!(node.host(Some(&task), flood), get(&node, &other, &path));
     let count = |status: &str| output.lines().filter(|line| line.split(' ').nth(1) == Some(status)).count();
     let (granted, refused) = (count("200"), count("429"));
     println!("of 200 requests in a row {granted} were answered and {refused} refused");
     assert!(granted >= 60 && refused > 0 && granted + refused == 200, "{output}");
-    let others = id(&node, &other).await;
-    get(&node, &other, &format!("/v4/{others}")).await;
+    get(&node, &other, &path).await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     get(&node, &task, &format!("/v4/{own}")).await;
     node.stop(&task).await;
@@ -147,19 +148,52 @@ pub async fn no_task_may_ask_too_often(node: Arc<Node>) {
 pub async fn nobody_else_reaches_the_endpoint(node: Arc<Node>) {
     let (task, other) = (idle(&node).await, idle(&node).await);
     let own = id(&node, &task).await;
-    // The address is the asker's own in every namespace: another task asks its own endpoint, which does not know the id.
-    let line = raw(&node, &other, &format!("GET /v4/{own} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")).await;
-    assert_eq!(line.split(' ').nth(1), Some("404"), "{line}");
     let running = get(&node, &task, &format!("/v4/{own}")).await;
     let address = running["Networks"][0]["IPv4Addresses"][0].as_str().unwrap().to_owned();
+    // One endpoint for all: another task is known by its address, and finds nothing of this one whatever it says.
+    for header in ["Host: 169.254.170.2", "Host: 127.0.0.1", &format!("X-Forwarded-For: {address}")] {
+        let request = format!("curl -m 5 -s -o /dev/null -w '%{{http_code}}' -H '{header}' {URL}/v4/{own}");
+        assert_eq!(node.host(Some(&other), &request).await.1, "404", "{header}");
+    }
+    // Nor in this one's name: the bridge drops what does not come from the sender's own address.
+    let steal = format!(
+        "ip address add {address}/32 dev lo; curl --interface {address} -m 2 -sf {URL}/v4/{own}; echo $?; \
+         ip address del {address}/32 dev lo"
+    );
+    let (_, output) = node.host(Some(&other), &steal).await;
+    assert_eq!(output.trim(), "28", "it times out");
+    get(&node, &task, &format!("/v4/{own}")).await;
     for from in [Some(other.as_str()), None] {
         let (reached, output) = node.host(from, &format!("curl -m 2 -sf http://{address}:80/v2/metadata")).await;
         assert!(!reached, "{output}");
     }
     let (reached, output) = node.host(None, "curl -m 2 -sf http://169.254.170.2/v2/metadata").await;
     assert!(!reached, "{output}");
+    let (reached, output) = node.host(Some(&task), "curl -6 -m 2 -sf http://[fd00:ec2::2]/v2/metadata").await;
+    assert!(!reached, "{output}");
     let (reached, _) = node.host(Some(&task), "curl -m 2 -sf http://169.254.169.254/latest/meta-data/").await;
     assert!(!reached, "the machine's own metadata is not for tasks");
+    node.stop(&task).await;
+    node.stop(&other).await;
+}
+
+/// A task that opens connections and says nothing takes only its own places.
+pub async fn idle_connections_hold_up_nobody_else(node: Arc<Node>) {
+    let (task, other) = (idle(&node).await, idle(&node).await);
+    let (own, others) = (id(&node, &task).await, id(&node, &other).await);
+    let hold = "for i in $(seq 100); do (sleep 3 | busybox nc 169.254.170.2 80 >/dev/null) & done; sleep 1; \
+                curl -m 1 -s -o /dev/null http://169.254.170.2/v2/metadata; echo held $?; wait";
+    let held = async { node.host(Some(&task), hold).await.1 };
+    let asked = async {
+        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+        let begun = std::time::Instant::now();
+        get(&node, &other, &format!("/v4/{others}")).await;
+        begun.elapsed()
+    };
+    let (output, took) = tokio::join!(held, asked);
+    assert!(output.contains("held") && !output.contains("held 0"), "the task has no place left: {output}");
+    assert!(took < std::time::Duration::from_secs(1), "{took:?}");
+    get(&node, &task, &format!("/v4/{own}")).await;
     node.stop(&task).await;
     node.stop(&other).await;
 }

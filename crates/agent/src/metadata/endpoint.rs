@@ -1,0 +1,145 @@
+//! What the endpoint answers one task.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{Method, StatusCode};
+use longshore_link::acs;
+use longshore_supervisor::protocol::{Command, Reply};
+use serde_json::{Map, Value, json};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::document::View;
+use super::limit::Bucket;
+use super::path::{self, Asked, What};
+use super::{CONNECTION_WITHIN, Metadata};
+use crate::engine::link::Link;
+use crate::engine::runner::Pulled;
+
+/// For so long an answer to `stats` is given again.
+const STATS_LAST: Duration = Duration::from_secs(1);
+
+/// What `docker stats` would say, by container name.
+type Stats = Arc<Map<String, Value>>;
+
+/// One task, as the endpoint knows it.
+pub(super) struct Endpoint {
+    metadata: Metadata,
+    task: Arc<acs::Task>,
+    link: Link,
+    pulled: Pulled,
+    bucket: parking_lot::Mutex<Bucket>,
+    stats: Mutex<Option<(Instant, Stats)>>,
+}
+
+fn error(status: StatusCode, code: &str, message: &str) -> (StatusCode, Value) {
+    (status, json!({ "code": code, "message": message, "HTTPErrorCode": status.as_u16() }))
+}
+
+impl Endpoint {
+    pub(super) fn new(metadata: &Metadata, task: &Arc<acs::Task>, link: &Link, pulled: &Pulled) -> Self {
+        Self {
+            metadata: metadata.clone(),
+            task: Arc::clone(task),
+            link: link.clone(),
+            pulled: pulled.clone(),
+            bucket: parking_lot::Mutex::new(Bucket::full(Instant::now())),
+            stats: Mutex::default(),
+        }
+    }
+
+    /// The status of an answer and its body.
+    pub(super) async fn answer(&self, method: &Method, path: &str) -> (StatusCode, Value) {
+        if !self.bucket.lock().take(Instant::now()) {
+            return error(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", "request rate of the task exceeded");
+        }
+        let asked = match path::read(path) {
+            Ok(asked) => asked,
+            Err(path::Unknown::Credentials) => {
+                return error(StatusCode::NOT_FOUND, "CredentialsNotFound", "this task has no credentials here");
+            }
+            Err(path::Unknown::Path) => return error(StatusCode::NOT_FOUND, "NotFound", "there is no such path"),
+        };
+        if method != Method::GET {
+            return error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "only GET is answered");
+        }
+        match self.look_up(&asked).await {
+            Some(value) => (StatusCode::OK, value),
+            None => error(StatusCode::NOT_FOUND, "ContainerNotFound", "the task has no container of this id"),
+        }
+    }
+
+    async fn look_up(&self, asked: &Asked<'_>) -> Option<Value> {
+        let status = self.link.status();
+        let view = View { task: &self.task, status: &status, pulled: &self.pulled, level: asked.level };
+        let name = match asked.id {
+            Some(id) => Some(status.containers.iter().find(|container| container.id == id)?.name.clone()),
+            None => None,
+        };
+        Some(match (asked.what, name) {
+            (What::Own, Some(name)) => view.container(&name)?,
+            (What::OwnStats, Some(name)) => self.stats().await.get(&name).cloned().unwrap_or(Value::Null),
+            (What::TaskWithTags, _) => self.tagged(view.task()).await,
+            (What::TaskStats | What::OwnStats, _) => {
+                let stats = self.stats().await;
+                view.by_id(|name| stats.get(name).cloned().unwrap_or(Value::Null))
+            }
+            (What::Task | What::Own, _) => view.task(),
+        })
+    }
+
+    /// By container name. What cannot be had is absent.
+    async fn stats(&self) -> Stats {
+        let mut kept = self.stats.lock().await;
+        if let Some((at, stats)) = &*kept
+            && at.elapsed() < STATS_LAST
+        {
+            return Arc::clone(stats);
+        }
+        let fresh = match self.link.ask(Command::Stats).await {
+            Ok(Reply::Stats { containers }) => containers
+                .into_iter()
+                .filter_map(|(name, stats)| Some((name, serde_json::to_value(stats).ok()?)))
+                .collect(),
+            _ => Map::new(),
+        };
+        let fresh = Arc::new(fresh);
+        *kept = Some((Instant::now(), Arc::clone(&fresh)));
+        fresh
+    }
+
+    /// The task's document with its tags, and those of the node; what could not be had is said in `Errors`.
+    async fn tagged(&self, mut document: Value) -> Value {
+        let node = self.metadata.node.lock().clone();
+        let wanted = [("TaskTags", Some(self.task.arn.clone())), ("ContainerInstanceTags", node)];
+        let mut errors = Vec::new();
+        for (member, arn) in wanted {
+            let Some(arn) = arn else { continue };
+            match self.tags(&arn).await {
+                Ok(tags) if tags.is_empty() => {}
+                Ok(tags) => document[member] = Value::Object(tags),
+                Err(reason) => errors.push(json!({
+                    "ErrorField": member, "ErrorCode": "ClientException", "ErrorMessage": reason, "StatusCode": 400,
+                    "ResourceARN": arn,
+                })),
+            }
+        }
+        if !errors.is_empty() {
+            document["Errors"] = errors.into();
+        }
+        document
+    }
+
+    async fn tags(&self, arn: &str) -> Result<Map<String, Value>, String> {
+        let input = json!({ "resourceArn": arn });
+        let asking = self.metadata.plane.call::<Value>("ListTagsForResource", &input);
+        let answer = match timeout(CONNECTION_WITHIN / 3, asking).await {
+            Ok(answer) => answer.map_err(|error| error.to_string())?,
+            Err(_) => return Err("the control plane does not answer".to_owned()),
+        };
+        let tags = answer["tags"].as_array().cloned().unwrap_or_default();
+        let pair = |tag: &Value| Some((tag["key"].as_str()?.to_owned(), tag["value"].clone()));
+        Ok(tags.iter().filter_map(pair).collect())
+    }
+}
