@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::api::ControlPlane;
 use crate::config::{Config, EngineKind, Instance};
@@ -27,6 +28,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         () = shutdown => Ok(()),
     }
 }
+
+/// How often a private containerd is looked at.
+const KEEP_EVERY: Duration = Duration::from_millis(250);
 
 /// Public addresses of simulated tasks: of the range for benchmarks, so nobody else's.
 const SIMULATED_POOL: &str = "198.18.0.0/15";
@@ -56,7 +60,7 @@ async fn contain(config: &Config) -> Result<std::convert::Infallible, Error> {
     let named = move |node: &str| metadata.set_node(node);
     tokio::select! {
         error = keep(config, plane, runner, Some(pool), found, named) => Err(error),
-        () = containerd.keep(std::time::Duration::from_secs(5)) => Err(Error::Runtime("containerd is not looked after".to_owned())),
+        () = containerd.keep(KEEP_EVERY) => Err(Error::Runtime("containerd is not looked after".to_owned())),
     }
 }
 

@@ -133,7 +133,7 @@ impl Images {
         on_progress: impl Fn(Progress) + Send + Sync + 'static,
     ) -> Result<Image, Error> {
         let name = Name::parse(reference)?;
-        match self.find(&name).await? {
+        match self.find_patiently(&name).await? {
             Some(image) => Ok(image),
             None => self.shared_pull(name, auth.clone(), Box::new(on_progress)).await,
         }
@@ -266,6 +266,11 @@ impl Images {
 
 /// Finding what is here.
 impl Images {
+    /// As `find`, also while containerd is being started again.
+    async fn find_patiently(&self, name: &Name) -> Result<Option<Image>, Error> {
+        Retry::LOOKUP.run("image lookup", || self.find(name)).await
+    }
+
     async fn find(&self, name: &Name) -> Result<Option<Image>, Error> {
         let record = match self.0.store.image(&name.to_string()).await? {
             Some(record) => Some(record),
@@ -355,7 +360,7 @@ impl Images {
         let begun = std::time::Instant::now();
         let late = |_| Error::TooLong(PULL_WITHIN.as_secs());
         tokio::time::timeout(PULL_WITHIN, self.transfer(&name, auth, &*on_progress)).await.map_err(late)??;
-        let image = self.find(&name).await?.ok_or_else(|| Error::NotFound(name.to_string()))?;
+        let image = self.find_patiently(&name).await?.ok_or_else(|| Error::NotFound(name.to_string()))?;
         tracing::info!(image = %name, digest = %image.digest, milliseconds = begun.elapsed().as_millis() as u64, "pulled");
         Ok(image)
     }

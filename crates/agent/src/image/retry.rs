@@ -22,6 +22,10 @@ impl Default for Retry {
 }
 
 impl Retry {
+    /// For questions to containerd: about fifteen seconds, which is longer than it takes to start again.
+    pub(super) const LOOKUP: Self =
+        Self { tries: 32, first_wait: Duration::from_millis(50), longest_wait: Duration::from_millis(500) };
+
     /// Runs `step` until it succeeds, fails for good, or has been tried often enough.
     pub(super) async fn run<T, F>(&self, step: &'static str, mut attempt: impl FnMut() -> F) -> Result<T, Error>
     where
