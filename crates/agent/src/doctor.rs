@@ -118,6 +118,8 @@ fn oci_runtime(fix: bool) -> Vec<Check> {
             Check::with("runtime", Level::Warning, format!("{found}: {}", problem.what), problem.remedy)
         }));
     }
+    let host = runtime::host_problems().into_iter();
+    checks.extend(host.map(|problem| Check::with("starts", Level::Warning, problem.what, problem.remedy)));
     checks
 }
 
@@ -158,10 +160,30 @@ fn disk(data_dir: &Path) -> Check {
     let Ok(stat) = nix::sys::statvfs::statvfs(existing) else {
         return Check::with("disk", Level::Warning, "unknown", "the data directory's file system does not answer");
     };
-    let free = stat.blocks_available() as u64 * stat.fragment_size() as u64;
+    let free = stat.blocks_available() * stat.fragment_size();
     let found = format!("{:.1} GB free in {}", free as f64 / 1e9, existing.display());
     match free >= LITTLE {
         true => Check::good("disk", found),
         false => Check::with("disk", Level::Warning, found, "make room, or choose another --data-dir"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_slows_starts_down_is_a_warning() {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let checks = examine(Path::new("/"), listen, false);
+        let found: Vec<(Level, &str)> = checks
+            .iter()
+            .filter(|check| check.subject == "starts")
+            .map(|check| (check.level, check.found.as_str()))
+            .collect();
+        let problems = runtime::host_problems();
+        let expected: Vec<(Level, &str)> =
+            problems.iter().map(|problem| (Level::Warning, problem.what.as_str())).collect();
+        assert_eq!(found, expected);
     }
 }
