@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use longshore_supervisor::SOCKET_FILE;
 use longshore_supervisor::cgroup::Layout;
 use longshore_supervisor::protocol::{Command, TaskPhase};
 use tokio::task::JoinSet;
@@ -20,11 +19,14 @@ use crate::translate::CGROUP;
 /// Between a container's stop signal and its end, in seconds.
 const STOP_SECONDS: u32 = 3;
 
+/// How long the last lines of a task are offered to the control plane, which may be gone for good.
+const LOG_SECONDS: u32 = 2;
+
 /// How long a task may take to stop, with its logs.
-const STOP_WITHIN: Duration = Duration::from_secs(45);
+const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long a stopped task may take to clean up.
-const RELEASE_WITHIN: Duration = Duration::from_secs(40);
+const RELEASE_WITHIN: Duration = Duration::from_secs(20);
 
 /// Ends every task, the private containerd and the network of the instance with this data directory, and removes its
 /// run-time directory. To be called when no agent of the instance runs. What is not there is fine, the data directory too:
@@ -69,7 +71,7 @@ async fn end_tasks(home: &Home) -> Vec<String> {
 }
 
 async fn end_task(directory: &Path) -> Result<(), String> {
-    if let Ok(link) = Link::open(&directory.join(SOCKET_FILE), Duration::ZERO, || false).await
+    if let Some(link) = Link::find(directory).await
         && let Err(error) = stop_task(link).await
     {
         return Err(error.to_string());
@@ -80,6 +82,7 @@ async fn end_task(directory: &Path) -> Result<(), String> {
 }
 
 async fn stop_task(mut link: Link) -> Result<(), LinkError> {
+    link.ask(Command::GiveUpLogs { after_seconds: LOG_SECONDS }).await?;
     link.ask(Command::Stop { reason: None, timeout_seconds: Some(STOP_SECONDS) }).await?;
     let stopped = async {
         while link.status().phase != TaskPhase::Stopped && !link.is_gone() {
