@@ -147,6 +147,16 @@ async fn a_stop_for_a_task_that_is_not_here_is_answered() {
     assert_eq!(plane.statuses(&arn(1)), ["STOPPED"]);
 }
 
+/// Nothing runs, so nothing can run twice.
+#[tokio::test]
+async fn a_simulated_task_goes_on_with_the_next_agent() {
+    let (plane, _node, mut session) = started("known").await;
+    let mut known = task(1, "RUNNING");
+    known["known"] = true.into();
+    session.order(3, &[known]).await;
+    plane.report(&arn(1), "RUNNING").await;
+}
+
 #[tokio::test]
 async fn only_what_is_confirmed_stops_after_a_manifest() {
     let (plane, _node, mut session) = started("manifest").await;

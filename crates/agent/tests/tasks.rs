@@ -59,6 +59,9 @@ const TESTS: &[Named] = tests![
     restart::a_supervisor_that_died_while_the_agent_was_away_is_found,
     restart::an_end_that_could_not_be_reported_is_not_forgotten,
     restart::what_nobody_wants_any_more_stops_after_a_restart,
+    restart::a_task_never_runs_a_second_time,
+    restart::a_task_that_was_never_started_is_started_by_the_next_agent,
+    restart::a_containerd_that_dies_is_started_again,
 ];
 
 fn main() -> ExitCode {

@@ -57,6 +57,9 @@ pub struct Task {
     pub ephemeral_storage_gib: Option<i32>,
     /// *Addition.* VPC id that the metadata endpoint tells.
     pub vpc_id: Option<String>,
+    /// *Addition.* The node has acknowledged an order for this task before. If it has no trace of the task, the task is
+    /// over: a task never runs a second time.
+    pub known: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

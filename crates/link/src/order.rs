@@ -36,6 +36,7 @@ pub fn order(state: &State, region: &str, task: &Task) -> Option<acs::Task> {
         availability_zone: task.zone.clone(),
         ephemeral_storage_gib: task.ephemeral_storage_gib,
         vpc_id: task.eni.as_ref().and_then(|eni| vpc_of(state, &task.account, &eni.subnet)),
+        known: task.last > TaskStatus::Provisioning,
     })
 }
 

@@ -49,6 +49,11 @@ impl<R: Runner> Actor<R> {
         }
     }
 
+    /// The task was given to this node before, and nothing of it is here.
+    pub(super) async fn mourn(self) {
+        self.give_up(Some(Failure::lost()), &Pulled::default()).await;
+    }
+
     /// Brings the task up. An error without a failure means that it was stopped before it ran.
     async fn launch(&mut self) -> Result<(R::Running, Pulled), (Option<Failure>, Pulled)> {
         let preparing = Box::pin(self.runner.prepare(Arc::clone(&self.task)));
@@ -66,7 +71,7 @@ impl<R: Runner> Actor<R> {
 
     async fn give_up(mut self, failure: Option<Failure>, pulled: &Pulled) {
         match &failure {
-            Some(failure) => tracing::warn!(task = self.task.arn, reason = failure.reason, "a task failed to start"),
+            Some(failure) => tracing::warn!(task = self.task.arn, reason = failure.reason, "a task does not start"),
             None => tracing::info!(task = self.task.arn, "a task was stopped before it started"),
         }
         self.runner.abandon(&self.task).await;

@@ -1,7 +1,7 @@
 //! Where tasks live on this machine.
 //!
 //! ```text
-//!   <data-dir>/tasks/<task id>/        order.json, task.json, state.json, sock, supervisor.log, writable layers, last.json
+//!   <data-dir>/tasks/<task id>/        order.json, task.json, lock, state.json, sock, supervisor.log, last.json, layers
 //!   /run/longshore/<instance>/t/       the same directory once more, by a bind mount
 //! ```
 //!
@@ -96,11 +96,14 @@ impl Home {
         paths.collect()
     }
 
-    /// Makes the directory of a task and writes its order there.
+    /// Makes the directory of a task and writes its order there. It is whole whenever this process dies. A machine that
+    /// dies may lose it, and with it everything that ran.
     pub(super) fn enter(&self, id: &str, order: &Order) -> std::io::Result<PathBuf> {
         let directory = self.task(id);
         make(&directory)?;
-        fs::write(directory.join(ORDER_FILE), serde_json::to_vec(order)?)?;
+        let fresh = directory.join("order.new");
+        fs::write(&fresh, serde_json::to_vec(order)?)?;
+        fs::rename(fresh, directory.join(ORDER_FILE))?;
         Ok(directory)
     }
 
@@ -110,6 +113,11 @@ impl Home {
         let directory = self.enter(id, order)?;
         fs::write(directory.join(LAST_FILE), serde_json::to_vec(last)?)
     }
+}
+
+/// Whether something of the task may have been started: its supervisor got so far, or an agent wrote of its end.
+pub(super) fn was_begun(directory: &Path) -> bool {
+    [longshore_supervisor::STATE_FILE, LAST_FILE].iter().any(|file| directory.join(file).exists())
 }
 
 /// The last state of a task, if word of it was left.

@@ -15,6 +15,9 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
+/// How long a supervisor may take to say its first word.
+pub(crate) const START_WITHIN: Duration = Duration::from_secs(30);
+
 /// How long a supervisor may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -71,6 +74,12 @@ impl Link {
         let (questions, asked) = mpsc::channel(QUEUE);
         tokio::spawn(carry(lines, write, tell, asked));
         Ok(Self { heard, questions })
+    }
+
+    /// Connects to the supervisor that lives in a task's directory, or is on its way there; `None` when there is none.
+    pub(crate) async fn find(directory: &Path) -> Option<Self> {
+        let held = || longshore_supervisor::is_held(directory);
+        Self::open(&directory.join(longshore_supervisor::SOCKET_FILE), START_WITHIN, held).await.ok()
     }
 
     pub(crate) fn status(&self) -> TaskStatus {

@@ -4,6 +4,9 @@
 //! after it has ended, so that an order which comes again or late does nothing. What an order asks beyond that is
 //! checked before anything is done: an order for another node, or for what cannot be a task, is dropped and written to
 //! the log.
+//!
+//! A task is on record before its order is acknowledged. So an order that the control plane knows to be acknowledged, for
+//! a task without a trace here, means that the task is over (`longshore down`, a lost disk): it is told of as stopped.
 
 mod actor;
 mod contained;
@@ -34,10 +37,11 @@ use crate::translate::{cluster_arn, task_id};
 const REMEMBERED: usize = 10_000;
 
 /// A task found on the machine when the agent started.
-pub(crate) struct Found<R: Runner> {
-    pub(crate) task: acs::Task,
-    pub(crate) pulled: Pulled,
-    pub(crate) running: R::Running,
+pub(crate) enum Found<R: Runner> {
+    /// It has been started, and may have ended since.
+    Begun { task: acs::Task, pulled: Pulled, running: R::Running },
+    /// Its order was acknowledged and nothing of it was ever started.
+    Waiting(acs::Task),
 }
 
 /// The tasks of a node.
@@ -95,9 +99,21 @@ impl<R: Runner> Engine<R> {
     /// Goes on with a task that outlived the agent before. Numbers of orders rise from session to session, so those of
     /// sessions before this agent need not be known.
     pub(crate) fn adopt(self: &Arc<Self>, found: Found<R>) {
-        let desired = self.tasks.lock().enter(&found.task.arn, i64::MIN, Desired::Running);
-        let actor = self.actor(Arc::new(found.task), desired);
-        self.spawn(actor.task.arn.clone(), actor.follow(found.running, found.pulled));
+        match found {
+            Found::Begun { task, pulled, running } => {
+                let actor = self.adopted(task);
+                self.spawn(actor.task.arn.clone(), actor.follow(running, pulled));
+            }
+            Found::Waiting(task) => {
+                let actor = self.adopted(task);
+                self.spawn(actor.task.arn.clone(), actor.run());
+            }
+        }
+    }
+
+    fn adopted(&self, task: acs::Task) -> Actor<R> {
+        let desired = self.tasks.lock().enter(&task.arn, i64::MIN, Desired::Running);
+        self.actor(Arc::new(task), desired)
     }
 
     /// Applies the orders of a payload, each for itself.
@@ -115,13 +131,30 @@ impl<R: Runner> Engine<R> {
         if !is_task_arn(&task.arn, &self.region) {
             return refuse(&task.arn, "it does not name a task of this region");
         }
-        match self.tasks.lock().order(&task.arn, seq, desired) {
+        let step = self.tasks.lock().order(&task.arn, seq, desired);
+        match step {
             Step::Done(outcome) => outcome,
             Step::Begin(wish) => {
-                let actor = self.actor(Arc::new(task), wish);
-                self.spawn(actor.task.arn.clone(), actor.run());
+                self.begin(task, wish);
                 Outcome::Started
             }
+        }
+    }
+
+    fn begin(self: &Arc<Self>, task: acs::Task, wish: watch::Receiver<Desired>) {
+        let wanted = *wish.borrow() == Desired::Running;
+        let lost = wanted && task.known && !R::REPEATABLE;
+        if wanted
+            && !lost
+            && let Err(error) = self.runner.record(&task)
+        {
+            tracing::error!(task = task.arn, %error, "an order could not be written down");
+        }
+        let arn = task.arn.clone();
+        let actor = self.actor(Arc::new(task), wish);
+        match lost {
+            true => self.spawn(arn, actor.mourn()),
+            false => self.spawn(arn, actor.run()),
         }
     }
 

@@ -6,18 +6,21 @@
 //!   ended:    ENI released ──► report taken ──► `release` ──► directory gone
 //! ```
 //!
-//! After a restart every directory is looked at: a supervisor that answers is taken over with its namespace, and of one
-//! that does not, what is left is ended and reported.
+//! The directory with `order.json` is there before the order is acknowledged. After a restart every directory is looked at:
+//!
+//! ```text
+//!   lock held  ──► a supervisor lives or is on its way: wait for it, take it over with its namespace
+//!   lock free ─┬─► no state.json: nothing was ever started: start it
+//!              └─► else what is left is ended and reported
+//! ```
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use longshore_link::acs;
 use longshore_supervisor::SOCKET_FILE;
 use longshore_supervisor::protocol::Command as SupervisorCommand;
@@ -29,7 +32,7 @@ use super::Found;
 use super::contained::Contained;
 use super::eni::eni;
 use super::home::{self, Home, Order};
-use super::link::Link;
+use super::link::{Link, START_WITHIN};
 use super::runner::{Pulled, Runner};
 use crate::clock;
 use crate::config::{AccessKey, Config, Instance};
@@ -39,9 +42,6 @@ use crate::image::{Auth, Image, Images};
 use crate::metadata::{Listening, Metadata, Served};
 use crate::network::{EniSpec, Network, NetworkConfig, TaskNet};
 use crate::translate::{self, Failure, Surroundings, task_id, task_spec};
-
-/// How long a supervisor may take to say its first word.
-const SUPERVISOR_WITHIN: Duration = Duration::from_secs(30);
 
 /// What all tasks of the node share.
 pub(crate) struct Parts {
@@ -150,6 +150,13 @@ impl Runner for Real {
     type Prepared = Prepared;
     type Running = Contained;
 
+    const REPEATABLE: bool = false;
+
+    fn record(&self, task: &acs::Task) -> std::io::Result<()> {
+        let order = Order { task: task.clone(), pulled: Pulled::default() };
+        self.parts.home.enter(task_id(&task.arn), &order).map(drop)
+    }
+
     async fn prepare(&self, task: Arc<acs::Task>) -> Result<(Prepared, Pulled), Failure> {
         translate::check_task(&task)?;
         let started_at = Some(clock::now());
@@ -220,7 +227,7 @@ impl Parts {
             .spawn(&directory)
             .map_err(|error| Failure::resource(format!("the supervisor does not start: {error}")))?;
         let alive = || matches!(child.try_wait(), Ok(None));
-        let link = match Link::open(&directory.join(SOCKET_FILE), SUPERVISOR_WITHIN, alive).await {
+        let link = match Link::open(&directory.join(SOCKET_FILE), START_WITHIN, alive).await {
             Ok(link) => link,
             Err(error) => return Err(fallen(&mut child, &directory, &error.to_string()).await),
         };
@@ -259,24 +266,25 @@ impl Parts {
 
     fn spawn(&self, directory: &Path) -> std::io::Result<Child> {
         let log = std::fs::File::create(directory.join("supervisor.log"))?;
+        let lock = longshore_supervisor::reserve(directory).map_err(std::io::Error::other)?;
         Command::new(&self.self_exe)
             .arg("supervise")
             .arg(directory)
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .current_dir("/")
-            .stdin(Stdio::null())
+            .stdin(lock)
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
     }
 
-    /// The tasks of an agent before, alive or dead.
+    /// The tasks of an agent before: alive, dead, or never started.
     async fn find(self: &Arc<Self>) -> Result<Vec<Found<Real>>, Error> {
-        let mut found = Vec::new();
+        let mut orders = Vec::new();
         for directory in self.home.tasks()? {
             match home::order(&directory) {
-                Ok(order) => found.push(self.resume(&directory, order).await),
+                Ok(order) => orders.push((directory, order)),
                 Err(error) => {
                     tracing::warn!(directory = %directory.display(), %error, "what is here is no task and is removed");
                     let removed = tokio::task::spawn_blocking(move || home::remove(&directory)).await;
@@ -286,20 +294,24 @@ impl Parts {
                 }
             }
         }
-        Ok(found)
+        Ok(join_all(orders.into_iter().map(|(directory, order)| self.resume(directory, order))).await)
     }
 
-    async fn resume(self: &Arc<Self>, directory: &Path, order: Order) -> Found<Real> {
+    async fn resume(self: &Arc<Self>, directory: PathBuf, order: Order) -> Found<Real> {
         let task = Arc::new(order.task);
-        let running = match Link::open(&directory.join(SOCKET_FILE), Duration::ZERO, || false).await {
-            Ok(link) => {
+        let running = match Link::find(&directory).await {
+            Some(link) => {
                 tracing::info!(task = task.arn, "found a task that runs");
                 let served = self.rejoin(&task, &link, &order.pulled).await;
                 Contained::new(Arc::clone(self), Arc::clone(&task), order.pulled.clone(), link, None, served)
             }
-            Err(_) => Contained::dead(Arc::clone(self), Arc::clone(&task), order.pulled.clone()).await,
+            None if !home::was_begun(&directory) => {
+                tracing::info!(task = task.arn, "found a task that was never started");
+                return Found::Waiting(Arc::unwrap_or_clone(task));
+            }
+            None => Contained::dead(Arc::clone(self), Arc::clone(&task), order.pulled.clone()).await,
         };
-        Found { task: acs::Task::clone(&task), pulled: order.pulled, running }
+        Found::Begun { task: acs::Task::clone(&task), pulled: order.pulled, running }
     }
 
     /// Takes over the network of a task. What fails here costs the task what the agent gives it, not its life.

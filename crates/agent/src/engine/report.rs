@@ -152,6 +152,7 @@ fn task_change(task: &acs::Task, word: &str, status: &TaskStatus, pulled: &Pulle
 }
 
 fn container_change(container: &ContainerStatus, pulled: &Pulled) -> ContainerChange {
+    let stopped = container.status == ContainerPhase::Stopped;
     let status = match container.status {
         ContainerPhase::Pending => "PENDING",
         ContainerPhase::Running => "RUNNING",
@@ -162,7 +163,7 @@ fn container_change(container: &ContainerStatus, pulled: &Pulled) -> ContainerCh
         runtime_id: container.id.clone(),
         image_digest: pulled.digests.get(&container.name).cloned(),
         status: status.to_owned(),
-        exit_code: container.exit_code,
+        exit_code: container.exit_code.filter(|_| stopped),
         reason: container.reason.clone(),
         network_bindings: Vec::new(),
     }
@@ -238,5 +239,36 @@ impl Outbox {
         }
         self.under_way = None;
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_supervisor::protocol::Health;
+
+    use super::*;
+
+    #[test]
+    fn only_a_stopped_container_has_an_exit_code() {
+        let told = |status| {
+            let container = ContainerStatus {
+                name: "web".to_owned(),
+                id: "1".to_owned(),
+                status,
+                pid: None,
+                exit_code: Some(3),
+                reason: None,
+                health: Health::Unknown,
+                created_at: None,
+                started_at: None,
+                finished_at: None,
+                restart_count: 1,
+                dropped_lines: 0,
+            };
+            container_change(&container, &Pulled::default()).exit_code
+        };
+        assert_eq!(told(ContainerPhase::Pending), None);
+        assert_eq!(told(ContainerPhase::Running), None, "the code is of the life before");
+        assert_eq!(told(ContainerPhase::Stopped), Some(3));
     }
 }

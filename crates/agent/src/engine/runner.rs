@@ -19,11 +19,17 @@ pub(crate) struct Pulled {
     pub(crate) digests: BTreeMap<String, String>,
 }
 
-/// Brings tasks to life. A task goes `prepare` (may take long, may be dropped at any point) → `start` (short, always
+/// Brings tasks to life. A task is put on `record` before its order is acknowledged. It then goes `prepare` (may take long, may be dropped at any point) → `start` (short, always
 /// awaited) → [`Running`]; whatever of it failed or was dropped is followed by `abandon`.
 pub(crate) trait Runner: Send + Sync + 'static {
     type Prepared: Send;
     type Running: Running;
+
+    /// Whether a task that was acknowledged and of which there is no trace may begin again: only where nothing runs.
+    const REPEATABLE: bool;
+
+    /// Makes sure that a task is found again by the next agent, should this one die the moment after.
+    fn record(&self, task: &acs::Task) -> std::io::Result<()>;
 
     fn prepare(&self, task: Arc<acs::Task>) -> impl Future<Output = Result<(Self::Prepared, Pulled), Failure>> + Send;
 

@@ -33,6 +33,12 @@ impl Runner for Simulated {
     type Prepared = ();
     type Running = Pretence;
 
+    const REPEATABLE: bool = true;
+
+    fn record(&self, _: &acs::Task) -> std::io::Result<()> {
+        Ok(())
+    }
+
     async fn prepare(&self, task: Arc<acs::Task>) -> Result<((), Pulled), Failure> {
         check_task(&task)?;
         let digest = |container: &acs::Container| {

@@ -26,10 +26,10 @@ use sha2::{Digest, Sha256};
 pub(crate) use self::container::is_fargate;
 use crate::image::Image;
 
-/// The address of the task metadata endpoint, the same in every task.
 /// The control group of every instance's tasks.
 pub(crate) const CGROUP: &str = "longshore";
 
+/// The address of the task metadata endpoint, the same in every task.
 pub(crate) const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
 
 /// Why a task does not start, in the words that become its stopped reason.
@@ -50,6 +50,11 @@ impl Failure {
     /// `CannotCreateContainerError: …`: one container asks for what cannot be.
     pub(crate) fn container(name: &str, what: impl std::fmt::Display) -> Self {
         Self { reason: format!("CannotCreateContainerError: {what}"), container: Some(name.to_owned()) }
+    }
+
+    /// The task was given to this node before and is not here any more: `longshore down`, or a lost disk.
+    pub(crate) fn lost() -> Self {
+        Self { reason: "Task stopped: the node no longer has it".to_owned(), container: None }
     }
 
     /// `CannotPullContainerError: …`, given whole.

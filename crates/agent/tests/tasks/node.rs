@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
-use crate::plane::{self, Plane, REGION, Session, arn, until};
+use crate::plane::{self, Plane, REGION, Session, until};
 
 type Running = JoinHandle<Result<(), longshore_agent::Error>>;
 
@@ -69,6 +69,13 @@ impl Node {
 
     /// Orders the usual task of a shell script, with changes, and gives its ARN.
     pub async fn begin(&self, script: &str, change: impl FnOnce(&mut Value)) -> String {
+        let task = self.usual(script, change);
+        self.order(&task).await;
+        task["arn"].as_str().unwrap().to_owned()
+    }
+
+    /// The order for the usual task of a shell script, with changes.
+    pub fn usual(&self, script: &str, change: impl FnOnce(&mut Value)) -> Value {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let mut task = plane::task(number, "RUNNING");
         let container = &mut task["containers"][0];
@@ -77,8 +84,7 @@ impl Node {
         container["stopTimeout"] = 2.into();
         container["dockerConfig"]["hostConfig"] = json!({"LogConfig": {"Type": "json-file"}}).to_string().into();
         change(&mut task);
-        self.order(&task).await;
-        arn(number)
+        task
     }
 
     /// As `begin`, until it runs.
@@ -111,6 +117,12 @@ impl Node {
     /// The directory of a task.
     pub fn directory(&self, task: &str) -> PathBuf {
         self.data_dir.join("tasks").join(task.rsplit('/').next().unwrap())
+    }
+
+    /// Process of the node's own containerd.
+    pub fn containerd(&self) -> i32 {
+        let layout = longshore_agent::containerd::Layout::of(&self.data_dir).unwrap();
+        std::fs::read_to_string(layout.pid_file()).unwrap().trim().parse().unwrap()
     }
 
     /// What the first container of a task has said.

@@ -4,10 +4,69 @@ use std::sync::Arc;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::node::Node;
 use crate::plane::{manifest, until};
+
+/// An order is on disk when it is acknowledged; and one that was acknowledged before, for a task of which nothing is here,
+/// does not start it.
+pub async fn a_task_never_runs_a_second_time(node: Arc<Node>) {
+    let first = node.begin("sleep 1000", |_| {}).await;
+    assert!(node.directory(&first).join("order.json").exists(), "before anything else is done");
+    node.plane.report(&first, "RUNNING").await;
+    let again = node.begin("sleep 1000", |task| task["known"] = true.into()).await;
+    let stopped = node.plane.report(&again, "STOPPED").await;
+    assert_eq!(stopped["reason"], "Task stopped: the node no longer has it");
+    assert_eq!(stopped["containers"][0]["exitCode"], Value::Null);
+    assert_eq!(node.plane.statuses(&again), ["STOPPED"]);
+    assert!(!node.directory(&again).exists());
+    node.stop(&first).await;
+    node.gone(&first).await;
+}
+
+/// The agent died right after its acknowledgement, or while the supervisor was on its way, which then found nothing of
+/// the agent any more and ended.
+pub async fn a_task_that_was_never_started_is_started_by_the_next_agent(node: Arc<Node>) {
+    node.die().await;
+    let (acknowledged, prepared) = (node.usual("sleep 1000", |_| {}), node.usual("sleep 1000", |_| {}));
+    for task in [&acknowledged, &prepared] {
+        let directory = node.directory(task["arn"].as_str().unwrap());
+        std::fs::create_dir_all(&directory).unwrap();
+        let order = json!({"task": task, "pulled": {}});
+        std::fs::write(directory.join("order.json"), order.to_string()).unwrap();
+    }
+    let directory = node.directory(prepared["arn"].as_str().unwrap());
+    std::fs::write(directory.join("task.json"), "{}").unwrap();
+    drop(std::os::unix::net::UnixListener::bind(directory.join("sock")).unwrap());
+    let mut command = std::process::Command::new("flock");
+    let mut on_its_way = command.arg(directory.join("lock")).args(["sleep", "1"]).spawn().unwrap();
+    until("the lock of a supervisor", || longshore_supervisor::is_held(&directory)).await;
+    node.come_back().await;
+    assert!(on_its_way.try_wait().unwrap().is_some(), "it was waited for");
+    for task in [acknowledged, prepared] {
+        let task = task["arn"].as_str().unwrap();
+        node.plane.report(task, "RUNNING").await;
+        assert_eq!(node.plane.statuses(task), ["RUNNING"]);
+        node.stop(task).await;
+        node.gone(task).await;
+    }
+}
+
+pub async fn a_containerd_that_dies_is_started_again(node: Arc<Node>) {
+    let running = node.run("sleep 1000", |_| {}).await;
+    let (before, pid) = (node.containerd(), node.pid(&running));
+    end(u32::try_from(before).unwrap());
+    let begun = std::time::Instant::now();
+    let next = node.run("sleep 1000", |_| {}).await;
+    println!("a task ran {:.1?} after the death of containerd", begun.elapsed());
+    assert_ne!(node.containerd(), before);
+    assert_eq!(node.pid(&running), pid);
+    for task in [running, next] {
+        node.stop(&task).await;
+        node.gone(&task).await;
+    }
+}
 
 fn end(pid: u32) {
     kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
