@@ -16,6 +16,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::command::env::REGION_FILE;
 use crate::options::{Auth, ENDPOINT_FILE, Engine, Instance, Resolved};
@@ -41,25 +42,43 @@ pub fn up(options: &Resolved) -> Result<()> {
     let _held = hold(&options.data_dir, CONTROL_LOCK)?;
     let _held = hold(&options.data_dir, NODE_LOCK)?;
     block_on(async {
-        let stop = stop_signal()?;
+        let (told, stop) = stop_signal()?;
         let bound = bind(options).await?;
         let address = bound.address;
         let config = node_config(options, &address.to_string())?;
         announce(options, &address.to_string())?;
-        let serve = tokio::spawn(bound.serve(stopped(stop.clone())));
-        let node = node::run(config, stopped(stop.clone()));
-        let (serve, node) =
-            tokio::join!(async { serve.await.context("the control plane ended")?.map_err(anyhow::Error::from) }, node);
-        serve?;
-        node.context("the node stopped")
+        let mut serve = std::pin::pin!(bound.serve(stopped(stop.clone())));
+        let mut node = std::pin::pin!(node::run(config, stopped(stop.clone())));
+        // Whichever ends first takes the other with it: half an instance helps nobody.
+        let first = tokio::select! {
+            served = &mut serve => Ended::Control(served),
+            ran = &mut node => Ended::Node(ran),
+        };
+        told.send_replace(true);
+        match first {
+            Ended::Control(served) => {
+                let _ = timeout(STOP_WITHIN, node).await;
+                served.context("the control plane stopped")
+            }
+            Ended::Node(ran) => {
+                let _ = timeout(STOP_WITHIN, serve).await;
+                ran.context("the node stopped")
+            }
+        }
     })
+}
+
+/// Which half of `up` ended first, and how.
+enum Ended {
+    Control(Result<(), control::Error>),
+    Node(Result<(), node::Error>),
 }
 
 pub fn server(options: &Resolved) -> Result<()> {
     prepare(options)?;
     let _held = hold(&options.data_dir, CONTROL_LOCK)?;
     block_on(async {
-        let stop = stop_signal()?;
+        let (_told, stop) = stop_signal()?;
         let bound = bind(options).await?;
         announce(options, &bound.address.to_string())?;
         Ok(bound.serve(stopped(stop)).await?)
@@ -70,7 +89,7 @@ pub fn agent(options: &Resolved) -> Result<()> {
     prepare(options)?;
     let _held = hold(&options.data_dir, NODE_LOCK)?;
     block_on(async {
-        let stop = stop_signal()?;
+        let (_told, stop) = stop_signal()?;
         let config = node_config(options, &options.listen.to_string())?;
         node::run(config, stopped(stop)).await.context("the node stopped")
     })
@@ -206,8 +225,9 @@ fn node_config(options: &Resolved, endpoint: &str) -> Result<node::Config> {
 }
 
 /// Becomes true on SIGINT or SIGTERM.
-fn stop_signal() -> Result<watch::Receiver<bool>> {
+fn stop_signal() -> Result<(watch::Sender<bool>, watch::Receiver<bool>)> {
     let (send, receive) = watch::channel(false);
+    let told = send.clone();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::spawn(async move {
@@ -216,9 +236,9 @@ fn stop_signal() -> Result<watch::Receiver<bool>> {
             _ = terminate.recv() => {}
         }
         tracing::info!("stopping; tasks go on until `longshore down`");
-        send.send_replace(true);
+        told.send_replace(true);
     });
-    Ok(receive)
+    Ok((send, receive))
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {

@@ -118,6 +118,7 @@ impl Bound {
         let outcome = tokio::select! {
             () = shutdown => Ok(()),
             () = server.store.failed() => Err(Error::StoreFailed),
+            () = server.logs.failed() => Err(Error::StoreFailed),
         };
         server.stop.send_replace(true);
         let _ = accept.await;
