@@ -57,22 +57,22 @@ impl Server {
     pub(crate) fn reset(&self) -> u64 {
         let mut accounts = self.accounts.lock();
         accounts.clear();
-        let state = self.store.read();
-        let mut kept: Vec<Change> =
-            state.nodes.iter().map(|(_, node)| Change::Put(Record::Node(node.clone()))).collect();
-        drop(state);
-        kept.extend(self.defaults(&self.settings.account));
+        let revision = self.store.reset(|state| {
+            let nodes = state.nodes.iter().map(|(_, node)| Change::Put(Record::Node(node.clone())));
+            nodes.chain(self.defaults(&self.settings.account)).collect()
+        });
         accounts.insert(self.settings.account.clone());
-        let revision = self.store.reset(kept);
         self.sessions.resync_all();
         revision
     }
 
-    /// The node has taken the orders for these tasks.
+    /// The node has taken the orders for these tasks: they are on their way up, or down.
     pub(crate) fn orders_acknowledged(&self, node: &str, tasks: &[String]) {
-        let taken = TaskReport { status: Some(TaskStatus::Pending), ..TaskReport::default() };
         self.write(|state, changes| {
             for key in tasks {
+                let stops = state.tasks.get(key).is_some_and(|task| task.desired == TaskStatus::Stopped);
+                let status = if stops { TaskStatus::Stopping } else { TaskStatus::Pending };
+                let taken = TaskReport { status: Some(status), ..TaskReport::default() };
                 let applied = report::task(state, key, Some(node), &taken, clock::now(), &mut clock::mint());
                 changes.extend(applied.unwrap_or_default());
             }

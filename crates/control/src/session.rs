@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
@@ -28,8 +28,14 @@ use crate::clock;
 /// Amazon's agent gives up after 60 s without a message.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 
+/// A node that answers no heartbeat for so long is gone.
+const SILENCE: Duration = Duration::from_secs(50);
+
 /// Orders that may wait for a slow node before its session is dropped.
 const QUEUE: usize = 4096;
+
+/// Characters of a node's own words that go into the log.
+const REASON_SHOWN: usize = 256;
 
 /// Tasks in one payload.
 const PAYLOAD_TASKS: usize = 10;
@@ -37,8 +43,8 @@ const PAYLOAD_TASKS: usize = 10;
 pub type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 enum Event {
-    /// A task of this node changed.
-    Task(Arc<Task>),
+    /// The task with this key changed.
+    Task(String),
     /// Commits were missed: look at everything.
     Resync,
 }
@@ -59,11 +65,15 @@ impl Sessions {
         self.live.lock().len()
     }
 
-    /// A newer session of a node takes the place of an older one, whose queue closes.
-    fn open(&self, node: &str, epoch: i64) -> mpsc::Receiver<Event> {
+    /// A newer session of a node takes the place of an older one, whose queue closes. `None` if a newer one is open.
+    fn open(&self, node: &str, epoch: i64) -> Option<mpsc::Receiver<Event>> {
+        let mut live = self.live.lock();
+        if live.get(node).is_some_and(|session| session.epoch > epoch) {
+            return None;
+        }
         let (events, queue) = mpsc::channel(QUEUE);
-        self.live.lock().insert(node.to_owned(), Live { epoch, events });
-        queue
+        live.insert(node.to_owned(), Live { epoch, events });
+        Some(queue)
     }
 
     fn close(&self, node: &str, epoch: i64) {
@@ -111,7 +121,7 @@ pub async fn dispatch(server: Arc<Server>) {
 fn route(sessions: &Sessions, change: &Change) {
     let Change::Put(Record::Task(task)) = change else { return };
     if let Some(node) = &task.node {
-        sessions.send(node, Event::Task(task.clone()));
+        sessions.send(node, Event::Task(task.key()));
     }
 }
 
@@ -137,12 +147,14 @@ struct Acs {
     sent: HashMap<String, TaskStatus>,
     /// Payloads that wait for their acknowledgement: message id to task keys.
     unacknowledged: HashMap<String, Vec<String>>,
+    /// When the node was last heard.
+    heard: Instant,
 }
 
 /// Serve a node's ACS channel until it ends.
 pub async fn serve_acs(server: Arc<Server>, node: String, socket: Socket) {
     let Some((epoch, arn, cluster)) = server.node_connected(&node).await else { return };
-    let events = server.sessions.open(&node, epoch);
+    let Some(events) = server.sessions.open(&node, epoch) else { return };
     tracing::info!(node, epoch, "a node connected");
     let mut session = Acs {
         server: server.clone(),
@@ -153,6 +165,7 @@ pub async fn serve_acs(server: Arc<Server>, node: String, socket: Socket) {
         sequence: 0,
         sent: HashMap::new(),
         unacknowledged: HashMap::new(),
+        heard: Instant::now(),
     };
     let ended = session.run(socket, events).await;
     server.sessions.close(&node, epoch);
@@ -172,10 +185,18 @@ impl Acs {
                     None => return Ok(()),
                 },
                 message = socket.next() => match message {
-                    Some(message) => self.on_message(&mut socket, message?).await?,
+                    Some(message) => {
+                        self.heard = Instant::now();
+                        self.on_message(&mut socket, message?).await?;
+                    }
                     None => return Ok(()),
                 },
-                _ = heartbeat.tick() => self.send_heartbeat(&mut socket).await?,
+                _ = heartbeat.tick() => {
+                    if self.heard.elapsed() > SILENCE {
+                        return Ok(());
+                    }
+                    self.send_heartbeat(&mut socket).await?;
+                }
                 () = self.server.stopping() => return self.say_goodbye(&mut socket).await,
             }
         }
@@ -227,14 +248,8 @@ impl Acs {
 
     async fn send_all(&mut self, socket: &mut Socket) -> Result<(), SocketError> {
         self.sent.clear();
-        let (tasks, revision) = {
-            let state = self.server.store.read();
-            (open_tasks(&state, &self.node), state.revision())
-        };
-        if self.server.store.durable(revision).await.is_err() {
-            return Err(SocketError::ConnectionClosed);
-        }
-        self.send_orders(socket, tasks).await
+        let node = self.node.clone();
+        self.send_newest(socket, |state| open_tasks(state, &node)).await
     }
 
     async fn on_event(
@@ -243,11 +258,11 @@ impl Acs {
         events: &mut mpsc::Receiver<Event>,
         first: Event,
     ) -> Result<(), SocketError> {
-        let mut tasks = Vec::new();
+        let mut keys = vec![];
         let mut next = Some(first);
         while let Some(event) = next {
             match event {
-                Event::Task(task) => tasks.push(task),
+                Event::Task(key) => keys.push(key),
                 Event::Resync => {
                     self.send_manifest(socket).await?;
                     return self.send_all(socket).await;
@@ -255,7 +270,24 @@ impl Acs {
             }
             next = events.try_recv().ok();
         }
-        self.send_orders(socket, tasks).await
+        // The newest state counts, not what it was when the event was queued.
+        self.send_newest(socket, |state| keys.iter().filter_map(|key| state.tasks.get(key).cloned()).collect()).await
+    }
+
+    /// Send the orders for some tasks as they are now, once that is durable.
+    async fn send_newest(
+        &mut self,
+        socket: &mut Socket,
+        tasks: impl FnOnce(&State) -> Vec<Arc<Task>>,
+    ) -> Result<(), SocketError> {
+        let (tasks, revision) = {
+            let state = self.server.store.read();
+            (tasks(&state), state.revision())
+        };
+        match self.server.store.durable(revision).await {
+            Ok(()) => self.send_orders(socket, tasks).await,
+            Err(_) => Err(SocketError::ConnectionClosed),
+        }
     }
 
     /// Send what is new for the node in these tasks, a few tasks a payload.
@@ -321,7 +353,8 @@ impl Acs {
             acs::NackRequest::TYPE => {
                 let nack: acs::NackRequest = received.read()?;
                 let keys = self.unacknowledged.remove(&nack.message_id).unwrap_or_default();
-                tracing::warn!(node = self.node, reason = nack.reason, ?keys, "a node refused an order");
+                let reason: String = nack.reason.chars().take(REASON_SHOWN).collect();
+                tracing::warn!(node = self.node, reason, ?keys, "a node refused an order");
             }
             acs::TaskStopVerificationMessage::TYPE => return Ok(Some(self.verify_stops(received.read()?))),
             acs::HeartbeatAckRequest::TYPE => {}

@@ -163,12 +163,14 @@ impl Store {
         self.commits.subscribe()
     }
 
-    /// Forget everything, then apply `changes`: a fresh account. For development only.
-    pub fn reset(&self, changes: Vec<Change>) -> Revision {
+    /// Forget everything but what `keep` makes of the state: a fresh account. For development only; not bounded by
+    /// [`MAX_CHANGES`].
+    pub fn reset(&self, keep: impl FnOnce(&State) -> Vec<Change>) -> Revision {
         let mut live = self.live.write();
+        let kept = keep(&live.state);
         let mut all: Vec<Change> =
             live.state.records().map(|record| Change::Delete(record.table(), record.key())).collect();
-        all.extend(changes);
+        all.extend(kept);
         for change in &all {
             live.state.apply(change);
         }
