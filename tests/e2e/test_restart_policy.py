@@ -21,6 +21,7 @@ def test_a_container_is_restarted_once_it_has_run_for_its_period(restarting):
     assert task["lastStatus"] == "RUNNING"
     again = next(one for one in task["containers"] if one["name"] == "again")
     assert again["lastStatus"] == "RUNNING"
+    assert "exitCode" not in again, "the code is of the life before"
     account.ecs.stop_task(cluster=cluster, task=arn)
     account.until(cluster, arn, "STOPPED")
     assert len(starts()) == len(moments), "a stop is no reason to restart"
