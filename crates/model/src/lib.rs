@@ -21,3 +21,6 @@ pub mod task;
 pub use arn::{Arn, Place};
 pub use ids::{AccountId, Mint};
 pub use state::{Change, Record, State, TableName, Unreadable};
+
+/// Most changes that one transaction may hold: the smallest limit among the back ends (etcd's).
+pub const MAX_CHANGES: usize = 128;

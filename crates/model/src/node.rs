@@ -24,8 +24,6 @@ record! {
         pub connected: bool = "connected",
         /// Rises with each session; a report or an order of an older session is refused.
         pub epoch: i64 = "epoch",
-        /// Sequence number of the last task manifest sent.
-        pub manifest: i64 = "manifest",
         pub registered_at: Timestamp = "registeredAt",
         pub disconnected_at: Option<Timestamp> = "disconnectedAt",
         pub tags: Vec<ecs::Tag> = "tags",

@@ -85,7 +85,6 @@ record! {
         pub overrides: Option<Box<ecs::TaskOverride>> = "overrides",
         pub ephemeral_storage_gib: Option<i32> = "ephemeralStorageGib",
         pub enable_execute_command: bool = "enableExecuteCommand",
-        pub availability_zone_pinned: Option<String> = "availabilityZonePinned",
         pub eni: Option<Eni> = "eni",
         pub containers: Vec<Container> = "containers",
         pub health: Option<ecs::HealthStatus> = "health",
@@ -125,11 +124,6 @@ impl Task {
 
     pub fn is_stopped(&self) -> bool {
         self.last == TaskStatus::Stopped
-    }
-
-    /// Whether the task still holds its node's CPU, memory and addresses.
-    pub fn holds_resources(&self) -> bool {
-        self.node.is_some() && !self.is_stopped()
     }
 
     /// Ask for the task to stop. The first reason stays. Returns whether anything changed.

@@ -126,7 +126,6 @@ fn record(launch: &Launch<'_>, spot: Option<Spot>, now: Timestamp, mint: &mut Mi
         overrides: launch.overrides.cloned().map(Box::new),
         ephemeral_storage_gib: storage.and_then(|storage| storage.size_in_gi_b),
         enable_execute_command: launch.enable_execute_command,
-        availability_zone_pinned: None,
         eni,
         containers: launch.definition.containers().iter().map(|definition| container(definition, mint)).collect(),
         health: Some(ecs::HealthStatus::Unknown),

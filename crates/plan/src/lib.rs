@@ -32,9 +32,7 @@ mod view;
 use longshore_model::Change;
 use longshore_wire::Timestamp;
 
-/// Most changes that a plan holds: what every store takes in one transaction. A planner that wants more leaves the rest
-/// to its next turn.
-pub const MAX_CHANGES: usize = 128;
+pub use longshore_model::MAX_CHANGES;
 
 /// What a planner decided.
 #[derive(Clone, Debug, Default)]

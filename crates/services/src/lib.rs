@@ -2,7 +2,7 @@
 //!
 //! A handler is a plain function from a request to an answer or a [`Fault`]. It validates, decides in one transaction and
 //! returns; it never waits: loops and nodes make what it wrote come true. The gateway sends the answer once the revision
-//! it rests on ([`Context::wait_for`]) is durable.
+//! it rests on ([`Context::into_waits`]) is durable.
 
 mod context;
 pub mod ec2;

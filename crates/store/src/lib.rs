@@ -15,16 +15,13 @@ mod sqlite;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use longshore_model::{Change, State};
+use longshore_model::{Change, MAX_CHANGES, State};
 use parking_lot::{RwLock, RwLockReadGuard, RwLockUpgradableReadGuard};
 use tokio::sync::{broadcast, watch};
 
 pub use backend::{Backend, Commit};
 pub use memory::Memory;
 pub use sqlite::Sqlite;
-
-/// Most changes that one transaction may hold: the smallest limit among the back ends (etcd's).
-pub const MAX_CHANGES: usize = 128;
 
 /// Commits that a subscriber may be behind before it must read the state afresh.
 const COMMITS_KEPT: usize = 4096;
@@ -130,6 +127,7 @@ impl Store {
         if changes.is_empty() {
             return Ok((outcome, live.revision));
         }
+        debug_assert!(changes.len() <= MAX_CHANGES, "a transaction of {} changes", changes.len());
         let mut live = RwLockUpgradableReadGuard::upgrade(live);
         for change in &changes {
             live.state.apply(change);
@@ -164,7 +162,7 @@ impl Store {
     }
 
     /// Forget everything but what `keep` makes of the state: a fresh account. For development only; not bounded by
-    /// [`MAX_CHANGES`].
+    /// [`MAX_CHANGES`](longshore_model::MAX_CHANGES).
     pub fn reset(&self, keep: impl FnOnce(&State) -> Vec<Change>) -> Revision {
         let mut live = self.live.write();
         let kept = keep(&live.state);

@@ -25,9 +25,7 @@ pub fn read_request(stream: &mut impl Read) -> Result<Option<(String, String)>> 
             return Err(Error::from(ErrorKind::InvalidData));
         }
     }
-    request_line(&head)
-        .map(Some)
-        .ok_or_else(|| Error::from(ErrorKind::InvalidData))
+    request_line(&head).map(Some).ok_or_else(|| Error::from(ErrorKind::InvalidData))
 }
 
 fn request_line(head: &[u8]) -> Option<(String, String)> {
@@ -35,42 +33,24 @@ fn request_line(head: &[u8]) -> Option<(String, String)> {
     let mut words = line.split(' ');
     let (method, path, version) = (words.next()?, words.next()?, words.next()?);
     let plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    let good =
-        words.next().is_none() && version.starts_with("HTTP/1.") && plain(method) && plain(path);
+    let good = words.next().is_none() && version.starts_with("HTTP/1.") && plain(method) && plain(path);
     good.then(|| (method.to_owned(), path.to_owned()))
 }
 
 /// Asks for `url` (`http://host[:port][/path]`): status and body.
 pub fn get(url: &str) -> std::result::Result<(u16, String), String> {
-    let rest = url
-        .strip_prefix("http://")
-        .ok_or_else(|| format!("{url:?} does not begin with http://"))?;
+    let rest = url.strip_prefix("http://").ok_or_else(|| format!("{url:?} does not begin with http://"))?;
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let address = if host.contains(':') {
-        host.to_owned()
-    } else {
-        format!("{host}:80")
-    };
-    let text = exchange(
-        &address,
-        &format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
-    )
-    .map_err(|error| format!("{url}: {error}"))?;
-    let status = text
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok());
+    let address = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
+    let text = exchange(&address, &format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+        .map_err(|error| format!("{url}: {error}"))?;
+    let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
     let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    status
-        .map(|status| (status, body.to_owned()))
-        .ok_or_else(|| format!("{url} did not answer in HTTP"))
+    status.map(|status| (status, body.to_owned())).ok_or_else(|| format!("{url} did not answer in HTTP"))
 }
 
 fn exchange(address: &str, request: &str) -> Result<String> {
-    let address = address
-        .to_socket_addrs()?
-        .next()
-        .ok_or_else(|| Error::from(ErrorKind::NotFound))?;
+    let address = address.to_socket_addrs()?.next().ok_or_else(|| Error::from(ErrorKind::NotFound))?;
     let mut stream = TcpStream::connect_timeout(&address, WITHIN)?;
     stream.set_read_timeout(Some(WITHIN))?;
     stream.write_all(request.as_bytes())?;
@@ -95,10 +75,7 @@ mod tests {
     #[test]
     fn only_whole_requests_are_taken() {
         let read = |text: &str| read_request(&mut text.as_bytes());
-        assert_eq!(
-            read("GET /a HTTP/1.1\r\nHost: x\r\n\r\n").unwrap(),
-            Some(("GET".into(), "/a".into()))
-        );
+        assert_eq!(read("GET /a HTTP/1.1\r\nHost: x\r\n\r\n").unwrap(), Some(("GET".into(), "/a".into())));
         assert_eq!(read("").unwrap(), None);
         for bad in [
             "GET",

@@ -20,12 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let result = match arguments
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .as_slice()
-    {
+    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => serve(),
         ["--check", url] => check(url),
         _ => Err("usage: hello-web [--check URL]".to_owned()),
@@ -42,11 +37,8 @@ fn main() -> ExitCode {
 fn serve() -> Result<(), String> {
     signal::end_on_sigterm();
     let port = std::env::var("PORT").unwrap_or_else(|_| "80".to_owned());
-    let port: u16 = port
-        .parse()
-        .map_err(|_| format!("PORT {port:?} is not a port"))?;
-    let listener =
-        TcpListener::bind(("0.0.0.0", port)).map_err(|error| format!("port {port}: {error}"))?;
+    let port: u16 = port.parse().map_err(|_| format!("PORT {port:?} is not a port"))?;
+    let listener = TcpListener::bind(("0.0.0.0", port)).map_err(|error| format!("port {port}: {error}"))?;
     say(&format!("listening on port {port}"));
     for stream in listener.incoming().flatten() {
         std::thread::spawn(move || answer(stream));
@@ -55,9 +47,7 @@ fn serve() -> Result<(), String> {
 }
 
 fn answer(mut stream: TcpStream) {
-    let patient = stream
-        .set_read_timeout(Some(PATIENCE))
-        .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+    let patient = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
     if patient.is_err() {
         return;
     }
@@ -89,19 +79,13 @@ fn respond(method: &str, path: &str) -> (u16, String) {
 
 fn check(url: &str) -> Result<(), String> {
     let (status, _) = http::get(url)?;
-    if (200..400).contains(&status) {
-        Ok(())
-    } else {
-        Err(format!("{url} answered {status}"))
-    }
+    if (200..400).contains(&status) { Ok(()) } else { Err(format!("{url} answered {status}")) }
 }
 
 /// Writes a line to standard output at once. A closed output is no reason to stop serving.
 fn say(line: &str) {
     let mut output = std::io::stdout().lock();
-    let _ = output
-        .write_all(format!("{line}\n").as_bytes())
-        .and_then(|()| output.flush());
+    let _ = output.write_all(format!("{line}\n").as_bytes()).and_then(|()| output.flush());
 }
 
 #[cfg(test)]
@@ -110,13 +94,9 @@ mod tests {
 
     #[test]
     fn each_request_has_its_answer() {
-        for (method, path, status) in [
-            ("GET", "/", 200),
-            ("HEAD", "/x", 200),
-            ("GET", "/health", 200),
-            ("POST", "/", 405),
-            ("-", "-", 400),
-        ] {
+        for (method, path, status) in
+            [("GET", "/", 200), ("HEAD", "/x", 200), ("GET", "/health", 200), ("POST", "/", 405), ("-", "-", 400)]
+        {
             assert_eq!(respond(method, path).0, status, "{method} {path}");
         }
     }

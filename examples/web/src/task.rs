@@ -7,9 +7,7 @@ use crate::http;
 /// The id of the task. It is asked for at the first request and remembered once it is known.
 pub fn id() -> String {
     static KNOWN: Mutex<Option<String>> = Mutex::new(None);
-    let mut known = KNOWN
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut known = KNOWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if known.is_none() {
         *known = ask();
     }
@@ -24,26 +22,14 @@ fn ask() -> Option<String> {
 
 /// The last part of the `TaskARN` in a JSON document. ARNs hold no quotes, so no more of JSON needs to be understood.
 fn id_in(document: &str) -> Option<String> {
-    let after = document
-        .split_once("\"TaskARN\"")?
-        .1
-        .trim_start()
-        .strip_prefix(':')?
-        .trim_start();
+    let after = document.split_once("\"TaskARN\"")?.1.trim_start().strip_prefix(':')?.trim_start();
     let arn = after.strip_prefix('"')?.split('"').next()?;
-    arn.rsplit('/')
-        .next()
-        .filter(|id| !id.is_empty())
-        .map(str::to_owned)
+    arn.rsplit('/').next().filter(|id| !id.is_empty()).map(str::to_owned)
 }
 
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    if name.trim().is_empty() {
-        "unknown".to_owned()
-    } else {
-        name.trim().to_owned()
-    }
+    if name.trim().is_empty() { "unknown".to_owned() } else { name.trim().to_owned() }
 }
 
 #[cfg(test)]

@@ -228,7 +228,6 @@ pub fn node(id: &str, zone: &str, cpu: i32, memory_mib: i32) -> Node {
         version_info: None,
         connected: true,
         epoch: 1,
-        manifest: 0,
         registered_at: Timestamp::from_millis(0),
         disconnected_at: None,
         tags: Vec::new(),

@@ -191,7 +191,6 @@ fn task(id: &str, eni: &str, last: TaskStatus, subnet: &network::Subnet, group: 
         overrides: None,
         ephemeral_storage_gib: None,
         enable_execute_command: false,
-        availability_zone_pinned: None,
         eni: Some(Eni {
             id: eni.to_owned(),
             attachment: "11111111-2222-4333-8444-555555555555".to_owned(),

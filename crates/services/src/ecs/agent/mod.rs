@@ -132,7 +132,6 @@ impl Offer {
             version_info: self.version_info.clone(),
             connected: known.is_some_and(|node| node.connected),
             epoch: known.map_or(0, |node| node.epoch),
-            manifest: known.map_or(0, |node| node.manifest),
             registered_at: known.map_or(now, |node| node.registered_at),
             disconnected_at: known.and_then(|node| node.disconnected_at),
             tags: self.tags.clone(),
