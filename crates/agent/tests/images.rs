@@ -8,6 +8,8 @@ mod archive;
 mod daemon;
 #[path = "images/keep.rs"]
 mod keep;
+#[path = "images/moved.rs"]
+mod moved;
 #[path = "images/node.rs"]
 mod node;
 #[path = "images/picture.rs"]

@@ -95,7 +95,7 @@ impl Real {
             home: Home::open(&instance)?,
             network,
             metadata,
-            images: Images::new(containerd.channel()),
+            images: Images::new(containerd.channel()).with_credentials(instance.data_dir.join("registries.json")),
             surroundings: surroundings(config, &instance, runtime),
             endpoint,
             account: config.account.clone(),

@@ -19,7 +19,7 @@ const LARGEST_TOKEN: u64 = 64 * 1024;
 /// Credentials for a registry. Their text never shows in logs.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub enum Auth {
-    /// None.
+    /// None of the caller's own: the node's are shown, where it has some for the registry.
     #[default]
     Anonymous,
     /// User name and password.

@@ -21,6 +21,9 @@ pub enum Error {
     /// The registry asks for credentials, or for others.
     #[error("pull access denied, repository does not exist or may require authorization: {0}")]
     Denied(String),
+    /// The node's credentials for registries cannot be used.
+    #[error("registry credentials: {0}")]
+    Credentials(String),
     /// The registry cannot be reached or answers with a failure.
     #[error("{message}")]
     Registry {

@@ -7,6 +7,10 @@
 //!        pull: resolve ──► fetch ──► unpack ──► record ──► load: configuration, view of the topmost snapshot
 //! ```
 //!
+//! A tag may move. As on Fargate, the registry is asked each time where a tag that was pulled leads now, and what is new
+//! is pulled. It is not asked about a digest, nor about an image that was imported; and when it cannot be reached, the
+//! image that is here is used.
+//!
 //! A container needs no snapshot of its own: the supervisor mounts an overlay with its own upper directory over the
 //! snapshots of the image. One read-only view an image, under a lease, tells the directories of those snapshots and
 //! keeps them; what is known of an image is remembered by digest, never by tag.
@@ -16,6 +20,7 @@
 mod archive;
 mod auth;
 mod config;
+mod credentials;
 mod document;
 mod error;
 mod in_use;
@@ -46,6 +51,7 @@ pub use retry::Retry;
 pub use transfer::{OnProgress, Progress};
 
 use archive::Archive;
+use credentials::Credentials;
 use registry::Registry;
 use source::{Resolved, Source};
 use store::Store;
@@ -53,8 +59,12 @@ use transfer::{CHAIN_LABEL, MANIFEST_LABEL};
 
 /// How long a pull may take in all, as the ECS agent has it.
 const PULL_WITHIN: Duration = Duration::from_secs(2 * 3600);
+/// How long a registry may take to say where a tag leads that is here already.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
 /// How long the lease of a pull lives, should nobody be left to delete it.
 const LEASE: Duration = Duration::from_secs(3 * 3600);
+/// What the ECS agent calls the step in which a name is resolved.
+const RESOLVE: &str = "pull image manifest";
 /// What the leases of views begin with.
 const VIEW: &str = "longshore-view-";
 
@@ -95,8 +105,15 @@ pub struct Images(Arc<Inner>);
 struct Inner {
     store: Store,
     retry: Retry,
+    credentials: Option<Credentials>,
     loaded: Mutex<HashMap<Digest, Image>>,
     pulls: Mutex<HashMap<(Name, Auth), Pull>>,
+}
+
+/// An image that is here, and whether it came by a pull.
+struct Found {
+    image: Image,
+    pulled: bool,
 }
 
 /// A lease that keeps what a transfer brings, and the services under it.
@@ -116,16 +133,26 @@ impl Images {
 
     /// As `new`, with another patience.
     pub fn with_retry(channel: Channel, retry: Retry) -> Self {
-        let (loaded, pulls) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { store: Store::new(channel), retry, loaded, pulls }))
+        Self::open(Store::new(channel), retry, None)
     }
 
-    /// The image of `reference`, pulled if it is not here. Callers at the same time share one pull, and the first one's
-    /// `on_progress` hears of it.
+    /// These images, pulled with the credentials in `file` where a caller has none: `{"auths": {HOST: {"auth": BASE64}}}`
+    /// of `user:password`, as in Docker's `config.json`. It is read at each pull; there need not be one.
+    pub fn with_credentials(self, file: PathBuf) -> Self {
+        Self::open(self.0.store.clone(), self.0.retry, Some(Credentials::new(file)))
+    }
+
+    fn open(store: Store, retry: Retry, credentials: Option<Credentials>) -> Self {
+        let (loaded, pulls) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { store, retry, credentials, loaded, pulls }))
+    }
+
+    /// The image of `reference`, pulled if it is not here or if its tag leads elsewhere by now. Callers at the same time
+    /// share one pull, and the first one's `on_progress` hears of it.
     ///
     /// # Errors
-    /// `Reference` for a bad reference, `Retried` with the reason when a pull is given up; `Error::stopped_reason` has
-    /// the words of ECS.
+    /// `Reference` for a bad reference, `Credentials` for a bad file of those, `Retried` with the reason when a pull is
+    /// given up or the registry no longer has or gives the tag; `Error::stopped_reason` has the words of ECS.
     pub async fn ensure(
         &self,
         reference: &str,
@@ -133,9 +160,14 @@ impl Images {
         on_progress: impl Fn(Progress) + Send + Sync + 'static,
     ) -> Result<Image, Error> {
         let name = Name::parse(reference)?;
-        match self.find_patiently(&name).await? {
-            Some(image) => Ok(image),
-            None => self.shared_pull(name, auth.clone(), Box::new(on_progress)).await,
+        let here = match self.find_patiently(&name).await? {
+            Some(found) if !found.pulled || name.tag().is_none() => return Ok(found.image),
+            here => here.map(|found| found.image),
+        };
+        let auth = self.auth(&name, auth).await?;
+        match here {
+            Some(image) if self.is_current(&name, &auth, &image).await? => Ok(image),
+            _ => self.shared_pull(name, auth, Box::new(on_progress)).await,
         }
     }
 
@@ -149,7 +181,9 @@ impl Images {
         auth: &Auth,
         on_progress: impl Fn(Progress) + Send + Sync + 'static,
     ) -> Result<Image, Error> {
-        self.shared_pull(Name::parse(reference)?, auth.clone(), Box::new(on_progress)).await
+        let name = Name::parse(reference)?;
+        let auth = self.auth(&name, auth).await?;
+        self.shared_pull(name, auth, Box::new(on_progress)).await
     }
 
     /// The image of `reference`, if it is here.
@@ -157,7 +191,7 @@ impl Images {
     /// # Errors
     /// `Reference` for a bad reference, `Containerd` when containerd does not answer.
     pub async fn get(&self, reference: &str) -> Result<Option<Image>, Error> {
-        self.find(&Name::parse(reference)?).await
+        Ok(self.find(&Name::parse(reference)?).await?.map(|found| found.image))
     }
 
     /// Imports an archive (an OCI layout in a tar, or a `docker save`; gzipped or not) as `tag`, else as the name it
@@ -182,7 +216,8 @@ impl Images {
         let lease = self.begin_lease().await?;
         let result = transfer::run(&lease.store, &source, &resolved, &name.to_string(), &|_| {}).await;
         self.end_lease(lease, result).await?;
-        self.find(&name).await?.ok_or_else(|| Error::NotFound(name.to_string()))
+        let found = self.find(&name).await?.ok_or_else(|| Error::NotFound(name.to_string()))?;
+        Ok(found.image)
     }
 
     /// All images, by name.
@@ -267,19 +302,20 @@ impl Images {
 /// Finding what is here.
 impl Images {
     /// As `find`, also while containerd is being started again.
-    async fn find_patiently(&self, name: &Name) -> Result<Option<Image>, Error> {
+    async fn find_patiently(&self, name: &Name) -> Result<Option<Found>, Error> {
         Retry::LOOKUP.run("image lookup", || self.find(name)).await
     }
 
-    async fn find(&self, name: &Name) -> Result<Option<Image>, Error> {
+    async fn find(&self, name: &Name) -> Result<Option<Found>, Error> {
         let record = match self.0.store.image(&name.to_string()).await? {
             Some(record) => Some(record),
             None => self.find_sibling(name).await?,
         };
-        match record.as_ref().and_then(target) {
-            Some(digest) => self.load(name, &digest).await,
-            None => Ok(None),
-        }
+        let Some((record, digest)) = record.and_then(|record| target(&record).map(|digest| (record, digest))) else {
+            return Ok(None);
+        };
+        let pulled = transfer::is_pulled(&record);
+        Ok(self.load(name, &digest).await?.map(|image| Found { image, pulled }))
     }
 
     /// The record of another name in the same repository that leads to the digest of `name`: content is not lent from
@@ -344,6 +380,30 @@ impl Images {
 
 /// Bringing what is not.
 impl Images {
+    /// The credentials to use: the caller's, else the node's.
+    async fn auth(&self, name: &Name, given: &Auth) -> Result<Auth, Error> {
+        match (&self.0.credentials, given) {
+            (Some(credentials), Auth::Anonymous) => credentials.find(name.registry()).await,
+            _ => Ok(given.clone()),
+        }
+    }
+
+    /// Whether `name` still leads to `image` in its registry. A registry that cannot be reached leaves it at that; one
+    /// that refuses does not.
+    async fn is_current(&self, name: &Name, auth: &Auth, image: &Image) -> Result<bool, Error> {
+        match tokio::time::timeout(ASK_WITHIN, ask(name, auth)).await.unwrap_or_else(|_| Err(unanswered(name))) {
+            Ok(digest) => Ok(digest == image.digest),
+            Err(reason @ Error::Registry { .. }) => {
+                tracing::warn!(image = %name, digest = %image.digest, %reason, "its registry cannot be asked; the image that is here is used");
+                Ok(true)
+            }
+            Err(reason) => {
+                let reason = Box::new(unresolved(name, reason));
+                Err(Error::Retried { step: RESOLVE, tries: 1, reason })
+            }
+        }
+    }
+
     /// Joins the pull of `name` that is under way, or begins one.
     async fn shared_pull(&self, name: Name, auth: Auth, on_progress: Box<OnProgress>) -> Result<Image, Error> {
         let key = (name, auth);
@@ -360,7 +420,8 @@ impl Images {
         let begun = std::time::Instant::now();
         let late = |_| Error::TooLong(PULL_WITHIN.as_secs());
         tokio::time::timeout(PULL_WITHIN, self.transfer(&name, auth, &*on_progress)).await.map_err(late)??;
-        let image = self.find_patiently(&name).await?.ok_or_else(|| Error::NotFound(name.to_string()))?;
+        let found = self.find_patiently(&name).await?;
+        let image = found.ok_or_else(|| Error::NotFound(name.to_string()))?.image;
         tracing::info!(image = %name, digest = %image.digest, milliseconds = begun.elapsed().as_millis() as u64, "pulled");
         Ok(image)
     }
@@ -368,11 +429,8 @@ impl Images {
     async fn transfer(&self, name: &Name, auth: Auth, on_progress: &OnProgress) -> Result<(), Error> {
         let source = Source::Registry(Registry::new(name.clone(), auth)?);
         let retry = &self.0.retry;
-        let resolve = || async {
-            let resolved = source.resolve(name).await;
-            resolved.map_err(|reason| Error::Unresolved { reference: name.to_string(), reason: Box::new(reason) })
-        };
-        let resolved = retry.run("pull image manifest", resolve).await?;
+        let resolve = || async { source.resolve(name).await.map_err(|reason| unresolved(name, reason)) };
+        let resolved = retry.run(RESOLVE, resolve).await?;
         let record = name.to_string();
         let begin = || self.begin_lease();
         let lease = retry.run("ref pull", begin).await?;
@@ -398,6 +456,20 @@ impl Images {
         }
         result
     }
+}
+
+/// What `name` leads to in its registry.
+async fn ask(name: &Name, auth: &Auth) -> Result<Digest, Error> {
+    Registry::new(name.clone(), auth.clone())?.digest(&name.version()).await
+}
+
+fn unanswered(name: &Name) -> Error {
+    let message = format!("{} did not answer within {} seconds", name.registry(), ASK_WITHIN.as_secs());
+    Error::Registry { message, retryable: true }
+}
+
+fn unresolved(name: &Name, reason: Error) -> Error {
+    Error::Unresolved { reference: name.to_string(), reason: Box::new(reason) }
 }
 
 /// Whether the directories of an image are still there: somebody else may have removed it and brought it again.

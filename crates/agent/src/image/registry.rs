@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::StreamExt;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE};
-use reqwest::{Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use tokio::sync::Mutex;
 
 use super::auth::{Auth, Challenge};
@@ -57,8 +57,7 @@ impl Registry {
     /// `Mismatch` when it is not what the digest says, `Malformed` when it is larger than a manifest may be.
     pub(super) async fn document(&self, version: &str) -> Result<Served, Error> {
         let fetching = async {
-            let accept = MANIFESTS.into_iter().chain(INDEXES).collect::<Vec<_>>().join(", ");
-            let response = self.get("manifests", version, &[(ACCEPT, accept)]).await?;
+            let response = self.ask(Method::GET, "manifests", version, &[accept()]).await?;
             let headers = response.headers().clone();
             let bytes = bounded(response, LARGEST_MANIFEST).await?;
             check_digest(&bytes, version, &headers)?;
@@ -69,10 +68,23 @@ impl Registry {
         tokio::time::timeout(MANIFEST_WITHIN, fetching).await.map_err(late)?
     }
 
+    /// The digest of what `version` names, without fetching it where the registry can tell.
+    pub(super) async fn digest(&self, version: &str) -> Result<Digest, Error> {
+        let said = match self.ask(Method::HEAD, "manifests", version, &[accept()]).await {
+            Ok(response) => said_digest(response.headers()).and_then(|said| Digest::parse(said).ok()),
+            Err(Error::Registry { retryable: false, .. }) => None,
+            Err(error) => return Err(error),
+        };
+        match said {
+            Some(digest) => Ok(digest),
+            None => Ok(Digest::of(&self.document(version).await?.bytes)),
+        }
+    }
+
     /// A blob, from `offset` where the registry can do that, else from its beginning.
     pub(super) async fn blob(&self, digest: &Digest, offset: u64) -> Result<Blob, Error> {
         let range = (offset > 0).then(|| (RANGE, format!("bytes={offset}-")));
-        let response = self.get("blobs", digest.as_str(), range.as_slice()).await?;
+        let response = self.ask(Method::GET, "blobs", digest.as_str(), range.as_slice()).await?;
         let offset = if response.status() == StatusCode::PARTIAL_CONTENT { offset } else { 0 };
         let url = plain_url(&response);
         let bytes = response.bytes_stream().map(move |part| part.map_err(|error| failed("Get", &url, &error)));
@@ -81,31 +93,44 @@ impl Registry {
 
     /// Asks for something of the repository, and signs in when the registry wants that: at first, or again when a token
     /// has grown old.
-    async fn get(&self, kind: &str, what: &str, headers: &[(HeaderName, String)]) -> Result<Response, Error> {
+    async fn ask(
+        &self,
+        method: Method,
+        kind: &str,
+        what: &str,
+        headers: &[(HeaderName, String)],
+    ) -> Result<Response, Error> {
         let url = format!("{}/v2/{}/{kind}/{what}", self.base(), self.name.repository());
         let shown = self.signed_in.lock().await.clone();
-        let response = self.send(&url, headers, &shown).await?;
+        let response = self.send(&method, &url, headers, &shown).await?;
         let challenge = match response.status() {
             status if status.is_success() => return Ok(response),
             StatusCode::UNAUTHORIZED if self.is_own(&response) => Challenge::find(response.headers()),
             _ => None,
         };
         let Some(challenge) = challenge else {
-            return Err(self.refused(response, what).await);
+            return Err(self.refused(&method, response, what).await);
         };
         let Some(auth) = self.sign_in(&challenge, &shown).await? else {
-            return Err(self.refused(response, what).await);
+            return Err(self.refused(&method, response, what).await);
         };
-        let response = self.send(&url, headers, &auth).await?;
-        if response.status().is_success() { Ok(response) } else { Err(self.refused(response, what).await) }
+        let response = self.send(&method, &url, headers, &auth).await?;
+        if response.status().is_success() { Ok(response) } else { Err(self.refused(&method, response, what).await) }
     }
 
-    async fn send(&self, url: &str, headers: &[(HeaderName, String)], auth: &Auth) -> Result<Response, Error> {
-        let mut request = self.http.get(url);
+    async fn send(
+        &self,
+        method: &Method,
+        url: &str,
+        headers: &[(HeaderName, String)],
+        auth: &Auth,
+    ) -> Result<Response, Error> {
+        let mut request = self.http.request(method.clone(), url);
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        auth.sign(request).send().await.map_err(|error| failed("Get", url, &error))
+        let verb = if *method == Method::HEAD { "Head" } else { "Get" };
+        auth.sign(request).send().await.map_err(|error| failed(verb, url, &error))
     }
 
     /// What to show after `shown` was refused. Of several requests refused at once, one signs in for all.
@@ -134,7 +159,7 @@ impl Registry {
         reqwest::Url::parse(&self.base()).is_ok_and(|base| base.origin() == response.url().origin())
     }
 
-    async fn refused(&self, response: Response, what: &str) -> Error {
+    async fn refused(&self, method: &Method, response: Response, what: &str) -> Error {
         let status = response.status();
         let url = plain_url(&response);
         let text = bounded(response, LONGEST_REFUSAL).await.unwrap_or_default();
@@ -143,7 +168,7 @@ impl Registry {
             StatusCode::NOT_FOUND => Error::NotFound(format!("{}@{what}", self.name)),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Denied(server_message(&text)),
             _ => Error::Registry {
-                message: format!("unexpected status from GET request to {url}: {status}"),
+                message: format!("unexpected status from {method} request to {url}: {status}"),
                 retryable: status.is_server_error()
                     || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT),
             },
@@ -183,7 +208,7 @@ pub(super) async fn bounded(mut response: Response, largest: u64) -> Result<Byte
 /// A document asked for by digest must have it; one asked for by tag must have the digest the registry says it has.
 fn check_digest(bytes: &[u8], version: &str, headers: &HeaderMap) -> Result<(), Error> {
     let actual = Digest::of(bytes);
-    let said = headers.get("docker-content-digest").and_then(|value| value.to_str().ok());
+    let said = said_digest(headers);
     let asked = Digest::parse(version).ok();
     if let Some(asked) = asked.filter(|asked| *asked != actual) {
         return Err(Error::Mismatch(asked.to_string()));
@@ -192,6 +217,16 @@ fn check_digest(bytes: &[u8], version: &str, headers: &HeaderMap) -> Result<(), 
         Some(said) if said.starts_with("sha256:") && said != actual.as_str() => Err(Error::Mismatch(said.to_owned())),
         _ => Ok(()),
     }
+}
+
+/// The digest a registry says a manifest has.
+fn said_digest(headers: &HeaderMap) -> Option<&str> {
+    headers.get("docker-content-digest")?.to_str().ok()
+}
+
+/// The manifests and indexes that are understood.
+fn accept() -> (HeaderName, String) {
+    (ACCEPT, MANIFESTS.into_iter().chain(INDEXES).collect::<Vec<_>>().join(", "))
 }
 
 fn media_type(headers: &HeaderMap) -> Option<String> {

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use containerd_client::services::v1::Image as Record;
 use containerd_client::tonic::Code;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -24,6 +25,8 @@ use super::writer::{Writer, write_bytes};
 pub(super) const CHAIN_LABEL: &str = "longshore/chain";
 /// Label of an image record: the manifest of this machine's platform.
 pub(super) const MANIFEST_LABEL: &str = "longshore/manifest";
+/// Label of an image record: it came from an archive, and no registry is asked about it.
+const IMPORTED_LABEL: &str = "longshore/imported";
 
 const FETCHES: usize = 3;
 /// How long to wait for another writer of the same blob, looking ten times a second.
@@ -68,8 +71,24 @@ pub(super) async fn run(
         let on_index = labels(&[("containerd.io/gc.ref.content.m.0", descriptor.digest.as_str())]);
         write_bytes(store, index, bytes, on_index).await?;
     }
-    let on_image = labels(&[(CHAIN_LABEL, &top), (MANIFEST_LABEL, descriptor.digest.as_str())]);
+    let imported = if is_imported(store, source, name).await? { "true" } else { "" };
+    let on_image =
+        labels(&[(CHAIN_LABEL, &top), (MANIFEST_LABEL, descriptor.digest.as_str()), (IMPORTED_LABEL, imported)]);
     store.put_image(name, resolved.target(), on_image).await
+}
+
+/// Whether the record of `name` is to say that it was imported. One that is only unpacked anew stays what it was.
+async fn is_imported(store: &Store, source: &Source, name: &str) -> Result<bool, Error> {
+    match source {
+        Source::Archive(_) => Ok(true),
+        Source::Registry(_) => Ok(false),
+        Source::Store(_) => Ok(store.image(name).await?.is_some_and(|record| !is_pulled(&record))),
+    }
+}
+
+/// Whether a record was made by a pull: neither imported, nor put there by somebody else.
+pub(super) fn is_pulled(record: &Record) -> bool {
+    record.labels.contains_key(MANIFEST_LABEL) && !record.labels.contains_key(IMPORTED_LABEL)
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {

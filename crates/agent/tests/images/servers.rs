@@ -62,6 +62,13 @@ impl Debian {
     }
 }
 
+impl Debian {
+    /// The address, for who wants to listen there after it.
+    pub fn address(&self) -> (&'static str, u16) {
+        ("127.0.0.1", self.port)
+    }
+}
+
 impl Drop for Debian {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -92,6 +99,8 @@ pub struct Manners {
     pub pause: Duration,
     /// The token it asks for.
     pub token: Option<&'static str>,
+    /// What its token server wants to see in `Authorization`.
+    pub login: Option<&'static str>,
 }
 
 /// Our own registry.
@@ -136,19 +145,29 @@ impl Own {
 impl State {
     fn answer(&self, stream: TcpStream) -> Option<()> {
         let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
-        let path = lines.next()?.ok()?.split(' ').nth(1)?.to_owned();
+        let first = lines.next()?.ok()?;
+        let (method, path) = (first.split(' ').next()?, first.split(' ').nth(1)?);
         let mut headers = BTreeMap::new();
         for line in lines.map_while(Result::ok).take_while(|line| !line.is_empty()) {
             let (name, value) = line.split_once(": ")?;
             headers.insert(name.to_lowercase(), value.to_owned());
         }
         let range = headers.get("range").cloned().unwrap_or_default();
-        self.asked.lock().unwrap().push(format!("{path} {range}"));
-        self.serve(&stream, &path, &headers).ok()
+        self.asked.lock().unwrap().push(format!("{method} {path} {range}"));
+        if method == "HEAD" {
+            // As an old registry: the manifest itself must be asked for.
+            return self.reply(&stream, "405 Method Not Allowed", "", b"").ok();
+        }
+        self.serve(&stream, path, &headers).ok()
     }
 
     fn serve(&self, stream: &TcpStream, path: &str, headers: &BTreeMap<String, String>) -> std::io::Result<()> {
         let manners = &self.manners;
+        if path.starts_with("/token?")
+            && manners.login.is_some_and(|login| headers.get("authorization").is_none_or(|shown| shown != login))
+        {
+            return self.reply(stream, "401 Unauthorized", "", b"{}");
+        }
         if path.starts_with("/token?") {
             let token = format!("{{\"token\":\"{}\"}}", manners.token.unwrap_or_default());
             return self.reply(stream, "200 OK", "Content-Type: application/json\r\n", token.as_bytes());
