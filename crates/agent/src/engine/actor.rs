@@ -12,6 +12,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use longshore_link::acs;
 use longshore_supervisor::protocol::{ContainerPhase, StopCause, StopCode, TaskPhase, TaskStatus};
@@ -20,7 +21,11 @@ use tokio::sync::watch;
 use super::health::Health;
 use super::report::{Outbox, Report};
 use super::runner::{Pulled, Runner, Running};
+use crate::clock;
 use crate::translate::Failure;
+
+/// A task that is not prepared after so long is told of as ACTIVATING: a pull takes its time. Most are up before.
+const SLOW: Duration = Duration::from_millis(100);
 
 /// What the control plane wants of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +61,23 @@ impl<R: Runner> Actor<R> {
 
     /// Brings the task up. An error without a failure means that it was stopped before it ran.
     async fn launch(&mut self) -> Result<(R::Running, Pulled), (Option<Failure>, Pulled)> {
-        let preparing = Box::pin(self.runner.prepare(Arc::clone(&self.task)));
-        let prepared = tokio::select! {
-            biased;
-            () = stopped(&mut self.desired) => return Err((None, Pulled::default())),
-            prepared = preparing => prepared,
+        let began = clock::now();
+        let mut preparing = Box::pin(self.runner.prepare(Arc::clone(&self.task)));
+        let mut slow = std::pin::pin!(tokio::time::sleep(SLOW));
+        let mut said = false;
+        let prepared = loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.desired) => return Err((None, Pulled::default())),
+                prepared = &mut preparing => break prepared,
+                () = &mut slow, if !said => {
+                    said = true;
+                    self.outbox.put(Report::activating(&self.task, began));
+                }
+                () = self.outbox.work() => {}
+            }
         };
+        drop(preparing);
         let (prepared, pulled) = prepared.map_err(|failure| (Some(failure), Pulled::default()))?;
         match Box::pin(self.runner.start(Arc::clone(&self.task), prepared)).await {
             Ok(running) => Ok((running, pulled)),

@@ -68,6 +68,12 @@ pub(crate) enum Report {
 }
 
 impl Report {
+    /// The task's images and network are being brought, since `began` (milliseconds since 1970).
+    pub(crate) fn activating(task: &acs::Task, began: u64) -> Self {
+        let pulled = Pulled { started_at: Some(began), ..Pulled::default() };
+        Self::Task(outline(task, "ACTIVATING", &pulled))
+    }
+
     /// The task runs.
     pub(crate) fn running(task: &acs::Task, status: &TaskStatus, pulled: &Pulled) -> Self {
         Self::Task(task_change(task, "RUNNING", status, pulled))
