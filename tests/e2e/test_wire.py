@@ -120,8 +120,13 @@ def test_a_body_over_the_limit_is_refused_and_the_server_lives(simulated):
     assert simulated.http("/healthz")[0] == 200
 
 
+def forget_peak(instance):
+    """Count the peak from now on: what an earlier request took must not hide what the next one takes."""
+    pathlib.Path(f"/proc/{instance.process.pid}/clear_refs").write_text("5")
+
+
 def peak_memory(instance):
-    """The most memory that the server has had, in bytes."""
+    """The most memory that the server has had since, in bytes."""
     status = pathlib.Path(f"/proc/{instance.process.pid}/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
 
@@ -135,13 +140,89 @@ HUGE = {
 }
 
 
-@pytest.mark.parametrize("body", HUGE.values(), ids=HUGE.keys())
-def test_a_huge_body_takes_neither_long_nor_much_memory(simulated, body):
-    before, began = peak_memory(simulated), time.monotonic()
-    status, answer, _ = post(simulated, body, target("DescribeClusters"))
+def takes_little(instance, body, headers):
+    forget_peak(instance)
+    before, began = peak_memory(instance), time.monotonic()
+    status, answer, _ = post(instance, body, headers)
     assert status in (200, 400, 413), answer[:200]
     assert time.monotonic() - began < 5
-    assert peak_memory(simulated) - before < 64 << 20
+    assert peak_memory(instance) - before < 64 << 20
+    return status, answer
+
+
+@pytest.mark.parametrize("body", HUGE.values(), ids=HUGE.keys())
+def test_a_huge_body_takes_neither_long_nor_much_memory(simulated, body):
+    takes_little(simulated, body, target("DescribeClusters"))
+
+
+def repeated(before, element, times, after):
+    return before + b",".join([element] * times) + after
+
+
+# Few bytes that stand for much: 10 MiB of JSON, and as many structures as are still read.
+WIDE = {
+    "containers": repeated(b'{"containerDefinitions":[', b"{}", 3_400_000, b"]}"),
+    "containers, the most": repeated(b'{"containerDefinitions":[', b"{}", 4_000, b"]}"),
+    "volumes": repeated(b'{"family":"a","volumes":[', b"{}", 3_400_000, b"]}"),
+    "tags": repeated(b'{"family":"a","tags":[', b"{}", 3_400_000, b"]}"),
+    "port mappings": repeated(b'{"containerDefinitions":[{"portMappings":[', b"{}", 3_400_000, b"]}]}"),
+    "port mappings, the most": repeated(b'{"containerDefinitions":[{"portMappings":[', b"{}", 20_000, b"]}]}"),
+    "labels": repeated(b'{"containerDefinitions":[', b'{"dockerLabels":{"":""}}', 400_000, b"]}"),
+    "short strings": repeated(b'{"requiresCompatibilities":[', b'"a"', 2_500_000, b"]}"),
+    "lists in an unknown member": repeated(b'{"unknown":[', b"[]", 3_400_000, b"]}"),
+    "unknown keys": b"{" + b",".join(b'"%x":0' % index for index in range(1_000_000)) + b"}",
+}
+
+
+@pytest.mark.parametrize("body", WIDE.values(), ids=WIDE.keys())
+def test_short_elements_of_wide_structures_take_no_more(simulated, body):
+    assert len(body) < 10 << 20
+    status, answer = takes_little(simulated, body, target("RegisterTaskDefinition"))
+    assert status == 400, answer[:200]
+    assert len(body) < 1 << 20 or fault(answer) == "SerializationException"
+
+
+FORMS = {
+    "deep names": b"&".join(b"%d%s=" % (index, b".a" * 31) for index in range(14_000)),
+    "deeper names": b"&".join(b"%d%s=" % (index, b".a" * 127) for index in range(3_900)),
+    "wide filters": b"&".join(b"Filter.%d.Value.1=" % index for index in range(1, 19_000)),
+}
+
+
+@pytest.mark.parametrize("fields", FORMS.values(), ids=FORMS.keys())
+def test_forms_of_deep_names_take_no_more(simulated, fields):
+    body = b"Action=DescribeSubnets&Version=2016-11-15&" + fields
+    assert len(body) < 1 << 20
+    status, answer = takes_little(simulated, body, FORM)
+    assert (status, fault(answer)) == (400, "InvalidParameterValue"), answer
+
+
+HOSTS = {
+    "an address": ("127.0.0.1:4566", 200),
+    "localhost": ("localhost", 200),
+    "a name under localhost": ("ecs.localhost:4566", 200),
+    "a prefixed host": ("data-localhost:4566", 200),
+    "a stranger's name": ("attacker.example:4566", 403),
+    "a name that begins like an address": ("127.0.0.1.attacker.example", 403),
+}
+
+
+@pytest.mark.parametrize("host,expected", HOSTS.values(), ids=HOSTS.keys())
+def test_only_hosts_that_are_local_whoever_is_asked_are_served(simulated, host, expected):
+    status, answer, headers = post(simulated, b"{}", {**target("ListClusters"), "Host": host})
+    assert status == expected, answer
+    assert status == 200 or fault(answer) == "AccessDeniedException"
+    assert headers["x-amzn-requestid"]
+    assert simulated.http("/metrics", headers={"Host": host})[0] == expected
+
+
+def test_web_pages_may_neither_reset_nor_open_channels(fresh):
+    instance = fresh("--engine", "simulated", "--auth", "permissive")
+    page = {"Origin": "http://attacker.example"}
+    assert instance.http("/_longshore/reset", "POST", b"", page)[0] == 403
+    assert instance.http("/acs/ws", headers=page)[0] == 403
+    assert instance.http("/tcs/ws", headers=page)[0] == 403
+    assert instance.http("/_longshore/reset", "POST", b"")[0] == 200
 
 
 def test_an_encoded_body_is_refused(simulated):
@@ -153,7 +234,7 @@ def test_an_encoded_body_is_refused(simulated):
 def test_expect_continue_is_answered(simulated):
     with socket.create_connection(("127.0.0.1", simulated.port), timeout=5) as raw:
         head = (
-            f"POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: {ECS}.ListClusters\r\nContent-Length: 2\r\n"
+            f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Amz-Target: {ECS}.ListClusters\r\nContent-Length: 2\r\n"
             "Content-Type: application/x-amz-json-1.1\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
         )
         raw.sendall(head.encode())
@@ -165,7 +246,7 @@ def test_expect_continue_is_answered(simulated):
 def test_a_chunked_body_is_taken(simulated):
     with socket.create_connection(("127.0.0.1", simulated.port), timeout=5) as raw:
         head = (
-            f"POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: {ECS}.ListClusters\r\nTransfer-Encoding: chunked\r\n"
+            f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Amz-Target: {ECS}.ListClusters\r\nTransfer-Encoding: chunked\r\n"
             "Content-Type: application/x-amz-json-1.1\r\nConnection: close\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
         )
         raw.sendall(head.encode())

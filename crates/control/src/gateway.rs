@@ -4,15 +4,18 @@
 //! what the answer rests on is durable.
 
 use std::convert::Infallible;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use longshore_model::AccountId;
@@ -23,7 +26,7 @@ use longshore_wire::protocol::{Call, Refusal, Reply, body_limit, route};
 use longshore_wire::sigv4::Scope;
 use longshore_wire::{Fault, ServiceDef};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{Auth, Server, clock, session};
 
@@ -41,6 +44,15 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// Bytes of a request head.
 const HEAD_LIMIT: usize = 64 * 1024;
+
+/// Bytes of request bodies in memory at one time, those of [`SMALL_BODY`] aside; who comes later waits.
+const BODIES: usize = 128 * 1024 * 1024;
+
+/// Bodies of so many bytes are read at once: large ones that come slowly hold up no common request.
+const SMALL_BODY: usize = 16 * 1024;
+
+/// The room left for bodies, in bytes.
+static ROOM: Semaphore = Semaphore::const_new(BODIES);
 
 type Answer = Response<Full<Bytes>>;
 
@@ -95,6 +107,11 @@ async fn serve(server: Arc<Server>, stream: TcpStream) {
 }
 
 async fn handle(server: Arc<Server>, request: Request<Incoming>) -> Answer {
+    if let Err(fault) = admit(&request) {
+        let (head, _) = request.into_parts();
+        let reply = refuse(&server, &Refusal::early(&head, fault), &clock::mint().uuid());
+        return reply.map(|body| Full::new(Bytes::from(body)));
+    }
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n"),
         (&Method::GET, "/readyz") => ready(&server),
@@ -103,6 +120,34 @@ async fn handle(server: Arc<Server>, request: Request<Incoming>) -> Answer {
         (&Method::POST, "/_longshore/reset") if server.auth == Auth::Permissive => reset(&server).await,
         _ => api(server, request).await,
     }
+}
+
+/// Turns away what a web page in a browser on this machine sends: a page whose name was made to resolve to a loopback
+/// address names itself as the host, and a page of elsewhere that opens a node's channel or resets names its origin.
+fn admit<B>(request: &Request<B>) -> Result<(), Fault> {
+    let refuse = |message| Err(Fault::common("AccessDeniedException", 403, message));
+    let named = request.headers().get_all(HOST).iter().all(|host| host.to_str().is_ok_and(is_local));
+    if !named || !request.uri().authority().is_none_or(|authority| is_local(authority.as_str())) {
+        return refuse("The host must be an IP address, localhost or a name under localhost");
+    }
+    let path = request.uri().path();
+    let inner = ["/acs", "/tcs", "/_longshore"].iter().any(|prefix| path.starts_with(prefix));
+    match inner && request.headers().contains_key(ORIGIN) {
+        true => refuse("Web pages may not call this"),
+        false => Ok(()),
+    }
+}
+
+/// Whether a host, with or without its port, is one that no name server of a stranger's can have answered for: an IP
+/// address, `localhost`, a name under it, or one of these behind a prefix that AWS's clients put there (`data-localhost`).
+fn is_local(host: &str) -> bool {
+    if let Some((address, port)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || port.starts_with(':'));
+    }
+    let name = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    let prefixes = ["data-", "stream-", "streaming-"];
+    let name = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(&name);
+    name.parse::<Ipv4Addr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
@@ -180,7 +225,7 @@ async fn api(server: Arc<Server>, request: Request<Incoming>) -> Answer {
     let request_id = clock::mint().uuid();
     let (head, body) = request.into_parts();
     let reply = match read_body(&head, body).await {
-        Ok(body) => call(&server, &head, &body, &request_id).await,
+        Ok((body, _room)) => call(&server, &head, &body, &request_id).await,
         Err(fault) => refuse(&server, &Refusal::early(&head, fault), &request_id),
     };
     reply.map(|body| Full::new(Bytes::from(body)))
@@ -192,18 +237,33 @@ fn refuse(server: &Server, refusal: &Refusal, request_id: &str) -> Reply {
     refusal.reply(request_id)
 }
 
-async fn read_body(head: &Parts, body: Incoming) -> Result<Bytes, Fault> {
+/// The body, and the room it takes as long as it is there.
+async fn read_body(head: &Parts, body: Incoming) -> Result<(Bytes, Option<SemaphorePermit<'static>>), Fault> {
     let plain = head.headers.get(CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity");
     if !plain {
         return Err(Fault::unsupported_encoding());
     }
     let limit = body_limit(head);
+    let announced = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
+    let room = room(announced.unwrap_or(limit).min(limit), BODY_TIMEOUT).await?;
     let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await;
     let collected = collected.map_err(|_| Fault::common("RequestTimeout", 408, "The request body did not arrive"))?;
     match collected {
-        Ok(collected) => Ok(collected.to_bytes()),
+        Ok(collected) => Ok((collected.to_bytes(), room)),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Fault::too_large(limit)),
         Err(_) => Err(Fault::serialization("The request body could not be read")),
+    }
+}
+
+/// Waits for the room that a body of `length` bytes takes.
+async fn room(length: usize, patience: Duration) -> Result<Option<SemaphorePermit<'static>>, Fault> {
+    if length <= SMALL_BODY {
+        return Ok(None);
+    }
+    let bytes = u32::try_from(length).unwrap_or(u32::MAX);
+    match tokio::time::timeout(patience, ROOM.acquire_many(bytes)).await {
+        Ok(Ok(room)) => Ok(Some(room)),
+        _ => Err(Fault::common("ServiceUnavailable", 503, "Too many large requests are being read")),
     }
 }
 
@@ -279,5 +339,79 @@ fn account(server: &Server, head: &Parts) -> Result<AccountId, Fault> {
     match server.ensure_account(&account) {
         true => Ok(account),
         false => Err(Fault::common("LimitExceededException", 400, "There are too many accounts")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCAL: &[&str] = &[
+        "127.0.0.1",
+        "127.0.0.1:4566",
+        "[::1]",
+        "[::1]:4566",
+        "10.0.0.7:80",
+        "localhost",
+        "LocalHost:4566",
+        "ecs.localhost:4566",
+        "data-localhost:4566",
+        "stream-127.0.0.1:4566",
+        "streaming-localhost",
+    ];
+
+    const FOREIGN: &[&str] = &[
+        "",
+        "x",
+        "attacker.example",
+        "attacker.example:4566",
+        "127.0.0.1.attacker.example",
+        "localhost.attacker.example",
+        "notlocalhost",
+        "ecs.us-east-1.amazonaws.com",
+        "data-attacker.example",
+        "[::1].attacker.example",
+        "[attacker]",
+        "a@localhost.example",
+    ];
+
+    fn request(host: &str, path: &str, origin: bool) -> Request<()> {
+        let mut request = Request::builder().uri(path).header(HOST, host);
+        if origin {
+            request = request.header(ORIGIN, "http://attacker.example");
+        }
+        request.body(()).unwrap()
+    }
+
+    #[test]
+    fn a_host_that_a_stranger_may_answer_for_is_refused() {
+        for host in LOCAL {
+            assert!(admit(&request(host, "/", false)).is_ok(), "{host}");
+        }
+        for host in FOREIGN {
+            assert_eq!(admit(&request(host, "/", false)).unwrap_err().status, 403, "{host}");
+        }
+        assert!(admit(&request("localhost", "http://attacker.example/", false)).is_err());
+        assert!(admit(&Request::new(())).is_ok());
+        let two = Request::builder().header(HOST, "localhost").header(HOST, "attacker.example").body(()).unwrap();
+        assert!(admit(&two).is_err());
+    }
+
+    #[test]
+    fn a_web_page_may_neither_open_a_channel_nor_reset() {
+        for path in ["/acs/ws", "/tcs/ws?containerInstance=1", "/_longshore/reset"] {
+            assert!(admit(&request("localhost", path, true)).is_err(), "{path}");
+            assert!(admit(&request("localhost", path, false)).is_ok(), "{path}");
+        }
+        assert!(admit(&request("localhost", "/", true)).is_ok());
+    }
+
+    #[tokio::test]
+    async fn large_bodies_wait_for_room_and_small_ones_do_not() {
+        let all = room(BODIES, Duration::ZERO).await.unwrap();
+        assert!(room(SMALL_BODY, Duration::ZERO).await.unwrap().is_none());
+        assert_eq!(room(SMALL_BODY + 1, Duration::ZERO).await.unwrap_err().status, 503);
+        drop(all);
+        assert!(room(SMALL_BODY + 1, Duration::ZERO).await.unwrap().is_some());
     }
 }

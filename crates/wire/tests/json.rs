@@ -1,7 +1,7 @@
 //! The JSON reader against hostile texts (bad-input classes W1 and W2), and against serde_json.
 
-use longshore_wire::json::{MAX_DEPTH, decode, from_slice, to_vec};
-use longshore_wire::{Document, record};
+use longshore_wire::json::{MAX_DEPTH, decode, decode_within, from_slice, to_vec};
+use longshore_wire::{Document, Shape, record};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -123,6 +123,19 @@ fn a_million_keys_are_read_in_time() {
     let members: Vec<String> = (0..1_000_000).map(|index| format!("\"k{index}\":1")).collect();
     let text = format!("{{{}}}", members.join(","));
     assert_eq!(from_slice::<Input>(text.as_bytes()), Ok(Input::default()));
+}
+
+#[test]
+fn what_is_made_of_a_text_is_bounded() {
+    // The structure and its six members, the member given, its list of two.
+    let costs = [(r#"{}"#, 10), (r#"{"names":["a","b"]}"#, 17), (r#"{"other":[{},{}]}"#, 25)];
+    for (text, cost) in costs {
+        assert!(decode_within(text.as_bytes(), Input::def(), cost).is_ok(), "{text}");
+        assert!(decode_within(text.as_bytes(), Input::def(), cost - 1).is_err(), "{text}");
+    }
+    let maps = format!("[{}]", "{},".repeat(9)).replace(",]", "]");
+    assert!(decode_within(maps.as_bytes(), Document::def(), 4 + 9 * (1 + 4 + 16)).is_ok());
+    assert!(decode_within(maps.as_bytes(), Document::def(), 9 * (1 + 4 + 16)).is_err());
 }
 
 fn documents() -> impl Strategy<Value = Document> {

@@ -199,7 +199,12 @@ fn ec2_lists_are_flat_and_names_begin_with_a_capital() {
 #[test]
 fn names_and_forms_have_limits() {
     let form = head("POST", "/", &[FORM_TYPE]);
-    for fields in ["a.".repeat(129), "a=&".repeat(20_001), ".".repeat(500_000)] {
+    let deep = |forks: usize| (0..forks).map(|fork| format!("{fork}{}=&", ".a".repeat(31))).collect::<String>();
+    assert_eq!(
+        outcome(&form, format!("Action=Get&Version=2020-01-01&{}", deep(600)).as_bytes()),
+        "query:Get over AwsQuery Input"
+    );
+    for fields in ["a.".repeat(33), "a=&".repeat(20_001), ".".repeat(500_000), deep(700)] {
         let body = format!("Action=Get&Version=2020-01-01&{fields}");
         assert_eq!(outcome(&form, body.as_bytes()), "400 MalformedInput");
     }

@@ -7,12 +7,25 @@ use base64::engine::general_purpose::STANDARD;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
+/// What a map of documents costs: a tree's first leaf has room for eleven entries.
+const TREE: usize = 16;
+
 /// Reads `bytes` as one value of shape `def`.
 ///
 /// # Errors
 /// [`Error::Syntax`] if they are no strict JSON; [`Error::Kind`] (within members) if they are not of the shape.
 pub fn decode(bytes: &[u8], def: &'static ShapeDef) -> Result<Value> {
-    let mut parser = Parser::new(bytes)?;
+    decode_within(bytes, def, usize::MAX)
+}
+
+/// As [`decode`], of texts by strangers: what is made of one is bounded, however short `{}` is and however wide the
+/// structure it stands for. Each entry and each member a structure has room for costs one of `budget`, each list, map and
+/// structure some more.
+///
+/// # Errors
+/// As [`decode`]; and [`Error::Syntax`] when the budget is spent.
+pub fn decode_within(bytes: &[u8], def: &'static ShapeDef, budget: usize) -> Result<Value> {
+    let mut parser = Parser::new(bytes, budget)?;
     let value = value(&mut parser, def, def.timestamp_format)?;
     parser.finish()?;
     Ok(value)
@@ -78,6 +91,7 @@ fn map(parser: &mut Parser<'_>, def: &'static ShapeDef) -> Result<Value> {
 }
 
 fn structure(parser: &mut Parser<'_>, def: &'static ShapeDef) -> Result<Value> {
+    parser.spend(def.members.len())?;
     let mut members = vec![None; def.members.len()];
     let mut unset = HashSet::new();
     let mut hint = 0;
@@ -191,6 +205,7 @@ fn document(parser: &mut Parser<'_>) -> Result<Document> {
 }
 
 fn document_map(parser: &mut Parser<'_>) -> Result<Document> {
+    parser.spend(TREE)?;
     let mut entries = BTreeMap::new();
     parser.object(|parser, key| {
         let value = document(parser)?;

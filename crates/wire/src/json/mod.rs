@@ -8,7 +8,7 @@ mod decode;
 mod parse;
 mod write;
 
-pub use decode::decode;
+pub use decode::{decode, decode_within};
 pub use write::JsonWriter;
 pub(crate) use write::special_name;
 

@@ -29,21 +29,37 @@ impl Next {
     }
 }
 
+/// What a list, map or structure costs before it holds anything.
+const COLLECTION: usize = 4;
+
 pub(super) struct Parser<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    /// What may still be made of the text, see [`Parser::spend`].
+    budget: usize,
 }
 
 impl<'a> Parser<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Result<Self> {
+    pub(super) fn new(bytes: &'a [u8], budget: usize) -> Result<Self> {
         let text = std::str::from_utf8(bytes)
             .map_err(|error| Error::Syntax { message: "Invalid UTF-8", offset: error.valid_up_to() })?;
-        Ok(Parser { text, at: 0, depth: 0 })
+        Ok(Parser { text, at: 0, depth: 0, budget })
     }
 
     pub(super) fn error<T>(&self, message: &'static str) -> Result<T> {
         Err(Error::Syntax { message, offset: self.at })
+    }
+
+    /// Takes room for `values` values out of the budget, before they are made.
+    pub(super) fn spend(&mut self, values: usize) -> Result<()> {
+        match self.budget.checked_sub(values) {
+            Some(left) => {
+                self.budget = left;
+                Ok(())
+            }
+            None => self.error("Too many values"),
+        }
     }
 
     /// Ends the reading: nothing but white space may follow.
@@ -79,6 +95,7 @@ impl<'a> Parser<'a> {
             if !self.take(b':') {
                 return self.error("Expected ':'");
             }
+            self.spend(1)?;
             entry(self, key)?;
             if self.take(b'}') {
                 return self.leave();
@@ -96,6 +113,7 @@ impl<'a> Parser<'a> {
             return self.leave();
         }
         loop {
+            self.spend(1)?;
             element(self)?;
             if self.take(b']') {
                 return self.leave();
@@ -228,6 +246,7 @@ impl<'a> Parser<'a> {
         if !self.take(open) {
             return self.error("Unexpected character");
         }
+        self.spend(COLLECTION)?;
         self.depth += 1;
         if self.depth > MAX_DEPTH { self.error("Nested too deeply") } else { Ok(()) }
     }

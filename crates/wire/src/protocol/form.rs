@@ -1,7 +1,8 @@
 //! Forms: `a.b.1.c=x&…` to a tree, and the tree to a value, led by the shape table.
 //!
 //! Strict where a hostile form could cost memory or mean two things: percent-encoding and UTF-8 must be right, no name may
-//! come twice, names have at most [`MAX_PARTS`] parts, forms at most [`MAX_FIELDS`] fields. List indices count from one; gaps
+//! come twice, names have at most [`MAX_PARTS`] parts, forms at most [`MAX_FIELDS`] fields and [`MAX_NODES`] different parts of
+//! names. List indices count from one; gaps
 //! only order, and nothing is allocated by an index. Unknown names are ignored.
 
 use crate::{Blob, Fault, Kind, MemberDef, ShapeDef, Structure, Timestamp, TimestampFormat, Value};
@@ -9,9 +10,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-const MAX_PARTS: usize = 128;
+const MAX_PARTS: usize = 32;
 const MAX_FIELDS: usize = 20_000;
+/// A node takes most of a kilobyte when it has a child.
+const MAX_NODES: usize = 20_000;
 
 /// How a protocol names things.
 pub(super) trait Dialect {
@@ -36,8 +40,9 @@ pub(super) fn fields(head: &Parts, body: &[u8]) -> Decoded<Vec<(String, String)>
 /// The value of shape `input` in a request's fields.
 pub(super) fn decode(head: &Parts, body: &[u8], input: &'static ShapeDef, dialect: &dyn Dialect) -> Decoded<Value> {
     let mut root = Node::default();
+    let mut room = MAX_NODES;
     for (name, value) in fields(head, body)? {
-        root.insert(&name, value)?;
+        root.insert(&name, value, &mut room)?;
     }
     Decoder { dialect }.structure(root, input)
 }
@@ -92,13 +97,20 @@ struct Node {
 }
 
 impl Node {
-    fn insert(&mut self, name: &str, value: String) -> Decoded<()> {
+    /// Makes the nodes on the way to `name`, for which there is `room`.
+    fn insert(&mut self, name: &str, value: String, room: &mut usize) -> Decoded<()> {
         if name.split('.').nth(MAX_PARTS).is_some() {
             return Err(malformed("A parameter's name has too many parts"));
         }
         let mut node = self;
         for part in name.split('.') {
-            node = node.children.entry(part.to_owned()).or_default();
+            node = match node.children.entry(part.to_owned()) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    *room = room.checked_sub(1).ok_or_else(|| malformed("Too many parameters"))?;
+                    place.insert(Node::default())
+                }
+            };
         }
         match node.value.replace(value) {
             None => Ok(()),
