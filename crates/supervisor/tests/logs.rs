@@ -15,7 +15,7 @@ use longshore_supervisor::protocol::{Command, Reply, StopCode};
 use longshore_supervisor::spec::{AwsLogs, ContainerSpec, LogConfig, LogEndpoint, RestartPolicy, TaskSpec};
 use serde_json::Value;
 
-/// A CloudWatch Logs that knows one group and stores each batch once.
+/// A CloudWatch Logs that knows one group and stores each batch once, and another that is never ready to take one.
 struct Logs {
     address: String,
     messages: Arc<Mutex<Vec<String>>>,
@@ -79,11 +79,14 @@ fn serve(stream: TcpStream, store: &Mutex<Vec<String>>, batches: &mut BTreeSet<S
     reader.read_exact(&mut body).unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap();
     let known = body["logGroupName"] == "/ecs/known";
-    if known && operation.ends_with("PutLogEvents") && batches.insert(batch) {
+    let put = operation.ends_with("PutLogEvents");
+    let busy = body["logGroupName"] == "/ecs/busy";
+    if known && put && batches.insert(batch) {
         let list = body["logEvents"].as_array().unwrap();
         store.lock().unwrap().extend(list.iter().map(|e| e["message"].as_str().unwrap().to_string()));
     }
-    let answer = match known {
+    let answer = match known || busy {
+        true if busy && put => "HTTP/1.1 503 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
         true => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
         false => "HTTP/1.1 400 X\r\nContent-Length: 38\r\n\r\n{\"__type\":\"ResourceNotFoundException\"}",
     };
@@ -163,6 +166,42 @@ fn a_task_ends_while_the_control_plane_is_away_and_its_lines_come_later() {
     }
     assert_eq!(logs.messages(), ["patient"]);
     task.wait_for_supervisor();
+}
+
+#[test]
+fn no_line_is_lost_to_an_outage_that_began_long_before_the_release() {
+    let address = Logs::start().address.clone();
+    let mut task = Task::start(logged("/ecs/known", &address, shell("seq 1 100000")));
+    task.until_stopped();
+    std::thread::sleep(Duration::from_secs(35));
+    assert_eq!(task.ask(Command::Release), Reply::Done);
+    std::thread::sleep(Duration::from_secs(2));
+    let logs = Logs::start_at(&address);
+    task.wait_for_supervisor();
+    assert_eq!(logs.messages(), (1..=100_000).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn no_line_is_lost_to_an_outage_that_lasts_long_after_the_release() {
+    let address = Logs::start().address.clone();
+    let mut task = Task::start(logged("/ecs/known", &address, shell("seq 1 100000")));
+    task.until_stopped();
+    assert_eq!(task.ask(Command::Release), Reply::Done);
+    std::thread::sleep(Duration::from_secs(35));
+    let logs = Logs::start_at(&address);
+    task.wait_for_supervisor();
+    assert_eq!(logs.messages(), (1..=100_000).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_server_that_answers_but_never_takes_is_given_up() {
+    let logs = Logs::start();
+    let mut task = Task::start(logged("/ecs/busy", &logs.address, shell("echo lost")));
+    task.until_stopped();
+    assert_eq!(task.ask(Command::Release), Reply::Done);
+    let since = Instant::now();
+    task.wait_for_supervisor();
+    assert!((29..40).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use common::{Task, named, output, run, shell, side, task, texts};
 use longshore_supervisor::cgroup::Layout;
-use longshore_supervisor::protocol::{ContainerPhase, StopCode};
+use longshore_supervisor::protocol::{Command, ContainerPhase, Reply, StopCode};
 use longshore_supervisor::spec::{ContainerSpec, LogConfig, Network, TaskCpu, TaskSpec, Ulimit};
 
 /// The text of a file of a running container's cgroup.
@@ -196,6 +196,24 @@ fn the_tasks_memory_binds_its_containers() {
 }
 
 #[test]
+fn a_fork_bomb_ends_at_the_tasks_limit() {
+    // Not a bomb without end: where nothing limits it, this test fails and the machine stays usable.
+    let bomb = "(i=0; while [ $i -lt 3000 ]; do sleep 1000 & i=$((i+1)); done; echo never) 2>/dev/null; echo full; \
+        exec sleep 1000";
+    let mut task = Task::start(task(vec![shell(bomb)]));
+    task.until_said("main", "full");
+    let count = || cgroup_file(&task, "", "pids", "pids.current", "pids.current").parse::<u32>().unwrap();
+    assert!((1000..=1024).contains(&count()), "{} processes", count());
+    assert!(!task.log("main").contains("never"));
+    assert_eq!(output(shell("echo alive")), "alive\n", "another task does not notice");
+    assert!((1000..=1024).contains(&count()), "{} processes", count());
+    task.ask(Command::Stop { reason: None, timeout_seconds: Some(0) });
+    task.until_stopped();
+    assert_eq!(task.ask(Command::Release), Reply::Done);
+    task.wait_for_supervisor();
+}
+
+#[test]
 fn limits_are_in_the_cgroups() {
     let main = ContainerSpec {
         cpu_shares: Some(512),
@@ -215,6 +233,7 @@ fn limits_are_in_the_cgroups() {
     assert_eq!(cgroup_file(&task, "", "memory", "memory.limit_in_bytes", "memory.max"), (128 << 20).to_string());
     let quota = cgroup_file(&task, "", "cpu", "cpu.cfs_quota_us", "cpu.max");
     assert_eq!(quota.split(' ').next(), Some("25000"));
+    assert_eq!(cgroup_file(&task, "", "pids", "pids.max", "pids.max"), "1024");
 }
 
 #[test]

@@ -7,7 +7,7 @@ pub mod usage;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -34,8 +34,20 @@ pub struct Limits {
     pub memory_mib: Option<u64>,
 }
 
+/// Processes and threads that a task may have for each vCPU; also what a smaller task, or one without a size, may have.
+const PROCESSES_PER_VCPU: u32 = 1024;
 /// Length of a scheduling period in microseconds, the kernel's default.
 const PERIOD_US: u64 = 100_000;
+/// Of the same name in both generations.
+const PROCESSES_FILE: &str = "pids.max";
+
+impl Limits {
+    /// The most processes and threads of the whole task: a fork bomb ends there and not at the host's last number.
+    fn processes(self) -> u32 {
+        // A vCPU is 1024 units, so that units are processes.
+        self.cpu_units.unwrap_or(0).max(PROCESSES_PER_VCPU)
+    }
+}
 
 impl Layout {
     /// What this host has.
@@ -102,10 +114,11 @@ impl Layout {
             let directory = self.directory(controller, group);
             directory.ok_or_else(|| Error::Parameter(format!("the {controller} controller is not mounted")))
         };
-        let (cpu, memory) = (needed("cpu")?, needed("memory")?);
-        for directory in [&cpu, &memory] {
+        let (cpu, memory, pids) = (needed("cpu")?, needed("memory")?, needed("pids")?);
+        for directory in [&cpu, &memory, &pids] {
             fs::create_dir_all(directory).map_err(Error::file("create", directory))?;
         }
+        write(&pids.join(PROCESSES_FILE), limits.processes())?;
         if let Some(units) = limits.cpu_units {
             write(&cpu.join("cpu.shares"), units.max(2))?;
             write(&cpu.join("cpu.cfs_period_us"), PERIOD_US)?;
@@ -135,9 +148,17 @@ impl Layout {
         text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or(0)
     }
 
-    /// Kills every process of a group and of those below it, and waits until none is left.
+    /// Kills every process of a group and of those below it, and waits until none is left. The group can make no new
+    /// process from then on, so that none is forked faster than they are killed.
     pub fn kill_all(&self, group: &str, patience: Duration) -> Result<()> {
         check_name(group)?;
+        if let Some(directory) = self.directory("pids", group) {
+            // The group may be gone, or made before it had this limit.
+            let _ = fs::OpenOptions::new()
+                .write(true)
+                .open(directory.join(PROCESSES_FILE))
+                .and_then(|mut f| f.write_all(b"0"));
+        }
         let until = Instant::now() + patience;
         loop {
             let processes = self.processes(group);
@@ -212,6 +233,7 @@ fn create_v2(point: &Path, group: &str, limits: Limits) -> Result<()> {
         }
         enable_controllers(&directory);
     }
+    write(&directory.join(PROCESSES_FILE), limits.processes())?;
     if let Some(units) = limits.cpu_units {
         write(&directory.join("cpu.max"), format!("{} {PERIOD_US}", quota(units)))?;
         write(&directory.join("cpu.weight"), weight(units))?;
@@ -297,7 +319,15 @@ mod tests {
         assert_eq!(read("cpu.max"), "25000 100000");
         assert_eq!(read("cpu.weight"), "10");
         assert_eq!(read("memory.max"), "536870912");
+        assert_eq!(read("pids.max"), "1024");
         fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn processes_are_limited_by_the_vcpus() {
+        for (units, expected) in [(None, 1024), (Some(256), 1024), (Some(1024), 1024), (Some(4096), 4096)] {
+            assert_eq!(Limits { cpu_units: units, memory_mib: None }.processes(), expected);
+        }
     }
 
     #[test]

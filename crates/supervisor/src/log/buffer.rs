@@ -20,6 +20,31 @@ const DEFAULT_LIMIT: usize = 10 << 20;
 /// A blocked container waits with this much unsent.
 const BLOCKING_LIMIT: usize = 2 << 20;
 
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Taken,
+    /// Refused for good.
+    Refused,
+    /// There was no place for it any more. Once there is one again, a note there says how many events are missing.
+    Abandoned,
+}
+
+/// Events lost of which the destination has not been told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Untold {
+    full: u64,
+    abandoned: u64,
+}
+
+/// The batch that is being sent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flight {
+    events: u64,
+    /// What its notes tell.
+    told: Untold,
+}
+
 /// A bounded queue between the reader and the sender of one container.
 pub struct Buffer {
     mode: LogMode,
@@ -34,10 +59,11 @@ struct State {
     bytes: usize,
     /// When the oldest event came in.
     since: Option<Instant>,
-    /// Not yet told to the destination.
-    unreported: u64,
+    untold: Untold,
     dropped: u64,
-    in_flight: bool,
+    in_flight: Option<Flight>,
+    /// Since when every attempt was answered, and none with yes.
+    refusing: Option<Instant>,
     draining: bool,
     ready: Option<Result<(), String>>,
 }
@@ -88,17 +114,35 @@ impl Buffer {
             state = self.wait(state, wait);
         }
         let batch = state.take_batch();
-        state.in_flight = true;
         self.changed.notify_all();
         batch
     }
 
-    /// The batch in flight has been taken, or given up with so many events lost.
-    pub fn sent(&self, lost: usize) {
+    /// The batch in flight is done with.
+    pub fn sent(&self, fate: Fate) {
         let mut state = lock(&self.state);
-        state.in_flight = false;
-        state.dropped += lost as u64;
+        let flight = state.in_flight.take().unwrap_or_default();
+        state.refusing = None;
+        if fate != Fate::Taken {
+            state.dropped += flight.events;
+        }
+        if fate == Fate::Abandoned {
+            state.untold.full += flight.told.full;
+            state.untold.abandoned += flight.told.abandoned + flight.events;
+        }
         self.changed.notify_all();
+    }
+
+    /// The batch in flight was not taken this time: the destination said so, or did not answer.
+    pub fn tried(&self, answered: bool) {
+        let mut state = lock(&self.state);
+        state.refusing = answered.then(|| state.refusing.unwrap_or_else(Instant::now));
+    }
+
+    /// How long the destination has been answering without taking what is in flight. `None`: it takes, is away, or
+    /// has not been asked.
+    pub fn refusing_for(&self) -> Option<Duration> {
+        lock(&self.state).refusing.map(|since| since.elapsed())
     }
 
     pub fn drain(&self) {
@@ -108,7 +152,7 @@ impl Buffer {
 
     pub fn is_idle(&self) -> bool {
         let state = lock(&self.state);
-        state.events.is_empty() && !state.in_flight
+        state.events.is_empty() && state.in_flight.is_none()
     }
 
     pub fn dropped(&self) -> u64 {
@@ -144,22 +188,14 @@ impl State {
         if let Some(event) = self.events.pop_front() {
             self.bytes -= size(&event);
             self.dropped += 1;
-            self.unreported += 1;
+            self.untold.full += 1;
         }
     }
 
     fn take_batch(&mut self) -> Vec<Event> {
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        if self.unreported > 0
-            && let Some(first) = self.events.front()
-        {
-            let text =
-                format!("[longshore: {} earlier log events were dropped, the log buffer was full]", self.unreported);
-            batch.push(Event { time: first.time, text });
-            bytes += size(&batch[0]);
-            self.unreported = 0;
-        }
+        let (mut batch, told) = self.notes();
+        let notes = batch.len();
+        let mut bytes = batch.iter().map(size).sum::<usize>();
         let (mut oldest, mut newest) = (u64::MAX, 0);
         while let Some(event) = self.events.front() {
             oldest = oldest.min(event.time);
@@ -177,7 +213,24 @@ impl State {
             self.events.shrink_to(64);
         }
         batch.sort_by_key(|event| event.time);
+        self.in_flight = Some(Flight { events: (batch.len() - notes) as u64, told });
         batch
+    }
+
+    /// Tells of what was lost, at the time of the first event after it.
+    fn notes(&mut self) -> (Vec<Event>, Untold) {
+        let Some(first) = self.events.front() else {
+            return (Vec::new(), Untold::default());
+        };
+        let told = std::mem::take(&mut self.untold);
+        let reasons =
+            [(told.full, "the log buffer was full"), (told.abandoned, "their log group or stream was missing")];
+        let lost = reasons.into_iter().filter(|(count, _)| *count > 0);
+        let note = |(count, reason)| {
+            let text = format!("[longshore: {count} earlier log events were dropped, {reason}]");
+            Event { time: first.time, text }
+        };
+        (lost.map(note).collect(), told)
     }
 }
 
@@ -211,7 +264,7 @@ mod tests {
             assert!(batch.iter().map(size).sum::<usize>() <= BATCH_BYTES);
             assert!(batch.last().unwrap().time - batch[0].time < BATCH_SPAN_MS);
             sizes.push(batch.len());
-            full.sent(0);
+            full.sent(Fate::Taken);
         }
         assert_eq!(sizes.iter().sum::<usize>(), 25_011);
         assert_eq!(sizes[..2], [10_000, 10_000]);
@@ -228,9 +281,39 @@ mod tests {
         assert_eq!(batch.len(), 11);
         assert_eq!(batch[0].text, "[longshore: 10 earlier log events were dropped, the log buffer was full]");
         assert_eq!(batch[1].time, 10);
-        small.sent(0);
+        small.sent(Fate::Taken);
         small.put(event(99, 1));
         assert_eq!(small.next_batch().len(), 1);
+    }
+
+    #[test]
+    fn an_abandoned_batch_is_counted_and_told_of_with_what_it_told_itself() {
+        let small = buffer(LogMode::NonBlocking, Some(1000));
+        (0..12).for_each(|time| small.put(event(time, 74)));
+        small.drain();
+        assert_eq!(small.next_batch().len(), 11);
+        small.sent(Fate::Abandoned);
+        assert_eq!(small.dropped(), 12);
+        small.put(event(99, 1));
+        let batch = small.next_batch();
+        assert_eq!(batch[0].text, "[longshore: 2 earlier log events were dropped, the log buffer was full]");
+        let missing = "[longshore: 10 earlier log events were dropped, their log group or stream was missing]";
+        assert_eq!((batch[1].text.as_str(), batch.len()), (missing, 3));
+    }
+
+    #[test]
+    fn only_answers_in_a_row_are_a_refusal() {
+        let one = buffer(LogMode::Blocking, None);
+        assert_eq!(one.refusing_for(), None);
+        one.tried(true);
+        std::thread::sleep(Duration::from_millis(20));
+        one.tried(true);
+        assert!(one.refusing_for().unwrap() >= Duration::from_millis(20));
+        one.tried(false);
+        assert_eq!(one.refusing_for(), None);
+        one.tried(true);
+        one.sent(Fate::Taken);
+        assert_eq!(one.refusing_for(), None);
     }
 
     #[test]
@@ -243,7 +326,7 @@ mod tests {
         while got.len() < 40 {
             assert!(lock(&full.state).bytes <= BLOCKING_LIMIT + 200_026);
             got.extend(full.next_batch().iter().map(|e| e.time));
-            full.sent(0);
+            full.sent(Fate::Taken);
         }
         thread.join().unwrap();
         assert_eq!(got, (0..40).collect::<Vec<_>>());

@@ -7,8 +7,8 @@
 //! The reader cuts lines ([`line`]), joins them to events where a pattern says so ([`event`]) and stamps them with the
 //! time of reading. The buffer ([`buffer`]) is bounded; what happens when it is full is the container's `mode`. The
 //! sender ([`sender`]) makes batches and repeats each until it is acknowledged, with a number by which the server knows
-//! a repeated one: neither loss nor doubling, as long as the supervisor lives. With `json-file` the reader writes
-//! itself; with no driver there is no thread at all.
+//! a repeated one: neither loss nor doubling, as long as the supervisor lives and the log group exists. With
+//! `json-file` the reader writes itself; with no driver there is no thread at all.
 
 mod buffer;
 mod event;
@@ -128,7 +128,16 @@ impl Log {
         read && sent
     }
 
-    /// Events lost to a full buffer or refused by the destination.
+    /// There is no use in waiting for the destination: it has nothing to take, or has answered that long without taking
+    /// it. One that is away may come back.
+    pub fn is_hopeless(&self, patience: Duration) -> bool {
+        match &self.target {
+            Target::Cloud(buffer) => buffer.is_idle() || buffer.refusing_for().is_some_and(|time| time >= patience),
+            _ => true,
+        }
+    }
+
+    /// Events lost to a full buffer, refused by the destination, or without a place there.
     pub fn dropped(&self) -> u64 {
         match &self.target {
             Target::Cloud(buffer) => buffer.dropped(),

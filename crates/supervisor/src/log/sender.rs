@@ -2,15 +2,16 @@
 //!
 //! Each batch has a number and is repeated, unchanged, until the server has acknowledged it or refused it for good.
 //! The header `x-longshore-batch: <pump>/<number>` lets the server drop a batch that it has already stored, when only
-//! its answer was lost. Group and stream are made when they turn out to be missing.
+//! its answer was lost. Group and stream are made when they turn out to be missing. Where they may not be made, the
+//! batch is dropped after a while, as a container that waits for its log would else wait for ever.
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, Fate};
 use super::event::Event;
 use super::http::Connection;
 use super::{Endpoint, STACK_BYTES, Wake, leave_signals_to_others};
@@ -20,6 +21,9 @@ use crate::spec::AwsLogs;
 const TARGET: &str = "Logs_20140328";
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A batch is dropped when so many answers in a row, or all answers of so long, said that group or stream is missing.
+const MISSING_TRIES: u32 = 10;
+const MISSING_TIME: Duration = Duration::from_secs(30);
 
 /// What came of one call.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,8 +33,25 @@ enum Outcome {
     Missing(String),
     /// Will not be taken however often it is sent.
     Refused(String),
-    /// Not now: not reachable, throttled, not allowed at the moment.
-    Later(String),
+    /// Not now: throttled, not allowed at the moment.
+    Later,
+    /// There was no answer.
+    Away,
+}
+
+/// Answers in a row that say that group or stream is missing.
+#[derive(Default)]
+struct Missing {
+    count: u32,
+    since: Option<Instant>,
+}
+
+impl Missing {
+    /// One more. True if there have been enough.
+    fn again(&mut self) -> bool {
+        self.count += 1;
+        self.count >= MISSING_TRIES || self.since.get_or_insert_with(Instant::now).elapsed() >= MISSING_TIME
+    }
 }
 
 /// State of the sending thread.
@@ -59,41 +80,59 @@ impl Sender {
             Outcome::Missing(reason) | Outcome::Refused(reason) => {
                 Err(format!("failed to create CloudWatch log stream: {reason}"))
             }
-            Outcome::Taken | Outcome::Later(_) => Ok(()),
+            Outcome::Taken | Outcome::Later | Outcome::Away => Ok(()),
         };
         self.buffer.set_ready(ready);
         loop {
             let batch = self.buffer.next_batch();
             self.number += 1;
-            let lost = self.deliver(&batch);
+            let fate = self.deliver(&batch);
             drop(batch);
-            self.buffer.sent(lost);
+            self.buffer.sent(fate);
             (self.wake)();
         }
     }
 
-    /// Returns how many events were given up.
-    fn deliver(&mut self, batch: &[Event]) -> usize {
+    /// Repeats a batch until its fate is known.
+    fn deliver(&mut self, batch: &[Event]) -> Fate {
         let body = self.put_body(batch);
         let mut pause = FIRST_PAUSE;
+        let mut missing = Missing::default();
         loop {
-            let mut outcome = self.call("PutLogEvents", &body, true);
-            if matches!(outcome, Outcome::Missing(_)) {
-                outcome = match self.make_stream() {
-                    Outcome::Taken => self.call("PutLogEvents", &body, true),
-                    other => other,
-                };
-            }
-            match outcome {
-                Outcome::Taken => return 0,
+            let outcome = self.put(&body);
+            match &outcome {
+                Outcome::Taken => return Fate::Taken,
                 Outcome::Refused(reason) => {
-                    eprintln!("log stream {}: {} events refused: {reason}", self.options.stream, batch.len());
-                    return batch.len();
+                    self.complain(batch, "refused", reason);
+                    return Fate::Refused;
                 }
-                Outcome::Missing(_) | Outcome::Later(_) => thread::sleep(pause),
+                Outcome::Missing(reason) if missing.again() => {
+                    self.complain(batch, "dropped", reason);
+                    return Fate::Abandoned;
+                }
+                Outcome::Missing(_) => {}
+                Outcome::Later | Outcome::Away => missing = Missing::default(),
             }
+            self.buffer.tried(outcome != Outcome::Away);
+            thread::sleep(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// One attempt, with group and stream made if need be.
+    fn put(&mut self, body: &[u8]) -> Outcome {
+        let first = self.call("PutLogEvents", body, true);
+        if !matches!(first, Outcome::Missing(_)) {
+            return first;
+        }
+        match self.make_stream() {
+            Outcome::Taken => self.call("PutLogEvents", body, true),
+            other => other,
+        }
+    }
+
+    fn complain(&self, batch: &[Event], what: &str, reason: &str) {
+        eprintln!("log stream {}: {} events {what}: {reason}", self.options.stream, batch.len());
     }
 
     fn put_body(&self, batch: &[Event]) -> Vec<u8> {
@@ -131,7 +170,7 @@ impl Sender {
         }
         match self.connection.post(&endpoint.address, &headers, body) {
             Ok(answer) => judge(answer.status, &answer.body),
-            Err(e) => Outcome::Later(format!("{}: {e}", endpoint.address)),
+            Err(_) => Outcome::Away,
         }
     }
 }
@@ -149,6 +188,6 @@ fn judge(status: u16, body: &[u8]) -> Outcome {
         "ResourceNotFoundException" => Outcome::Missing(text),
         "InvalidParameterException" | "SerializationException" | "ValidationException" => Outcome::Refused(text),
         _ if status == 413 => Outcome::Refused(text),
-        _ => Outcome::Later(text),
+        _ => Outcome::Later,
     }
 }

@@ -370,6 +370,39 @@ fn what_is_refused_for_good_is_given_up_and_counted() {
 }
 
 #[test]
+fn a_missing_group_that_may_not_be_made_blocks_nobody_for_ever() {
+    let store = Arc::new(Mutex::new(Store { groups: HashSet::from(["/ecs/test".into()]), ..Store::default() }));
+    let server = Server::start("127.0.0.1:0", store.clone());
+    let log = open(AwsLogs { mode: LogMode::Blocking, create_group: false, ..options() }, &server.address);
+    log.wait_ready(Duration::from_secs(5)).unwrap();
+    store.lock().unwrap().groups.clear();
+    store.lock().unwrap().streams.clear();
+    let mut pipe = attach(&log);
+    let mut last = pipe.try_clone().unwrap();
+    let line = "z".repeat(1000);
+    let since = Instant::now();
+    let writer = thread::spawn(move || (0..3500).for_each(|n| writeln!(pipe, "{n} {line}").unwrap()));
+    while !writer.is_finished() {
+        assert!(since.elapsed() < Duration::from_secs(40), "the container is stuck");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(since.elapsed() > Duration::from_secs(2), "a group may be gone for a moment: {:?}", since.elapsed());
+    store.lock().unwrap().groups.insert("/ecs/test".into());
+    writeln!(last, "end").unwrap();
+    drop((last, writer.join().unwrap()));
+    drained(&log);
+    let got = texts(&store);
+    let notes: Vec<&String> = got.iter().filter(|text| text.starts_with("[longshore: ")).collect();
+    let dropped = log.dropped();
+    assert!(dropped > 500);
+    let note = format!("[longshore: {dropped} earlier log events were dropped, their log group or stream was missing]");
+    assert_eq!(notes, [&note]);
+    assert_eq!(got.len() as u64 - 1 + dropped, 3501, "each line has arrived or is counted");
+    assert_eq!(got.last().unwrap(), "end");
+    server.end();
+}
+
+#[test]
 fn joined_lines_are_one_event() {
     let store = Arc::new(Mutex::new(Store::default()));
     let server = Server::start("127.0.0.1:0", store.clone());

@@ -43,8 +43,10 @@ pub const SOCKET_FILE: &str = "sock";
 
 /// After the last container the logs have this long before the task counts as stopped.
 const DRAIN_MS: u64 = 5_000;
-/// And this long altogether before they are given up.
+/// After the release, logs are given up that the server has answered this long without taking them.
 const GIVE_UP_MS: u64 = 30_000;
+/// And those that a server which is away has not taken by then: no agent finds a released supervisor any more.
+const LONGEST_MS: u64 = 3_600_000;
 /// A start is over by then; what only it needed need not stay in memory.
 const TRIM_AFTER_MS: u64 = 400;
 /// Longest sleep while something of the log pump is waited for.
@@ -73,11 +75,13 @@ enum Child {
     Check(usize),
 }
 
-/// [`DRAIN_MS`] and [`GIVE_UP_MS`], unless a client wants it shorter.
+/// How long after the last container the logs are waited for.
 #[derive(Clone, Copy, Debug)]
 struct LogPatience {
+    /// [`DRAIN_MS`], unless a client wants it shorter.
     drain_ms: u64,
-    give_up_ms: u64,
+    /// After the last container, as a client wants it: whether the server has answered or not.
+    give_up_ms: Option<u64>,
 }
 
 struct Supervisor {
@@ -100,11 +104,11 @@ struct Supervisor {
     begun: u64,
     /// When the pages of the start are to be given back.
     trim_at: Option<u64>,
-    /// How long after the last container the logs are waited for.
     log_patience: LogPatience,
     /// When the last container ended.
     drain_since: Option<u64>,
-    released: bool,
+    /// When an agent released the task.
+    released: Option<u64>,
 }
 
 impl Supervisor {
@@ -132,9 +136,9 @@ impl Supervisor {
             wake,
             begun: time::now().monotonic,
             trim_at: Some(time::now().monotonic + TRIM_AFTER_MS),
-            log_patience: LogPatience { drain_ms: DRAIN_MS, give_up_ms: GIVE_UP_MS },
+            log_patience: LogPatience { drain_ms: DRAIN_MS, give_up_ms: None },
             drain_since: None,
-            released: false,
+            released: None,
             sequence: 0,
             dir,
             task,
@@ -180,7 +184,7 @@ impl Supervisor {
     }
 
     fn serve(&mut self) -> Result<()> {
-        while !(self.released && self.logs_done(time::now())) {
+        while !self.is_done(time::now()) {
             self.wait()?;
             // Resets the counter, before looking at what it was raised for; how often is no matter.
             let _ = self.wake.read();
@@ -246,7 +250,7 @@ impl Supervisor {
 
     /// For whoever finds the directory after this process died. A write that fails costs no task.
     fn save(&self) {
-        if self.released {
+        if self.released.is_some() {
             return;
         }
         let file = self.dir.join(STATE_FILE);
@@ -300,15 +304,33 @@ impl Supervisor {
     }
 
     fn waits_for_logs(&self) -> bool {
-        self.released || self.machine.phase() < TaskPhase::Stopped
+        self.released.is_some() || self.machine.phase() < TaskPhase::Stopped
     }
 
     fn logs_idle(&self) -> bool {
         self.slots.iter().all(|slot| slot.log.as_ref().map_or(true, Log::is_idle))
     }
 
-    fn logs_done(&self, now: Now) -> bool {
-        self.logs_idle() || self.drain_since.is_some_and(|since| now.monotonic >= since + self.log_patience.give_up_ms)
+    /// Released, and the logs are flushed or given up.
+    fn is_done(&self, now: Now) -> bool {
+        let Some(released) = self.released else {
+            return false;
+        };
+        let drained = self.drain_since.unwrap_or(released);
+        if self.logs_idle() {
+            return true;
+        }
+        if let Some(limit) = self.log_patience.give_up_ms {
+            return now.monotonic >= drained + limit;
+        }
+        let waited = now.monotonic.saturating_sub(drained.max(released));
+        waited >= LONGEST_MS || (waited >= GIVE_UP_MS && self.logs_hopeless())
+    }
+
+    /// A server that is away is no reason to lose what it will take when it is back.
+    fn logs_hopeless(&self) -> bool {
+        let patience = Duration::from_millis(GIVE_UP_MS);
+        self.slots.iter().filter_map(|slot| slot.log.as_ref().ok()).all(|log| log.is_hopeless(patience))
     }
 
     fn see_logs(&mut self) {
@@ -343,7 +365,8 @@ impl Supervisor {
             Command::GiveUpLogs { after_seconds } => {
                 let limit = u64::from(after_seconds) * 1000;
                 let LogPatience { drain_ms, give_up_ms } = self.log_patience;
-                self.log_patience = LogPatience { drain_ms: drain_ms.min(limit), give_up_ms: give_up_ms.min(limit) };
+                let give_up_ms = Some(give_up_ms.map_or(limit, |known| known.min(limit)));
+                self.log_patience = LogPatience { drain_ms: drain_ms.min(limit), give_up_ms };
                 Reply::Done
             }
             Command::Release => self.release(),
@@ -352,7 +375,7 @@ impl Supervisor {
     }
 
     fn release(&mut self) -> Reply {
-        if self.released {
+        if self.released.is_some() {
             return Reply::Done;
         }
         if self.machine.phase() < TaskPhase::Stopped {
@@ -360,7 +383,7 @@ impl Supervisor {
         }
         match self.clean_up() {
             Ok(()) => {
-                self.released = true;
+                self.released = Some(time::now().monotonic);
                 Reply::Done
             }
             Err(e) => Reply::Refused { reason: e.to_string() },
