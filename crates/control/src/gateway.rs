@@ -296,13 +296,17 @@ async fn carry_out(
     body: &Bytes,
     request_id: &str,
 ) -> Result<Reply, Fault> {
-    let built = service(call.service).and_then(|service| service.operation(call.operation.name));
-    let operation = built.ok_or_else(|| Fault::not_implemented(call.service, call.operation))?;
+    let unbuilt = || Fault::not_implemented(call.service, call.operation);
+    let service = service(call.service).ok_or_else(unbuilt)?;
+    let operation = service.operation(call.operation.name).ok_or_else(unbuilt)?;
     let account = account(server, head)?;
     let input = call.input(head, body)?;
     let mut context = Context::new(&server.store, &server.logs, &server.settings, account, clock::now(), clock::seed());
     context.batch = header(head, "x-longshore-batch");
-    let answer = (operation.run)(&mut context, input);
+    let answer = match service.blocking {
+        true => tokio::task::block_in_place(|| (operation.run)(&mut context, input)),
+        false => (operation.run)(&mut context, input),
+    };
     let reply = answer.map(|answer| call.reply(call.operation.output.map(|_| answer.as_ref()), request_id));
     // A refusal too may rest on what is not durable yet.
     let (revision, tickets) = context.into_waits();

@@ -27,6 +27,8 @@ pub struct Operation {
 /// A service and the operations of it that are built.
 pub struct Service {
     pub def: &'static ServiceDef,
+    /// Its handlers read from the disk: they must not hold up a thread that serves others.
+    pub blocking: bool,
     pub operations: &'static [Operation],
 }
 

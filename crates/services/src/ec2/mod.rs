@@ -25,6 +25,7 @@ pub use defaults::defaults;
 /// The operations that are built, and their handlers.
 pub static SERVICE: Service = Service {
     def: &longshore_api::ec2::SERVICE,
+    blocking: false,
     operations: operations! {
         "DescribeAvailabilityZones" => zone::describe,
         "DescribeNetworkInterfaces" => interface::describe,

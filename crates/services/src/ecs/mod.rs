@@ -25,6 +25,7 @@ use crate::{Service, operations};
 /// The operations that are built, and their handlers.
 pub static SERVICE: Service = Service {
     def: &longshore_api::ecs::SERVICE,
+    blocking: false,
     operations: operations! {
         "CreateCluster" => cluster::create,
         "CreateService" => service::create,

@@ -32,6 +32,7 @@ pub use upkeep::Upkeep;
 /// The operations that are built, and their handlers.
 pub static SERVICE: Service = Service {
     def: &longshore_api::logs::SERVICE,
+    blocking: true,
     operations: operations! {
         "CreateLogGroup" => group::create,
         "CreateLogStream" => stream::create,

@@ -8,6 +8,7 @@ use crate::{Context, Service, operations};
 /// The operations that are built, and their handlers.
 pub static SERVICE: Service = Service {
     def: &longshore_api::sts::SERVICE,
+    blocking: false,
     operations: operations! {
         "GetCallerIdentity" => get_caller_identity,
     },
