@@ -178,7 +178,8 @@ fn no_line_is_lost_to_an_outage_that_began_long_before_the_release() {
     std::thread::sleep(Duration::from_secs(2));
     let logs = Logs::start_at(&address);
     task.wait_for_supervisor();
-    assert_eq!(logs.messages(), (1..=100_000).map(|n| n.to_string()).collect::<Vec<_>>());
+    let got = logs.messages();
+    assert!(got.iter().cloned().eq((1..=100_000).map(|n| n.to_string())), "{} lines came", got.len());
 }
 
 #[test]
@@ -190,7 +191,8 @@ fn no_line_is_lost_to_an_outage_that_lasts_long_after_the_release() {
     std::thread::sleep(Duration::from_secs(35));
     let logs = Logs::start_at(&address);
     task.wait_for_supervisor();
-    assert_eq!(logs.messages(), (1..=100_000).map(|n| n.to_string()).collect::<Vec<_>>());
+    let got = logs.messages();
+    assert!(got.iter().cloned().eq((1..=100_000).map(|n| n.to_string())), "{} lines came", got.len());
 }
 
 #[test]
@@ -207,8 +209,13 @@ fn a_server_that_answers_but_never_takes_is_given_up() {
 #[test]
 fn logs_that_nobody_takes_are_given_up_when_asked() {
     let address = Logs::start().address.clone();
-    let mut task = Task::start(logged("/ecs/known", &address, shell("echo lost; sleep 1000")));
+    let mut task = Task::start(logged("/ecs/known", &address, shell("echo lost; touch /tmp/said; sleep 1000")));
     task.until_running();
+    let begun = Instant::now();
+    while !task.dir.join("c0/upper/tmp/said").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the container says nothing");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let since = Instant::now();
     assert_eq!(task.ask(Command::GiveUpLogs { after_seconds: 1 }), Reply::Done);
     assert_eq!(task.ask(Command::GiveUpLogs { after_seconds: 60 }), Reply::Done, "which does not make it longer");
