@@ -4,8 +4,8 @@
 //! PROVISIONING -> PENDING -> ACTIVATING -> RUNNING -> DEACTIVATING -> STOPPING -> DEPROVISIONING -> STOPPED
 //!       any state may jump forward; none goes back; STOPPED is final
 //! ```
-//! `desired` is written by the control plane only, `last` by the node's reports only (and by the control plane where no
-//! node was ever given the task).
+//! `desired` is written by the control plane only, `last` by the node's reports only; but for DEACTIVATING, which is the
+//! control plane's own step when it wants a running task to stop, and for tasks that no node was ever given.
 
 use longshore_api::ecs;
 use longshore_wire::{Timestamp, record, string_enum};
@@ -136,8 +136,10 @@ impl Task {
         self.stopped_reason.get_or_insert_with(|| reason.to_owned());
         self.stopping_at.get_or_insert(now);
         self.version += 1;
-        if self.node.is_none() {
-            self.finish(now);
+        match self.last {
+            _ if self.node.is_none() => self.finish(now),
+            TaskStatus::Running => self.last = TaskStatus::Deactivating,
+            _ => {}
         }
         true
     }

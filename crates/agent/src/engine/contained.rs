@@ -20,8 +20,9 @@ use crate::clock;
 use crate::metadata::Served;
 use crate::translate::{runtime_id, task_id};
 
-/// How long a released supervisor may take to clean up and end.
-const RELEASE_WITHIN: Duration = Duration::from_secs(40);
+/// How long a released supervisor may take to clean up and end. It keeps lines that no control plane takes for up to an
+/// hour.
+const RELEASE_WITHIN: Duration = Duration::from_secs(61 * 60);
 
 pub(crate) struct Contained {
     parts: Arc<Parts>,

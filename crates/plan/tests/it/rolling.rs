@@ -20,9 +20,9 @@ fn first_move(desired: i32, minimum: i32, maximum: i32, want: &str) -> World {
 fn the_first_move_follows_floor_and_ceiling() {
     first_move(4, 50, 200, "4 x web:1 RUNNING, 4 x web:2 PROVISIONING");
     first_move(2, 75, 200, "2 x web:1 RUNNING, 2 x web:2 PROVISIONING");
-    first_move(1, 0, 100, "1 x web:1 RUNNING stopping");
-    first_move(4, 50, 100, "2 x web:1 RUNNING, 2 x web:1 RUNNING stopping");
-    first_move(4, 50, 125, "2 x web:1 RUNNING, 2 x web:1 RUNNING stopping, 1 x web:2 PROVISIONING");
+    first_move(1, 0, 100, "1 x web:1 DEACTIVATING stopping");
+    first_move(4, 50, 100, "2 x web:1 DEACTIVATING stopping, 2 x web:1 RUNNING");
+    first_move(4, 50, 125, "2 x web:1 DEACTIVATING stopping, 2 x web:1 RUNNING, 1 x web:2 PROVISIONING");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn old_tasks_stay_until_new_ones_have_proven_themselves() {
     assert_eq!(plan.not_before.map(|at| at.millis() - world.now.millis()), Some(40_000));
     world.pass(40);
     world.settle();
-    assert_eq!(world.picture(), "2 x web:1 RUNNING stopping, 2 x web:2 RUNNING");
+    assert_eq!(world.picture(), "2 x web:1 DEACTIVATING stopping, 2 x web:2 RUNNING");
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn scaling_in_stops_from_the_fuller_zone_and_the_oldest_first() {
     let zone = world.live().iter().find(|task| task.created_at == oldest).unwrap().zone.clone();
     world.edit(|service| service.desired_count = 2);
     world.settle();
-    assert_eq!(world.picture(), "2 x web:1 RUNNING, 1 x web:1 RUNNING stopping");
+    assert_eq!(world.picture(), "1 x web:1 DEACTIVATING stopping, 2 x web:1 RUNNING");
     let stopping = world.live().into_iter().find(|task| task.desired == TaskStatus::Stopped).unwrap();
     let in_zone = |zone: &Option<String>| world.live().iter().filter(|task| task.zone == *zone).count();
     assert_eq!(in_zone(&stopping.zone), 2, "the fuller zone gives");
@@ -80,7 +80,7 @@ fn a_large_service_is_started_and_stopped_in_bounded_turns() {
     world.obey();
     world.edit(|service| service.desired_count = 0);
     world.settle();
-    assert_eq!(world.picture(), "300 x web:1 RUNNING stopping");
+    assert_eq!(world.picture(), "300 x web:1 DEACTIVATING stopping");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_deleted_service_drains_and_becomes_inactive() {
         service.desired_count = 0;
     });
     world.settle();
-    assert_eq!(world.picture(), "2 x web:1 RUNNING stopping");
+    assert_eq!(world.picture(), "2 x web:1 DEACTIVATING stopping");
     assert_eq!(world.service().status, ServiceStatus::Draining);
     world.obey();
     world.settle();
@@ -233,7 +233,7 @@ fn without_room_unhealthy_tasks_go_one_at_a_time() {
         world.report_health(&task.key(), ecs::HealthStatus::Unhealthy);
     }
     world.settle();
-    assert_eq!(world.picture(), "2 x web:1 RUNNING, 1 x web:1 RUNNING stopping");
+    assert_eq!(world.picture(), "1 x web:1 DEACTIVATING stopping, 2 x web:1 RUNNING");
     world.obey();
     world.settle();
     assert_eq!(world.picture(), "1 x web:1 PROVISIONING, 2 x web:1 RUNNING");

@@ -164,7 +164,7 @@ impl World {
         self.settle();
     }
 
-    /// Live tasks by `deployment status desired`, sorted, as text: `1 RUNNING`, `1 RUNNING stopping`, `2 PROVISIONING`.
+    /// Live tasks by `deployment status desired`, sorted, as text: `1 RUNNING`, `1 DEACTIVATING stopping`, `2 PROVISIONING`.
     pub fn picture(&self) -> String {
         let mut counts = std::collections::BTreeMap::<String, i32>::new();
         for task in self.live() {
