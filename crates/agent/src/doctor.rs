@@ -128,7 +128,10 @@ fn mend_runtime() -> Vec<Check> {
         Ok(done) => {
             done.into_iter().map(|what| Check { level: Level::Mended, ..Check::good("runtime", what) }).collect()
         }
-        Err(error) => vec![Check::with("runtime", Level::Bad, error.to_string(), "mend it by hand, then look again")],
+        // Whether a runtime works all the same is looked at next.
+        Err(error) => {
+            vec![Check::with("runtime", Level::Warning, error.to_string(), "mend it by hand, then look again")]
+        }
     }
 }
 
