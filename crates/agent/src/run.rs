@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::ControlPlane;
-use crate::config::{Config, EngineKind, Instance};
+use crate::config::{Config, EngineKind};
 use crate::engine::real::Real;
 use crate::engine::report::Courier;
 use crate::engine::runner::Runner;
@@ -37,12 +37,9 @@ const SIMULATED_POOL: &str = "198.18.0.0/15";
 
 async fn serve(config: Config) -> Error {
     match config.engine {
-        EngineKind::Simulated => match Instance::of(&config.data_dir) {
-            Ok(_) => {
-                keep(&config, plane(&config), Simulated, Some(SIMULATED_POOL.to_owned()), Vec::new(), |_| {}).await
-            }
-            Err(error) => error,
-        },
+        EngineKind::Simulated => {
+            keep(&config, plane(&config), Simulated, Some(SIMULATED_POOL.to_owned()), Vec::new(), |_| {}).await
+        }
         EngineKind::Containerd => match contain(&config).await {
             Ok(never) => match never {},
             Err(error) => error,
