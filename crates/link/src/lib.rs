@@ -7,6 +7,7 @@
 
 pub mod acs;
 pub mod docker;
+pub mod ledger;
 pub mod order;
 pub mod tcs;
 

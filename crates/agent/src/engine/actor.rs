@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_link::acs;
+use longshore_link::ledger::Wish;
 use longshore_supervisor::protocol::{ContainerPhase, StopCause, StopCode, TaskPhase, TaskStatus};
 use tokio::sync::watch;
 
@@ -27,17 +28,10 @@ use crate::translate::Failure;
 /// A task that is not prepared after so long is told of as ACTIVATING: a pull takes its time. Most are up before.
 const SLOW: Duration = Duration::from_millis(100);
 
-/// What the control plane wants of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Desired {
-    Running,
-    Stopped,
-}
-
 pub(super) struct Actor<R: Runner> {
     pub(super) task: Arc<acs::Task>,
     pub(super) runner: Arc<R>,
-    pub(super) desired: watch::Receiver<Desired>,
+    pub(super) desired: watch::Receiver<Wish>,
     pub(super) outbox: Outbox,
     pub(super) health: Arc<Health>,
     /// Container states that have been reported.
@@ -150,7 +144,7 @@ impl<R: Runner> Actor<R> {
 
     /// A task that was asked to stop did so for that reason, even if its supervisor had no time to say so.
     fn blame(&self, mut status: TaskStatus) -> TaskStatus {
-        if status.stop.is_none() && *self.desired.borrow() == Desired::Stopped {
+        if status.stop.is_none() && *self.desired.borrow() == Wish::Stopped {
             status.stop = Some(StopCause { code: StopCode::Requested, reason: "Task stopped by request".to_owned() });
         }
         status
@@ -158,8 +152,8 @@ impl<R: Runner> Actor<R> {
 }
 
 /// Waits until the task is not wanted any more.
-async fn stopped(desired: &mut watch::Receiver<Desired>) {
-    if desired.wait_for(|desired| *desired == Desired::Stopped).await.is_err() {
+async fn stopped(desired: &mut watch::Receiver<Wish>) {
+    if desired.wait_for(|desired| *desired == Wish::Stopped).await.is_err() {
         std::future::pending::<()>().await;
     }
 }

@@ -7,6 +7,7 @@ use longshore_link::acs::{
     AckRequest, CloseMessage, HeartbeatAckRequest, HeartbeatMessage, PayloadMessage, TaskManifestMessage,
     TaskStopVerificationAck, TaskStopVerificationMessage,
 };
+use longshore_link::ledger::Timeline;
 use tokio::time::{Instant, timeout_at};
 
 use super::socket::{Socket, ended};
@@ -18,12 +19,12 @@ use crate::engine::runner::Runner;
 pub(super) struct Orders<R: Runner> {
     engine: Arc<Engine<R>>,
     node: String,
-    timeline: i64,
+    timeline: Timeline,
 }
 
 impl<R: Runner> Orders<R> {
     pub(super) fn new(engine: Arc<Engine<R>>, node: &str) -> Self {
-        Self { engine, node: node.to_owned(), timeline: i64::MIN }
+        Self { engine, node: node.to_owned(), timeline: Timeline::default() }
     }
 
     /// Until the session ends.
@@ -88,11 +89,10 @@ impl<R: Runner> Orders<R> {
         if !self.is_for_us("manifest", &manifest.cluster_arn, &manifest.container_instance_arn) {
             return Ok(());
         }
-        if manifest.timeline <= self.timeline {
-            tracing::warn!(timeline = manifest.timeline, last = self.timeline, "an old manifest was dropped");
+        if !self.timeline.takes(&manifest) {
+            tracing::warn!(timeline = manifest.timeline, last = ?self.timeline, "an old manifest was dropped");
             return Ok(());
         }
-        self.timeline = manifest.timeline;
         socket.send(&self.ack(&manifest.message_id)).await?;
         let stop_candidates = self.engine.candidates(&manifest);
         if stop_candidates.is_empty() {

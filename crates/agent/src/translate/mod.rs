@@ -20,6 +20,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use longshore_link::acs;
+pub(crate) use longshore_link::ledger::cluster_arn;
 use longshore_supervisor::spec::{LogEndpoint, Network, RuntimeSpec, TaskCpu, TaskSpec, Volume, VolumeSource};
 use sha2::{Digest, Sha256};
 
@@ -78,13 +79,6 @@ pub(crate) struct Surroundings {
 /// The last part of a task's ARN.
 pub(crate) fn task_id(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or_default()
-}
-
-/// ARN of the cluster that a task belongs to.
-pub(crate) fn cluster_arn(task_arn: &str) -> String {
-    let Some((head, rest)) = task_arn.split_once(":task/") else { return String::new() };
-    let cluster = rest.split('/').next().unwrap_or_default();
-    format!("{head}:cluster/{cluster}")
 }
 
 /// The account in a task's ARN.
