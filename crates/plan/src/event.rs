@@ -18,6 +18,10 @@ pub enum Event {
     SteadyState,
     /// A deployment's id.
     Completed(String),
+    /// A deployment's id: the circuit breaker gave it up.
+    Failed(String),
+    /// The id of the deployment that the service goes back to.
+    RollingBack(String),
     /// Why no node took a task.
     Unplaced(String),
     /// Tasks stop before they ever run.
@@ -41,6 +45,10 @@ impl Event {
             Self::Completed(id) => {
                 format!("(service {service}) (deployment {id}) deployment completed.")
             }
+            Self::Failed(id) => {
+                format!("(service {service}) (deployment {id}) deployment failed: tasks failed to start.")
+            }
+            Self::RollingBack(id) => format!("(service {service}) rolling back to deployment {id}."),
             Self::Unplaced(reason) => {
                 format!("(service {service}) was unable to place a task. Reason: {reason}.")
             }
@@ -57,7 +65,7 @@ impl Event {
     /// Whether `message`, seen since, means that what this event complains of was over in between.
     fn cleared_by(&self, message: &str) -> bool {
         match self {
-            Self::Started(_) | Self::Stopped(_) | Self::Completed(_) => true,
+            Self::Started(_) | Self::Stopped(_) | Self::Completed(_) | Self::Failed(_) | Self::RollingBack(_) => true,
             // A state, told once: anything else that happened since makes it news again.
             Self::SteadyState => true,
             Self::Unplaced(_) => message.contains(" has started ") || message.ends_with("steady state."),

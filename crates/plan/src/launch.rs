@@ -6,6 +6,7 @@
 use longshore_api::ecs;
 use longshore_model::Mint;
 use longshore_model::definition::TaskDefinition;
+use longshore_model::service::Pin;
 use longshore_model::task::{Container, Task, TaskStatus};
 use longshore_wire::Timestamp;
 
@@ -37,6 +38,8 @@ pub struct Launch<'a> {
     pub network: &'a ecs::AwsVpcConfiguration,
     pub enable_execute_command: bool,
     pub tags: &'a [ecs::Tag],
+    /// What its containers are to run instead of their tags.
+    pub pins: &'a [Pin],
 }
 
 /// Make a task and find its place.
@@ -127,7 +130,7 @@ fn record(launch: &Launch<'_>, spot: Option<Spot>, now: Timestamp, mint: &mut Mi
         ephemeral_storage_gib: storage.and_then(|storage| storage.size_in_gi_b),
         enable_execute_command: launch.enable_execute_command,
         eni,
-        containers: launch.definition.containers().iter().map(|definition| container(definition, mint)).collect(),
+        containers: launch.definition.containers().iter().map(|definition| container(definition, launch.pins, mint)).collect(),
         health: Some(ecs::HealthStatus::Unknown),
         tags: launch.tags.to_vec(),
         stop_code: None,
@@ -143,12 +146,14 @@ fn record(launch: &Launch<'_>, spot: Option<Spot>, now: Timestamp, mint: &mut Mi
     }
 }
 
-fn container(definition: &ecs::ContainerDefinition, mint: &mut Mint) -> Container {
+fn container(definition: &ecs::ContainerDefinition, pins: &[Pin], mint: &mut Mint) -> Container {
+    let pin = pins.iter().find(|pin| Some(&pin.container) == definition.name.as_ref());
     Container {
         id: mint.uuid(),
         name: definition.name.clone().unwrap_or_default(),
         image: definition.image.clone(),
         image_digest: None,
+        pinned: pin.map(|pin| pin.digest.clone()),
         runtime_id: None,
         last: TaskStatus::Pending,
         exit_code: None,

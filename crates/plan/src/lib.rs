@@ -8,6 +8,7 @@
 //! * [`reconcile`] moves a service towards what is wanted; [`rollout`] is the arithmetic of its floor and ceiling.
 //! * [`report`] applies what a node saw; [`throttle`] slows restarts that never succeed, [`pace`] those
 //!   that succeed only for moments; [`event`] words what happened.
+//! * [`breaker`] gives a deployment up whose tasks keep failing; [`pin`] keeps a deployment on one version of its images.
 //! * [`heal`] ends tasks whose node is gone; [`reap`] forgets what ended long ago.
 //! * [`agenda`] remembers which services a loop must look at and when.
 //! * [`check`] is for tests: the laws every state must obey.
@@ -15,11 +16,13 @@
 //! Left out so far: daemons, task sets, blue/green, scaling, placement on container instances.
 
 pub mod agenda;
+pub mod breaker;
 pub mod check;
 pub mod event;
 pub mod heal;
 pub mod launch;
 pub mod pace;
+pub mod pin;
 pub mod place;
 pub mod reap;
 pub mod reconcile;

@@ -146,13 +146,15 @@ fn apply(state: &State, task: &mut Task, report: &TaskReport, now: Timestamp) {
             apply_container(known, container);
         }
     }
+    // What a node tells of a start counts as no later than the order to stop, however late it is told.
+    let latest = task.stopping_at.map_or(now, |stopping| stopping.min(now));
     let ever = |known: &mut Option<Timestamp>, told: Option<Timestamp>, floor: Timestamp| {
         if known.is_none() {
-            *known = told.map(|told| told.clamp(floor, now.max(floor)));
+            *known = told.map(|told| told.clamp(floor, latest.max(floor)));
         }
     };
     if task.connectivity_at.is_none() {
-        task.connectivity_at = Some(now.max(task.created_at));
+        task.connectivity_at = Some(latest.max(task.created_at));
     }
     let floor = task.connectivity_at.unwrap_or(task.created_at);
     ever(&mut task.pull_started_at, report.pull_started_at, floor);
@@ -162,7 +164,7 @@ fn apply(state: &State, task: &mut Task, report: &TaskReport, now: Timestamp) {
     };
     match status {
         TaskStatus::Stopped => stop(state, task, report, now),
-        status => advance(task, status, now),
+        status => advance(task, status, latest),
     }
 }
 
@@ -207,7 +209,7 @@ fn stop(state: &State, task: &mut Task, report: &TaskReport, now: Timestamp) {
         task.stop_code = Some(code);
         task.stopped_reason = Some(reason);
     }
-    let floor = [task.started_at, task.pull_stopped_at, task.pull_started_at, task.connectivity_at];
+    let floor = [task.stopping_at, task.started_at, task.pull_stopped_at, task.pull_started_at, task.connectivity_at];
     let floor = floor.into_iter().flatten().max().unwrap_or(task.created_at);
     let now = now.max(floor);
     let stopping = *task.stopping_at.get_or_insert(now);

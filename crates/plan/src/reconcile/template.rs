@@ -1,7 +1,7 @@
 //! What a deployment's tasks are made from.
 
 use longshore_api::ecs;
-use longshore_model::service::{Deployment, Service};
+use longshore_model::service::{Deployment, Pin, Service};
 
 use crate::launch::{self, Launch};
 
@@ -17,6 +17,7 @@ pub struct Template<'a> {
     network: ecs::AwsVpcConfiguration,
     enable_execute_command: bool,
     tags: Vec<ecs::Tag>,
+    pins: Vec<Pin>,
 }
 
 impl<'a> Template<'a> {
@@ -37,6 +38,7 @@ impl<'a> Template<'a> {
             network: network.unwrap_or_default(),
             enable_execute_command: service.api.enable_execute_command == Some(true),
             tags: tags(service, definition),
+            pins: deployment.pins.clone(),
         }
     }
 
@@ -54,6 +56,7 @@ impl<'a> Template<'a> {
             network: &self.network,
             enable_execute_command: self.enable_execute_command,
             tags: &self.tags,
+            pins: &self.pins,
         }
     }
 }
