@@ -24,7 +24,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use longshore_model::{AccountId, Place};
+use longshore_model::AccountId;
 use longshore_services::Settings;
 use longshore_store::logs::Logs;
 use longshore_store::{Sqlite, Store};
@@ -135,10 +135,5 @@ impl Server {
     pub(crate) async fn stopping(&self) {
         let mut stop = self.stop.subscribe();
         let _ = stop.wait_for(|stop| *stop).await;
-    }
-
-    /// Region and account of a record.
-    pub(crate) fn place(&self, account: &str) -> Option<Place> {
-        Some(Place::new(&self.settings.region, &AccountId::parse(account)?))
     }
 }

@@ -1,11 +1,11 @@
 //! What sessions write: a node came, a node went, an order arrived, a health report came in.
 
 use longshore_api::ecs::HealthStatus;
+use longshore_link::desk::{Desk, Sent};
 use longshore_link::tcs;
-use longshore_model::node::Node;
-use longshore_model::task::TaskStatus;
 use longshore_model::{Arn, Change, Record, State};
-use longshore_plan::report::{self, TaskReport};
+use longshore_plan::{orders, report};
+use longshore_store::Revision;
 
 use crate::{Server, clock};
 
@@ -15,42 +15,26 @@ impl Server {
         let now = clock::now();
         let nodes: Vec<String> = self.store.read().nodes.iter().map(|(id, _)| id.to_string()).collect();
         for id in nodes {
-            self.change_node(&id, |node| node.disconnect(node.epoch, now));
+            self.write(|state| orders::forgotten(state, &id, now));
         }
     }
 
-    /// A node opened its ACS channel. Returns the session's number, the node's ARN and its cluster's, once durable.
-    pub(crate) async fn node_connected(&self, id: &str) -> Option<(i64, String, String)> {
-        let revision = self.change_node(id, |node| {
-            node.connect();
-            true
+    /// A node opened its ACS channel. Returns its session's desk, once the session is durable.
+    pub(crate) async fn node_connected(&self, id: &str) -> Option<Desk> {
+        let mut desk = None;
+        let revision = self.write(|state| {
+            let changes = orders::connected(state, id);
+            if let Some(Change::Put(Record::Node(node))) = changes.first() {
+                desk = Desk::open(&self.settings.region, node);
+            }
+            changes
         });
         self.store.durable(revision).await.ok()?;
-        let state = self.store.read();
-        let node = state.nodes.get(id)?;
-        let cluster = node.cluster.as_deref().unwrap_or(longshore_model::node::FARGATE_CLUSTER);
-        Some((node.epoch, node.arn.clone(), self.place(&node.account)?.cluster(cluster)))
+        desk
     }
 
-    pub(crate) async fn node_disconnected(&self, id: &str, epoch: i64) {
-        let now = clock::now();
-        self.change_node(id, |node| node.disconnect(epoch, now));
-    }
-
-    /// Write a node that `change` says it changed. Returns the revision that holds the outcome.
-    fn change_node(&self, id: &str, change: impl FnOnce(&mut Node) -> bool) -> u64 {
-        let decide = |state: &State, changes: &mut Vec<Change>| {
-            let Some(node) = state.nodes.get(id) else { return Ok::<(), std::convert::Infallible>(()) };
-            let mut node = node.as_ref().clone();
-            if change(&mut node) {
-                changes.push(node.into());
-            }
-            Ok(())
-        };
-        match self.store.transact(decide) {
-            Ok(((), revision)) => revision,
-            Err(never) => match never {},
-        }
+    pub(crate) fn node_disconnected(&self, id: &str, epoch: i64) {
+        self.write(|state| orders::disconnected(state, id, epoch, clock::now()));
     }
 
     /// A fresh account: everything goes but the nodes, which are told that nothing is wanted of them any more.
@@ -66,17 +50,16 @@ impl Server {
         revision
     }
 
-    /// The node has taken the orders for these tasks: they are on their way up, or down.
-    pub(crate) fn orders_acknowledged(&self, node: &str, tasks: &[String]) {
-        self.write(|state, changes| {
-            for key in tasks {
-                let stops = state.tasks.get(key).is_some_and(|task| task.desired == TaskStatus::Stopped);
-                let status = if stops { TaskStatus::Stopping } else { TaskStatus::Pending };
-                let taken = TaskReport { status: Some(status), ..TaskReport::default() };
-                let applied = report::task(state, key, Some(node), &taken, clock::now(), &mut clock::mint());
-                changes.extend(applied.unwrap_or_default());
-            }
-        });
+    /// The node has taken these orders.
+    pub(crate) fn orders_taken(&self, node: &str, sent: &[Sent]) {
+        self.write(|state| orders::taken(state, node, sent, clock::now(), &mut clock::mint()));
+    }
+
+    /// The node cannot take these orders.
+    pub(crate) fn orders_refused(&self, node: &str, sent: &[Sent], reason: &str) {
+        for order in sent {
+            self.write(|state| orders::refused(state, node, order, reason, clock::now(), &mut clock::mint()));
+        }
     }
 
     pub(crate) fn health_reported(&self, node: &str, sent: &tcs::PublishHealthRequest) {
@@ -86,21 +69,23 @@ impl Server {
                 Some((container.container_name.clone(), container.health_status.parse().ok()?))
             });
             let containers: Vec<(String, HealthStatus)> = containers.collect();
-            self.write(|state, changes| match report::health(state, &key, Some(node), &containers) {
-                Ok(applied) => changes.extend(applied),
-                Err(refused) => tracing::warn!(node, task = task.task_arn, ?refused, "a health report was dropped"),
+            self.write(|state| {
+                report::health(state, &key, Some(node), &containers).unwrap_or_else(|refused| {
+                    tracing::warn!(node, task = task.task_arn, ?refused, "a health report was dropped");
+                    Vec::new()
+                })
             });
         }
     }
 
-    /// A transaction that cannot be refused and whose outcome nobody waits for.
-    fn write(&self, decide: impl FnOnce(&State, &mut Vec<Change>)) {
+    /// A transaction that cannot be refused. Returns the revision that holds its outcome.
+    fn write(&self, decide: impl FnOnce(&State) -> Vec<Change>) -> Revision {
         let outcome = self.store.transact(|state, changes| {
-            decide(state, changes);
+            changes.extend(decide(state));
             Ok::<(), std::convert::Infallible>(())
         });
         match outcome {
-            Ok(_) => {}
+            Ok(((), revision)) => revision,
             Err(never) => match never {},
         }
     }

@@ -9,6 +9,7 @@
 //! * [`report`] applies what a node saw; [`throttle`] slows restarts that never succeed, [`pace`] those
 //!   that succeed only for moments; [`event`] words what happened.
 //! * [`breaker`] gives a deployment up whose tasks keep failing; [`pin`] keeps a deployment on one version of its images.
+//! * [`orders`] is what sessions write: nodes that come and go, orders that arrive.
 //! * [`heal`] ends tasks whose node is gone; [`reap`] forgets what ended long ago.
 //! * [`agenda`] remembers which services a loop must look at and when.
 //! * [`check`] is for tests: the laws every state must obey.
@@ -21,6 +22,7 @@ pub mod check;
 pub mod event;
 pub mod heal;
 pub mod launch;
+pub mod orders;
 pub mod pace;
 pub mod pin;
 pub mod place;
