@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use longshore_api::ecs;
 use longshore_model::definition::TaskDefinition;
 use longshore_model::network::Block;
-use longshore_model::task::{Eni, Task, TaskStatus};
+use longshore_model::task::{Container, Eni, Task, TaskStatus};
 use longshore_model::{AccountId, Place, State};
 
 use crate::{acs, docker};
@@ -60,11 +60,21 @@ fn containers(definition: &TaskDefinition, task: &Task, place: &Place) -> Vec<ac
     let overridden = |name: &str| all.into_iter().flatten().find(|o| o.name.as_deref() == Some(name));
     let built = definition.containers().iter().map(|container| {
         let name = container.name.as_deref().unwrap_or_default();
-        let id = task.containers.iter().find(|known| known.name == name).map(|known| known.id.as_str());
-        let arn = id.map(|id| place.container(&task.cluster, &task.id, id));
-        self::container(container, overridden(name), arn)
+        let known = task.containers.iter().find(|known| known.name == name);
+        let arn = known.map(|known| place.container(&task.cluster, &task.id, &known.id));
+        let image = image(container, known);
+        acs::Container { image, ..self::container(container, overridden(name), arn) }
     });
     built.collect()
+}
+
+/// The image by its name, and by the digest that its deployment keeps to.
+fn image(from: &ecs::ContainerDefinition, known: Option<&Container>) -> String {
+    let name = from.image.clone().unwrap_or_default();
+    match known.and_then(|known| known.pinned.as_deref()) {
+        Some(digest) => format!("{name}@{digest}"),
+        None => name,
+    }
 }
 
 fn container(

@@ -39,6 +39,16 @@ impl Place {
         self.arn("ecs", &format!("service/{cluster}/{name}"))
     }
 
+    /// A service's deployment; `id` is the number in `ecs-svc/NUMBER`.
+    pub fn service_deployment(&self, cluster: &str, service: &str, id: &str) -> String {
+        self.arn("ecs", &format!("service-deployment/{cluster}/{service}/{id}"))
+    }
+
+    /// What a service's deployment rolls out; `id` as of [`service_deployment`](Self::service_deployment).
+    pub fn service_revision(&self, cluster: &str, service: &str, id: &str) -> String {
+        self.arn("ecs", &format!("service-revision/{cluster}/{service}/{id}"))
+    }
+
     pub fn container_instance(&self, cluster: &str, id: &str) -> String {
         self.arn("ecs", &format!("container-instance/{cluster}/{id}"))
     }

@@ -34,6 +34,16 @@ record! {
 }
 
 record! {
+    /// What a container's image led to when a deployment's first task was started.
+    pub struct Pin {
+        /// The container's name.
+        pub container: String = "container",
+        /// `sha256:…`, as the node reported it.
+        pub digest: String = "digest",
+    }
+}
+
+record! {
     /// One deployment of a service: the revision it rolls out and how far it is. Counts are derived from the tasks.
     pub struct Deployment {
         /// `ecs-svc/NUMBER`; the tasks carry it in `startedBy`.
@@ -48,8 +58,19 @@ record! {
         pub capacity_provider_strategy: Vec<ecs::CapacityProviderStrategyItem> = "capacityProviderStrategy",
         pub platform_version: Option<String> = "platformVersion",
         pub network: Option<ecs::NetworkConfiguration> = "network",
-        /// Tasks of this deployment that stopped before they ever ran, in all.
+        /// What every task after the first runs instead of its tag; without containers whose definition wants no
+        /// version consistency.
+        pub pins: Vec<Pin> = "pins",
+        pub service_connect: Option<ecs::ServiceConnectConfiguration> = "serviceConnect",
+        pub volumes: Vec<ecs::ServiceVolumeConfiguration> = "volumes",
+        pub monitoring: Option<ecs::MonitoringConfiguration> = "monitoring",
+        /// The key that the cluster had for Fargate's scratch space when the deployment was made.
+        pub storage_key: Option<String> = "storageKey",
+        /// Failures that the circuit breaker counts: tasks that stopped before any of the deployment ran, and running
+        /// ones that were replaced because of their health.
         pub failed_tasks: i32 = "failedTasks",
+        /// The circuit breaker came back to this deployment; it does not give it up again.
+        pub rollback: bool = "rollback",
         /// A deployment throttles only itself: a new one starts at once.
         pub throttle: Throttle = "throttle",
         pub created_at: Timestamp = "createdAt",
@@ -68,6 +89,9 @@ record! {
         pub desired_count: i32 = "desiredCount",
         pub api: Box<ecs::Service> = "api",
         pub deployments: Vec<Deployment> = "deployments",
+        /// The last deployment that was complete, once none of its tasks is left and while the one after it is not
+        /// complete: what the circuit breaker comes back to.
+        pub last_completed: Option<Box<Deployment>> = "lastCompleted",
         /// Newest first, at most 100.
         pub events: Vec<ecs::ServiceEvent> = "events",
         pub created_at: Timestamp = "createdAt",
@@ -89,6 +113,13 @@ pub const EVENTS_KEPT: usize = 100;
 /// `ACCOUNT/CLUSTER/NAME`
 pub fn key(account: &AccountId, cluster: &str, name: &str) -> String {
     format!("{account}/{cluster}/{name}")
+}
+
+impl Deployment {
+    /// The digest that a container of this name is to run.
+    pub fn pin(&self, container: &str) -> Option<&str> {
+        self.pins.iter().find(|pin| pin.container == container).map(|pin| pin.digest.as_str())
+    }
 }
 
 impl Service {

@@ -47,6 +47,8 @@ record! {
         pub name: String = "name",
         pub image: Option<String> = "image",
         pub image_digest: Option<String> = "imageDigest",
+        /// The digest it is to run whatever its image's tag says: that of its deployment's first task.
+        pub pinned: Option<String> = "pinned",
         pub runtime_id: Option<String> = "runtimeId",
         pub last: TaskStatus = "last",
         pub exit_code: Option<i32> = "exitCode",
@@ -134,6 +136,7 @@ impl Task {
         self.desired = TaskStatus::Stopped;
         self.stop_code.get_or_insert(code);
         self.stopped_reason.get_or_insert_with(|| reason.to_owned());
+        let now = self.not_before_its_past(now);
         self.stopping_at.get_or_insert(now);
         self.version += 1;
         match self.last {
@@ -144,8 +147,22 @@ impl Task {
         true
     }
 
+    /// The moment, or the newest that was told of the task: who reads the clock first may be the second to write.
+    fn not_before_its_past(&self, now: Timestamp) -> Timestamp {
+        let past = [
+            self.connectivity_at,
+            self.pull_started_at,
+            self.pull_stopped_at,
+            self.started_at,
+            self.stopping_at,
+            self.execution_stopped_at,
+        ];
+        past.into_iter().flatten().fold(now.max(self.created_at), Timestamp::max)
+    }
+
     /// The end of the task: every container not yet reported stopped is stopped.
     pub fn finish(&mut self, now: Timestamp) {
+        let now = self.not_before_its_past(now);
         self.desired = TaskStatus::Stopped;
         self.last = TaskStatus::Stopped;
         self.stopping_at.get_or_insert(now);

@@ -96,6 +96,7 @@ pub fn roll_back(state: &State, service: &mut Service, now: Timestamp) -> Option
         other.updated_at = now;
     }
     let id = target.id.clone();
+    service.last_completed = Some(Box::new(target.clone()));
     target.primary = true;
     target.rollback = true;
     target.rollout = DeploymentRolloutState::InProgress;
@@ -105,7 +106,6 @@ pub fn roll_back(state: &State, service: &mut Service, now: Timestamp) -> Option
     (target.created_at, target.updated_at) = (now, now);
     show(service, &target);
     service.deployments.insert(0, target);
-    service.last_completed = None;
     Some(id)
 }
 

@@ -130,7 +130,12 @@ fn record(launch: &Launch<'_>, spot: Option<Spot>, now: Timestamp, mint: &mut Mi
         ephemeral_storage_gib: storage.and_then(|storage| storage.size_in_gi_b),
         enable_execute_command: launch.enable_execute_command,
         eni,
-        containers: launch.definition.containers().iter().map(|definition| container(definition, launch.pins, mint)).collect(),
+        containers: launch
+            .definition
+            .containers()
+            .iter()
+            .map(|definition| container(definition, launch.pins, mint))
+            .collect(),
         health: Some(ecs::HealthStatus::Unknown),
         tags: launch.tags.to_vec(),
         stop_code: None,

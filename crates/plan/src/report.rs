@@ -3,16 +3,18 @@
 //! `lastStatus` only moves forward, STOPPED is final, every timestamp is set once and none lies before an earlier one's;
 //! a report that says nothing new changes nothing. Why a task stopped is settled here: a stop that was asked for keeps
 //! its code and reason; otherwise a task that never ran failed to start, and one that ran lost an essential container.
-//! A service task's failure, success or quick exit counts for its deployment's throttle in the same transaction.
+//! A service task's failure, success or quick exit counts for its deployment's throttle and circuit breaker, and what its
+//! images led to is kept with the deployment, in the same transaction.
 
 use longshore_api::ecs::{self, HealthStatus};
-use longshore_model::service::{Service, Throttle};
+use longshore_model::service::{Deployment, Service};
 use longshore_model::task::{Container, Task, TaskStatus};
 use longshore_model::{Change, Mint, State};
 use longshore_wire::Timestamp;
 
 use crate::event::Event;
-use crate::{pace, throttle};
+use crate::view::has_health_check;
+use crate::{breaker, pace, pin, throttle};
 
 /// The reason of a task whose essential container ended, when the node gave none.
 pub const ESSENTIAL_EXITED: &str = "Essential container in task exited";
@@ -117,7 +119,11 @@ pub fn health(
         return Ok(Vec::new());
     }
     task.version += 1;
-    Ok(vec![task.into()])
+    let got_healthy = task.health == Some(HealthStatus::Healthy) && old.health != task.health;
+    let service = if got_healthy { forgiven(state, &task) } else { None };
+    let mut changes = vec![Change::from(task)];
+    changes.extend(service.map(Change::from));
+    Ok(changes)
 }
 
 /// The worst of the essential containers that have a health check: UNHEALTHY, then UNKNOWN, then HEALTHY.
@@ -235,42 +241,72 @@ fn failure(task: &Task) -> String {
     reason.unwrap_or_else(|| "Task failed to start".into())
 }
 
-/// The service's record, where the task's fate counts for its deployment.
+/// The service's record, where what the task did counts for its deployment.
 fn account_for(state: &State, old: &Task, new: &Task, now: Timestamp, mint: &mut Mint) -> Option<Service> {
     let service = state.services.get(&new.service_key()?)?;
-    let id = new.started_by.as_deref()?;
-    let deployment = service.deployments.iter().find(|deployment| deployment.id == id)?;
-    let mut throttle = deployment.throttle.clone();
+    let known = own_deployment(service, new)?;
+    let mut deployment = known.clone();
+    let mut held_back = false;
     let ended = new.is_stopped() && old.desired != TaskStatus::Stopped;
-    let changed = match ended {
-        true if !has_run(state, new) => return Some(failed_to_start(service, id, new, now, mint)),
-        true => pace::ended(&mut throttle, new, now),
-        false if new.last == TaskStatus::Running && old.last < TaskStatus::Running => {
-            throttle::recovered(&mut throttle)
+    let started = new.last == TaskStatus::Running && old.last < TaskStatus::Running;
+    match () {
+        () if ended && !has_run(state, new) => {
+            let counts = breaker::none_runs(state, service, known);
+            held_back = failed_to_start(&mut deployment, counts, new, now, mint);
         }
-        false => false,
-    };
-    changed.then(|| throttled(service, id, throttle))
+        () if ended => drop(pace::ended(&mut deployment.throttle, new, now)),
+        () if started => ran(state, service, &mut deployment, new),
+        () => {}
+    }
+    if digests(old).ne(digests(new)) {
+        pin::learn(state, &mut deployment, new);
+    }
+    (deployment != *known).then(|| kept(service, deployment, held_back, now, mint))
 }
 
-fn throttled(service: &Service, deployment: &str, throttle: Throttle) -> Service {
+fn own_deployment<'s>(service: &'s Service, task: &Task) -> Option<&'s Deployment> {
+    let id = task.started_by.as_deref()?;
+    service.deployments.iter().find(|deployment| deployment.id == id)
+}
+
+fn digests(task: &Task) -> impl Iterator<Item = &Option<String>> {
+    task.containers.iter().map(|container| &container.image_digest)
+}
+
+fn failed_to_start(deployment: &mut Deployment, counts: bool, task: &Task, now: Timestamp, mint: &mut Mint) -> bool {
+    breaker::count(deployment, i32::from(counts));
+    deployment.updated_at = now;
+    throttle::failed(&mut deployment.throttle, task.created_at, now, mint)
+}
+
+/// A task without a health check is as healthy as it gets once it runs.
+fn ran(state: &State, service: &Service, deployment: &mut Deployment, task: &Task) {
+    throttle::recovered(&mut deployment.throttle);
+    if !has_health_check(state, task) {
+        breaker::forgive(service, deployment);
+    }
+}
+
+fn with_deployment(service: &Service, deployment: Deployment) -> Service {
     let mut service = service.clone();
-    if let Some(deployment) = service.deployment_mut(deployment) {
-        deployment.throttle = throttle;
+    if let Some(place) = service.deployment_mut(&deployment.id) {
+        *place = deployment;
     }
     service
 }
 
-fn failed_to_start(service: &Service, deployment: &str, task: &Task, now: Timestamp, mint: &mut Mint) -> Service {
-    let mut service = service.clone();
-    let mut held_back = false;
-    if let Some(deployment) = service.deployment_mut(deployment) {
-        deployment.failed_tasks = deployment.failed_tasks.saturating_add(1);
-        deployment.updated_at = now;
-        held_back = throttle::failed(&mut deployment.throttle, task.created_at, now, mint);
-    }
+/// The service with this deployment in its place.
+fn kept(service: &Service, deployment: Deployment, held_back: bool, now: Timestamp, mint: &mut Mint) -> Service {
+    let mut service = with_deployment(service, deployment);
     if held_back && !Event::Struggling.is_repeated(&service, now) {
         Event::Struggling.tell(&mut service, now, mint);
     }
     service
+}
+
+/// The service's record, where a task that got healthy ends its deployment's row of failures.
+fn forgiven(state: &State, task: &Task) -> Option<Service> {
+    let service = state.services.get(&task.service_key()?)?;
+    let mut deployment = own_deployment(service, task)?.clone();
+    breaker::forgive(service, &mut deployment).then(|| with_deployment(service, deployment))
 }

@@ -1,5 +1,6 @@
 //! The numbers that decide a turn.
 
+use longshore_api::ecs::DeploymentRolloutState;
 use longshore_model::service::Service;
 
 use crate::rollout::{Bounds, bounds};
@@ -16,6 +17,8 @@ pub struct Count {
     pub keeping: i64,
     pub keeping_serving: i64,
     pub leaving_serving: i64,
+    /// The primary deployment was given up: it starts nothing more.
+    pub given_up: bool,
 }
 
 impl Count {
@@ -29,11 +32,13 @@ impl Count {
             keeping: count(&|member| member.keeps()),
             keeping_serving: count(&|member| member.keeps() && member.serving),
             leaving_serving: count(&|member| member.leaves_serving()),
+            given_up: service.primary().is_some_and(|primary| primary.rollout == DeploymentRolloutState::Failed),
         }
     }
 
+    /// Tasks that the primary deployment is yet to start.
     pub fn missing(&self) -> i64 {
-        (self.desired - self.keeping).max(0)
+        if self.given_up { 0 } else { (self.desired - self.keeping).max(0) }
     }
 
     pub fn room(&self) -> i64 {

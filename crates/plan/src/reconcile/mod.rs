@@ -6,6 +6,7 @@
 //!           floor allows it; then the deployment is COMPLETED, and the service steady
 //! DRAINING  every task stops, then INACTIVE
 //! ```
+//! A deployment whose tasks fail too often is given up first ([`breaker`](crate::breaker)).
 //! Starting comes before stopping wherever the ceiling has room, so that capacity never dips without need. A task of an
 //! older deployment that dies while the floor needs it is replaced with its own revision, as long as that deployment had
 //! once completed. Tasks on a node that is away are started elsewhere within the ceiling and stop when they come back.
@@ -24,9 +25,9 @@ use longshore_model::service::{Deployment, Service, ServiceStatus};
 use longshore_model::{Change, Mint, State};
 use longshore_wire::Timestamp;
 
-use crate::Plan;
 use crate::event::Event;
 use crate::view::{Member, Standing, View, belongs, has_health_check, view};
+use crate::{Plan, breaker};
 use count::Count;
 
 /// Most tasks started and most tasks stopped in one turn: with the service itself they stay within
@@ -65,6 +66,7 @@ impl<'a> Turn<'a> {
     }
 
     fn active(&mut self) {
+        self.watch_failures();
         let View { members, changes_at, proven_at } = view(self.state, &self.service, self.now);
         let count = Count::of(&self.service, &members);
         let replacing = members.iter().any(|member| !member.keeps());
@@ -83,6 +85,23 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// Give the primary deployment up when too many of its tasks failed, and go back to the last complete one where that
+    /// is wanted.
+    fn watch_failures(&mut self) {
+        if !breaker::has_tripped(&self.service) {
+            return;
+        }
+        let (state, now) = (self.state, self.now);
+        let Some(failed) = breaker::fail(self.service.to_mut(), now) else { return };
+        self.plan.reasons.push(format!("service {}: deployment {failed} is given up", self.service.name));
+        self.tell(Event::Failed(failed));
+        if breaker::rolls_back(&self.service)
+            && let Some(target) = breaker::roll_back(state, self.service.to_mut(), now)
+        {
+            self.tell(Event::RollingBack(target));
+        }
+    }
+
     fn notice_stuck(&mut self, members: &[Member<'_>], count: &Count) {
         let replacing = members.iter().any(|member| member.leaves_serving());
         let waiting = count.stopping > 0 || count.keeping > count.keeping_serving;
@@ -92,14 +111,26 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Older deployments without tasks are over.
+    /// Older deployments without tasks are over. One that was given up shows until its rollback is complete, and the last
+    /// one that was complete is remembered until the next one is.
     fn forget_deployments(&mut self, members: &[Member<'_>]) {
+        let primary = self.service.primary();
+        let in_progress = primary.is_some_and(|one| one.rollout != ecs::DeploymentRolloutState::Completed);
+        let rolls_back = in_progress && primary.is_some_and(|primary| primary.rollback);
         let over = |deployment: &Deployment| {
-            !deployment.primary && !members.iter().any(|member| belongs(member.task, deployment))
+            let shows = rolls_back && deployment.rollout == ecs::DeploymentRolloutState::Failed;
+            !deployment.primary && !shows && !members.iter().any(|member| belongs(member.task, deployment))
         };
         let starting = self.plan.changes.iter().any(|change| matches!(change, Change::Put(record) if is_task(record)));
         if !starting && self.service.deployments.iter().any(over) {
-            self.service.to_mut().deployments.retain(|deployment| !over(deployment));
+            let service = self.service.to_mut();
+            let completed = |one: &&Deployment| over(one) && one.rollout == ecs::DeploymentRolloutState::Completed;
+            let completed = service.deployments.iter().find(completed).filter(|_| in_progress).cloned();
+            let known = service.last_completed.as_ref().map(|known| known.created_at);
+            if let Some(completed) = completed.filter(|one| known.is_none_or(|known| one.created_at > known)) {
+                service.last_completed = Some(Box::new(completed));
+            }
+            service.deployments.retain(|deployment| !over(deployment));
         }
     }
 
@@ -108,9 +139,27 @@ impl<'a> Turn<'a> {
         let steady = count.keeping == count.desired
             && count.existing == count.desired
             && members.iter().all(|member| member.standing == Standing::Running && self.is_sound(member));
-        if !steady {
-            return;
+        if steady || self.succeeds_early(members, count) {
+            self.complete();
         }
+        if steady {
+            self.tell_once(Event::SteadyState);
+        }
+    }
+
+    /// Whether enough tasks of the deployment serve for it to count as complete before the last one does.
+    fn succeeds_early(&self, members: &[Member<'_>], count: &Count) -> bool {
+        let configuration = self.service.api.deployment_configuration.as_ref();
+        let criteria = configuration.and_then(|given| given.early_success_criteria.as_ref());
+        criteria.filter(|criteria| criteria.enable == Some(true)).is_some_and(|criteria| {
+            let deferred = criteria.source_service_revision_cleanup == Some(ecs::ServiceRevisionCleanup::Deferred);
+            let cleaned = members.iter().all(|member| member.primary);
+            count.keeping_serving >= early(count.desired, criteria.healthy_percent) && (deferred || cleaned)
+        })
+    }
+
+    /// The primary deployment is complete, if it was in progress.
+    fn complete(&mut self) {
         let now = self.now;
         let in_progress = |primary: &&Deployment| primary.rollout == ecs::DeploymentRolloutState::InProgress;
         if let Some(id) = self.service.primary().filter(in_progress).map(|primary| primary.id.clone()) {
@@ -118,10 +167,11 @@ impl<'a> Turn<'a> {
                 primary.rollout = ecs::DeploymentRolloutState::Completed;
                 primary.rollout_reason = format!("ECS deployment {id} completed.");
                 primary.updated_at = now;
+                primary.rollback = false;
             }
+            self.service.to_mut().last_completed = None;
             self.tell(Event::Completed(id));
         }
-        self.tell_once(Event::SteadyState);
     }
 
     fn is_sound(&self, member: &Member<'_>) -> bool {
@@ -135,6 +185,7 @@ impl<'a> Turn<'a> {
             service.status = ServiceStatus::Inactive;
             service.inactive_at = Some(self.now);
             service.deployments.clear();
+            service.last_completed = None;
             return;
         }
         let alive = members.iter().filter(|member| member.standing != Standing::Stopping).take(PER_TURN);
@@ -151,6 +202,11 @@ impl<'a> Turn<'a> {
             self.tell(event);
         }
     }
+}
+
+/// Tasks of `desired` that must serve for an early success.
+fn early(desired: i64, healthy_percent: Option<i32>) -> i64 {
+    (desired * i64::from(healthy_percent.unwrap_or(100)) + 99) / 100
 }
 
 fn is_task(record: &longshore_model::Record) -> bool {

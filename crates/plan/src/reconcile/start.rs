@@ -13,7 +13,7 @@ use super::{PER_TURN, Turn};
 use crate::event::Event;
 use crate::place::{Draft, Peers, Refusal};
 use crate::view::{Member, Standing, belongs};
-use crate::{launch, strategy, throttle};
+use crate::{breaker, launch, strategy, throttle};
 
 impl<'a> Turn<'a> {
     /// Start what is missing, within the ceiling: first what the floor needs of older deployments, then the primary's.
@@ -136,8 +136,11 @@ impl<'a> Turn<'a> {
 
     fn record_stillborn(&mut self, deployment: &str, stillborn: usize) {
         let now = self.now;
+        let same = |known: &&Deployment| known.id == deployment;
+        let known = self.service.deployments.iter().find(same);
+        let none_runs = known.is_some_and(|known| breaker::none_runs(self.state, &self.service, known));
         if let Some(deployment) = self.service.to_mut().deployment_mut(deployment) {
-            deployment.failed_tasks = deployment.failed_tasks.saturating_add(stillborn as i32);
+            breaker::count(deployment, if none_runs { stillborn as i32 } else { 0 });
             throttle::hopeless(&mut deployment.throttle, now, self.mint);
             if let Some(at) = deployment.throttle.not_before {
                 self.plan.wake(at);

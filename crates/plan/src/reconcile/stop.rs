@@ -7,6 +7,7 @@ use longshore_model::task::Task;
 
 use super::count::Count;
 use super::{PER_TURN, Turn};
+use crate::breaker;
 use crate::event::Event;
 use crate::place::Peers;
 use crate::view::{Member, Standing, belongs};
@@ -32,12 +33,23 @@ impl Turn<'_> {
         let (idle, unhealthy) = self.idle_leavers(members, count);
         self.stop(&idle, None);
         self.stop(&unhealthy, Some("Task failed container health checks"));
+        self.count_unhealthy(&unhealthy);
         let idle_stopped = (idle.len() + unhealthy.len()) as i64;
         let serving: Vec<_> = members.iter().filter(|member| member.leaves_serving()).copied().collect();
         let allowed = serving_stops(count, idle_stopped).min((PER_TURN as i64 - idle_stopped).max(0)) as usize;
         let (going, _) = choose_to_stop(serving, allowed);
         self.stop(&going, None);
         idle_stopped as usize + going.len()
+    }
+
+    /// Tasks of the primary deployment that are replaced because of their health count for the circuit breaker.
+    fn count_unhealthy(&mut self, unhealthy: &[Member<'_>]) {
+        let failures = unhealthy.iter().filter(|member| member.primary).count();
+        if failures > 0
+            && let Some(primary) = self.service.to_mut().primary_mut()
+        {
+            breaker::count(primary, failures as i32);
+        }
     }
 
     /// Leavers that serve nobody and may stop now; those that fail their health check apart.

@@ -1,7 +1,9 @@
 //! The planners against whole states: tables of what must happen, and laws attacked by chance.
 
+mod breaker;
 mod laws;
 mod pace;
+mod pin;
 mod place;
 mod reap;
 mod report;

@@ -22,6 +22,7 @@ fn place(world: &mut World, count: usize, network: &ecs::AwsVpcConfiguration) ->
         network,
         enable_execute_command: false,
         tags: &[],
+        pins: &[],
     };
     let state = world.state.clone();
     let (mut draft, mut peers) = (Draft::new(&state), Peers::default());

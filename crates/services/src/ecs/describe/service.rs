@@ -36,6 +36,7 @@ pub fn service(state: &State, place: &Place, service: &Service, with_tags: bool)
         state.index.service_tasks(&key).filter_map(|key| state.tasks.get(key)).map(AsRef::as_ref).collect();
     let counts = Counts::of(tasks.iter().copied());
     let deployments = service.deployments.iter().map(|one| deployment(one, service, &tasks, place));
+    let revisions = service.deployments.iter().map(|one| revision(one, service, &tasks, place));
     ecs::Service {
         status: Some(service.status.to_string()),
         desired_count: Some(service.desired_count),
@@ -44,20 +45,52 @@ pub fn service(state: &State, place: &Place, service: &Service, with_tags: bool)
         deployments: Some(deployments.collect()),
         events: Some(service.events.clone()),
         task_sets: None,
+        current_service_deployment: service
+            .primary()
+            .map(|primary| place.service_deployment(&service.cluster, &service.name, number(primary))),
+        current_service_revisions: Some(revisions.collect()),
         tags: if with_tags { service.api.tags.clone() } else { None },
         ..ecs::Service::clone(&service.api)
     }
 }
 
-fn deployment(deployment: &Deployment, service: &Service, tasks: &[&Task], place: &Place) -> ecs::Deployment {
+/// The number in a deployment's id.
+fn number(deployment: &Deployment) -> &str {
+    deployment.id.trim_start_matches("ecs-svc/")
+}
+
+fn own<'t>(deployment: &Deployment, tasks: &[&'t Task]) -> Counts {
     let own = tasks.iter().filter(|task| task.started_by.as_deref() == Some(deployment.id.as_str()));
-    let counts = Counts::of(own.copied());
+    Counts::of(own.copied())
+}
+
+fn wanted(deployment: &Deployment, service: &Service, counts: Counts) -> i32 {
+    if deployment.primary { service.desired_count } else { counts.desired }
+}
+
+fn revision(
+    deployment: &Deployment,
+    service: &Service,
+    tasks: &[&Task],
+    place: &Place,
+) -> ecs::ServiceCurrentRevisionSummary {
+    let counts = own(deployment, tasks);
+    ecs::ServiceCurrentRevisionSummary {
+        arn: Some(place.service_revision(&service.cluster, &service.name, number(deployment))),
+        requested_task_count: Some(wanted(deployment, service, counts)),
+        running_task_count: Some(counts.running),
+        pending_task_count: Some(counts.pending),
+    }
+}
+
+fn deployment(deployment: &Deployment, service: &Service, tasks: &[&Task], place: &Place) -> ecs::Deployment {
+    let counts = own(deployment, tasks);
     let strategy = &deployment.capacity_provider_strategy;
     ecs::Deployment {
         id: Some(deployment.id.clone()),
         status: Some(if deployment.primary { "PRIMARY" } else { "ACTIVE" }.to_owned()),
         task_definition: Some(place.task_definition(&deployment.family, deployment.revision)),
-        desired_count: Some(if deployment.primary { service.desired_count } else { counts.desired }),
+        desired_count: Some(wanted(deployment, service, counts)),
         pending_count: Some(counts.pending),
         running_count: Some(counts.running),
         failed_tasks: Some(deployment.failed_tasks),
@@ -70,6 +103,12 @@ fn deployment(deployment: &Deployment, service: &Service, tasks: &[&Task], place
         network_configuration: deployment.network.clone(),
         rollout_state: Some(deployment.rollout),
         rollout_state_reason: Some(deployment.rollout_reason.clone()),
+        service_connect_configuration: deployment.service_connect.clone(),
+        volume_configurations: (!deployment.volumes.is_empty()).then(|| deployment.volumes.clone()),
+        fargate_ephemeral_storage: deployment
+            .storage_key
+            .clone()
+            .map(|key| ecs::DeploymentEphemeralStorage { kms_key_id: Some(key) }),
         ..ecs::Deployment::default()
     }
 }

@@ -7,7 +7,8 @@ use longshore_model::service::{Service, ServiceStatus, key};
 use longshore_model::{Change, Mint, Place, State};
 use longshore_wire::{Fault, Timestamp};
 
-use super::{Rollout, check, deployment, role_arn};
+use super::extras::{self, Extras};
+use super::{Rollout, check, configuration, deployment, role_arn, storage_key};
 use crate::Context;
 use crate::ecs::resolve::{self, DefinitionRef};
 use crate::ecs::task::launch::{self, Capacity};
@@ -67,12 +68,12 @@ impl Asked {
                 "Service name must be 1 to 255 letters, numbers, underscores, and hyphens.",
             ));
         }
-        check_extras(&request)?;
+        check_options(&request)?;
         let desired = request.desired_count.ok_or_else(|| fault::invalid_parameter("Desired count cannot be null."))?;
         let definition = request.task_definition.as_deref().filter(|given| !given.is_empty());
         let definition = definition.ok_or_else(|| fault::invalid_parameter("TaskDefinition can not be blank."))?;
         let definition = resolve::definition_ref(place, definition)?;
-        let configuration = check::deployment_configuration(request.deployment_configuration.as_ref(), None)?;
+        let configuration = configuration::read(request.deployment_configuration.as_ref(), None)?;
         let platform_version = launch::platform_version(request.platform_version.as_deref())?;
         let tags = tag::check_given(request.tags.as_deref())?;
         let given = request.client_token.take();
@@ -97,19 +98,10 @@ impl Asked {
     }
 }
 
-fn check_extras(request: &ecs::CreateServiceRequest) -> Result<(), Fault> {
+fn check_options(request: &ecs::CreateServiceRequest) -> Result<(), Fault> {
     check::scheduling(request.scheduling_strategy, request.desired_count)?;
     check::controller(request.deployment_controller.as_ref())?;
     check::grace_period(request.health_check_grace_period_seconds)?;
-    let extras = check::Extras {
-        load_balancers: request.load_balancers.as_deref(),
-        service_registries: request.service_registries.as_deref(),
-        service_connect: request.service_connect_configuration.as_ref(),
-        volumes: request.volume_configurations.as_deref(),
-        lattice: request.vpc_lattice_configurations.as_deref(),
-        gateways: request.gateway_connectors.as_deref(),
-    };
-    extras.check()?;
     match request.role.as_deref().filter(|role| !role.is_empty()) {
         Some(_) => Err(fault::invalid_parameter("A role can be specified only for services with a load balancer.")),
         None => Ok(()),
@@ -121,6 +113,7 @@ struct Found<'a> {
     definition: &'a TaskDefinition,
     capacity: Capacity,
     network: ecs::NetworkConfiguration,
+    storage_key: Option<String>,
 }
 
 impl<'a> Found<'a> {
@@ -134,7 +127,10 @@ impl<'a> Found<'a> {
         launch::check_definition(definition)?;
         launch::check_placement(request.placement_constraints.as_deref(), request.placement_strategy.as_deref())?;
         let network = launch::network(state, &place.account, request.network_configuration.as_ref())?;
-        Ok(Self { definition, capacity, network })
+        Extras::from(request).check(there)?;
+        let volumes = request.volume_configurations.as_deref().unwrap_or_default();
+        extras::check_volumes(volumes.iter().map(|volume| &volume.name), definition)?;
+        Ok(Self { definition, capacity, network, storage_key: storage_key(there) })
     }
 }
 
@@ -152,6 +148,10 @@ fn record(
         capacity: &found.capacity,
         platform_version: &asked.platform_version,
         network: &found.network,
+        service_connect: asked.request.service_connect_configuration.as_ref(),
+        volumes: asked.request.volume_configurations.as_deref().unwrap_or_default(),
+        monitoring: asked.request.monitoring.as_ref(),
+        storage_key: found.storage_key.clone(),
     };
     Service {
         account: place.account.to_string(),
@@ -161,6 +161,7 @@ fn record(
         desired_count: asked.desired_count,
         api: Box::new(api(asked, found, place, principal, now)),
         deployments: vec![deployment(&rollout, now, mint)],
+        last_completed: None,
         events: Vec::new(),
         created_at: now,
         inactive_at: None,
@@ -199,6 +200,7 @@ fn api(asked: &Asked, found: &Found<'_>, place: &Place, principal: &str, now: Ti
         availability_zone_rebalancing: Some(
             request.availability_zone_rebalancing.unwrap_or(ecs::AvailabilityZoneRebalancing::Enabled),
         ),
+        resource_management_type: Some(ecs::ResourceManagementType::Customer),
         ..ecs::Service::default()
     }
 }

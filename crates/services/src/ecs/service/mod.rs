@@ -4,12 +4,15 @@
 //! ```text
 //! CreateService -> ACTIVE -> (DeleteService) DRAINING -> INACTIVE -> forgotten after a day
 //! ```
-//! Left out, and refused when asked for: DAEMON, task sets (CODE_DEPLOY, EXTERNAL), load balancers, service discovery,
-//! Service Connect, blue/green and its kin, circuit breaker and alarms, volumes attached at launch.
+//! Left out, and refused when asked for: DAEMON, task sets (CODE_DEPLOY, EXTERNAL), blue/green and its kin. Load
+//! balancers, service discovery, Service Connect and alarms do not exist yet, and naming one is answered as AWS answers
+//! the name of one that does not exist.
 
 mod check;
+mod configuration;
 mod create;
 mod delete;
+pub mod extras;
 mod list;
 mod update;
 
@@ -17,6 +20,7 @@ mod update;
 mod tests;
 
 use longshore_api::ecs;
+use longshore_model::cluster::Cluster;
 use longshore_model::service::{Deployment, key};
 use longshore_model::{Mint, Place};
 use longshore_wire::{Fault, Timestamp};
@@ -68,6 +72,11 @@ struct Rollout<'a> {
     capacity: &'a Capacity,
     platform_version: &'a str,
     network: &'a ecs::NetworkConfiguration,
+    service_connect: Option<&'a ecs::ServiceConnectConfiguration>,
+    volumes: &'a [ecs::ServiceVolumeConfiguration],
+    monitoring: Option<&'a ecs::MonitoringConfiguration>,
+    /// The cluster's key for Fargate's scratch space.
+    storage_key: Option<String>,
 }
 
 /// A new primary deployment.
@@ -84,11 +93,23 @@ fn deployment(rollout: &Rollout<'_>, now: Timestamp, mint: &mut Mint) -> Deploym
         capacity_provider_strategy: rollout.capacity.strategy().to_vec(),
         platform_version: Some(rollout.platform_version.to_owned()),
         network: Some(rollout.network.clone()),
+        pins: Vec::new(),
+        service_connect: rollout.service_connect.cloned(),
+        volumes: rollout.volumes.to_vec(),
+        monitoring: rollout.monitoring.cloned(),
+        storage_key: rollout.storage_key.clone(),
         failed_tasks: 0,
+        rollback: false,
         throttle: Default::default(),
         created_at: now,
         updated_at: now,
     }
+}
+
+/// The key that the cluster has for Fargate's scratch space.
+fn storage_key(cluster: Option<&Cluster>) -> Option<String> {
+    let configuration = cluster?.api.configuration.as_ref()?;
+    configuration.managed_storage_configuration.as_ref()?.fargate_ephemeral_storage_kms_key_id.clone()
 }
 
 /// The role that ECS acts as in an account.

@@ -161,8 +161,14 @@ fn refused(extra: Value, wanted: &str) {
     let mut world = world();
     let fault = world.fault("CreateService", create(extra.clone()));
     assert!(fault.contains(wanted), "{extra}: {fault}");
-    let typed =
-        ["InvalidParameterException", "ClientException", "UnsupportedFeatureException", "PlatformUnknown", "Cluster"];
+    let typed = [
+        "InvalidParameterException",
+        "ClientException",
+        "UnsupportedFeatureException",
+        "PlatformUnknown",
+        "Cluster",
+        "NamespaceNotFoundException",
+    ];
     assert!(typed.iter().any(|code| fault.starts_with(code)), "{fault}");
     assert!(world.store.read().services.is_empty());
 }
@@ -199,7 +205,6 @@ fn contradictions_are_refused_before_any_effect() {
     );
     refused(json!({"placementConstraints": [{"type": "distinctInstance"}]}), "Placement constraints are not supported");
     refused(json!({"loadBalancers": vec![group.clone(); 7]}), "loadBalancers can have at most 5 items.");
-    refused(json!({"loadBalancers": [group]}), "does not support load balancers of services yet");
     refused(
         json!({"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-x"]}}}),
         "The subnet ID 'subnet-x' does not exist",
@@ -219,14 +224,143 @@ fn contradictions_are_refused_before_any_effect() {
         json!({"deploymentController": {"type": "EXTERNAL"}}),
         "does not support the deployment controller EXTERNAL yet",
     );
-    refused(
-        json!({"deploymentConfiguration": {"deploymentCircuitBreaker": {"enable": true, "rollback": true}}}),
-        "does not support the deployment circuit breaker yet",
-    );
     refused(json!({"deploymentConfiguration": {"strategy": "BLUE_GREEN"}}), "strategies other than ROLLING");
-    refused(json!({"serviceConnectConfiguration": {"enabled": true}}), "does not support Service Connect yet");
     refused(json!({"launchType": "EC2"}), "No Container Instances were found in your cluster.");
     refused(json!({"platformVersion": "0.1"}), "The specified platform does not exist.");
+}
+
+#[test]
+fn what_does_not_exist_is_told_in_awss_words() {
+    let group = json!({"targetGroupArn": "arn:tg", "containerName": "web", "containerPort": 80});
+    refused(json!({"loadBalancers": [group]}), "InvalidParameterException: The specified target group does not exist.");
+    let classic = json!({"loadBalancerName": "lb", "containerName": "web", "containerPort": 80});
+    refused(json!({"loadBalancers": [classic]}), "InvalidParameterException: The load balancer lb does not exist.");
+    refused(json!({"loadBalancers": [{}]}), "A target group ARN or a load balancer name must be specified.");
+    let both = json!({"targetGroupArn": "arn:tg", "loadBalancerName": "lb"});
+    refused(json!({"loadBalancers": [both]}), "cannot both be specified");
+    refused(json!({"serviceRegistries": [{"registryArn": "arn:r"}]}), "The service registry arn:r does not exist.");
+    refused(json!({"serviceRegistries": [{}]}), "registryArn cannot be empty.");
+    refused(
+        json!({"serviceConnectConfiguration": {"enabled": true, "namespace": "inner"}}),
+        "NamespaceNotFoundException: Failed to retrieve namespace for inner",
+    );
+    refused(json!({"serviceConnectConfiguration": {"enabled": true}}), "Service Connect needs a namespace");
+    let lattice = json!({"roleArn": "arn:aws:iam::1:role/x", "targetGroupArn": "arn:tg", "portName": "web"});
+    refused(json!({"vpcLatticeConfigurations": [lattice]}), "The specified target group does not exist.");
+    refused(json!({"gatewayConnectors": [{"portName": "web"}]}), "does not support gateway connectors yet");
+    let alarms = json!({"alarmNames": ["high", "low"], "enable": true, "rollback": true});
+    refused(json!({"deploymentConfiguration": {"alarms": alarms}}), "The specified alarms do not exist: high, low.");
+    let volume = json!({"name": "data", "managedEBSVolume": {"roleArn": "arn:aws:iam::1:role/x", "sizeInGiB": 1}});
+    refused(
+        json!({"volumeConfigurations": [volume]}),
+        "Volume configuration provided but no matching configuredAtLaunch volume found in task definition.",
+    );
+}
+
+#[test]
+fn deployment_configurations_are_checked() {
+    let configuration = |given: Value| json!({"deploymentConfiguration": given});
+    let threshold = |kind: &str, value: i32| {
+        configuration(json!({"deploymentCircuitBreaker": {
+            "enable": true, "rollback": true, "thresholdConfiguration": {"type": kind, "value": value}}}))
+    };
+    refused(threshold("COUNT", 0), "type COUNT must be 1 or more");
+    refused(threshold("BOUNDED_PERCENT", 101), "between 1 and 100 percent");
+    refused(threshold("UNBOUNDED_PERCENT", 0), "between 1 and 100 percent");
+    refused(configuration(json!({"lifecycleHooks": [{"targetType": "PAUSE"}]})), "lifecycleHooks are not supported");
+    refused(
+        configuration(json!({"linearConfiguration": {"stepPercent": 10.0}})),
+        "linearConfiguration is not supported",
+    );
+    refused(configuration(json!({"canaryConfiguration": {}})), "canaryConfiguration is not supported");
+    refused(configuration(json!({"bakeTimeInMinutes": 1441})), "bakeTimeInMinutes must be between 0 and 1440.");
+    refused(
+        configuration(json!({"earlySuccessCriteria": {"enable": true, "healthyPercent": 99}})),
+        "cannot be less than minimumHealthyPercent",
+    );
+}
+
+#[test]
+fn what_aws_stores_is_stored_and_returned() {
+    let mut world = world();
+    let definition = json!({"family": "disk", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256",
+        "memory": "512", "volumes": [{"name": "data", "configuredAtLaunch": true}],
+        "containerDefinitions": [{"name": "web", "image": "busybox"}]});
+    world.ok("RegisterTaskDefinition", definition);
+    let configuration = json!({
+        "deploymentCircuitBreaker": {"enable": true, "rollback": true, "resetOnHealthyTask": false,
+            "thresholdConfiguration": {"type": "COUNT", "value": 2}},
+        "alarms": {"alarmNames": [], "enable": false, "rollback": false},
+        "bakeTimeInMinutes": 5, "maximumPercent": 150, "minimumHealthyPercent": 50, "strategy": "ROLLING",
+        "earlySuccessCriteria": {"enable": true, "healthyPercent": 60, "sourceServiceRevisionCleanup": "DEFERRED"},
+    });
+    let volumes = json!([{"name": "data", "managedEBSVolume": {
+        "roleArn": "arn:aws:iam::000000000000:role/ebs", "sizeInGiB": 10, "filesystemType": "xfs", "encrypted": true}}]);
+    let connect = json!({"enabled": false});
+    let service = world.ok(
+        "CreateService",
+        create(json!({
+            "taskDefinition": "disk", "deploymentConfiguration": configuration, "volumeConfigurations": volumes,
+            "serviceConnectConfiguration": connect, "loadBalancers": [], "serviceRegistries": [],
+            "monitoring": {"metricConfigurations": [{"metricNames": ["CPUUtilization"], "resolutionSeconds": 20}]},
+        })),
+    )["service"]
+        .clone();
+    assert_eq!(service["deploymentConfiguration"], configuration);
+    assert_eq!(service["resourceManagementType"], json!("CUSTOMER"));
+    let primary = &service["deployments"][0];
+    assert_eq!((&primary["volumeConfigurations"], &primary["serviceConnectConfiguration"]), (&volumes, &connect));
+    let number = primary["id"].as_str().unwrap().trim_start_matches("ecs-svc/").to_owned();
+    assert_eq!(service["currentServiceDeployment"], json!(format!("{HERE}service-deployment/prod/web/{number}")));
+    assert_eq!(
+        service["currentServiceRevisions"],
+        json!([{"arn": format!("{HERE}service-revision/prod/web/{number}"), "requestedTaskCount": 2,
+            "runningTaskCount": 0, "pendingTaskCount": 0}])
+    );
+    world.turn();
+    let task = world.ok("ListTasks", json!({"cluster": "prod", "desiredStatus": "STOPPED"}))["taskArns"][0].clone();
+    let task = world.ok("DescribeTasks", json!({"cluster": "prod", "tasks": [task]}))["tasks"][0].clone();
+    assert!(task["stoppedReason"].as_str().unwrap().contains("volumes configured at launch (volume data)"), "{task}");
+    let service = update(&mut world, json!({"taskDefinition": "web:1", "volumeConfigurations": []}));
+    let deployments = service["deployments"].as_array().unwrap();
+    assert_eq!(deployments[0].get("volumeConfigurations"), None);
+    assert_eq!(deployments[0]["serviceConnectConfiguration"], connect);
+    let stays =
+        json!({"cluster": "prod", "service": "web", "taskDefinition": "web:1", "volumeConfigurations": volumes});
+    assert!(world.fault("UpdateService", stays).contains("no matching configuredAtLaunch volume"));
+    assert_eq!(update(&mut world, json!({}))["deploymentConfiguration"], configuration, "nothing is lost by an update");
+}
+
+#[test]
+fn too_many_failures_bring_the_last_complete_deployment_back() {
+    let mut world = world();
+    let breaker = json!({"deploymentCircuitBreaker": {"enable": true, "rollback": true,
+        "thresholdConfiguration": {"type": "COUNT", "value": 1}}});
+    world.ok("CreateService", create(json!({"deploymentConfiguration": breaker})));
+    go_on(&mut world, 2);
+    let good = described(&mut world)["deployments"][0]["id"].clone();
+    let broken = json!({"family": "broken", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
+        "cpu": "256", "memory": "512", "containerDefinitions": [{"name": "web", "image": "busybox",
+        "secrets": [{"name": "A", "valueFrom": "arn:aws:ssm:us-east-1:000000000000:parameter/a"}]}],
+        "executionRoleArn": "arn:aws:iam::000000000000:role/x"});
+    world.ok("RegisterTaskDefinition", broken);
+    let bad = update(&mut world, json!({"taskDefinition": "broken"}))["deployments"][0]["id"].clone();
+    world.turn();
+    world.turn();
+    let service = described(&mut world);
+    assert_eq!(service["taskDefinition"], json!(format!("{HERE}task-definition/web:1")));
+    assert_eq!(service["deployments"][0]["id"], good);
+    go_on(&mut world, 2);
+    let service = described(&mut world);
+    assert_eq!((&service["deployments"][0]["rolloutState"], counts(&service)), (&json!("COMPLETED"), json!([2, 2, 0])));
+    let told: Vec<_> = service["events"].as_array().unwrap().iter().map(|event| event["message"].clone()).collect();
+    let bad = bad.as_str().unwrap();
+    for wanted in [
+        format!("(service web) (deployment {bad}) deployment failed: tasks failed to start."),
+        format!("(service web) rolling back to deployment {}.", good.as_str().unwrap()),
+    ] {
+        assert!(told.contains(&json!(wanted)), "{told:?}");
+    }
 }
 
 #[test]

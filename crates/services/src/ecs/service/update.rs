@@ -4,12 +4,13 @@
 //! supersedes the one before; counts and percentages change in place.
 
 use longshore_api::ecs;
-use longshore_model::definition::TaskDefinition;
+use longshore_model::definition::{self as record, TaskDefinition};
 use longshore_model::service::{Deployment, Service, key};
 use longshore_model::{Mint, Place, State};
 use longshore_wire::{Fault, Timestamp};
 
-use super::{Rollout, check, deployment};
+use super::extras::{self, Extras};
+use super::{Rollout, check, configuration, deployment, storage_key};
 use crate::Context;
 use crate::ecs::resolve::{self, DefinitionRef};
 use crate::ecs::task::launch::{self, Capacity};
@@ -63,15 +64,6 @@ impl Asked {
         check::controller(request.deployment_controller.as_ref())?;
         check::grace_period(request.health_check_grace_period_seconds)?;
         launch::check_placement(request.placement_constraints.as_deref(), request.placement_strategy.as_deref())?;
-        let extras = check::Extras {
-            load_balancers: request.load_balancers.as_deref(),
-            service_registries: request.service_registries.as_deref(),
-            service_connect: request.service_connect_configuration.as_ref(),
-            volumes: request.volume_configurations.as_deref(),
-            lattice: request.vpc_lattice_configurations.as_deref(),
-            gateways: request.gateway_connectors.as_deref(),
-        };
-        extras.check()?;
         let (definition, platform_version) = (definition.transpose()?, platform_version.transpose()?);
         Ok(Self { cluster, name, definition, platform_version, request })
     }
@@ -100,7 +92,7 @@ impl Asked {
         let request = &self.request;
         let api = &mut service.api;
         let old = api.deployment_configuration.as_ref();
-        let configuration = check::deployment_configuration(request.deployment_configuration.as_ref(), old)?;
+        let configuration = configuration::read(request.deployment_configuration.as_ref(), old)?;
         api.deployment_configuration = Some(configuration);
         if let Some(count) = request.desired_count {
             service.desired_count = count;
@@ -124,15 +116,12 @@ impl Asked {
     }
 
     fn next(&self, state: &State, place: &Place, service: &Service, primary: &Deployment) -> Result<Next, Fault> {
-        let (family, revision) = match &self.definition {
-            None => (primary.family.clone(), primary.revision),
-            Some(named) => {
-                let found: &TaskDefinition = definition::runnable(state, &place.account, named)?;
-                launch::check_definition(found)?;
-                (found.family.clone(), found.revision)
-            }
-        };
-        let network = match &self.request.network_configuration {
+        let cluster = cluster::active(state, &place.account, &service.cluster)?;
+        Extras::from(&self.request).check(Some(cluster))?;
+        let (family, revision) = self.revision(state, place, primary)?;
+        let volumes = self.volumes(state, place, &family, revision, primary)?;
+        let request = &self.request;
+        let network = match &request.network_configuration {
             Some(given) => launch::network(state, &place.account, Some(given))?,
             None => primary.network.clone().unwrap_or_default(),
         };
@@ -143,7 +132,34 @@ impl Asked {
             network,
             platform_version: platform_version.unwrap_or_default(),
             capacity: self.capacity(state, place, service, primary)?,
+            service_connect: request.service_connect_configuration.clone().or_else(|| primary.service_connect.clone()),
+            volumes,
+            monitoring: request.monitoring.clone().or_else(|| primary.monitoring.clone()),
+            storage_key: storage_key(Some(cluster)),
         })
+    }
+
+    fn revision(&self, state: &State, place: &Place, primary: &Deployment) -> Result<(String, i32), Fault> {
+        let Some(named) = &self.definition else { return Ok((primary.family.clone(), primary.revision)) };
+        let found: &TaskDefinition = definition::runnable(state, &place.account, named)?;
+        launch::check_definition(found)?;
+        Ok((found.family.clone(), found.revision))
+    }
+
+    /// The volumes that were given, else the deployment's; the definition must leave them to the launch.
+    fn volumes(
+        &self,
+        state: &State,
+        place: &Place,
+        family: &str,
+        revision: i32,
+        primary: &Deployment,
+    ) -> Result<Vec<ecs::ServiceVolumeConfiguration>, Fault> {
+        let volumes = self.request.volume_configurations.as_ref().unwrap_or(&primary.volumes).clone();
+        if let Some(definition) = state.definitions.get(&record::key(&place.account, family, revision)) {
+            extras::check_volumes(volumes.iter().map(|volume| &volume.name), definition)?;
+        }
+        Ok(volumes)
     }
 
     /// A strategy that was given (an empty one goes back to the cluster's default), else the deployment's.
@@ -194,6 +210,10 @@ struct Next {
     network: ecs::NetworkConfiguration,
     platform_version: String,
     capacity: Capacity,
+    service_connect: Option<ecs::ServiceConnectConfiguration>,
+    volumes: Vec<ecs::ServiceVolumeConfiguration>,
+    monitoring: Option<ecs::MonitoringConfiguration>,
+    storage_key: Option<String>,
 }
 
 impl Next {
@@ -204,6 +224,9 @@ impl Next {
             || Some(&self.platform_version) != primary.platform_version.as_ref()
             || self.capacity.launch_type() != primary.launch_type
             || self.capacity.strategy() != primary.capacity_provider_strategy
+            || self.service_connect != primary.service_connect
+            || self.volumes != primary.volumes
+            || self.monitoring != primary.monitoring
     }
 }
 
@@ -219,6 +242,10 @@ fn supersede(service: &mut Service, next: &Next, now: Timestamp, mint: &mut Mint
         capacity: &next.capacity,
         platform_version: &next.platform_version,
         network: &next.network,
+        service_connect: next.service_connect.as_ref(),
+        volumes: &next.volumes,
+        monitoring: next.monitoring.as_ref(),
+        storage_key: next.storage_key.clone(),
     };
     service.deployments.insert(0, deployment(&rollout, now, mint));
 }

@@ -15,6 +15,7 @@ use super::overrides;
 use super::token::{self, Used};
 use crate::Context;
 use crate::ecs::resolve::{self, DefinitionRef};
+use crate::ecs::service::extras;
 use crate::ecs::{cluster, definition, describe, fault, tag};
 
 /// Most tasks of one RunTask.
@@ -103,9 +104,6 @@ fn check_options(request: &ecs::RunTaskRequest) -> Result<(), Fault> {
     if request.propagate_tags == Some(ecs::PropagateTags::Service) {
         return Err(fault::invalid_parameter("propagateTags cannot be SERVICE for tasks without a service."));
     }
-    if request.volume_configurations.as_ref().is_some_and(|volumes| !volumes.is_empty()) {
-        return Err(launch::unsupported("volumeConfigurations"));
-    }
     Ok(())
 }
 
@@ -129,6 +127,8 @@ fn found<'a>(state: &'a State, changes: &mut Vec<Change>, place: &Place, asked: 
     launch::check_definition(definition)?;
     launch::check_placement(request.placement_constraints.as_deref(), request.placement_strategy.as_deref())?;
     let network = launch::network(state, &place.account, request.network_configuration.as_ref())?;
+    let volumes = request.volume_configurations.as_deref().unwrap_or_default();
+    extras::check_volumes(volumes.iter().map(|volume| &volume.name), definition)?;
     let overrides = request.overrides.as_ref().map(|given| overrides::check(given, definition)).transpose()?;
     let group = asked.group.clone().unwrap_or_else(|| format!("family:{}", definition.family));
     Ok(Found { definition, capacity, network, overrides, tags: tags(asked, definition)?, group })
@@ -188,6 +188,7 @@ fn one<'a>(asked: &'a Asked, found: &'a Found<'_>, capacity_provider: Option<&'a
         network: found.network.awsvpc_configuration.as_ref().unwrap_or(&NOWHERE),
         enable_execute_command: asked.request.enable_execute_command == Some(true),
         tags: &found.tags,
+        pins: &[],
     }
 }
 
