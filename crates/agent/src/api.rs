@@ -40,13 +40,15 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether the same call may succeed later. What the control plane has refused for its content never will.
+    /// Whether the same call may succeed later. What the control plane has refused for its content never will; an answer
+    /// without the form of the control plane's is not its own.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. } => true,
-            Self::Unreadable { .. } => false,
+            // Something between may have answered.
+            Self::Unreachable { .. } | Self::Unreadable { .. } => true,
             Self::Refused { status, code, .. } => {
-                status.is_server_error()
+                code.is_empty()
+                    || status.is_server_error()
                     || matches!(
                         *status,
                         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
@@ -64,11 +66,13 @@ pub(crate) struct ControlPlane {
     client: Client<HttpConnector, Full<Bytes>>,
     endpoint: String,
     region: String,
+    account: String,
     key: AccessKey,
 }
 
 impl ControlPlane {
-    pub(crate) fn new(endpoint: &str, region: &str, key: AccessKey) -> Self {
+    /// `account` is the installation's own, and `key` is its.
+    pub(crate) fn new(endpoint: &str, region: &str, account: &str, key: AccessKey) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(Duration::from_secs(5)));
@@ -77,7 +81,16 @@ impl ControlPlane {
             .pool_idle_timeout(Duration::from_secs(60))
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .build(connector);
-        Self { client, endpoint: endpoint.to_owned(), region: region.to_owned(), key }
+        Self { client, endpoint: endpoint.to_owned(), region: region.to_owned(), account: account.to_owned(), key }
+    }
+
+    /// The key that speaks for an account. Accounts apart from the installation's own exist only where an access key id may
+    /// name its account.
+    pub(crate) fn key_of(&self, account: &str) -> AccessKey {
+        match account == self.account {
+            true => self.key.clone(),
+            false => AccessKey { id: account.to_owned(), secret: self.key.secret.clone() },
+        }
     }
 
     pub(crate) fn key(&self) -> &AccessKey {
@@ -178,7 +191,8 @@ mod tests {
             (403, r#"{"__type":"com.amazon#AccessDeniedException"}"#, true),
             (400, r#"{"__type":"ClientException","message":"no such task"}"#, false),
             (400, r#"{"__type":"aws#InvalidParameterException"}"#, false),
-            (404, "not json", false),
+            (404, "not json", true),
+            (404, r#"{"__type":"NotFoundException"}"#, false),
         ];
         for (status, body, transient) in rows {
             assert_eq!(refused(status, body).is_transient(), transient, "{status} {body}");
@@ -187,12 +201,25 @@ mod tests {
         assert_eq!(text, "X: ClientException: no such task");
     }
 
+    #[test]
+    fn an_answer_that_does_not_read_is_not_the_last_word() {
+        assert!(CallError::Unreadable { operation: "X", reason: "no JSON".to_owned() }.is_transient());
+    }
+
+    #[test]
+    fn a_call_for_another_account_has_its_name() {
+        let own = AccessKey { id: "AKID".to_owned(), secret: "s".to_owned() };
+        let plane = ControlPlane::new("127.0.0.1:1", "us-east-1", "000000000000", own);
+        assert_eq!(plane.key_of("000000000000").id, "AKID");
+        assert_eq!((plane.key_of("111122223333").id, plane.key_of("x").secret), ("111122223333".into(), "s".into()));
+    }
+
     #[tokio::test]
     async fn a_control_plane_that_is_away_is_unreachable() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let plane = ControlPlane::new(&endpoint, "us-east-1", AccessKey::default());
+        let plane = ControlPlane::new(&endpoint, "us-east-1", "000000000000", AccessKey::default());
         let error = plane.call::<Value>("DiscoverPollEndpoint", &Value::Null).await.unwrap_err();
         assert!(error.is_transient() && error.to_string().contains("does not answer"), "{error}");
     }

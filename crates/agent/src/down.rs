@@ -1,32 +1,17 @@
 //! `longshore down`: ends what a node has on this machine. The data directory stays, with images and identity.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use longshore_supervisor::cgroup::Layout;
-use longshore_supervisor::protocol::{Command, TaskPhase};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use crate::config::Instance;
 use crate::containerd::{self, Containerd, Options};
-use crate::engine::home::{self, Home};
-use crate::engine::link::{Link, LinkError};
+use crate::engine::end::end_task;
+use crate::engine::home::Home;
 use crate::error::Error;
 use crate::network::Network;
 use crate::translate::CGROUP;
-
-/// Between a container's stop signal and its end, in seconds.
-const STOP_SECONDS: u32 = 3;
-
-/// How long the last lines of a task are offered to the control plane, which may be gone for good.
-const LOG_SECONDS: u32 = 2;
-
-/// How long a task may take to stop, with its logs.
-const STOP_WITHIN: Duration = Duration::from_secs(20);
-
-/// How long a stopped task may take to clean up.
-const RELEASE_WITHIN: Duration = Duration::from_secs(20);
 
 /// Ends every task, the private containerd and the network of the instance with this data directory, and removes its
 /// run-time directory. To be called when no agent of the instance runs. What is not there is fine, the data directory too:
@@ -68,37 +53,6 @@ async fn end_tasks(home: &Home) -> Vec<String> {
     }
     let ended = ending.join_all().await;
     ended.into_iter().filter_map(Result::err).collect()
-}
-
-async fn end_task(directory: &Path) -> Result<(), String> {
-    if let Some(link) = Link::find(directory).await
-        && let Err(error) = stop_task(link).await
-    {
-        return Err(error.to_string());
-    }
-    let directory = directory.to_owned();
-    let removed = tokio::task::spawn_blocking(move || home::remove(&directory)).await;
-    removed.map_err(std::io::Error::other).and_then(|removed| removed).map_err(|error| error.to_string())
-}
-
-async fn stop_task(mut link: Link) -> Result<(), LinkError> {
-    link.ask(Command::GiveUpLogs { after_seconds: LOG_SECONDS }).await?;
-    link.ask(Command::Stop { reason: None, timeout_seconds: Some(STOP_SECONDS) }).await?;
-    let stopped = async {
-        while link.status().phase != TaskPhase::Stopped && !link.is_gone() {
-            link.changed().await;
-        }
-    };
-    if timeout(STOP_WITHIN, stopped).await.is_err() {
-        return Err(LinkError::Refused("it does not stop".to_owned()));
-    }
-    if !link.is_gone() {
-        link.ask(Command::Release).await?;
-    }
-    match timeout(RELEASE_WITHIN, link.gone()).await {
-        Ok(()) => Ok(()),
-        Err(_) => Err(LinkError::Refused("it does not end".to_owned())),
-    }
 }
 
 async fn stop_containerd(instance: &Instance) -> Result<(), Error> {

@@ -78,7 +78,7 @@ impl<R: Runner> Drop for Detach<R> {
 }
 
 fn plane(config: &Config) -> ControlPlane {
-    ControlPlane::new(&config.endpoint, &config.region, config.key())
+    ControlPlane::new(&config.endpoint, &config.region, &config.account, config.key())
 }
 
 /// Runs tasks by `runner`, beginning with those that were `found`, as the control plane orders. `named` hears which

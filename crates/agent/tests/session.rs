@@ -203,18 +203,37 @@ async fn messages_that_are_not_for_this_node_or_make_no_sense_are_dropped() {
         session.send_text(text.to_owned()).await;
     }
     assert!(session.silent_about("AckRequest").await, "what is dropped is not acknowledged");
+    assert_eq!(plane.calls("SubmitTaskStateChange").len(), 0);
+}
+
+/// Row N2. A task whose order is not taken would wait for ever.
+#[tokio::test]
+async fn a_task_whose_order_is_refused_is_told_of_as_stopped() {
+    let (plane, _node, mut session) = started("refusal").await;
     let mut strange = task(1, "RUNNING");
     strange["arn"] = "arn:aws:ecs:us-east-1:000000000000:task/production/../../../../etc/cron.d/x".into();
     let mut elsewhere = task(2, "RUNNING");
     elsewhere["arn"] = arn(2).replace("us-east-1", "eu-west-1").into();
-    let unclear = task(3, "MAYBE");
-    session.order(2, &[strange, elsewhere, unclear, task(4, "RUNNING")]).await;
+    session.order(2, &[strange.clone(), elsewhere.clone(), task(3, "MAYBE"), task(4, "RUNNING")]).await;
     plane.report(&arn(4), "RUNNING").await;
-    assert_eq!(
-        plane.calls("SubmitTaskStateChange").len(),
-        1,
-        "the good order of a payload is carried out, the others not"
-    );
+    for (refused, why) in [
+        (strange["arn"].as_str().unwrap(), "it does not name a task of this region"),
+        (elsewhere["arn"].as_str().unwrap(), "it does not name a task of this region"),
+        (&arn(3), "it wants neither RUNNING nor STOPPED"),
+    ] {
+        let stopped = plane.report(refused, "STOPPED").await;
+        assert_eq!(stopped["reason"], format!("ResourceInitializationError: the node does not take the order: {why}"));
+        assert_eq!(plane.statuses(refused), ["STOPPED"]);
+    }
+    session.order(3, &[task(4, "MAYBE")]).await;
+    let mut unreadable = payload(4, &[task(5, "RUNNING"), task(4, "RUNNING")]);
+    unreadable["tasks"][0]["memory"] = "much".into();
+    session.send("PayloadMessage", unreadable).await;
+    let nack = session.recv("NackRequest").await;
+    assert_eq!((&nack["messageId"], &nack["containerInstance"]), (&json!("order-4"), &json!(NODE)));
+    let stopped = plane.report(&arn(5), "STOPPED").await;
+    assert!(stopped["reason"].as_str().unwrap().contains("it does not read: invalid type"), "{stopped}");
+    assert_eq!(plane.statuses(&arn(4)), ["RUNNING"], "what runs is no matter of an order that makes no sense");
 }
 
 /// Row N2: a frame beyond the limit ends the session, and the next one goes on where this one was.

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! An actor reads what is wanted from a watch and never decides anything itself. What it reports is delivered while it
-//! goes on watching; the task is released only when its last report has arrived.
+//! goes on watching; the task is released only when its last report has arrived. A stop is asked for until the supervisor
+//! has answered: it may be busy, or the connection to it may just have broken.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,15 +19,17 @@ use longshore_link::acs;
 use longshore_link::ledger::Wish;
 use longshore_supervisor::protocol::{ContainerPhase, StopCause, StopCode, TaskPhase, TaskStatus};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use super::health::Health;
 use super::report::{Outbox, Report};
 use super::runner::{Pulled, Runner, Running};
+use super::stage::{Progress, Stage};
 use crate::clock;
 use crate::translate::Failure;
 
-/// A task that is not prepared after so long is told of as ACTIVATING: a pull takes its time. Most are up before.
-const SLOW: Duration = Duration::from_millis(100);
+/// After a stop that was not taken it is asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Actor<R: Runner> {
     pub(super) task: Arc<acs::Task>,
@@ -36,7 +39,7 @@ pub(super) struct Actor<R: Runner> {
     pub(super) health: Arc<Health>,
     /// Container states that have been reported.
     pub(super) told: HashMap<String, ContainerPhase>,
-    pub(super) said_running: bool,
+    pub(super) progress: Progress,
 }
 
 impl<R: Runner> Actor<R> {
@@ -57,15 +60,13 @@ impl<R: Runner> Actor<R> {
     async fn launch(&mut self) -> Result<(R::Running, Pulled), (Option<Failure>, Pulled)> {
         let began = clock::now();
         let mut preparing = Box::pin(self.runner.prepare(Arc::clone(&self.task)));
-        let mut slow = std::pin::pin!(tokio::time::sleep(SLOW));
-        let mut said = false;
         let prepared = loop {
             tokio::select! {
                 biased;
                 () = stopped(&mut self.desired) => return Err((None, Pulled::default())),
                 prepared = &mut preparing => break prepared,
-                () = &mut slow, if !said => {
-                    said = true;
+                () = self.progress.lasts() => {
+                    self.progress.settle();
                     self.outbox.put(Report::activating(&self.task, began));
                 }
                 () = self.outbox.work() => {}
@@ -91,7 +92,7 @@ impl<R: Runner> Actor<R> {
 
     /// From the first state to the last.
     pub(super) async fn follow(mut self, mut running: R::Running, pulled: Pulled) {
-        let mut asked = false;
+        let (mut asked, mut ask_at) = (false, Instant::now());
         loop {
             let status = running.status();
             self.tell(&status, &pulled);
@@ -99,12 +100,12 @@ impl<R: Runner> Actor<R> {
                 break;
             }
             tokio::select! {
-                () = running.changed() => {}
-                () = stopped(&mut self.desired), if !asked => {
-                    asked = true;
-                    tracing::info!(task = self.task.arn, "stopping a task");
-                    running.stop().await;
+                () = running.changed() => running.recover().await,
+                () = stop_due(&mut self.desired, ask_at), if !asked => {
+                    asked = ask_to_stop(&self.task, &mut running).await;
+                    ask_at = Instant::now() + ASK_AGAIN;
                 }
+                () = self.progress.lasts() => self.tell_stage(&status, &pulled),
                 () = self.outbox.work() => {}
             }
         }
@@ -115,13 +116,14 @@ impl<R: Runner> Actor<R> {
     fn tell(&mut self, status: &TaskStatus, pulled: &Pulled) {
         self.health.note(&self.task, status);
         let ran = status.started_at.is_some();
-        if ran && !self.said_running {
-            self.said_running = true;
-            self.told = status.containers.iter().map(|container| (container.name.clone(), container.status)).collect();
+        if ran && self.progress.stage() < Stage::Running {
+            self.progress.enter(Stage::Running, Instant::now());
+            self.note_told(status);
             tracing::info!(task = self.task.arn, "a task runs");
             self.outbox.put(Report::running(&self.task, status, pulled));
         }
-        if !self.said_running || status.phase == TaskPhase::Stopped {
+        self.progress.enter(Stage::of(status), Instant::now());
+        if self.told.is_empty() || status.phase == TaskPhase::Stopped {
             return;
         }
         for container in &status.containers {
@@ -132,14 +134,41 @@ impl<R: Runner> Actor<R> {
         }
     }
 
+    /// Reports a stage that lasts, with the containers as they are. Whoever ordered a stop knows that the task stops.
+    fn tell_stage(&mut self, status: &TaskStatus, pulled: &Pulled) {
+        self.progress.settle();
+        let stage = self.progress.stage();
+        if stage == Stage::Stopping && *self.desired.borrow() == Wish::Stopped {
+            return;
+        }
+        self.note_told(status);
+        self.outbox.put(Report::stage(&self.task, stage.word(), status, pulled));
+    }
+
+    fn note_told(&mut self, status: &TaskStatus) {
+        self.told = status.containers.iter().map(|container| (container.name.clone(), container.status)).collect();
+    }
+
     async fn finish(mut self, mut running: R::Running, pulled: &Pulled) {
         let status = self.blame(running.status());
         let reason = status.stop.as_ref().map(|cause| cause.reason.as_str());
         tracing::info!(task = self.task.arn, reason, "a task has stopped");
-        running.vacate().await;
+        self.vacate(&mut running, &status, pulled).await;
         self.outbox.put(Report::stopped(&self.task, &status, pulled));
         self.outbox.empty().await;
         running.release().await;
+    }
+
+    async fn vacate(&mut self, running: &mut R::Running, status: &TaskStatus, pulled: &Pulled) {
+        let mut vacating = std::pin::pin!(running.vacate());
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut vacating => return,
+                () = self.progress.lasts() => self.tell_stage(status, pulled),
+                () = self.outbox.work() => {}
+            }
+        }
     }
 
     /// A task that was asked to stop did so for that reason, even if its supervisor had no time to say so.
@@ -151,9 +180,25 @@ impl<R: Runner> Actor<R> {
     }
 }
 
+/// Whether the task knows now that it is to stop.
+async fn ask_to_stop(task: &acs::Task, running: &mut impl Running) -> bool {
+    tracing::info!(task = task.arn, "stopping a task");
+    let asked = running.stop().await;
+    if let Err(error) = &asked {
+        tracing::warn!(task = task.arn, %error, "a task could not be asked to stop, and will be again");
+    }
+    asked.is_ok()
+}
+
 /// Waits until the task is not wanted any more.
 async fn stopped(desired: &mut watch::Receiver<Wish>) {
     if desired.wait_for(|desired| *desired == Wish::Stopped).await.is_err() {
         std::future::pending::<()>().await;
     }
+}
+
+/// Waits until the task is not wanted any more, and until `at`.
+async fn stop_due(desired: &mut watch::Receiver<Wish>, at: Instant) {
+    stopped(desired).await;
+    sleep_until(at).await;
 }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::eni::eni;
 use super::home::{self, Order};
-use super::link::Link;
+use super::link::{Link, LinkError};
 use super::real::Parts;
 use super::runner::{Pulled, Running};
 use crate::clock;
@@ -63,12 +63,21 @@ impl Contained {
         self.parts.home.task(task_id(&self.task.arn))
     }
 
+    /// Whether the connection is gone and the end of the task was not heard.
+    fn is_lost(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.is_gone() && link.status().phase != TaskPhase::Stopped)
+    }
+
     /// A supervisor that lets go of a client may still live.
     async fn reconnect(&mut self) {
-        let socket = self.directory().join(longshore_supervisor::SOCKET_FILE);
-        match Link::open(&socket, Duration::ZERO, || false).await {
-            Ok(link) => self.link = Some(link),
-            Err(_) => self.bury().await,
+        match Link::find(&self.directory()).await {
+            Some(link) => {
+                if let Some(served) = &self.served {
+                    served.answer(&self.task, &link, &self.pulled);
+                }
+                self.link = Some(link);
+            }
+            None => self.bury().await,
         }
     }
 
@@ -126,21 +135,24 @@ impl Running for Contained {
     }
 
     async fn changed(&mut self) {
+        if self.is_lost() {
+            return;
+        }
         match &mut self.link {
             Some(link) => link.changed().await,
-            None => return std::future::pending().await,
+            None => std::future::pending().await,
         }
-        let lost = self.link.as_ref().is_some_and(|link| link.is_gone() && link.status().phase != TaskPhase::Stopped);
-        if lost {
+    }
+
+    async fn recover(&mut self) {
+        if self.is_lost() {
             self.reconnect().await;
         }
     }
 
-    async fn stop(&mut self) {
-        let Some(link) = &self.link else { return };
-        if let Err(error) = link.ask(Command::Stop { reason: None, timeout_seconds: None }).await {
-            tracing::warn!(task = self.task.arn, %error, "a task could not be asked to stop");
-        }
+    async fn stop(&mut self) -> Result<(), LinkError> {
+        let Some(link) = &self.link else { return Ok(()) };
+        link.ask(Command::Stop { reason: None, timeout_seconds: None }).await.map(drop)
     }
 
     async fn vacate(&mut self) {

@@ -1,13 +1,17 @@
 //! The tasks of a node: takes orders, keeps one actor a task, answers what is here.
 //!
-//! Which orders are acted on is decided by the [`Ledger`]; here is what is done about it. An order for another node, or
-//! for what cannot be a task, is dropped and written to the log.
+//! Which orders are acted on is decided by the [`Ledger`]; here is what is done about it. An order that this node does not
+//! take (for what is no task of this region, or one that does not read) is acknowledged, and its task told of as stopped
+//! with the reason: it would wait for ever.
+//!
+//! An actor that panics ends its task: what runs of it is ended, and it is told of as stopped. The others go on.
 //!
 //! A task is on record before its order is acknowledged. So an order that the control plane knows to be acknowledged, for
 //! a task without a trace here, means that the task is over (`longshore down`, a lost disk): it is told of as stopped.
 
 mod actor;
 mod contained;
+pub(crate) mod end;
 mod eni;
 mod health;
 pub(crate) mod home;
@@ -16,20 +20,29 @@ pub(crate) mod real;
 pub(crate) mod report;
 pub(crate) mod runner;
 pub(crate) mod simulated;
+mod stage;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use longshore_link::acs::{self, PayloadMessage, TaskIdentifier, TaskManifestMessage};
 use longshore_link::ledger::{Ledger, Verdict, Wish};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use self::actor::Actor;
 pub(crate) use self::health::Health;
-use self::report::{Courier, Outbox};
+use self::report::{Courier, Outbox, Report};
 use self::runner::{Pulled, Runner};
+use self::stage::Progress;
+use crate::translate::Failure;
+
+/// No ARN is longer.
+const LONGEST_ARN: usize = 2048;
 
 /// A task found on the machine when the agent started.
 pub(crate) enum Found<R: Runner> {
@@ -74,11 +87,11 @@ impl<R: Runner> Engine<R> {
         match found {
             Found::Begun { task, pulled, running } => {
                 let actor = self.adopted(task);
-                self.spawn(actor.task.arn.clone(), actor.follow(running, pulled));
+                self.spawn(Arc::clone(&actor.task), actor.follow(running, pulled));
             }
             Found::Waiting(task) => {
                 let actor = self.adopted(task);
-                self.spawn(actor.task.arn.clone(), actor.run());
+                self.spawn(Arc::clone(&actor.task), actor.run());
             }
         }
     }
@@ -109,8 +122,8 @@ impl<R: Runner> Engine<R> {
             }
             Verdict::Stale => return verdict,
             Verdict::Refused(why) => {
-                let arn: String = task.arn.chars().take(256).collect();
-                tracing::warn!(task = ?arn, why, "an order was dropped");
+                drop(tasks);
+                self.refuse(&task.arn, why);
                 return verdict;
             }
         };
@@ -125,12 +138,25 @@ impl<R: Runner> Engine<R> {
         {
             tracing::error!(task = task.arn, %error, "an order could not be written down");
         }
-        let arn = task.arn.clone();
-        let actor = self.actor(Arc::new(task), wish);
+        let task = Arc::new(task);
+        let actor = self.actor(Arc::clone(&task), wish);
         match verdict {
-            Verdict::Lost => self.spawn(arn, actor.mourn()),
-            _ => self.spawn(arn, actor.run()),
+            Verdict::Lost => self.spawn(task, actor.mourn()),
+            _ => self.spawn(task, actor.run()),
         }
+    }
+
+    /// Tells that a task will never start. A task that is here is no matter of an order that makes no sense.
+    pub(crate) fn refuse(&self, arn: &str, why: &str) {
+        let shown: String = arn.chars().take(256).collect();
+        tracing::warn!(task = ?shown, why, "an order was refused");
+        let here = self.tasks.lock().wishes.contains_key(arn);
+        if here || arn.is_empty() || arn.len() > LONGEST_ARN {
+            return;
+        }
+        let failure = Failure::resource(format!("the node does not take the order: {why}"));
+        let (courier, report) = (Arc::clone(&self.courier), Report::refused(arn, &failure));
+        self.actors.lock().spawn(async move { courier.deliver(report).await });
     }
 
     fn actor(&self, task: Arc<acs::Task>, desired: watch::Receiver<Wish>) -> Actor<R> {
@@ -141,18 +167,31 @@ impl<R: Runner> Engine<R> {
             outbox: Outbox::new(Arc::clone(&self.courier)),
             health: Arc::clone(&self.health),
             told: HashMap::new(),
-            said_running: false,
+            progress: Progress::new(Instant::now()),
         }
     }
 
-    fn spawn(self: &Arc<Self>, arn: String, life: impl Future<Output = ()> + Send + 'static) {
-        let engine = Arc::clone(self);
+    fn spawn(self: &Arc<Self>, task: Arc<acs::Task>, life: impl Future<Output = ()> + Send + 'static) {
+        let entry = Entry { engine: Arc::clone(self), arn: task.arn.clone() };
         let mut actors = self.actors.lock();
-        while actors.try_join_next().is_some() {}
+        while let Some(ended) = actors.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the end of a task was not seen through");
+            }
+        }
         actors.spawn(async move {
-            life.await;
-            engine.tasks.lock().end(&arn);
+            if let Err(panic) = AssertUnwindSafe(life).catch_unwind().await {
+                entry.engine.bring_down(&task, words(&*panic)).await;
+            }
         });
+    }
+
+    /// Ends a task whose actor has panicked, whatever there is of it.
+    async fn bring_down(&self, task: &acs::Task, panic: &str) {
+        tracing::error!(task = task.arn, panic, "the actor of a task panicked, and the task is ended");
+        self.runner.abandon(task).await;
+        let failure = Failure::broken();
+        self.courier.deliver(Report::failed(task, Some(&failure), &Pulled::default())).await;
     }
 
     /// Tasks here that a manifest does not want running.
@@ -179,6 +218,24 @@ impl<R: Runner> Engine<R> {
     }
 }
 
+/// The entry of a task that has an actor, for as long as that lives.
+struct Entry<R: Runner> {
+    engine: Arc<Engine<R>>,
+    arn: String,
+}
+
+impl<R: Runner> Drop for Entry<R> {
+    fn drop(&mut self) {
+        self.engine.tasks.lock().end(&self.arn);
+    }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
+}
+
 impl Tasks {
     fn enter(&mut self, arn: &str, wish: Wish) -> watch::Receiver<Wish> {
         let (sender, receiver) = watch::channel(wish);
@@ -197,3 +254,6 @@ impl Tasks {
         self.ledger.end(arn);
     }
 }
+
+#[cfg(test)]
+mod tests;

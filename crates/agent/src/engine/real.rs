@@ -20,7 +20,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
+use futures_util::{StreamExt, stream};
 use longshore_link::acs;
 use longshore_supervisor::SOCKET_FILE;
 use longshore_supervisor::protocol::Command as SupervisorCommand;
@@ -30,18 +31,23 @@ use tokio::sync::oneshot;
 
 use super::Found;
 use super::contained::Contained;
+use super::end::end_task;
 use super::eni::eni;
 use super::home::{self, Home, Order};
 use super::link::{Link, START_WITHIN};
 use super::runner::{Pulled, Runner};
 use crate::clock;
-use crate::config::{AccessKey, Config, Instance};
+use crate::config::{Config, Instance};
 use crate::containerd::{Containerd, Options};
 use crate::error::Error;
 use crate::image::{Auth, Image, Images};
 use crate::metadata::{Listening, Metadata, Served};
 use crate::network::{EniSpec, Network, NetworkConfig, TaskNet};
 use crate::translate::{self, Failure, Surroundings, task_id, task_spec};
+
+/// Tasks of an agent before that are looked at at the same time. A supervisor that does not answer takes a while to be
+/// given up, and holds up the node only if there are more of them.
+const RESUMED_AT_ONCE: usize = 64;
 
 /// What all tasks of the node share.
 pub(crate) struct Parts {
@@ -51,8 +57,6 @@ pub(crate) struct Parts {
     images: Images,
     surroundings: Surroundings,
     endpoint: SocketAddr,
-    account: String,
-    key: AccessKey,
     self_exe: PathBuf,
 }
 
@@ -98,8 +102,6 @@ impl Real {
             images: Images::new(containerd.channel()).with_credentials(instance.data_dir.join("registries.json")),
             surroundings: surroundings(config, &instance, runtime),
             endpoint,
-            account: config.account.clone(),
-            key: config.key(),
             self_exe: config.self_exe.clone(),
         });
         let found = parts.find().await?;
@@ -171,10 +173,8 @@ impl Runner for Real {
     }
 
     async fn abandon(&self, task: &acs::Task) {
-        let directory = self.parts.home.task(task_id(&task.arn));
-        let reaped = tokio::task::spawn_blocking(move || home::remove(&directory)).await;
-        if let Ok(Err(error)) = reaped {
-            tracing::warn!(task = task.arn, %error, "what a failed start left could not be removed");
+        if let Err(error) = end_task(&self.parts.home.task(task_id(&task.arn))).await {
+            tracing::warn!(task = task.arn, error, "what a failed start left could not be removed");
         }
         if let Ok(eni) = eni(task) {
             self.parts.release(&eni.id).await;
@@ -245,14 +245,9 @@ impl Parts {
         Ok(spec)
     }
 
-    /// A task of another account sends its logs in that account's name: accounts apart from the installation's own exist
-    /// only where an access key id may name its account.
+    /// A task's logs are sent in its account's name.
     fn log_endpoint(&self, task: &acs::Task) -> LogEndpoint {
-        let account = translate::account(&task.arn);
-        let key = match account == self.account {
-            true => self.key.clone(),
-            false => AccessKey { id: account.to_owned(), secret: self.key.secret.clone() },
-        };
+        let key = self.metadata.plane().key_of(translate::account(&task.arn));
         let headers = crate::sign::standing(&key, &self.surroundings.region, "logs");
         LogEndpoint { address: self.endpoint.to_string(), headers }
     }
@@ -294,7 +289,8 @@ impl Parts {
                 }
             }
         }
-        Ok(join_all(orders.into_iter().map(|(directory, order)| self.resume(directory, order))).await)
+        let resuming = orders.into_iter().map(|(directory, order)| self.resume(directory, order));
+        Ok(stream::iter(resuming).buffer_unordered(RESUMED_AT_ONCE).collect().await)
     }
 
     async fn resume(self: &Arc<Self>, directory: PathBuf, order: Order) -> Found<Real> {

@@ -74,6 +74,25 @@ impl Report {
         Self::Task(outline(task, "ACTIVATING", &pulled))
     }
 
+    /// The task is in a stage that lasts.
+    pub(crate) fn stage(task: &acs::Task, word: &str, status: &TaskStatus, pulled: &Pulled) -> Self {
+        Self::Task(TaskChange {
+            execution_stopped_at: status.execution_stopped_at.map(seconds),
+            ..task_change(task, word, status, pulled)
+        })
+    }
+
+    /// The node does not take an order for this task, which therefore never starts.
+    pub(crate) fn refused(task_arn: &str, failure: &Failure) -> Self {
+        Self::Task(TaskChange {
+            cluster: cluster_arn(task_arn),
+            task: task_arn.to_owned(),
+            status: "STOPPED".to_owned(),
+            reason: Some(failure.reason.clone()),
+            ..TaskChange::default()
+        })
+    }
+
     /// The task runs.
     pub(crate) fn running(task: &acs::Task, status: &TaskStatus, pulled: &Pulled) -> Self {
         Self::Task(task_change(task, "RUNNING", status, pulled))
@@ -187,7 +206,7 @@ impl Courier {
     }
 
     /// Returns when the control plane has taken the report, or will never take it.
-    async fn deliver(&self, report: Report) {
+    pub(super) async fn deliver(&self, report: Report) {
         let mut backoff = Backoff::of_reports();
         let begun = Instant::now();
         loop {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use longshore_link::acs;
 use longshore_supervisor::protocol::TaskStatus;
 
+use super::link::LinkError;
 use crate::translate::Failure;
 
 /// What was learnt while the images of a task were brought. Times are milliseconds since 1970.
@@ -19,8 +20,9 @@ pub(crate) struct Pulled {
     pub(crate) digests: BTreeMap<String, String>,
 }
 
-/// Brings tasks to life. A task is put on `record` before its order is acknowledged. It then goes `prepare` (may take long, may be dropped at any point) → `start` (short, always
-/// awaited) → [`Running`]; whatever of it failed or was dropped is followed by `abandon`.
+/// Brings tasks to life. A task is put on `record` before its order is acknowledged. It then goes `prepare` (may take
+/// long, may be dropped at any point) → `start` (short, always awaited) → [`Running`]; whatever of it failed or was dropped
+/// is followed by `abandon`.
 pub(crate) trait Runner: Send + Sync + 'static {
     type Prepared: Send;
     type Running: Running;
@@ -39,7 +41,7 @@ pub(crate) trait Runner: Send + Sync + 'static {
         prepared: Self::Prepared,
     ) -> impl Future<Output = Result<Self::Running, Failure>> + Send;
 
-    /// Gives back everything that a start which led to nothing has taken.
+    /// Ends what there is of a task that led to nothing, and gives back everything that it has taken.
     fn abandon(&self, task: &acs::Task) -> impl Future<Output = ()> + Send;
 }
 
@@ -51,8 +53,11 @@ pub(crate) trait Running: Send {
     /// Waits until the state differs from the one last returned here or by `status`. May be dropped at any point.
     fn changed(&mut self) -> impl Future<Output = ()> + Send;
 
-    /// Asks the task to stop; it will come to its last state in time.
-    fn stop(&mut self) -> impl Future<Output = ()> + Send;
+    /// Follows `changed` and is always awaited: finds the task again, or its end, if contact with it was lost.
+    fn recover(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Asks the task to stop; once that has gone well it comes to its last state in time. Always awaited.
+    fn stop(&mut self) -> impl Future<Output = Result<(), LinkError>> + Send;
 
     /// The task has stopped: gives back its address.
     fn vacate(&mut self) -> impl Future<Output = ()> + Send;

@@ -14,6 +14,7 @@ use longshore_supervisor::protocol::{
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use super::link::LinkError;
 use super::runner::{Pulled, Runner, Running};
 use crate::clock;
 use crate::translate::{Failure, check_task, runtime_id};
@@ -41,10 +42,7 @@ impl Runner for Simulated {
 
     async fn prepare(&self, task: Arc<acs::Task>) -> Result<((), Pulled), Failure> {
         check_task(&task)?;
-        let digest = |container: &acs::Container| {
-            let hash = hex::encode(Sha256::digest(container.image.as_bytes()));
-            (container.name.clone(), format!("sha256:{hash}"))
-        };
+        let digest = |container: &acs::Container| (container.name.clone(), digest(&container.image));
         let digests = task.containers.iter().map(digest).collect();
         let now = Some(clock::now());
         Ok(((), Pulled { started_at: now, stopped_at: now, digests }))
@@ -56,6 +54,14 @@ impl Runner for Simulated {
     }
 
     async fn abandon(&self, _: &acs::Task) {}
+}
+
+/// The digest in an image's name, else one made of the name.
+fn digest(image: &str) -> String {
+    match image.split_once('@') {
+        Some((_, digest)) => digest.to_owned(),
+        None => format!("sha256:{}", hex::encode(Sha256::digest(image.as_bytes()))),
+    }
 }
 
 /// A task that only says that it runs.
@@ -127,11 +133,14 @@ impl Running for Pretence {
         }
     }
 
-    async fn stop(&mut self) {
+    async fn recover(&mut self) {}
+
+    async fn stop(&mut self) -> Result<(), LinkError> {
         self.status.phase = TaskPhase::Stopping;
         self.status.stopping_at = Some(clock::now());
         self.status.stop = Some(StopCause { code: StopCode::Requested, reason: "Task stopped by request".to_owned() });
         self.end = Some((Instant::now() + STOP_TAKES, 0, TERMINATED));
+        Ok(())
     }
 
     async fn vacate(&mut self) {}
@@ -199,7 +208,7 @@ mod tests {
         assert_eq!(own.status().containers[0].exit_code, Some(3));
         assert_eq!(own.status().stop.unwrap().code, StopCode::EssentialContainerExited);
         let mut stopped = Pretence::new(&task("60:3")).unwrap();
-        stopped.stop().await;
+        stopped.stop().await.unwrap();
         stopped.changed().await;
         assert_eq!(stopped.status().containers[0].exit_code, Some(143));
         assert_eq!(stopped.status().stop.unwrap().code, StopCode::Requested);

@@ -16,6 +16,7 @@ use super::path::{self, Asked, What};
 use super::{CONNECTION_WITHIN, Metadata};
 use crate::engine::link::Link;
 use crate::engine::runner::Pulled;
+use crate::translate::{account, is_fargate};
 
 /// For so long an answer to `stats` is given again.
 const STATS_LAST: Duration = Duration::from_secs(1);
@@ -109,9 +110,10 @@ impl Endpoint {
         fresh
     }
 
-    /// The task's document with its tags, and those of the node; what could not be had is said in `Errors`.
+    /// The task's document with its tags, and those of the node unless that is Fargate's own; what could not be had is
+    /// said in `Errors`.
     async fn tagged(&self, mut document: Value) -> Value {
-        let node = self.metadata.node.lock().clone();
+        let node = if is_fargate(&self.task) { None } else { self.metadata.node.lock().clone() };
         let wanted = [("TaskTags", Some(self.task.arn.clone())), ("ContainerInstanceTags", node)];
         let mut errors = Vec::new();
         for (member, arn) in wanted {
@@ -132,8 +134,9 @@ impl Endpoint {
     }
 
     async fn tags(&self, arn: &str) -> Result<Map<String, Value>, String> {
-        let input = json!({ "resourceArn": arn });
-        let asking = self.metadata.plane.call::<Value>("ListTagsForResource", &input);
+        let (plane, input) = (&self.metadata.plane, json!({ "resourceArn": arn }));
+        let key = plane.key_of(account(&self.task.arn));
+        let asking = plane.call_as::<Value>(&key, "ListTagsForResource", &input);
         let answer = match timeout(CONNECTION_WITHIN / 3, asking).await {
             Ok(answer) => answer.map_err(|error| error.to_string())?,
             Err(_) => return Err("the control plane does not answer".to_owned()),

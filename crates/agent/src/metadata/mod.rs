@@ -52,6 +52,10 @@ impl Metadata {
         Self { plane, node: Arc::default(), register: Register::default() }
     }
 
+    pub(crate) fn plane(&self) -> &ControlPlane {
+        &self.plane
+    }
+
     /// Tells which node this is, for the tags of the container instance.
     pub(crate) fn set_node(&self, arn: &str) {
         *self.node.lock() = Some(arn.to_owned());

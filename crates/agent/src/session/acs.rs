@@ -4,16 +4,21 @@ use std::sync::Arc;
 
 use longshore_link::Frame;
 use longshore_link::acs::{
-    AckRequest, CloseMessage, HeartbeatAckRequest, HeartbeatMessage, PayloadMessage, TaskManifestMessage,
+    AckRequest, CloseMessage, HeartbeatAckRequest, HeartbeatMessage, NackRequest, PayloadMessage, TaskManifestMessage,
     TaskStopVerificationAck, TaskStopVerificationMessage,
 };
 use longshore_link::ledger::Timeline;
+use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::socket::{Socket, ended};
 use super::{Lost, patience};
 use crate::engine::Engine;
 use crate::engine::runner::Runner;
+
+/// Characters of the words in which a message is refused.
+const LONGEST_REASON: usize = 256;
 
 /// What outlives one session: the engine, and the last manifest seen.
 pub(super) struct Orders<R: Runner> {
@@ -50,9 +55,9 @@ impl<R: Runner> Orders<R> {
                 Some(beat) => socket.send(&HeartbeatAckRequest { message_id: beat.message_id }).await,
                 None => Ok(()),
             },
-            "PayloadMessage" => match read(frame) {
-                Some(payload) => self.payload(socket, payload).await,
-                None => Ok(()),
+            "PayloadMessage" => match PayloadMessage::deserialize(&frame.message) {
+                Ok(payload) => self.payload(socket, payload).await,
+                Err(error) => self.unreadable(socket, &frame.message, &error.to_string()).await,
             },
             "TaskManifestMessage" => match read(frame) {
                 Some(manifest) => self.manifest(socket, manifest).await,
@@ -83,6 +88,20 @@ impl<R: Runner> Orders<R> {
         let outcomes = self.engine.apply(payload);
         tracing::debug!(message, seq, ?outcomes, "orders taken");
         socket.send(&ack).await
+    }
+
+    /// Tells that orders do not read, and that their tasks do not start.
+    async fn unreadable(&self, socket: &mut Socket, payload: &Value, why: &str) -> Result<(), Lost> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        if !self.is_for_us("payload", &text(&payload["clusterArn"]), &text(&payload["containerInstanceArn"])) {
+            return Ok(());
+        }
+        let why: String = why.chars().take(LONGEST_REASON).collect();
+        for task in payload["tasks"].as_array().into_iter().flatten() {
+            self.engine.refuse(&text(&task["arn"]), &format!("it does not read: {why}"));
+        }
+        let AckRequest { cluster, container_instance, message_id } = self.ack(&text(&payload["messageId"]));
+        socket.send(&NackRequest { cluster, container_instance, message_id, reason: why }).await
     }
 
     async fn manifest(&mut self, socket: &mut Socket, manifest: TaskManifestMessage) -> Result<(), Lost> {

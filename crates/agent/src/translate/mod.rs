@@ -58,6 +58,11 @@ impl Failure {
         Self { reason: "Task stopped: the node no longer has it".to_owned(), container: None }
     }
 
+    /// The agent has a fault, and the task is its victim.
+    pub(crate) fn broken() -> Self {
+        Self { reason: "Task stopped: the agent met an internal error".to_owned(), container: None }
+    }
+
     /// `CannotPullContainerError: …`, given whole.
     pub(crate) fn pull(name: &str, reason: String) -> Self {
         Self { reason, container: Some(name.to_owned()) }

@@ -35,6 +35,8 @@ pub const SOON: Duration = Duration::from_secs(20);
 pub struct Call {
     pub operation: String,
     pub input: Value,
+    /// Access key id that signed it.
+    pub key: String,
 }
 
 /// An answer to be given instead of the usual one.
@@ -136,16 +138,24 @@ impl Plane {
         soon(async { self.tcs.lock().await.recv().await }).await.unwrap()
     }
 
+    /// Access key ids that signed calls of an operation.
+    pub fn keys(&self, operation: &str) -> Vec<String> {
+        let told = self.told.lock().unwrap();
+        told.calls.iter().filter(|call| call.operation == operation).map(|call| call.key.clone()).collect()
+    }
+
     pub fn calls(&self, operation: &str) -> Vec<Value> {
         let told = self.told.lock().unwrap();
         told.calls.iter().filter(|call| call.operation == operation).map(|call| call.input.clone()).collect()
     }
 
-    /// Statuses that were reported for a task, in order.
+    /// Statuses that were reported for a task, in order; without those that only a slow machine adds.
     pub fn statuses(&self, task: &str) -> Vec<String> {
+        let passing = ["ACTIVATING", "STOPPING", "DEPROVISIONING"];
         let calls = self.calls("SubmitTaskStateChange");
         let of_task = calls.iter().filter(|input| input["task"] == task);
-        of_task.map(|input| input["status"].as_str().unwrap_or_default().to_owned()).collect()
+        let statuses = of_task.map(|input| input["status"].as_str().unwrap_or_default().to_owned());
+        statuses.filter(|status| !passing.contains(&status.as_str())).collect()
     }
 
     /// The first report of a task with this status, waiting for it.
@@ -168,9 +178,9 @@ impl Plane {
         .await
     }
 
-    fn answer_call(&self, operation: &str, input: Value) -> (u16, Value) {
+    fn answer_call(&self, operation: &str, input: Value, key: String) -> (u16, Value) {
         let mut told = self.told.lock().unwrap();
-        told.calls.push(Call { operation: operation.to_owned(), input: input.clone() });
+        told.calls.push(Call { operation: operation.to_owned(), input: input.clone(), key });
         if let Some(place) = told.scripts.iter().position(|script| script.operation == operation)
             && let Some(script) = told.scripts.remove(place)
         {
@@ -201,8 +211,10 @@ async fn answer(plane: Arc<Plane>, request: Request<Incoming>) -> Result<Respons
     }
     let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+    let signed = request.headers().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let key = signed.split("Credential=").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default().to_owned();
     let body = request.into_body().collect().await?.to_bytes();
-    let (status, body) = plane.answer_call(&operation, serde_json::from_slice(&body).unwrap_or_default());
+    let (status, body) = plane.answer_call(&operation, serde_json::from_slice(&body).unwrap_or_default(), key);
     let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     Ok(response)
@@ -210,7 +222,7 @@ async fn answer(plane: Arc<Plane>, request: Request<Incoming>) -> Result<Respons
 
 fn accept(plane: &Arc<Plane>, request: Request<Incoming>, orders: bool) -> Response<Full<Bytes>> {
     let operation = if orders { "acs" } else { "tcs" };
-    let (status, body) = plane.answer_call(operation, json!(request.uri().to_string()));
+    let (status, body) = plane.answer_call(operation, json!(request.uri().to_string()), String::new());
     if status != 200 {
         let body = Full::new(Bytes::from(body.to_string()));
         return Response::builder().status(status).body(body).unwrap();

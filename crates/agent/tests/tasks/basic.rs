@@ -173,6 +173,36 @@ pub async fn health_is_told(node: Arc<Node>) {
     node.stop(&task).await;
 }
 
+/// Of containers that wait for each other, and of lines that nobody takes.
+pub async fn stages_that_last_are_told(node: Arc<Node>) {
+    let task = node.begin("sleep 0.2; exit 4", |task| {
+        let mut first = task["containers"][0].clone();
+        first["name"] = "first".into();
+        first["essential"] = false.into();
+        first["command"] = json!(["/bin/sleep", "0.5"]);
+        let mut beside = first.clone();
+        beside["name"] = "beside".into();
+        beside["command"] = json!(["/bin/sh", "-c", "trap 'sleep 0.5; exit 0' TERM; while true; do sleep 0.05; done"]);
+        task["containers"][0]["dependsOn"] = json!([{"containerName": "first", "condition": "SUCCESS"}]);
+        task["containers"].as_array_mut().unwrap().extend([first, beside]);
+    });
+    let task = task.await;
+    let activating = node
+        .plane
+        .call_where("SubmitTaskStateChange", |told| {
+            told["task"] == *task && told["status"] == "ACTIVATING" && told["containers"][1]["status"] == "RUNNING"
+        })
+        .await;
+    assert_eq!(activating["containers"][0]["status"], "PENDING", "{activating}");
+    let running = node.plane.report(&task, "RUNNING").await;
+    assert_eq!(running["containers"][1]["exitCode"], 0, "{running}");
+    let stopping = node.plane.report(&task, "STOPPING").await;
+    assert_eq!(stopping["containers"][2]["status"], "RUNNING", "{stopping}");
+    let stopped = node.plane.report(&task, "STOPPED").await;
+    assert_eq!(stopped["containers"][0]["exitCode"], 4, "{stopped}");
+    node.gone(&task).await;
+}
+
 pub async fn many_tasks_start_and_leave_nothing(node: Arc<Node>) {
     let mut times = Vec::new();
     for _ in 0..20 {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::node::Node;
 use crate::plane::NODE;
@@ -70,13 +70,31 @@ pub async fn the_endpoint_tells_container_and_task(node: Arc<Node>) {
     }
     let document = get(&node, &task, &format!("/v4/{id}/task")).await;
     assert_eq!((&document["LaunchType"], &document["ServiceName"]), (&"FARGATE".into(), &"my-web-app".into()));
-    let tagged = get(&node, &task, &format!("/v4/{id}/taskWithTags")).await;
-    assert_eq!(
-        (&tagged["TaskTags"]["team"], &tagged["ContainerInstanceTags"]["team"]),
-        (&"dock".into(), &"dock".into())
-    );
-    assert!(node.plane.calls("ListTagsForResource").iter().any(|input| input["resourceArn"] == NODE));
     node.stop(&task).await;
+}
+
+/// A node of Fargate's has no tags to tell; those of a task are asked for in the name of its account.
+pub async fn tags_are_those_of_the_task(node: Arc<Node>) {
+    let own = idle(&node).await;
+    let other = node.usual("sleep 1000", |task| {
+        task["arn"] = task["arn"].as_str().unwrap().replace(":000000000000:", ":111122223333:").into();
+    });
+    node.order(&other).await;
+    let other = other["arn"].as_str().unwrap().to_owned();
+    for (task, key) in [(&own, ""), (&other, "111122223333")] {
+        let id = id(&node, task).await;
+        let tagged = get(&node, task, &format!("/v4/{id}/taskWithTags")).await;
+        assert_eq!(tagged["TaskTags"]["team"], "dock");
+        assert_eq!((&tagged["ContainerInstanceTags"], &tagged["Errors"]), (&Value::Null, &Value::Null), "{tagged}");
+        assert_eq!(node.plane.keys("ListTagsForResource").last().unwrap(), key);
+    }
+    assert!(!node.plane.calls("ListTagsForResource").iter().any(|input| input["resourceArn"] == NODE));
+    node.plane.script("ListTagsForResource", 400, json!({"__type": "ClientException", "message": "no"}));
+    let id = id(&node, &own).await;
+    let without = get(&node, &own, &format!("/v4/{id}/taskWithTags")).await;
+    assert_eq!((&without["TaskARN"], &without["Errors"][0]["ErrorField"]), (&own.clone().into(), &"TaskTags".into()));
+    node.stop(&own).await;
+    node.stop(&other).await;
 }
 
 /// A program that listens on every address has port 80 for itself, and the endpoint answers beside it.

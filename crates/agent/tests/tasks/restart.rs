@@ -1,8 +1,10 @@
 //! Tasks and agents that come and go.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{Shutdown, UnixAddr, getpeername, shutdown};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
@@ -100,6 +102,43 @@ pub async fn an_exit_while_the_agent_is_away_is_reported(node: Arc<Node>) {
     assert_eq!(stopped["reason"], "Essential container in task exited");
     assert!(stopped["containers"][0]["imageDigest"].is_string(), "{stopped}");
     node.gone(&task).await;
+}
+
+/// The supervisor lives on, and everything that goes by it goes on.
+pub async fn a_connection_to_a_supervisor_that_breaks_is_made_again(node: Arc<Node>) {
+    let task = node.run("sleep 1000", |_| {}).await;
+    let (pid, id) = (node.pid(&task), task.rsplit('/').next().unwrap());
+    let own: Vec<_> = sockets().into_iter().filter(|(_, peer)| peer.ends_with(format!("{id}/sock"))).collect();
+    let [(descriptor, _)] = own[..] else { panic!("{own:?}") };
+    shutdown(descriptor, Shutdown::Both).unwrap();
+    until("another connection", || {
+        sockets().iter().any(|(other, peer)| *other != descriptor && peer.ends_with(format!("{id}/sock")))
+            || !sockets().iter().any(|(other, _)| *other == descriptor)
+    })
+    .await;
+    let path = "http://169.254.170.2/v2/stats";
+    let answered = async |tries: usize| {
+        for _ in 0..tries {
+            let (_, text) = node.host(Some(&task), &format!("curl -m 5 -sf {path}")).await;
+            if text.contains("memory_stats") {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(answered(5).await, "the endpoint asks the supervisor by the new connection");
+    assert_eq!(node.pid(&task), pid);
+    let stopped = node.stop(&task).await;
+    assert_eq!(stopped["containers"][0]["exitCode"], 137, "{stopped}");
+    node.gone(&task).await;
+}
+
+/// Connected Unix sockets of this process, with their peers' addresses.
+fn sockets() -> Vec<(i32, PathBuf)> {
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let descriptors = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let peer = |descriptor: i32| getpeername::<UnixAddr>(descriptor).ok()?.path().map(Path::to_owned);
+    descriptors.filter_map(|descriptor| Some((descriptor, peer(descriptor)?))).collect()
 }
 
 pub async fn a_supervisor_that_dies_ends_its_task(node: Arc<Node>) {
