@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use longshore_link::FARGATE_CLUSTER;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -11,9 +12,6 @@ use crate::api::{CallError, ControlPlane};
 use crate::backoff::{Backoff, chance};
 use crate::config::Config;
 use crate::error::Error;
-
-/// The cluster name of nodes that serve every cluster.
-pub(crate) const FARGATE_CLUSTER: &str = "longshore.fargate";
 
 /// What a node can do, in the words of ECS.
 const CAPABILITIES: [&str; 9] = [

@@ -16,6 +16,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+/// Words that nodes share with the control plane.
+pub use longshore_model::{network::private_dns_name, node::FARGATE_CLUSTER};
+
 /// Largest frame that either side takes.
 pub const MAX_FRAME: usize = 4 * 1024 * 1024;
 

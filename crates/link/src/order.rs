@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use longshore_api::ecs;
 use longshore_model::definition::TaskDefinition;
-use longshore_model::network::Block;
+use longshore_model::network::{Block, private_dns_name, private_domain};
+use longshore_model::setting::setting_key;
 use longshore_model::task::{Container, Eni, Task, TaskStatus};
 use longshore_model::{AccountId, Place, State};
 
@@ -29,7 +30,7 @@ pub fn order(state: &State, region: &str, task: &Task) -> Option<acs::Task> {
         service_name: task.service.clone(),
         pid_mode: definition.api.pid_mode.map(|mode| mode.as_str().to_owned()),
         ipc_mode: definition.api.ipc_mode.map(|mode| mode.as_str().to_owned()),
-        containers: containers(definition, task, &place),
+        containers: containers(definition, task, &place, log_mode(state, &task.account)),
         volumes: definition.api.volumes.iter().flatten().map(volume).collect(),
         elastic_network_interfaces: task.eni.iter().filter_map(|eni| interface(state, &place, task, eni)).collect(),
         overrides: "{}".to_owned(),
@@ -55,7 +56,14 @@ fn vpc_of(state: &State, account: &str, subnet: &str) -> Option<String> {
     state.subnets.get(&format!("{account}/{subnet}")).map(|subnet| subnet.vpc.clone())
 }
 
-fn containers(definition: &TaskDefinition, task: &Task, place: &Place) -> Vec<acs::Container> {
+/// How logs are sent unless their configuration says it, where the account has chosen (`defaultLogDriverMode`).
+fn log_mode<'s>(state: &'s State, account: &str) -> Option<&'s str> {
+    let name = ecs::SettingName::DefaultLogDriverMode.as_str();
+    let setting = state.settings.get(&setting_key(&AccountId::parse(account)?, name, ""))?;
+    Some(&setting.value)
+}
+
+fn containers(definition: &TaskDefinition, task: &Task, place: &Place, log_mode: Option<&str>) -> Vec<acs::Container> {
     let all = task.overrides.as_deref().and_then(|overrides| overrides.container_overrides.as_deref());
     let overridden = |name: &str| all.into_iter().flatten().find(|o| o.name.as_deref() == Some(name));
     let built = definition.containers().iter().map(|container| {
@@ -63,7 +71,7 @@ fn containers(definition: &TaskDefinition, task: &Task, place: &Place) -> Vec<ac
         let known = task.containers.iter().find(|known| known.name == name);
         let arn = known.map(|known| place.container(&task.cluster, &task.id, &known.id));
         let image = image(container, known);
-        acs::Container { image, ..self::container(container, overridden(name), arn) }
+        acs::Container { image, ..self::container(container, overridden(name), arn, log_mode) }
     });
     built.collect()
 }
@@ -81,6 +89,7 @@ fn container(
     from: &ecs::ContainerDefinition,
     overrides: Option<&ecs::ContainerOverride>,
     arn: Option<String>,
+    log_mode: Option<&str>,
 ) -> acs::Container {
     let command = overrides.and_then(|o| o.command.clone()).or_else(|| from.command.clone());
     let cpu = overrides.and_then(|o| o.cpu).or(from.cpu).unwrap_or_default();
@@ -103,7 +112,7 @@ fn container(
         restart_policy: from.restart_policy.as_ref().map(restart_policy),
         docker_config: acs::DockerConfig {
             config: serde_json::to_string(&config(from)).ok(),
-            host_config: serde_json::to_string(&host_config(from, overrides)).ok(),
+            host_config: serde_json::to_string(&host_config(from, overrides, log_mode)).ok(),
             version: Some("1.21".to_owned()),
         },
         overrides: "{}".to_owned(),
@@ -190,7 +199,11 @@ fn health_check(from: &ecs::HealthCheck) -> docker::Healthcheck {
 
 const MIB: i64 = 1024 * 1024;
 
-fn host_config(from: &ecs::ContainerDefinition, overrides: Option<&ecs::ContainerOverride>) -> docker::HostConfig {
+fn host_config(
+    from: &ecs::ContainerDefinition,
+    overrides: Option<&ecs::ContainerOverride>,
+    log_mode: Option<&str>,
+) -> docker::HostConfig {
     let reservation = overrides.and_then(|o| o.memory_reservation).or(from.memory_reservation);
     let linux = from.linux_parameters.clone().unwrap_or_default();
     let capabilities = linux.capabilities.unwrap_or_default();
@@ -201,7 +214,7 @@ fn host_config(from: &ecs::ContainerDefinition, overrides: Option<&ecs::Containe
         .filter_map(|host| Some(format!("{}:{}", host.hostname.as_deref()?, host.ip_address.as_deref()?)));
     let sysctls = from.system_controls.iter().flatten();
     docker::HostConfig {
-        log_config: from.log_configuration.as_ref().map(log_config).unwrap_or_default(),
+        log_config: from.log_configuration.as_ref().map(|log| log_config(log, log_mode)).unwrap_or_default(),
         memory_reservation: i64::from(reservation.unwrap_or_default()) * MIB,
         privileged: from.privileged.unwrap_or_default(),
         readonly_rootfs: from.readonly_root_filesystem.unwrap_or_default(),
@@ -219,11 +232,12 @@ fn host_config(from: &ecs::ContainerDefinition, overrides: Option<&ecs::Containe
     }
 }
 
-fn log_config(from: &ecs::LogConfiguration) -> docker::LogConfig {
-    docker::LogConfig {
-        kind: from.log_driver.map(|driver| driver.as_str().to_owned()).unwrap_or_default(),
-        config: from.options.clone().unwrap_or_default(),
+fn log_config(from: &ecs::LogConfiguration, mode: Option<&str>) -> docker::LogConfig {
+    let mut config = from.options.clone().unwrap_or_default();
+    if let Some(mode) = mode.filter(|_| from.log_driver == Some(ecs::LogDriver::Awslogs)) {
+        config.entry("mode".to_owned()).or_insert_with(|| mode.to_owned());
     }
+    docker::LogConfig { kind: from.log_driver.map(|driver| driver.as_str().to_owned()).unwrap_or_default(), config }
 }
 
 fn ulimit(from: &ecs::Ulimit) -> docker::Ulimit {
@@ -277,15 +291,61 @@ fn interface(state: &State, place: &Place, task: &Task, eni: &Eni) -> Option<acs
         ipv4_addresses: vec![acs::Ipv4Address { primary: true, private_address: eni.private_ip.clone() }],
         subnet_gateway_ipv4_address: format!("{}/{}", block.address(1)?, block.prefix),
         domain_name_servers: vec![resolver.to_string()],
-        domain_name: vec!["ec2.internal".to_owned()],
-        private_dns_name: Some(private_dns_name(&eni.private_ip)),
+        domain_name: vec![private_domain(&place.region)],
+        private_dns_name: Some(private_dns_name(&place.region, &eni.private_ip)),
         public_ipv4_address: eni.public_ip.clone(),
         subnet_id: Some(eni.subnet.clone()),
         security_groups: eni.security_groups.clone(),
     })
 }
 
-/// `ip-172-31-0-4.ec2.internal`
-pub fn private_dns_name(private_ip: &str) -> String {
-    format!("ip-{}.ec2.internal", private_ip.replace('.', "-"))
+#[cfg(test)]
+mod tests {
+    use longshore_model::Change;
+    use longshore_model::setting::Setting;
+
+    use super::*;
+
+    #[test]
+    fn the_accounts_mode_of_logs_holds_where_a_configuration_has_none() {
+        let mut state = State::default();
+        assert_eq!(log_mode(&state, "000000000000"), None);
+        let setting = Setting {
+            account: "000000000000".into(),
+            principal: String::new(),
+            name: "defaultLogDriverMode".into(),
+            value: "blocking".into(),
+        };
+        state.apply(&Change::from(setting));
+        assert_eq!(log_mode(&state, "111122223333"), None, "each account has its own");
+        let mode = |driver, own: Option<&str>| {
+            let options = own.map(|mode| [("mode".to_owned(), mode.to_owned())].into());
+            let from = ecs::LogConfiguration { log_driver: Some(driver), options, ..ecs::LogConfiguration::default() };
+            log_config(&from, log_mode(&state, "000000000000")).config.get("mode").cloned()
+        };
+        assert_eq!(mode(ecs::LogDriver::Awslogs, None).as_deref(), Some("blocking"));
+        assert_eq!(mode(ecs::LogDriver::Awslogs, Some("non-blocking")).as_deref(), Some("non-blocking"));
+        assert_eq!(mode(ecs::LogDriver::JsonFile, None), None);
+    }
+
+    #[test]
+    fn a_pinned_container_is_ordered_by_name_and_digest() {
+        let from = ecs::ContainerDefinition { image: Some("web:1".into()), ..ecs::ContainerDefinition::default() };
+        let known = |pinned: Option<&str>| Container {
+            id: "1".into(),
+            name: "web".into(),
+            image: from.image.clone(),
+            image_digest: Some("sha256:of-the-node".into()),
+            pinned: pinned.map(str::to_owned),
+            runtime_id: None,
+            last: TaskStatus::Pending,
+            exit_code: None,
+            reason: None,
+            health: None,
+            network_bindings: Vec::new(),
+        };
+        assert_eq!(image(&from, Some(&known(Some("sha256:2")))), "web:1@sha256:2");
+        assert_eq!(image(&from, Some(&known(None))), "web:1");
+        assert_eq!(image(&from, None), "web:1");
+    }
 }

@@ -44,6 +44,19 @@ pub fn key(account: &AccountId, id: &str) -> String {
     format!("{account}/{id}")
 }
 
+/// The domain that private names of a region end in.
+pub fn private_domain(region: &str) -> String {
+    match region {
+        "us-east-1" => "ec2.internal".to_owned(),
+        region => format!("{region}.compute.internal"),
+    }
+}
+
+/// The name EC2 gives a private address: `ip-172-31-0-4.ec2.internal`.
+pub fn private_dns_name(region: &str, address: &str) -> String {
+    format!("ip-{}.{}", address.replace('.', "-"), private_domain(region))
+}
+
 /// An IPv4 block, host bits zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
@@ -92,6 +105,12 @@ mod tests {
         assert!(block.contains(Ipv4Addr::new(172, 31, 31, 255)));
         assert!(!block.contains(Ipv4Addr::new(172, 31, 32, 0)));
         assert!(!block.contains(Ipv4Addr::new(172, 31, 15, 255)));
+    }
+
+    #[test]
+    fn private_names_are_those_of_their_region() {
+        assert_eq!(private_dns_name("us-east-1", "172.31.0.4"), "ip-172-31-0-4.ec2.internal");
+        assert_eq!(private_dns_name("eu-west-1", "10.0.0.1"), "ip-10-0-0-1.eu-west-1.compute.internal");
     }
 
     #[test]

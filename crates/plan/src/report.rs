@@ -13,7 +13,7 @@ use longshore_model::{Change, Mint, State};
 use longshore_wire::Timestamp;
 
 use crate::event::Event;
-use crate::view::has_health_check;
+use crate::view::{checked, has_health_check};
 use crate::{breaker, pace, pin, throttle};
 
 /// The reason of a task whose essential container ended, when the node gave none.
@@ -128,14 +128,12 @@ pub fn health(
 
 /// The worst of the essential containers that have a health check: UNHEALTHY, then UNKNOWN, then HEALTHY.
 fn overall(state: &State, task: &Task) -> HealthStatus {
-    let definitions = state.definition_of(task).map(|definition| definition.containers()).unwrap_or_default();
-    let checked = definitions.iter().filter(|one| one.essential != Some(false) && one.health_check.is_some());
     let rank = |status: HealthStatus| match status {
         HealthStatus::Unhealthy => 2,
         HealthStatus::Unknown => 1,
         HealthStatus::Healthy => 0,
     };
-    let healths = checked.map(|definition| {
+    let healths = checked(state, task).map(|definition| {
         let container = task.containers.iter().find(|one| Some(&one.name) == definition.name.as_ref());
         container.and_then(|container| container.health).unwrap_or(HealthStatus::Unknown)
     });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use longshore_api::ecs::HealthStatus;
+use longshore_api::ecs::{ContainerDefinition, HealthStatus};
 use longshore_model::State;
 use longshore_model::service::{Deployment, Service};
 use longshore_model::task::{Task, TaskStatus};
@@ -160,10 +160,15 @@ fn come(at: Timestamp, now: Timestamp, earliest: &mut Option<Timestamp>) -> bool
     at <= now
 }
 
+/// The essential containers of the task that have a health check: their health makes up the task's.
+pub fn checked<'s>(state: &'s State, task: &Task) -> impl Iterator<Item = &'s ContainerDefinition> {
+    let containers = state.definition_of(task).map(|definition| definition.containers()).unwrap_or_default();
+    containers.iter().filter(|container| container.essential != Some(false) && container.health_check.is_some())
+}
+
 /// Whether an essential container of the task has a health check.
 pub fn has_health_check(state: &State, task: &Task) -> bool {
-    let containers = state.definition_of(task).map(|definition| definition.containers()).unwrap_or_default();
-    containers.iter().any(|container| container.essential != Some(false) && container.health_check.is_some())
+    checked(state, task).next().is_some()
 }
 
 /// Whether `task` was started by `deployment`.

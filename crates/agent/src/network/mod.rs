@@ -50,6 +50,7 @@ use ipnet::Ipv4Net;
 use tokio::task::JoinSet;
 
 pub use error::Error;
+pub(crate) use spec::TASK_METADATA;
 pub use spec::{EniSpec, NetworkConfig};
 
 use dns::Resolver;
@@ -144,12 +145,6 @@ impl Network {
     /// How many namespaces are ready to be attached at once.
     pub fn ready(&self) -> usize {
         self.inner.pool.ready()
-    }
-
-    /// The `/etc/resolv.conf` of a task.
-    pub fn resolv_conf(&self) -> String {
-        let [resolver, _] = self.inner.config.resolvers();
-        format!("nameserver {resolver}\n")
     }
 
     /// Makes the namespace of a task, with its ENI up and reachable. Takes under 5 ms while namespaces are ready.

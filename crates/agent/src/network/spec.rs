@@ -10,7 +10,7 @@ use super::error::Error;
 /// Where DNS is answered besides the VPC's base address plus two, as in every VPC of AWS.
 pub(super) const LINK_LOCAL_RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 /// Where a task finds its metadata: an address of the router, which tasks reach by their default route.
-pub(super) const TASK_METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
+pub(crate) const TASK_METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
 pub(super) const METADATA_PORT: u16 = 80;
 /// Addresses AWS keeps at the start of a subnet: network, router, resolver, one more; and the last one.
 const RESERVED_HEAD: u32 = 4;

@@ -131,7 +131,7 @@ impl<R: Runner> Orders<R> {
     /// Whether a message is meant for this node. The cluster may be left out; a node that serves all is of none.
     fn is_for_us(&self, what: &str, cluster: &str, node: &str) -> bool {
         let cluster_name = cluster.rsplit('/').next().unwrap_or_default();
-        let ours = node == self.node && (cluster_name.is_empty() || cluster_name == crate::node::FARGATE_CLUSTER);
+        let ours = node == self.node && (cluster_name.is_empty() || cluster_name == longshore_link::FARGATE_CLUSTER);
         if !ours {
             tracing::warn!(what, cluster, other = node, "a message for another node was dropped");
         }
@@ -140,7 +140,7 @@ impl<R: Runner> Orders<R> {
 
     fn ack(&self, message_id: &str) -> AckRequest {
         AckRequest {
-            cluster: crate::node::FARGATE_CLUSTER.to_owned(),
+            cluster: longshore_link::FARGATE_CLUSTER.to_owned(),
             container_instance: self.node.clone(),
             message_id: message_id.to_owned(),
         }

@@ -112,7 +112,7 @@ async fn orders_once<R: Runner>(
     let here = Seat { node: node.to_owned(), endpoint };
     seat.send_replace(Some(here.clone()));
     let query = [
-        ("clusterArn", crate::node::FARGATE_CLUSTER),
+        ("clusterArn", longshore_link::FARGATE_CLUSTER),
         ("containerInstanceArn", node),
         ("agentHash", "longshore"),
         ("agentVersion", env!("CARGO_PKG_VERSION")),
@@ -140,7 +140,7 @@ async fn keep_telemetry<R: Runner>(
         }
         let seat = seats.borrow().clone();
         let Some(Seat { node, endpoint }) = seat else { continue };
-        let query = [("cluster", crate::node::FARGATE_CLUSTER), ("containerInstance", node.as_str())];
+        let query = [("cluster", longshore_link::FARGATE_CLUSTER), ("containerInstance", node.as_str())];
         let begun = Instant::now();
         let lost = match socket::open(&endpoint.telemetry_endpoint, &query, plane).await {
             Ok(socket) => tcs::session(engine.health(), &node, socket).await,

@@ -64,7 +64,7 @@ fn messages(tasks: Vec<TaskHealth>, node: &str, now: u64) -> Vec<PublishHealthRe
     let last = parts.len() - 1;
     let message = |(place, tasks)| PublishHealthRequest {
         metadata: HealthMetadata {
-            cluster: crate::node::FARGATE_CLUSTER.to_owned(),
+            cluster: longshore_link::FARGATE_CLUSTER.to_owned(),
             container_instance: node.to_owned(),
             fin: place == last,
             message_id: format!("{now}-{place}"),

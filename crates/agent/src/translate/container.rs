@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
-use longshore_link::{acs, docker};
+use longshore_link::{acs, docker, private_dns_name};
 use longshore_supervisor::spec::{
     Condition, ContainerSpec, Dependency, Device, HealthCheck, MountPoint, RestartPolicy, Tmpfs, Ulimit, VolumesFrom,
 };
 
-use super::{
-    Failure, METADATA_ADDRESS, Surroundings, interface, logs, primary_address, private_dns_name, runtime_id, task_id,
-};
+use super::{Failure, Surroundings, interface, logs, primary_address, runtime_id, task_id};
 use crate::image::{Image, ImageConfig};
+use crate::network::TASK_METADATA;
 
 /// The longest single argument or variable that Linux hands to a program.
 const LONGEST_TEXT: usize = 128 * 1024 - 1;
@@ -162,7 +161,7 @@ fn env(task: &acs::Task, container: &acs::Container, image: &ImageConfig, hostna
     all.extend(container.environment.clone());
     let metadata =
         [("ECS_CONTAINER_METADATA_URI", "v3"), ("ECS_CONTAINER_METADATA_URI_V4", "v4"), ("ECS_AGENT_URI", "api")];
-    all.extend(metadata.map(|(name, kind)| (name.to_owned(), format!("http://{METADATA_ADDRESS}/{kind}/{id}"))));
+    all.extend(metadata.map(|(name, kind)| (name.to_owned(), format!("http://{TASK_METADATA}/{kind}/{id}"))));
     all.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
@@ -193,7 +192,8 @@ impl Addressing {
         let interface = interface(task);
         let address = interface.and_then(primary_address);
         let given = interface.and_then(|interface| interface.private_dns_name.clone()).filter(|name| !name.is_empty());
-        let derived = || address.map_or("localhost".to_owned(), |address| private_dns_name(address, &around.region));
+        let derived =
+            || address.map_or("localhost".to_owned(), |address| private_dns_name(&around.region, &address.to_string()));
         let hostname = match config.hostname.as_str() {
             "" => given.unwrap_or_else(derived),
             hostname => hostname.to_owned(),

@@ -30,9 +30,6 @@ use crate::image::Image;
 /// The control group of every instance's tasks.
 pub(crate) const CGROUP: &str = "longshore";
 
-/// The address of the task metadata endpoint, the same in every task.
-pub(crate) const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
-
 /// Why a task does not start, in the words that become its stopped reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -109,15 +106,6 @@ pub(crate) fn primary_address(interface: &acs::ElasticNetworkInterface) -> Optio
     let addresses = &interface.ipv4_addresses;
     let primary = addresses.iter().find(|address| address.primary).or(addresses.first())?;
     primary.private_address.parse().ok()
-}
-
-/// The name AWS gives a private address: `ip-172-31-0-4.ec2.internal`.
-pub(crate) fn private_dns_name(address: Ipv4Addr, region: &str) -> String {
-    let [a, b, c, d] = address.octets();
-    match region {
-        "us-east-1" => format!("ip-{a}-{b}-{c}-{d}.ec2.internal"),
-        _ => format!("ip-{a}-{b}-{c}-{d}.{region}.compute.internal"),
-    }
 }
 
 /// What the supervisor of `task` is told. `images` holds an image for every container name.

@@ -202,13 +202,6 @@ fn a_hostname_of_its_own_is_in_hosts_too() {
 }
 
 #[test]
-fn names_of_other_regions_say_the_region() {
-    let address = Ipv4Addr::new(10, 0, 0, 1);
-    assert_eq!(private_dns_name(address, "us-east-1"), "ip-10-0-0-1.ec2.internal");
-    assert_eq!(private_dns_name(address, "eu-west-1"), "ip-10-0-0-1.eu-west-1.compute.internal");
-}
-
-#[test]
 fn labels_tell_the_task_and_cannot_be_forged() {
     let spec = with_config(|config| {
         config.labels.insert("own".to_owned(), "1".to_owned());

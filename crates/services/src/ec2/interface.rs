@@ -124,13 +124,8 @@ fn status(row: &Row) -> NetworkInterfaceStatus {
     }
 }
 
-/// `ip-172-31-0-5.ec2.internal`; outside us-east-1 the region is part of the domain.
 fn private_name(row: &Row) -> String {
-    let host = row.eni.private_ip.replace('.', "-");
-    match row.region.as_str() {
-        "us-east-1" => format!("ip-{host}.ec2.internal"),
-        region => format!("ip-{host}.{region}.compute.internal"),
-    }
+    network::private_dns_name(&row.region, &row.eni.private_ip)
 }
 
 fn shape(row: Row) -> NetworkInterface {

@@ -2,6 +2,7 @@
 
 use longshore_api::ecs;
 use longshore_model::definition::TaskDefinition;
+use longshore_model::network::private_dns_name;
 use longshore_model::task::{Container, Eni, Task, TaskStatus};
 use longshore_model::{AccountId, Place, State};
 
@@ -106,15 +107,6 @@ fn attachment(eni: &Eni, task: &Task, place: &Place) -> ecs::Attachment {
             detail("privateDnsName", &private_dns_name(&place.region, &eni.private_ip)),
             detail("privateIPv4Address", &eni.private_ip),
         ]),
-    }
-}
-
-/// The name EC2 gives an address in a default VPC.
-pub fn private_dns_name(region: &str, address: &str) -> String {
-    let dashed = address.replace('.', "-");
-    match region {
-        "us-east-1" => format!("ip-{dashed}.ec2.internal"),
-        _ => format!("ip-{dashed}.{region}.compute.internal"),
     }
 }
 
