@@ -52,6 +52,7 @@ pub use transfer::{OnProgress, Progress};
 
 use archive::Archive;
 use credentials::Credentials;
+use document::Descriptor;
 use registry::Registry;
 use source::{Resolved, Source};
 use store::Store;
@@ -195,7 +196,7 @@ impl Images {
     }
 
     /// Imports an archive (an OCI layout in a tar, or a `docker save`; gzipped or not) as `tag`, else as the name it
-    /// gives itself.
+    /// gives itself. What was imported under that name before keeps its digest as a name.
     ///
     /// # Errors
     /// `Archive`, `Malformed` or `Mismatch` for what is wrong with it; `Reference` for a bad tag or none at all.
@@ -213,11 +214,31 @@ impl Images {
         if name.digest().is_some_and(|digest| digest != &resolved.target().digest) {
             return Err(Error::Mismatch(name.to_string()));
         }
+        let kept = self.keep(&name, &resolved.target().digest).await?;
         let lease = self.begin_lease().await?;
         let result = transfer::run(&lease.store, &source, &resolved, &name.to_string(), &|_| {}).await;
+        if let (Err(_), Some(kept)) = (&result, kept) {
+            self.0.store.delete_image(&kept).await?;
+        }
         self.end_lease(lease, result).await?;
         let found = self.find(&name).await?.ok_or_else(|| Error::NotFound(name.to_string()))?;
         Ok(found.image)
+    }
+
+    /// Before `name` is made to lead to `new`: an imported image it leads to so far stays under its digest, because
+    /// deployments may keep to it, and no registry has it. Returns the name it stays under.
+    async fn keep(&self, name: &Name, new: &Digest) -> Result<Option<String>, Error> {
+        let record = self.0.store.image(&name.to_string()).await?.filter(|record| !transfer::is_pulled(record));
+        let Some(Record { target: Some(old), labels, .. }) = record else { return Ok(None) };
+        let digest = Digest::parse(&old.digest)?;
+        if &digest == new {
+            return Ok(None);
+        }
+        let own = name.by_digest(digest.clone()).to_string();
+        let size = u64::try_from(old.size).unwrap_or_default();
+        let target = Descriptor { media_type: old.media_type, digest, size };
+        self.0.store.put_image(&own, &target, labels).await?;
+        Ok(Some(own))
     }
 
     /// All images, by name.

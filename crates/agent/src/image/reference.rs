@@ -72,6 +72,11 @@ impl Name {
         }
     }
 
+    /// The name of this content in the same repository.
+    pub(super) fn by_digest(&self, digest: Digest) -> Self {
+        Self { version: Version::Digest(digest), ..self.clone() }
+    }
+
     /// As a user would write it: without `docker.io/` and `library/`.
     pub fn familiar(&self) -> String {
         let full = self.to_string();

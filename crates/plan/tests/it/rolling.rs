@@ -160,3 +160,37 @@ fn a_deployment_that_never_completed_is_not_kept_alive() {
     world.settle();
     assert_eq!(world.picture(), "2 x web:1 PROVISIONING stopping, 2 x web:2 PROVISIONING");
 }
+
+/// Seconds of `web:2`'s deployment until it is complete, and how many tasks of `web:1` there are then.
+fn succeeds(percent: i32, cleanup: Option<ecs::ServiceRevisionCleanup>) -> (i32, usize) {
+    let mut world = steady(4, 50, 100);
+    world.edit(|service| {
+        let criteria = ecs::DeploymentEarlySuccessCriteria {
+            enable: Some(true),
+            healthy_percent: Some(percent),
+            source_service_revision_cleanup: cleanup,
+        };
+        service.api.deployment_configuration.get_or_insert_default().early_success_criteria = Some(criteria);
+    });
+    world.put(definition(2, false));
+    world.deploy(2);
+    for seconds in 0..200 {
+        world.run(1);
+        if world.service().primary().unwrap().rollout == ecs::DeploymentRolloutState::Completed {
+            let old = world.live().iter().filter(|task| task.revision == 1).count();
+            world.run(200);
+            assert_eq!(world.picture(), "4 x web:2 RUNNING");
+            return (seconds, old);
+        }
+    }
+    panic!("the deployment never completes");
+}
+
+#[test]
+fn a_deployment_may_succeed_before_its_last_task_serves() {
+    let (early, old) = succeeds(50, Some(ecs::ServiceRevisionCleanup::Deferred));
+    assert!((40..50).contains(&early) && old == 2, "{early} {old}");
+    let (blocking, old) = succeeds(50, Some(ecs::ServiceRevisionCleanup::Blocking));
+    assert!(blocking <= 50 && old == 0, "{blocking} {old}");
+    assert_eq!(succeeds(100, None).1, 0);
+}
