@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ipnet::Ipv4Net;
 
 use crate::error::Error;
+use crate::image::Cleanup;
 
 /// How the node carries out its orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct Config {
     pub containerd: Option<PathBuf>,
     /// OCI runtime to use; `None` takes the first one that works of crun and runc.
     pub runtime: Option<PathBuf>,
+    /// When images that no task uses any more go.
+    pub image_cleanup: Cleanup,
     /// Address range of the VPC that this node carries.
     pub vpc_cidr: Ipv4Net,
     /// Its subnets; each one's first address is the gateway.
@@ -82,6 +85,7 @@ impl Config {
             engine,
             containerd: None,
             runtime: None,
+            image_cleanup: Cleanup::default(),
             vpc_cidr: net(0, 16),
             subnets: (0..6).map(|number| net(number * 16, 20)).collect(),
             cpu,

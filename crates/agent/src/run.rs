@@ -53,10 +53,11 @@ async fn contain(config: &Config) -> Result<std::convert::Infallible, Error> {
     let plane = plane(config);
     let metadata = Metadata::new(plane.clone());
     let (runner, found) = Real::open(config, endpoint, metadata.clone()).await?;
-    let (pool, containerd) = (runner.public_pool(), runner.containerd());
+    let (pool, containerd, images) = (runner.public_pool(), runner.containerd(), runner.images());
     let named = move |node: &str| metadata.set_node(node);
     tokio::select! {
         error = keep(config, plane, runner, Some(pool), found, named) => Err(error),
+        never = images.clean(config.image_cleanup) => match never {},
         () = containerd.keep(KEEP_EVERY) => Err(Error::Runtime("containerd is not looked after".to_owned())),
     }
 }

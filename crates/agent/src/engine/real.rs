@@ -40,7 +40,7 @@ use crate::clock;
 use crate::config::{Config, Instance};
 use crate::containerd::{Containerd, Options};
 use crate::error::Error;
-use crate::image::{Auth, Image, Images};
+use crate::image::{Auth, Hold, Image, Images};
 use crate::metadata::{Listening, Metadata, Served};
 use crate::network::{EniSpec, Network, NetworkConfig, TaskNet};
 use crate::translate::{self, Failure, Surroundings, task_id, task_spec};
@@ -70,6 +70,8 @@ pub(crate) struct Real {
 /// A task whose images and network are there.
 pub(crate) struct Prepared {
     images: BTreeMap<String, Image>,
+    /// Keep the images until the supervisor runs on them.
+    _holds: Vec<Hold>,
     net: TaskNet,
     pulled: Pulled,
 }
@@ -112,6 +114,10 @@ impl Real {
 
     pub(crate) fn public_pool(&self) -> String {
         self.parts.network.public_pool().to_string()
+    }
+
+    pub(crate) fn images(&self) -> Images {
+        self.parts.images.clone()
     }
 
     pub(crate) fn containerd(&self) -> Arc<Containerd> {
@@ -162,10 +168,11 @@ impl Runner for Real {
     async fn prepare(&self, task: Arc<acs::Task>) -> Result<(Prepared, Pulled), Failure> {
         translate::check_task(&task)?;
         let started_at = Some(clock::now());
-        let (images, net) = tokio::try_join!(self.parts.ensure_all(&task), self.parts.attach(&task))?;
+        let (ensured, net) = tokio::try_join!(self.parts.ensure_all(&task), self.parts.attach(&task))?;
+        let (images, _holds): (BTreeMap<_, _>, Vec<_>) = ensured;
         let digests = images.iter().map(|(name, image)| (name.clone(), image.digest.to_string())).collect();
         let pulled = Pulled { started_at, stopped_at: Some(clock::now()), digests };
-        Ok((Prepared { images, net, pulled: pulled.clone() }, pulled))
+        Ok((Prepared { images, _holds, net, pulled: pulled.clone() }, pulled))
     }
 
     async fn start(&self, task: Arc<acs::Task>, prepared: Prepared) -> Result<Contained, Failure> {
@@ -183,15 +190,15 @@ impl Runner for Real {
 }
 
 impl Parts {
-    async fn ensure_all(&self, task: &acs::Task) -> Result<BTreeMap<String, Image>, Failure> {
-        let each = task.containers.iter().map(|container| self.ensure(container));
-        Ok(try_join_all(each).await?.into_iter().collect())
+    async fn ensure_all(&self, task: &acs::Task) -> Result<(BTreeMap<String, Image>, Vec<Hold>), Failure> {
+        let each = try_join_all(task.containers.iter().map(|container| self.ensure(container))).await?;
+        Ok(each.into_iter().map(|(name, (image, hold))| ((name, image), hold)).unzip())
     }
 
-    async fn ensure(&self, container: &acs::Container) -> Result<(String, Image), Failure> {
-        let ensured = self.images.ensure(&container.image, &Auth::Anonymous, |_| {}).await;
-        let image = ensured.map_err(|error| Failure::pull(&container.name, error.stopped_reason()))?;
-        Ok((container.name.clone(), image))
+    async fn ensure(&self, container: &acs::Container) -> Result<(String, (Image, Hold)), Failure> {
+        let ensured = self.images.ensure_held(&container.image, &Auth::Anonymous, |_| {}).await;
+        let held = ensured.map_err(|error| Failure::pull(&container.name, error.stopped_reason()))?;
+        Ok((container.name.clone(), held))
     }
 
     /// Goes on to its end when nobody waits for it any more, and then gives back what it got: half an attachment could

@@ -15,14 +15,18 @@
 //! snapshots of the image. One read-only view an image, under a lease, tells the directories of those snapshots and
 //! keeps them; what is known of an image is remembered by digest, never by tag.
 //!
+//! What nobody uses any more goes by itself, see [`Cleanup`].
+//!
 //! Left out: pushing, building, lazy snapshots, and encrypted or foreign layers, which are refused.
 
 mod archive;
 mod auth;
+mod collect;
 mod config;
 mod credentials;
 mod document;
 mod error;
+mod hold;
 mod in_use;
 pub mod local;
 mod reference;
@@ -43,9 +47,11 @@ use containerd_client::tonic::transport::Channel;
 use futures_util::future::{BoxFuture, FutureExt, Shared};
 
 pub use auth::Auth;
+pub use collect::Cleanup;
 pub use config::ImageConfig;
 pub use document::Digest;
 pub use error::Error;
+pub use hold::Hold;
 pub use reference::Name;
 pub use retry::Retry;
 pub use transfer::{OnProgress, Progress};
@@ -53,10 +59,11 @@ pub use transfer::{OnProgress, Progress};
 use archive::Archive;
 use credentials::Credentials;
 use document::Descriptor;
+use hold::Holds;
 use registry::Registry;
 use source::{Resolved, Source};
 use store::Store;
-use transfer::{CHAIN_LABEL, MANIFEST_LABEL};
+use transfer::MANIFEST_LABEL;
 
 /// How long a pull may take in all, as the ECS agent has it.
 const PULL_WITHIN: Duration = Duration::from_secs(2 * 3600);
@@ -109,12 +116,22 @@ struct Inner {
     credentials: Option<Credentials>,
     loaded: Mutex<HashMap<Digest, Image>>,
     pulls: Mutex<HashMap<(Name, Auth), Pull>>,
+    holds: Holds,
+    /// Closed while an image is let go: what is looked for then would be gone when it is found.
+    gate: tokio::sync::RwLock<()>,
 }
 
-/// An image that is here, and whether it came by a pull.
+/// An image that is here, and the record that leads to it.
 struct Found {
     image: Image,
-    pulled: bool,
+    record: Record,
+}
+
+impl Found {
+    /// Whether it came by a pull.
+    fn is_pulled(&self) -> bool {
+        transfer::is_pulled(&self.record)
+    }
 }
 
 /// A lease that keeps what a transfer brings, and the services under it.
@@ -144,8 +161,8 @@ impl Images {
     }
 
     fn open(store: Store, retry: Retry, credentials: Option<Credentials>) -> Self {
-        let (loaded, pulls) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { store, retry, credentials, loaded, pulls }))
+        let (loaded, pulls, holds) = (Mutex::default(), Mutex::default(), Holds::default());
+        Self(Arc::new(Inner { store, retry, credentials, loaded, pulls, holds, gate: tokio::sync::RwLock::default() }))
     }
 
     /// The image of `reference`, pulled if it is not here or if its tag leads elsewhere by now. Callers at the same time
@@ -161,8 +178,12 @@ impl Images {
         on_progress: impl Fn(Progress) + Send + Sync + 'static,
     ) -> Result<Image, Error> {
         let name = Name::parse(reference)?;
-        let here = match self.find_patiently(&name).await? {
-            Some(found) if !found.pulled || name.tag().is_none() => return Ok(found.image),
+        let here = self.find_patiently(&name).await?;
+        if let Some(found) = here.as_ref().filter(|found| found.is_pulled()) {
+            self.note_use(&found.record).await;
+        }
+        let here = match here {
+            Some(found) if !found.is_pulled() || name.tag().is_none() => return Ok(found.image),
             here => here.map(|found| found.image),
         };
         let auth = self.auth(&name, auth).await?;
@@ -285,38 +306,7 @@ impl Images {
         if !self.0.store.delete_image(&name).await? {
             return Err(Error::NotFound(name));
         }
-        self.prune(&[]).await.map(drop)
-    }
-
-    /// Lets go of the content no image name leads to, unless a task runs on it or it is among `starting`, the images
-    /// of containers that are not mounted yet. The number of images let go.
-    ///
-    /// # Errors
-    /// `Containerd` when containerd does not answer.
-    pub async fn prune(&self, starting: &[Image]) -> Result<usize, Error> {
-        let store = &self.0.store;
-        let records = store.list_images().await?;
-        let wanted: Vec<&String> = records.iter().filter_map(|record| record.labels.get(CHAIN_LABEL)).collect();
-        let leases = store.list_leases().await?;
-        let views = leases.iter().filter_map(|lease| Some((lease, lease.strip_prefix(VIEW)?)));
-        let unnamed: Vec<_> = views.filter(|(_, hex)| !wanted.iter().any(|chain| chain.ends_with(hex))).collect();
-        if unnamed.is_empty() {
-            return Ok(0);
-        }
-        let in_use = tokio::task::spawn_blocking(in_use::InUse::read).await;
-        let in_use = in_use.map_err(|error| Error::malformed("process table", error))?;
-        let mut gone = 0;
-        for (lease, hex) in unnamed {
-            let lowers = self.view(&format!("sha256:{hex}")).await.unwrap_or_default();
-            let is_starting = starting.iter().any(|image| image.lowers == lowers);
-            if is_starting || lowers.first().is_some_and(|uppermost| in_use.uses(uppermost)) {
-                continue;
-            }
-            store.remove_snapshot(lease).await?;
-            store.delete_lease(lease, true).await?;
-            gone += 1;
-        }
-        Ok(gone)
+        self.prune().await.map(drop)
     }
 }
 
@@ -328,6 +318,7 @@ impl Images {
     }
 
     async fn find(&self, name: &Name) -> Result<Option<Found>, Error> {
+        let _open = self.0.gate.read().await;
         let record = match self.0.store.image(&name.to_string()).await? {
             Some(record) => Some(record),
             None => self.find_sibling(name).await?,
@@ -335,8 +326,7 @@ impl Images {
         let Some((record, digest)) = record.and_then(|record| target(&record).map(|digest| (record, digest))) else {
             return Ok(None);
         };
-        let pulled = transfer::is_pulled(&record);
-        Ok(self.load(name, &digest).await?.map(|image| Found { image, pulled }))
+        Ok(self.load(name, &digest).await?.map(|image| Found { image, record }))
     }
 
     /// The record of another name in the same repository that leads to the digest of `name`: content is not lent from
@@ -391,7 +381,7 @@ impl Images {
     /// The lower directories of the snapshot `chain` (empty: of an image without layers), kept by a view under a lease
     /// of the same name.
     async fn view(&self, chain: &str) -> Result<Vec<PathBuf>, Error> {
-        let id = format!("{VIEW}{}", chain.trim_start_matches("sha256:"));
+        let id = collect::view_id(chain);
         let store = self.0.store.under(&id);
         store.create_lease(&id, None).await?;
         let mounts = store.view(&id, chain).await?;

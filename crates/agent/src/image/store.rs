@@ -33,6 +33,9 @@ pub(super) const SNAPSHOTTER: &str = "overlayfs";
 /// Label by which a configuration keeps the topmost snapshot of its image.
 pub(super) const SNAPSHOT_LABEL: &str = "containerd.io/gc.ref.snapshot.overlayfs";
 
+/// Label of an image record: when a use of it was noted last.
+const USED_LABEL: &str = "longshore/used";
+
 /// Largest message taken from containerd.
 const LARGEST_MESSAGE: usize = 16 * 1024 * 1024;
 
@@ -110,6 +113,17 @@ impl Store {
         let update = UpdateImageRequest { image, ..UpdateImageRequest::default() };
         let updated = self.images().update(self.request(update)).await;
         updated.map(drop).map_err(Error::containerd("recording an image"))
+    }
+
+    /// Notes in the record of `name` that it is used now, which makes this the time of its last change. Nothing else of
+    /// it is touched, wherever it leads by now.
+    pub(super) async fn note_use(&self, name: &str) -> Result<(), Error> {
+        let labels = Labels::from([(USED_LABEL.to_owned(), rfc3339(SystemTime::now()))]);
+        let image = Some(Record { name: name.to_owned(), labels, ..Record::default() });
+        let mut update = UpdateImageRequest { image, ..UpdateImageRequest::default() };
+        update.update_mask.get_or_insert_default().paths = vec![format!("labels.{USED_LABEL}")];
+        let updated = self.images().update(self.request(update)).await;
+        absent_is_none(updated.map_err(Error::containerd("noting the use of an image"))).map(drop)
     }
 
     /// Deletes the record of `name`; false if there was none.
