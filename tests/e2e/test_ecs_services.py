@@ -309,6 +309,145 @@ def test_a_strategy_spreads_a_service_over_providers(account):
     assert (providers.count("FARGATE"), providers.count("FARGATE_SPOT")) == (3, 2)
 
 
+EBS = {"roleArn": "arn:aws:iam::000000000000:role/ebs", "sizeInGiB": 10, "filesystemType": "xfs", "encrypted": True}
+
+# Members of CreateService that need nothing else to exist: what is answered and described is what was given.
+STORED = {
+    "deploymentConfiguration": {
+        "deploymentCircuitBreaker": {
+            "enable": True, "rollback": True, "resetOnHealthyTask": False,
+            "thresholdConfiguration": {"type": "UNBOUNDED_PERCENT", "value": 30},
+        },
+        "alarms": {"alarmNames": [], "enable": False, "rollback": False}, "strategy": "ROLLING",
+        "bakeTimeInMinutes": 5, "maximumPercent": 150, "minimumHealthyPercent": 50,
+        "earlySuccessCriteria": {"enable": True, "healthyPercent": 60, "sourceServiceRevisionCleanup": "DEFERRED"},
+    },
+    "healthCheckGracePeriodSeconds": 30, "availabilityZoneRebalancing": "DISABLED", "propagateTags": "TASK_DEFINITION",
+    "loadBalancers": [], "serviceRegistries": [], "placementConstraints": [], "placementStrategy": [],
+    "deploymentController": {"type": "ECS"}, "schedulingStrategy": "REPLICA", "platformVersion": "1.4.0",
+    "enableECSManagedTags": True, "enableExecuteCommand": True,
+}
+
+
+def test_what_is_given_is_stored_and_returned(account, cluster):
+    volumes = [{"name": "data", "managedEBSVolume": EBS}]
+    definition = account.define(volumes=[{"name": "data", "configuredAtLaunch": True}])
+    name = account.serve(
+        cluster, definition, volumeConfigurations=volumes, serviceConnectConfiguration={"enabled": False},
+        monitoring={"metricConfigurations": [{"metricNames": ["CPUUtilization"], "resolutionSeconds": 20}]}, **STORED,
+    )
+    service = account.service(cluster, name)
+    check_holds(STORED | {"resourceManagementType": "CUSTOMER"}, service)
+    deployment = service["deployments"][0]
+    check_holds({"volumeConfigurations": volumes, "serviceConnectConfiguration": {"enabled": False}}, deployment)
+    number = deployment["id"].removeprefix("ecs-svc/")
+    assert service["currentServiceDeployment"] == account.arn(f"service-deployment/{cluster}/{name}/{number}")
+    assert service["currentServiceRevisions"][0]["arn"] == account.arn(f"service-revision/{cluster}/{name}/{number}")
+    stopped = eventually(lambda: account.tasks(cluster, serviceName=name, desiredStatus="STOPPED"))
+    assert "volumes configured at launch (volume data)" in account.task(cluster, stopped[0])["stoppedReason"]
+    changed = {"availabilityZoneRebalancing": "ENABLED", "deploymentConfiguration": {"maximumPercent": 200}}
+    service = account.ecs.update_service(cluster=cluster, service=name, desiredCount=0, **changed)["service"]
+    kept = STORED["deploymentConfiguration"] | changed["deploymentConfiguration"]
+    check_holds(STORED | changed | {"deploymentConfiguration": kept}, service)
+
+
+TARGET = {"containerName": "main", "containerPort": 80}
+LATTICE = {"roleArn": "arn:aws:iam::000000000000:role/x", "targetGroupArn": "arn:group", "portName": "web"}
+ALARMS = {"alarmNames": ["high"], "enable": True, "rollback": True}
+
+# What names a thing that is not there: code and words of the refusal.
+ABSENT = {
+    "target group": (
+        {"loadBalancers": [TARGET | {"targetGroupArn": "arn:group"}]},
+        "InvalidParameterException", "^The specified target group does not exist.$",
+    ),
+    "classic load balancer": (
+        {"loadBalancers": [TARGET | {"loadBalancerName": "lb"}]},
+        "InvalidParameterException", "^The load balancer lb does not exist.$",
+    ),
+    "registry": (
+        {"serviceRegistries": [{"registryArn": "arn:registry"}]},
+        "InvalidParameterException", "^The service registry arn:registry does not exist.$",
+    ),
+    "namespace": (
+        {"serviceConnectConfiguration": {"enabled": True, "namespace": "inner"}},
+        "NamespaceNotFoundException", "^Failed to retrieve namespace for inner$",
+    ),
+    "lattice": (
+        {"vpcLatticeConfigurations": [LATTICE]},
+        "InvalidParameterException", "^The specified target group does not exist.$",
+    ),
+    "alarms": (
+        {"deploymentConfiguration": {"alarms": ALARMS}},
+        "InvalidParameterException", "^The specified alarms do not exist: high.$",
+    ),
+    "volume": (
+        {"volumeConfigurations": [{"name": "data", "managedEBSVolume": EBS}]},
+        "InvalidParameterException", "no matching configuredAtLaunch volume found in task definition",
+    ),
+    "daemon": ({"schedulingStrategy": "DAEMON"}, "InvalidParameterException", "does not support a desired count"),
+    "code deploy": (
+        {"deploymentController": {"type": "CODE_DEPLOY"}},
+        "UnsupportedFeatureException", "the deployment controller CODE_DEPLOY",
+    ),
+    "blue green": (
+        {"deploymentConfiguration": {"strategy": "BLUE_GREEN"}},
+        "UnsupportedFeatureException", "strategies other than ROLLING",
+    ),
+}
+
+
+@pytest.mark.parametrize("given, code, words", ABSENT.values(), ids=ABSENT.keys())
+def test_what_does_not_exist_cannot_be_named(account, cluster, given, code, words):
+    definition = account.define()
+    check_refused(code, words, account.serve, cluster, definition, **given)
+    assert account.ecs.list_services(cluster=cluster)["serviceArns"] == []
+    name = account.serve(cluster, definition, desiredCount=0)
+    if given.keys() & {"schedulingStrategy"}:
+        return
+    check_refused(code, words, account.ecs.update_service, cluster=cluster, service=name, **given)
+
+
+def breaker(rollback, **threshold):
+    configuration = {"thresholdConfiguration": threshold} if threshold else {}
+    return {"deploymentCircuitBreaker": {"enable": True, "rollback": rollback} | configuration}
+
+
+def test_the_circuit_breaker_brings_the_last_complete_deployment_back(account, cluster):
+    family = unique()
+    good, bad = account.define(CHECKED, family=family), account.define(NEVER, family=family)
+    name = account.serve(cluster, good, desiredCount=3, deploymentConfiguration=breaker(True))
+    service = account.until_steady(cluster, name)
+    before, old = set(account.tasks(cluster, serviceName=name)), service["deployments"][0]["id"]
+    eventually(lambda: account.service(cluster, name)["deployments"][0]["rolloutState"] == "COMPLETED")
+    service = account.ecs.update_service(cluster=cluster, service=name, taskDefinition=bad)["service"]
+    new = service["deployments"][0]["id"]
+    rolling = f"(service {name}) rolling back to deployment {old}."
+    eventually(lambda: rolling in messages(account.service(cluster, name)))
+    assert f"(service {name}) (deployment {new}) deployment failed: tasks failed to start." in messages(
+        account.service(cluster, name))
+    service = account.until_steady(cluster, name)
+    assert (short(service["taskDefinition"]), service["deployments"][0]["id"]) == (good, old)
+    eventually(lambda: account.service(cluster, name)["deployments"][0]["rolloutState"] == "COMPLETED")
+    assert set(account.tasks(cluster, serviceName=name)) == before, "what works was left alone"
+    failed = [account.task(cluster, arn) for arn in account.tasks(cluster, desiredStatus="STOPPED")]
+    assert len([task for task in failed if task["startedBy"] == new]) == 3
+
+
+def test_without_rollback_a_failed_deployment_stands_still(account, cluster):
+    name = account.serve(
+        cluster, account.define(NEVER), desiredCount=2, deploymentConfiguration=breaker(True, type="COUNT", value=2),
+    )
+    failed = eventually(
+        lambda: (one := account.service(cluster, name)["deployments"][0])["rolloutState"] == "FAILED" and one)
+    assert failed["rolloutStateReason"] == "ECS deployment circuit breaker: tasks failed to start."
+    assert (failed["status"], failed["failedTasks"], failed["runningCount"]) == ("PRIMARY", 2, 0)
+    assert not any("rolling back" in message for message in messages(account.service(cluster, name)))
+    assert len(account.tasks(cluster, desiredStatus="STOPPED")) == 2
+    account.ecs.update_service(cluster=cluster, service=name, taskDefinition=account.define())
+    assert account.until_steady(cluster, name)["deployments"][0]["failedTasks"] == 0
+
+
 def test_without_health_checks_old_tasks_stay_for_forty_seconds(rollout):
     account, cluster, name = rollout
     service = account.until_steady(cluster, name, seconds=50)

@@ -1,7 +1,11 @@
 """Images: the subcommands of `longshore image`, and pulls from a real registry on loopback."""
 
+import hashlib
+import io
+import json
 import re
 import subprocess
+import tarfile
 import urllib.request
 
 import pytest
@@ -98,6 +102,84 @@ def test_many_tasks_share_one_pull(account, registry):
     for task in account.run(cluster, definition, count=8):
         ended = account.until(cluster, task["taskArn"], "STOPPED", 40)
         assert ended["containers"][0].get("exitCode") == 0, why(ended)
+
+
+def remade(archive, file, mark):
+    """The archive's image with a label more: another image, that runs alike."""
+    blobs = {}
+    with tarfile.open(IMAGES / archive) as source:
+        members = {member.name.removeprefix("./"): source.extractfile(member).read()
+                   for member in source.getmembers() if member.isfile()}
+
+    def put(document):
+        content = json.dumps(document).encode()
+        digest = hashlib.sha256(content).hexdigest()
+        blobs[f"blobs/sha256/{digest}"] = content
+        return {"digest": f"sha256:{digest}", "size": len(content)}
+
+    def blob(descriptor):
+        return json.loads(members["blobs/sha256/" + descriptor["digest"].split(":")[1]])
+
+    index = json.loads(members["index.json"])
+    manifest = blob(index["manifests"][0])
+    config = blob(manifest["config"])
+    config.setdefault("config", {}).setdefault("Labels", {})["mark"] = mark
+    manifest["config"] |= put(config)
+    index["manifests"][0] |= put(manifest)
+    with tarfile.open(file, "w") as target:
+        for name, content in (members | blobs | {"index.json": json.dumps(index).encode()}).items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            target.addfile(entry, io.BytesIO(content))
+    return file
+
+
+def digests(account, cluster, name):
+    """Digests of the service's running tasks, by task."""
+    arns = account.tasks(cluster, serviceName=name)
+    tasks = account.ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"] if arns else []
+    return {task["taskArn"]: task["containers"][0]["imageDigest"] for task in tasks if task["lastStatus"] == "RUNNING"}
+
+
+@pytest.mark.parametrize("consistency", ["enabled", "disabled"])
+def test_a_deployment_keeps_to_what_its_first_task_ran(account, registry, tmp_path, consistency):
+    repository = f"team/{unique()}:latest"
+    image = f"{registry.host}/{repository}"
+    first = registry.push("busybox.tar", repository)
+    cluster = account.cluster()
+    sleeper = container(image=image, command=["sleep", "600"], stopTimeout=2, versionConsistency=consistency)
+    name = account.serve(cluster, account.define(sleeper), desiredCount=1,
+                         deploymentConfiguration={"minimumHealthyPercent": 0, "maximumPercent": 100})
+    account.until_steady(cluster, name, 40)
+    assert list(digests(account, cluster, name).values()) == [first]
+    second = registry.push(remade("busybox.tar", tmp_path / "second.tar", "2"), repository)
+    assert second != first
+    before = set(digests(account, cluster, name))
+    account.ecs.update_service(cluster=cluster, service=name, desiredCount=2)
+    account.until_steady(cluster, name, 40)
+    added = {arn: digest for arn, digest in digests(account, cluster, name).items() if arn not in before}
+    assert list(added.values()) == [first if consistency == "enabled" else second]
+    shown = account.task(cluster, next(iter(added)))["containers"][0]["image"]
+    assert shown == image, "the tag is what is shown"
+    account.ecs.update_service(cluster=cluster, service=name, forceNewDeployment=True)
+    eventually(lambda: (now := digests(account, cluster, name)) and len(now) == 2 and set(now.values()) == {second}, 60)
+    account.ecs.delete_service(cluster=cluster, service=name, force=True)
+
+
+def test_a_deployment_keeps_to_an_imported_image(real, account, tmp_path):
+    name = f"kept:{unique()}"
+    imported = real.command("image", "import", str(IMAGES / "busybox.tar"), "--tag", name)
+    first = imported.stdout.split()[1]
+    cluster = account.cluster()
+    sleeper = container(image=name, command=["sleep", "600"], stopTimeout=2)
+    service = account.serve(cluster, account.define(sleeper))
+    account.until_steady(cluster, service, 40)
+    other = real.command("image", "import", str(remade("busybox.tar", tmp_path / "other.tar", name)), "--tag", name)
+    assert other.returncode == 0 and other.stdout.split()[1] != first, other.stderr
+    account.ecs.update_service(cluster=cluster, service=service, desiredCount=2)
+    account.until_steady(cluster, service, 40)
+    assert list(digests(account, cluster, service).values()) == [first, first]
+    account.ecs.delete_service(cluster=cluster, service=service, force=True)
 
 
 def rows(real):
