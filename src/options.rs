@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
+use longshore_control::NODE_LOST_HOURS;
 use serde::Deserialize;
 
 /// What a signature is taken for.
@@ -69,6 +70,9 @@ pub struct Behaviour {
     /// Memory in MiB that this node offers [default: what the machine has]
     #[arg(long, env = "LONGSHORE_MEMORY", value_name = "MIB")]
     pub memory: Option<i32>,
+    /// Hours that a node may be away before it is deregistered and its tasks end [default: 24]
+    #[arg(long, env = "LONGSHORE_NODE_LOST_HOURS", value_name = "HOURS")]
+    pub node_lost_hours: Option<u32>,
 }
 
 /// The configuration file.
@@ -94,6 +98,7 @@ pub struct Resolved {
     pub runtime: Option<PathBuf>,
     pub cpu: Option<i32>,
     pub memory: Option<i32>,
+    pub node_lost_hours: u32,
 }
 
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4566);
@@ -131,6 +136,7 @@ impl Instance {
             runtime: flags.runtime.clone().or(file.runtime),
             cpu: flags.cpu.or(file.cpu),
             memory: flags.memory.or(file.memory),
+            node_lost_hours: flags.node_lost_hours.or(file.node_lost_hours).unwrap_or(NODE_LOST_HOURS),
             data_dir,
         };
         if !resolved.listen.ip().is_loopback() {

@@ -186,6 +186,7 @@ async fn bind(options: &Resolved) -> Result<control::Bound> {
             Auth::Enforce => control::Auth::Enforce,
             Auth::Permissive => control::Auth::Permissive,
         },
+        node_lost_hours: options.node_lost_hours,
     };
     control::bind(&config).await.context("the control plane cannot start")
 }

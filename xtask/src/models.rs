@@ -1,6 +1,7 @@
 //! Cuts botocore's service models down to facts: names, types, constraints. No prose, no examples.
 //!
-//! `models/services.json` says which services and operations; each service becomes `models/<service>.json`, which holds
+//! `models/services.json` says which services and operations, and under `extra` which members clients send that the public
+//! model lacks; each service becomes `models/<service>.json`, which holds
 //! the names of all operations and the shapes that the wanted ones reach. Network-free: the caller names the `data`
 //! directory of an installed or unpacked botocore.
 
@@ -97,7 +98,7 @@ fn trim(model: &Value, wanted: &Value) -> Result<Value> {
     let shapes: Map<String, Value> = object(&model["shapes"])?
         .iter()
         .filter(|(name, _)| reached.contains(name.as_str()))
-        .map(|(name, shape)| (name.clone(), trim_shape(shape)))
+        .map(|(name, shape)| (name.clone(), with_extra(trim_shape(shape), &wanted["extra"][name.as_str()])))
         .collect();
     Ok(json!({
         "metadata": pick(&model["metadata"], METADATA),
@@ -168,6 +169,14 @@ fn trim_shape(shape: &Value) -> Value {
         facts.insert("members".into(), Value::Object(members.collect()));
     }
     Value::Object(facts)
+}
+
+/// The shape with the members that clients send beyond the public model.
+fn with_extra(mut shape: Value, extra: &Value) -> Value {
+    if let (Some(members), Some(extra)) = (shape["members"].as_object_mut(), extra.as_object()) {
+        members.extend(extra.clone());
+    }
+    shape
 }
 
 fn pick(value: &Value, facts: &[&str]) -> Map<String, Value> {

@@ -21,7 +21,12 @@ pub struct Config {
     pub region: String,
     pub account: AccountId,
     pub auth: Auth,
+    /// A node that has been away for so long is deregistered.
+    pub node_lost_hours: u32,
 }
+
+/// [`Config::node_lost_hours`] where nothing is said.
+pub const NODE_LOST_HOURS: u32 = 24;
 
 /// Zones of the region.
 const ZONES: [char; 3] = ['a', 'b', 'c'];

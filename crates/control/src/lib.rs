@@ -32,7 +32,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use config::{Auth, Config};
+pub use config::{Auth, Config, NODE_LOST_HOURS};
 pub use root_key::RootKey;
 
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +61,7 @@ pub struct Server {
     pub(crate) logs: Logs,
     pub(crate) settings: Settings,
     pub(crate) auth: Auth,
+    pub(crate) node_lost_seconds: i64,
     pub(crate) sessions: session::Sessions,
     pub(crate) metrics: metrics::Metrics,
     /// Accounts whose defaults are known to exist.
@@ -95,6 +96,7 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         logs,
         settings,
         auth: config.auth,
+        node_lost_seconds: i64::from(config.node_lost_hours) * 3600,
         sessions: session::Sessions::default(),
         metrics: metrics::Metrics::default(),
         accounts: Mutex::default(),

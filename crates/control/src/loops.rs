@@ -24,7 +24,9 @@ const HEAL_PERIOD: Duration = Duration::from_secs(5);
 pub fn start(server: &Arc<Server>) -> Vec<JoinHandle<()>> {
     vec![
         tokio::spawn(services(server.clone())),
-        tokio::spawn(periodic(server.clone(), "heal", HEAL_PERIOD, |_, state| heal::turn(state, clock::now()))),
+        tokio::spawn(periodic(server.clone(), "heal", HEAL_PERIOD, |server, state| {
+            heal::turn(state, clock::now(), server.node_lost_seconds)
+        })),
         tokio::spawn(periodic(server.clone(), "reap", PERIOD, |server, state| {
             reap::turn(state, clock::now(), server.settings.stopped_task_ttl_seconds)
         })),

@@ -33,7 +33,7 @@ impl Metrics {
         }
         let refused = self.refused.load(Ordering::Relaxed);
         let _ = writeln!(text, "# TYPE longshore_api_refused_total counter\nlongshore_api_refused_total {refused}");
-        let stopped = state.index.stopped().count();
+        let stopped = state.index.stopped_count();
         for (name, value) in [
             ("longshore_clusters", state.clusters.len()),
             ("longshore_services", state.services.len()),

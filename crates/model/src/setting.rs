@@ -32,6 +32,26 @@ record! {
         /// ARNs of what was made, in order.
         pub made: Vec<String> = "made",
         pub created_at: Timestamp = "createdAt",
+        /// When it may be forgotten, once the last task it made is forgotten.
+        pub until: Option<Timestamp> = "until",
+    }
+}
+
+/// How long a token lasts at most, in milliseconds.
+pub const TOKEN_MILLIS: i64 = 24 * 60 * 60 * 1000;
+
+impl Token {
+    /// When it is void, whatever became of what it made.
+    pub fn end(&self) -> Timestamp {
+        let longest = Timestamp::from_millis(self.created_at.millis().saturating_add(TOKEN_MILLIS));
+        self.until.map_or(longest, |until| until.min(longest))
+    }
+
+    /// Keys of the tasks it made.
+    pub fn task_keys(&self) -> impl Iterator<Item = String> {
+        let tasks = self.made.iter().filter(|arn| arn.contains(":task/"));
+        let ids = tasks.filter_map(|arn| arn.rsplit('/').next());
+        ids.map(|id| format!("{}/{}/{id}", self.account, self.cluster))
     }
 }
 

@@ -89,15 +89,27 @@ macro_rules! tables {
                 match record {
                     Record::Task(row) => {
                         let old = self.tasks.put(key.clone(), row.clone());
-                        self.index.replace(&key, old.as_deref(), Some(row));
+                        // Indices share the table's own copy of the key.
+                        let key = self.tasks.key(&key).unwrap_or(&key);
+                        let nodes = |id: &str| self.nodes.get(id).map(AsRef::as_ref);
+                        self.index.replace(key, old.as_deref(), Some(row), nodes);
                     }
                     Record::TaskDefinition(row) => {
                         self.definitions.put(key.clone(), row.clone());
                         self.index.definitions.replace_definition(&key, Some(row));
                     }
                     Record::Service(row) => {
-                        let old = self.services.put(key, row.clone());
+                        let old = self.services.put(key.clone(), row.clone());
                         self.index.definitions.replace_service(old.as_deref(), Some(row));
+                        self.index.ages.replace_service(&key, old.as_deref(), Some(row));
+                    }
+                    Record::Node(row) => {
+                        let old = self.nodes.put(key.clone(), row.clone());
+                        self.index.replace_node(&key, old.as_deref(), Some(row));
+                    }
+                    Record::Token(row) => {
+                        let old = self.tokens.put(key.clone(), row.clone());
+                        self.index.ages.replace_token(&key, old.as_deref(), Some(row));
                     }
                     $(#[allow(unreachable_patterns)] Record::$name(row) => { self.$field.put(key, row.clone()); })*
                 }
@@ -107,7 +119,8 @@ macro_rules! tables {
                 match table {
                     TableName::Task => {
                         let old = self.tasks.delete(key);
-                        self.index.replace(&key.into(), old.as_deref(), None);
+                        let nodes = |id: &str| self.nodes.get(id).map(AsRef::as_ref);
+                        self.index.replace(&key.into(), old.as_deref(), None, nodes);
                     }
                     TableName::TaskDefinition => {
                         self.definitions.delete(key);
@@ -116,8 +129,24 @@ macro_rules! tables {
                     TableName::Service => {
                         let old = self.services.delete(key);
                         self.index.definitions.replace_service(old.as_deref(), None);
+                        self.index.ages.replace_service(&key.into(), old.as_deref(), None);
+                    }
+                    TableName::Node => {
+                        let old = self.nodes.delete(key);
+                        self.index.replace_node(&key.into(), old.as_deref(), None);
+                    }
+                    TableName::Token => {
+                        let old = self.tokens.delete(key);
+                        self.index.ages.replace_token(&key.into(), old.as_deref(), None);
                     }
                     $(#[allow(unreachable_patterns)] TableName::$name => { self.$field.delete(key); })*
+                }
+            }
+
+            /// The record of a table under a key.
+            pub fn record(&self, table: TableName, key: &str) -> Option<Record> {
+                match table {
+                    $(TableName::$name => self.$field.get(key).map(|row| Record::$name(row.clone())),)*
                 }
             }
 

@@ -74,6 +74,11 @@ impl<T> Table<T> {
         self.scan_back(prefix, None).next().map(|(_, row)| row)
     }
 
+    /// The table's own copy of a key.
+    pub(crate) fn key(&self, key: &str) -> Option<&Arc<str>> {
+        self.rows.get_key_value(key).map(|(key, _)| key)
+    }
+
     pub(crate) fn put(&mut self, key: Arc<str>, row: Arc<T>) -> Option<Arc<T>> {
         self.rows.insert(key, row)
     }

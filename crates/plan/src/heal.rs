@@ -1,29 +1,92 @@
 //! Tasks whose node is gone for good.
 //!
+//! ```text
+//! ACTIVE, DRAINING ── away for too long ──► INACTIVE        (deregistering does the same)
+//! INACTIVE, connected     its tasks are told to stop, and end when the node says so
+//! INACTIVE, away          its tasks end once it has been away for ten minutes
+//! ```
 //! A node that is merely away keeps its tasks: they may well run on, and [`reconcile`](crate::reconcile) starts service
-//! tasks elsewhere after a while. A node that was deregistered will never report again: its tasks end here.
+//! tasks elsewhere after a while. What a task holds, its addresses above all, is free again only when the node has said that
+//! the task is no more or the node is given up.
+
+use std::sync::Arc;
 
 use longshore_api::ecs::TaskStopCode;
-use longshore_model::task::Task;
+use longshore_model::node::Node;
+use longshore_model::task::{Task, TaskStatus};
 use longshore_model::{Change, State};
 use longshore_wire::Timestamp;
 
-use crate::{MAX_CHANGES, Plan};
+use crate::{MAX_CHANGES, Plan, after};
 
-/// End the tasks of deregistered nodes, a bounded number a turn.
-pub fn turn(state: &State, now: Timestamp) -> Plan {
-    let gone = state.nodes.iter().filter(|(_, node)| node.status == "INACTIVE").map(|(_, node)| node.id.as_str());
-    let tasks = gone.filter_map(|node| state.index.node(node)).flat_map(|used| &used.tasks);
-    let tasks = tasks.filter_map(|key| state.tasks.get(key)).take(MAX_CHANGES);
-    let changes: Vec<Change> = tasks.map(|task| ended(task, now).into()).collect();
-    Plan { changes, ..Plan::default() }
+/// A deregistered node that has been away for so long, in milliseconds, says nothing any more of what it ran.
+pub const SILENT_MILLIS: i64 = 10 * 60 * 1000;
+
+/// Why a task ends with its node.
+pub const DEREGISTERED: &str = "The container instance was deregistered";
+
+/// Deregister nodes that have been away for `lost_seconds`, and end the tasks of deregistered ones: a bounded number a turn.
+pub fn turn(state: &State, now: Timestamp, lost_seconds: i64) -> Plan {
+    let mut plan = Plan::default();
+    give_up(state, now, lost_seconds.saturating_mul(1000), &mut plan);
+    for id in state.index.ages.inactive_nodes() {
+        let Some(node) = state.nodes.get(id) else { continue };
+        let room = MAX_CHANGES - plan.changes.len();
+        let changes: Vec<Change> = leavers(state, node, now, &mut plan).take(room).collect();
+        plan.changes.extend(changes);
+    }
+    if plan.changes.len() == MAX_CHANGES {
+        plan.wake(now);
+    }
+    plan
+}
+
+/// Nodes that have been away too long are deregistered.
+fn give_up(state: &State, now: Timestamp, lost_millis: i64, plan: &mut Plan) {
+    for (since, id) in state.index.ages.away_nodes() {
+        if after(since, lost_millis) > now {
+            return plan.wake(after(since, lost_millis));
+        }
+        if plan.changes.len() == MAX_CHANGES {
+            return;
+        }
+        let Some(node) = state.nodes.get(id) else { continue };
+        plan.reasons.push(format!("node {id} is deregistered: it has been away since {} ms", since.millis()));
+        plan.changes.push(Node { status: "INACTIVE".to_owned(), ..Node::clone(node) }.into());
+    }
+}
+
+/// What becomes of the tasks of an INACTIVE node.
+fn leavers<'a>(state: &'a State, node: &Node, now: Timestamp, plan: &mut Plan) -> impl Iterator<Item = Change> + 'a {
+    let silent_at = after(node.disconnected_at.unwrap_or(node.registered_at), SILENT_MILLIS);
+    let used = state.index.node(&node.id).filter(|used| !used.tasks.is_empty());
+    let silent = !node.connected && silent_at <= now;
+    if used.is_some() && !node.connected && !silent {
+        plan.wake(silent_at);
+    }
+    let connected = node.connected;
+    let tasks = used.into_iter().flat_map(|used| &used.tasks).filter_map(|key| state.tasks.get(key));
+    tasks.filter_map(move |task: &Arc<Task>| match connected {
+        true => told_to_stop(task, now).map(Change::from),
+        false => silent.then(|| ended(task, now).into()),
+    })
+}
+
+/// The task as it is when its node, which is still there, is to leave. `None` if it knows already.
+pub fn told_to_stop(task: &Task, now: Timestamp) -> Option<Task> {
+    if task.desired == TaskStatus::Stopped {
+        return None;
+    }
+    let mut task = task.clone();
+    task.request_stop(TaskStopCode::InfrastructureHealth, DEREGISTERED, now);
+    Some(task)
 }
 
 /// The task as it is once its node is gone.
 pub fn ended(task: &Task, now: Timestamp) -> Task {
     let mut task = task.clone();
     task.stop_code.get_or_insert(TaskStopCode::InfrastructureHealth);
-    task.stopped_reason.get_or_insert_with(|| "The container instance was deregistered".to_owned());
+    task.stopped_reason.get_or_insert_with(|| DEREGISTERED.to_owned());
     task.finish(now);
     task.version += 1;
     task

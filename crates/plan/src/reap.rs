@@ -1,8 +1,14 @@
 //! Forgetting what ended long ago: stopped tasks, used client tokens, inactive services, deregistered nodes, deleted task
 //! definitions.
+//!
+//! Everything here comes from an index in the order in which it is due, so a turn costs what it forgets, however much there
+//! is to keep.
 
-use longshore_model::service::ServiceStatus;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use longshore_model::setting::Token;
+use longshore_model::task::Task;
 use longshore_model::{Change, State, TableName};
 use longshore_wire::Timestamp;
 
@@ -26,63 +32,133 @@ pub const STOPPED_KEPT: usize = 10_000;
 /// a day; a node without tasks an hour after it was deregistered, or registered without ever connecting; a task definition
 /// in DELETE_IN_PROGRESS when no task that can still be described and no service's deployment refers to it.
 pub fn turn(state: &State, now: Timestamp, stopped_task_ttl_seconds: i64) -> Plan {
-    let mut plan = Plan::default();
-    let ttl = stopped_task_ttl_seconds.saturating_mul(1000).max(HOUR_MILLIS);
-    tasks(state, now, ttl, &mut plan);
-    services(state, now, &mut plan);
-    tokens(state, now, &mut plan);
-    nodes(state, now, &mut plan);
-    definitions(state, now, &mut plan);
-    plan.changes.truncate(MAX_CHANGES);
-    if plan.changes.len() == MAX_CHANGES {
-        plan.wake(now);
+    let mut turn = Turn { state, now, plan: Plan::default(), gone: BTreeSet::new(), full: false };
+    turn.tasks(stopped_task_ttl_seconds.saturating_mul(1000).max(HOUR_MILLIS));
+    turn.services();
+    turn.tokens();
+    turn.nodes();
+    definitions(state, now, &mut turn.plan);
+    if turn.full || turn.plan.changes.len() == MAX_CHANGES {
+        turn.plan.wake(now);
     }
-    plan
+    turn.plan
 }
 
-fn tasks(state: &State, now: Timestamp, ttl: i64, plan: &mut Plan) {
-    for (stopped_at, key) in state.index.stopped().take(MAX_CHANGES) {
-        let until = after(stopped_at, ttl);
-        if until > now {
-            plan.wake(until);
-            break;
+struct Turn<'a> {
+    state: &'a State,
+    now: Timestamp,
+    plan: Plan,
+    /// Keys of tasks and tokens that this turn forgets.
+    gone: BTreeSet<Arc<str>>,
+    /// There was more than fits into a turn.
+    full: bool,
+}
+
+impl Turn<'_> {
+    /// Whether so many more changes fit into the turn.
+    fn fits(&mut self, changes: usize) -> bool {
+        let fits = self.plan.changes.len() + changes <= MAX_CHANGES;
+        self.full |= !fits;
+        fits
+    }
+
+    fn forget(&mut self, table: TableName, key: &str) {
+        self.plan.changes.push(Change::Delete(table, key.to_owned()));
+    }
+
+    fn tasks(&mut self, ttl: i64) {
+        let state = self.state;
+        for (stopped_at, key) in state.index.stopped() {
+            if after(stopped_at, ttl) > self.now {
+                self.plan.wake(after(stopped_at, ttl));
+                break;
+            }
+            if !self.task(key) {
+                return;
+            }
         }
-        plan.changes.push(Change::Delete(TableName::Task, key.to_string()));
-    }
-    let too_many = state.index.stopped_beyond(STOPPED_KEPT).filter(|(stopped_at, _)| after(*stopped_at, ttl) > now);
-    let too_many = too_many.map(|(_, key)| Change::Delete(TableName::Task, key.to_string()));
-    plan.changes.extend(too_many.take(MAX_CHANGES));
-}
-
-fn services(state: &State, now: Timestamp, plan: &mut Plan) {
-    for (key, service) in state.services.iter().filter(|(_, row)| row.status == ServiceStatus::Inactive) {
-        let until = after(service.inactive_at.unwrap_or(service.created_at), SERVICE_TTL_MILLIS);
-        match until <= now {
-            true => plan.changes.push(Change::Delete(TableName::Service, key.to_string())),
-            false => plan.wake(until),
+        for (_, key) in state.index.stopped_beyond(STOPPED_KEPT) {
+            if !self.task(key) {
+                return;
+            }
         }
     }
-}
 
-fn tokens(state: &State, now: Timestamp, plan: &mut Plan) {
-    for (key, token) in state.tokens.iter() {
-        match expired(state, token, now) {
-            true => plan.changes.push(Change::Delete(TableName::Token, key.to_string())),
-            false => plan.wake(after(now, HOUR_MILLIS / 4)),
+    /// Forget a task; with the last one that a token made, the token's end comes into sight. Returns whether there was room.
+    fn task(&mut self, key: &Arc<str>) -> bool {
+        if self.gone.contains(key) {
+            return true;
+        }
+        let token = self.state.index.ages.token_of(key);
+        let token = token.and_then(|token| Some((token.clone(), self.state.tokens.get(token)?)));
+        if !self.fits(if token.is_some() { 2 } else { 1 }) {
+            return false;
+        }
+        self.forget(TableName::Task, key);
+        self.gone.insert(key.clone());
+        let ended = self.state.tasks.get(key).and_then(|task| task.stopped_at).unwrap_or(self.now);
+        if let Some((key, token)) = token.filter(|(_, token)| self.was_last(token)) {
+            self.release(&key, token, after(ended, HOUR_MILLIS));
+        }
+        true
+    }
+
+    /// Whether no task of the token is left.
+    fn was_last(&self, token: &Token) -> bool {
+        token.task_keys().all(|key| self.gone.contains(key.as_str()) || !self.state.tasks.contains(&key))
+    }
+
+    fn release(&mut self, key: &Arc<str>, token: &Token, until: Timestamp) {
+        if until > self.now {
+            self.plan.wake(until);
+            self.plan.changes.push(Token { until: Some(until), ..token.clone() }.into());
+            return;
+        }
+        self.forget(TableName::Token, key);
+        self.gone.insert(key.clone());
+    }
+
+    fn services(&mut self) {
+        for (since, key) in self.state.index.ages.inactive_services() {
+            let until = after(since, SERVICE_TTL_MILLIS);
+            if until > self.now {
+                return self.plan.wake(until);
+            }
+            if !self.fits(1) {
+                return;
+            }
+            self.forget(TableName::Service, key);
         }
     }
-}
 
-fn nodes(state: &State, now: Timestamp, plan: &mut Plan) {
-    for (key, node) in state.nodes.iter() {
-        let useless = node.status == "INACTIVE" || (node.epoch == 0 && !node.connected);
-        let empty = state.index.node(key).is_none_or(|used| used.tasks.is_empty());
-        let since = node.disconnected_at.unwrap_or(node.registered_at);
-        let until = after(since, HOUR_MILLIS);
-        match useless && empty && !node.connected {
-            true if until <= now => plan.changes.push(Change::Delete(TableName::Node, key.to_string())),
-            true => plan.wake(until),
-            false => {}
+    fn tokens(&mut self) {
+        for (until, key) in self.state.index.ages.tokens() {
+            if until > self.now {
+                return self.plan.wake(until);
+            }
+            if self.gone.contains(key) {
+                continue;
+            }
+            if !self.fits(1) {
+                return;
+            }
+            self.forget(TableName::Token, key);
+        }
+    }
+
+    fn nodes(&mut self) {
+        for (since, key) in self.state.index.ages.idle_nodes() {
+            let until = after(since, HOUR_MILLIS);
+            if until > self.now {
+                return self.plan.wake(until);
+            }
+            if self.state.index.node(key).is_some_and(|used| !used.tasks.is_empty()) {
+                continue;
+            }
+            if !self.fits(1) {
+                return;
+            }
+            self.forget(TableName::Node, key);
         }
     }
 }
@@ -103,17 +179,11 @@ fn definitions(state: &State, now: Timestamp, plan: &mut Plan) {
 
 /// A token lasts a day, or until an hour after the last task it made has stopped, whichever is sooner.
 pub fn expired(state: &State, token: &Token, now: Timestamp) -> bool {
-    if after(token.created_at, DAY_MILLIS) <= now {
+    if token.end() <= now {
         return true;
     }
-    let prefix = format!("{}/{}/", token.account, token.cluster);
-    let made = token.made.iter().filter(|arn| arn.contains(":task/"));
-    let mut ends = made.map(|arn| {
-        let id = arn.rsplit('/').next().unwrap_or_default();
-        let task = state.tasks.get(&format!("{prefix}{id}"));
-        // A task that was forgotten stopped more than an hour ago, or was one of very many.
-        task.map_or(Some(token.created_at), |task| task.stopped_at)
-    });
-    let any = token.made.iter().any(|arn| arn.contains(":task/"));
-    any && ends.all(|end| end.is_some_and(|end| after(end, HOUR_MILLIS) <= now))
+    // A task that is forgotten ended before those that are not; once all are, the token itself says until when it lasts.
+    let left: Vec<&Arc<Task>> = token.task_keys().filter_map(|key| state.tasks.get(&key)).collect();
+    let over = |task: &&Arc<Task>| task.stopped_at.is_some_and(|end| after(end, HOUR_MILLIS) <= now);
+    !left.is_empty() && left.iter().all(over)
 }

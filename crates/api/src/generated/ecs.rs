@@ -2808,6 +2808,7 @@ longshore_wire::structure! { RegisterContainerInstanceRequest, S::structure("Reg
     attributes: Vec<Attribute> = M::new("attributes", R::of::<Vec<Attribute>>()),
     platform_devices: Vec<PlatformDevice> = M::new("platformDevices", R::of::<Vec<PlatformDevice>>()),
     tags: Vec<Tag> = M::new("tags", R::Table(&TAGS)),
+    client_token: String = M::new("clientToken", R::of::<String>()),
 } }
 
 longshore_wire::structure! { RegisterContainerInstanceResponse, S::structure("RegisterContainerInstanceResponse"), {

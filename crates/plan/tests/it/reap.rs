@@ -13,6 +13,9 @@ use crate::world::{ACCOUNT, World, definition, node, steady};
 
 const HOUR: i64 = 3600;
 
+/// Seconds after which a node is given up in these tests.
+const LOST: i64 = 24 * HOUR;
+
 fn reaped(world: &mut World) -> (Plan, Vec<String>) {
     let plan = reap::turn(&world.state, world.now, 60);
     let gone = plan.changes.iter().map(|change| change.table().name().to_owned()).collect();
@@ -56,6 +59,7 @@ fn a_token_lasts_a_day_or_an_hour_after_its_last_task() {
         request: String::new(),
         made,
         created_at: world.now,
+        until: None,
     };
     let arn = format!("arn:aws:ecs:us-east-1:{ACCOUNT}:task/prod/{}", task.id);
     let tokens = [token("task", vec![arn]), token("service", vec!["arn:aws:ecs:r:a:service/prod/web".into()])];
@@ -71,15 +75,96 @@ fn a_token_lasts_a_day_or_an_hour_after_its_last_task() {
     assert_eq!(reaped(&mut world).1, ["tokens"]);
 }
 
+fn healed(world: &mut World) -> Plan {
+    let plan = heal::turn(&world.state, world.now, LOST);
+    assert!(plan.changes.len() <= MAX_CHANGES);
+    world.apply(plan.changes.clone());
+    plan
+}
+
 #[test]
-fn tasks_end_with_a_deregistered_node() {
+fn a_token_of_tasks_that_a_flood_washed_away_still_lasts_an_hour() {
+    let mut world = flooded(0, STOPPED_KEPT + 2);
+    let key = |index: usize| format!("{ACCOUNT}/prod/{index:031}x");
+    let made = (0..2).map(|index| format!("arn:aws:ecs:us-east-1:{ACCOUNT}:task/prod/{index:031}x")).collect();
+    let token = Token {
+        account: ACCOUNT.into(),
+        operation: "RunTask".into(),
+        cluster: "prod".into(),
+        token: "flood".into(),
+        request: String::new(),
+        made,
+        created_at: world.now,
+        until: None,
+    };
+    world.state.apply(&token.into());
+    let token = |world: &World| world.state.tokens.iter().next().map(|(_, token)| Token::clone(token));
+    let ended = world.state.tasks.get(&key(1)).unwrap().stopped_at.unwrap();
+    let plan = reap::turn(&world.state, world.now, 60);
+    plan.changes.iter().for_each(|change| world.state.apply(change));
+    assert!(!world.state.tasks.contains(&key(0)) && !world.state.tasks.contains(&key(1)));
+    let left = token(&world).expect("the token is there without its tasks");
+    assert!(!reap::expired(&world.state, &left, world.now));
+    assert_eq!(left.end().millis(), ended.millis() + HOUR * 1000);
+    world.pass(HOUR + 1);
+    assert!(reap::expired(&world.state, &left, world.now));
+    let deleted = |plan: &Plan| plan.changes.iter().any(|change| change.table() == TableName::Token);
+    while let Some(left) = token(&world) {
+        let plan = reap::turn(&world.state, world.now, 60);
+        assert!(!plan.changes.is_empty() && (deleted(&plan) || plan.not_before == Some(world.now)), "{left:?}");
+        plan.changes.iter().for_each(|change| world.state.apply(change));
+    }
+}
+
+#[test]
+fn a_deregistered_node_that_is_there_stops_its_tasks_itself() {
     let mut world = steady(3, 100, 200);
-    assert!(heal::turn(&world.state, world.now).changes.is_empty());
+    assert!(healed(&mut world).changes.is_empty());
     world.edit_node("n1", |node| node.status = "INACTIVE".into());
-    let plan = heal::turn(&world.state, world.now);
-    world.apply(plan.changes);
-    assert!(world.live().is_empty());
-    assert!(heal::turn(&world.state, world.now).changes.is_empty());
+    assert_eq!(healed(&mut world).changes.len(), 3);
+    assert_eq!(world.picture(), "3 x web:1 DEACTIVATING stopping");
+    assert!(healed(&mut world).changes.is_empty());
+    let held = |world: &World| world.state.index.subnet("000000000000/subnet-a").map_or(0, |used| used.taken.len());
+    let before = held(&world);
+    world.pass(100 * HOUR);
+    assert!(healed(&mut world).changes.is_empty(), "it is for the node to say that they have stopped");
+    assert_eq!((held(&world), before > 0), (before, true));
+    world.obey();
+    assert_eq!((held(&world), world.live().len()), (0, 0));
+}
+
+#[test]
+fn a_deregistered_node_that_goes_away_is_given_up_after_ten_minutes() {
+    let mut world = steady(3, 100, 200);
+    world.edit_node("n1", |node| node.status = "INACTIVE".into());
+    healed(&mut world);
+    let now = world.now;
+    world.edit_node("n1", |node| assert!(node.disconnect(1, now)));
+    let plan = healed(&mut world);
+    assert_eq!((plan.changes.len(), plan.not_before.map(|at| at.millis() - now.millis())), (0, Some(600_000)));
+    world.pass(600);
+    assert_eq!(healed(&mut world).changes.len(), 3);
+    assert!(world.live().is_empty() && healed(&mut world).changes.is_empty());
+    assert!(world.state.tasks.iter().all(|(_, task)| task.stopped_reason.as_deref() == Some(heal::DEREGISTERED)));
+}
+
+#[test]
+fn a_node_that_vanished_is_deregistered_after_a_day_and_its_tasks_end() {
+    let mut world = steady(2, 100, 200);
+    world.edit(|service| service.status = ServiceStatus::Draining);
+    let now = world.now;
+    world.edit_node("n1", |node| assert!(node.disconnect(1, now)));
+    let plan = healed(&mut world);
+    assert_eq!((plan.changes.len(), plan.not_before.map(|at| at.millis() - now.millis())), (0, Some(LOST * 1000)));
+    world.pass(LOST - 1);
+    assert!(healed(&mut world).changes.is_empty());
+    world.pass(1);
+    assert_eq!(healed(&mut world).changes.len(), 1);
+    assert_eq!(world.state.nodes.get("n1").map(|node| node.status.as_str()), Some("INACTIVE"));
+    assert_eq!(healed(&mut world).changes.len(), 2);
+    world.settle();
+    assert_eq!(world.service().status, ServiceStatus::Inactive);
+    assert!(healed(&mut world).changes.is_empty());
 }
 
 #[test]
@@ -96,8 +181,7 @@ fn nodes_that_are_gone_or_never_came_are_forgotten_once_they_are_empty() {
     assert!(reaped(&mut world).1.is_empty());
     world.pass(HOUR);
     assert_eq!(reaped(&mut world).1, ["nodes"], "n1 still holds a task");
-    let plan = heal::turn(&world.state, world.now);
-    world.apply(plan.changes);
+    healed(&mut world);
     assert_eq!(reaped(&mut world).1, ["nodes"]);
 }
 

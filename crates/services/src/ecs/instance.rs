@@ -18,8 +18,8 @@ const DESCRIBED: usize = 100;
 const UPDATED: usize = 10;
 const PAGE: i32 = 100;
 
-/// Tasks ended together with their node; the rest are ended by the healing loop.
-const ENDED_AT_ONCE: usize = 100;
+/// Tasks told to stop, or ended, together with their node; the rest are the healing loop's.
+const AT_ONCE: usize = longshore_model::MAX_CHANGES - 1;
 
 /// A cluster's name, the pseudo cluster's included.
 fn cluster_name(place: &Place, given: Option<&str>) -> Result<String, Fault> {
@@ -146,7 +146,9 @@ pub fn update_state(
     })
 }
 
-/// DeregisterContainerInstance: the node takes nothing any more; with `force`, its tasks end.
+/// DeregisterContainerInstance: the node takes nothing any more. With `force`, a node that is connected is told to stop its
+/// tasks, and what they hold is free when it has; the tasks of a node that is away end, for whoever asks says that it is
+/// gone. (AWS leaves forced tasks running and forgets them.)
 ///
 /// # Errors
 /// `InvalidParameterException` while it has tasks, unless forced.
@@ -167,11 +169,16 @@ pub fn deregister(
         if !tasks.is_empty() && !forced {
             return Err(fault::invalid_parameter("Found running tasks on the instance."));
         }
+        let connected = node.connected;
         node.status = "INACTIVE".to_owned();
         let shown = show::instance(state, &node, true);
         changes.push(node.into());
-        let tasks = tasks.into_iter().filter_map(|key| state.tasks.get(key)).take(ENDED_AT_ONCE);
-        changes.extend(tasks.map(|task| Change::from(heal::ended(task, now))));
+        let tasks = tasks.into_iter().filter_map(|key| state.tasks.get(key));
+        let over = tasks.filter_map(|task| match connected {
+            true => heal::told_to_stop(task, now),
+            false => Some(heal::ended(task, now)),
+        });
+        changes.extend(over.take(AT_ONCE).map(Change::from));
         Ok(shown)
     })?;
     Ok(ecs::DeregisterContainerInstanceResponse { container_instance: Some(instance) })

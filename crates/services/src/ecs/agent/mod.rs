@@ -4,7 +4,8 @@
 //! cluster and account: it registers under the pseudo cluster [`FARGATE_CLUSTER`], belongs to none, and says with
 //! `longshore.public-pool` which block its public addresses come from.
 //!
-//! Registering again with the ARN of before keeps the node's identity, also when this control plane has never seen it
+//! A clientToken (Amazon's agent sends one; the public model has none) makes the same node of a registration whose answer was
+//! lost. Registering again with the ARN of before keeps the node's identity, also when this control plane has never seen it
 //! (its data was lost): what the node still runs is then settled by its session. Reports carry no node of their own in
 //! this protocol; a task is found by its ARN, of the node's account or the caller's.
 
@@ -14,7 +15,9 @@ mod tests;
 use longshore_api::ecs;
 use longshore_model::network::Block;
 use longshore_model::node::{FARGATE_CLUSTER, Node};
+use longshore_model::setting::{Token, token_key};
 use longshore_model::{Arn, Change, Place, State};
+use longshore_plan::reap;
 use longshore_plan::report::{self, ContainerReport, Refused, TaskReport};
 use longshore_wire::{Fault, Timestamp};
 
@@ -45,7 +48,8 @@ pub fn register(
         if let Some(name) = &offer.cluster {
             cluster::ensure_default(state, changes, &offer.place, name)?;
         }
-        let id = offer.id.clone().unwrap_or_else(|| mint.hex32());
+        let id = offer.id.clone().or_else(|| offer.registered(state, now)).unwrap_or_else(|| mint.hex32());
+        changes.extend(offer.token(&id, now).map(Change::from));
         let node = offer.node(state.nodes.get(&id).map(AsRef::as_ref), &id, now);
         let shown = describe::instance(state, &node, true);
         changes.push(node.into());
@@ -68,7 +72,14 @@ struct Offer {
     attributes: Vec<ecs::Attribute>,
     version_info: Option<ecs::VersionInfo>,
     tags: Vec<ecs::Tag>,
+    client_token: Option<String>,
 }
+
+/// What registrations' client tokens are kept under.
+const REGISTRATION: &str = "RegisterContainerInstance";
+
+/// Longest client token of a registration.
+const CLIENT_TOKEN: usize = 64;
 
 impl Offer {
     fn read(
@@ -105,6 +116,7 @@ impl Offer {
             memory_mib: amount(resources, "MEMORY")?,
             version_info: request.version_info.clone(),
             tags: tag::check_given(request.tags.as_deref())?,
+            client_token: client_token(request.client_token.as_deref())?,
             place,
             cluster,
             id,
@@ -114,8 +126,37 @@ impl Offer {
         })
     }
 
+    /// The pseudo cluster for a node that has none.
+    fn cluster_name(&self) -> &str {
+        self.cluster.as_deref().unwrap_or(FARGATE_CLUSTER)
+    }
+
+    /// The id that this client token was given before. Only what the node is counts, not what it says of itself: that may
+    /// have changed between two tries.
+    fn registered(&self, state: &State, now: Timestamp) -> Option<String> {
+        let token = self.client_token.as_deref()?;
+        let key = token_key(&self.place.account, self.cluster_name(), REGISTRATION, token);
+        let known = state.tokens.get(&key).filter(|known| !reap::expired(state, known, now))?;
+        known.made.first()?.rsplit('/').next().map(str::to_owned)
+    }
+
+    /// The record that remembers the client token of a first registration.
+    fn token(&self, id: &str, now: Timestamp) -> Option<Token> {
+        let token = self.client_token.clone().filter(|_| self.id.is_none())?;
+        Some(Token {
+            account: self.place.account.to_string(),
+            operation: REGISTRATION.to_owned(),
+            cluster: self.cluster_name().to_owned(),
+            token,
+            request: String::new(),
+            made: vec![self.place.container_instance(self.cluster_name(), id)],
+            created_at: now,
+            until: None,
+        })
+    }
+
     fn node(&self, known: Option<&Node>, id: &str, now: Timestamp) -> Node {
-        let name = self.cluster.as_deref().unwrap_or(FARGATE_CLUSTER);
+        let name = self.cluster_name();
         let status = known.map(|node| node.status.as_str()).filter(|status| *status == "DRAINING");
         Node {
             id: id.to_owned(),
@@ -136,6 +177,16 @@ impl Offer {
             disconnected_at: known.and_then(|node| node.disconnected_at),
             tags: self.tags.clone(),
         }
+    }
+}
+
+fn client_token(given: Option<&str>) -> Result<Option<String>, Fault> {
+    let given = given.filter(|token| !token.is_empty());
+    match given {
+        Some(token) if token.len() > CLIENT_TOKEN || !token.bytes().all(|byte| (33..=126).contains(&byte)) => Err(
+            fault::invalid_parameter(format!("clientToken can be at most {CLIENT_TOKEN} printable characters long.")),
+        ),
+        given => Ok(given.map(str::to_owned)),
     }
 }
 

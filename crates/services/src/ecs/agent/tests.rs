@@ -57,6 +57,25 @@ fn a_registration_echoes_every_attribute_and_adds_the_zone() {
 }
 
 #[test]
+fn a_registration_whose_answer_was_lost_makes_no_second_node() {
+    let mut world = World::new();
+    let mut with_token = registration(4);
+    with_token["clientToken"] = json!("0123456789abcdef");
+    let arn = |answer: Value| answer["containerInstance"]["containerInstanceArn"].clone();
+    let first = arn(world.ok("RegisterContainerInstance", with_token.clone()));
+    world.now += 60_000;
+    with_token["totalResources"][0]["integerValue"] = json!(512);
+    assert_eq!(arn(world.ok("RegisterContainerInstance", with_token.clone())), first);
+    assert_eq!(world.store.read().nodes.len(), 1);
+    with_token["clientToken"] = json!("another");
+    assert_ne!(arn(world.ok("RegisterContainerInstance", with_token.clone())), first);
+    assert_ne!(arn(world.ok("RegisterContainerInstance", registration(4))), first);
+    with_token["clientToken"] = json!("x".repeat(65));
+    let fault = world.fault("RegisterContainerInstance", with_token);
+    assert!(fault.starts_with("InvalidParameterException: clientToken"), "{fault}");
+}
+
+#[test]
 fn wrong_registrations_are_refused() {
     let mut world = World::new();
     let mut bad_pool = registration(1);
@@ -189,7 +208,26 @@ fn instances_are_listed_drained_and_deregistered() {
         "InvalidParameterException: Found running tasks on the instance."
     );
     world.ok("DeregisterContainerInstance", json!({"cluster": FARGATE, "containerInstance": arns[0], "force": true}));
+    let shown = described(&mut world, &task);
+    assert_eq!((&shown["lastStatus"], &shown["desiredStatus"]), (&json!("PROVISIONING"), &json!("STOPPED")));
+    let held = |world: &World| world.store.read().index.subnet("123456789012/subnet-a").unwrap().taken.len();
+    assert_eq!(held(&world), 1, "the node has not said that it stopped");
+    report(&mut world, &task, json!({"status": "STOPPED"}));
+    assert_eq!(held(&world), 0);
+    assert_eq!(described(&mut world, &task)["stopCode"], json!("InfrastructureHealth"));
+    assert_eq!(world.ok("ListContainerInstances", json!({"cluster": FARGATE}))["containerInstanceArns"], json!([]));
+}
+
+#[test]
+fn the_tasks_of_a_node_that_is_away_end_with_its_forced_deregistration() {
+    let mut world = world();
+    let task = run(&mut world);
+    let node = world.store.read().nodes.iter().next().unwrap().1.as_ref().clone();
+    let arn = node.arn.clone();
+    let mut away = node;
+    assert!(away.disconnect(away.epoch, longshore_wire::Timestamp::from_millis(world.now)));
+    world.put([away.into()]);
+    world.ok("DeregisterContainerInstance", json!({"cluster": FARGATE, "containerInstance": arn, "force": true}));
     let task = described(&mut world, &task);
     assert_eq!((&task["lastStatus"], &task["stopCode"]), (&json!("STOPPED"), &json!("InfrastructureHealth")));
-    assert_eq!(world.ok("ListContainerInstances", json!({"cluster": FARGATE}))["containerInstanceArns"], json!([]));
 }

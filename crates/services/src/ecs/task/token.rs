@@ -80,6 +80,7 @@ impl Used {
             request: self.request,
             made,
             created_at: now,
+            until: None,
         }
     }
 }

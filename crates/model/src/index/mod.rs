@@ -1,5 +1,12 @@
 //! What is derived from the records, tasks above all, and kept up to date by [`State::apply`](crate::State::apply): who
 //! runs where, what is taken, what waits, what may go. Nothing here is stored.
+//!
+//! A change of one record costs about as much whether there are a thousand records or a million, and a report that only
+//! moves a task on touches next to nothing.
+
+pub mod ages;
+pub mod room;
+pub mod spans;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -8,7 +15,11 @@ use std::sync::Arc;
 use longshore_wire::Timestamp;
 
 use crate::definition_use::DefinitionUses;
+use crate::node::Node;
 use crate::task::{Task, TaskStatus};
+use ages::Ages;
+use room::Rooms;
+use spans::Spans;
 
 /// What tasks hold of one node.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,7 +42,7 @@ pub struct ClusterCount {
 /// Addresses in use within a block, and where the last search ended: a freed address is given again as late as possible.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AddressUse {
-    pub taken: BTreeSet<u32>,
+    pub taken: Spans,
     pub last: u32,
 }
 
@@ -51,7 +62,14 @@ pub struct Index {
     /// The same by cluster's key, tasks of services (`true`) apart from the others.
     stopped_of: BTreeMap<(String, bool), StoppedTasks>,
     pub(crate) definitions: DefinitionUses,
+    /// Nodes with room for more.
+    pub rooms: Rooms,
+    /// What time alone will end.
+    pub ages: Ages,
 }
+
+/// Nothing is used.
+static UNUSED: NodeUse = NodeUse { cpu: 0, memory_mib: 0, tasks: BTreeSet::new() };
 
 impl Index {
     /// Keys of a service's tasks that have not stopped.
@@ -82,6 +100,11 @@ impl Index {
         self.unplaced.iter()
     }
 
+    /// How many tasks have stopped.
+    pub fn stopped_count(&self) -> usize {
+        self.stopped.len()
+    }
+
     /// Keys of stopped tasks, the longest stopped first, with the time they stopped.
     pub fn stopped(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
         self.stopped.iter().map(|(at, key)| (*at, key))
@@ -105,17 +128,45 @@ impl Index {
         self.definitions.deletable()
     }
 
-    pub(crate) fn replace(&mut self, key: &Arc<str>, old: Option<&Task>, new: Option<&Task>) {
+    pub(crate) fn replace_node(&mut self, key: &Arc<str>, old: Option<&Node>, new: Option<&Node>) {
+        let used = self.nodes.get(&**key).unwrap_or(&UNUSED);
+        self.rooms.replace_node(old, new, used);
+        self.ages.replace_node(key, old, new);
+    }
+
+    /// A task's record changed. `nodes` finds the record of a node.
+    pub(crate) fn replace<'n>(
+        &mut self,
+        key: &Arc<str>,
+        old: Option<&Task>,
+        new: Option<&Task>,
+        nodes: impl Fn(&str) -> Option<&'n Node>,
+    ) {
+        if let Some((old, new)) = old.zip(new).filter(|(old, new)| hold_alike(old, new)) {
+            return self.moved_on(old, new);
+        }
         self.definitions.replace_task(old, new);
         if let Some(old) = old {
-            self.remove(key, old);
+            self.remove(key, old, &nodes);
         }
         if let Some(new) = new {
-            self.add(key, new);
+            self.add(key, new, &nodes);
         }
     }
 
-    fn add(&mut self, key: &Arc<str>, task: &Task) {
+    /// The task holds what it held.
+    fn moved_on(&mut self, old: &Task, new: &Task) {
+        if (old.last < TaskStatus::Running) != (new.last < TaskStatus::Running) {
+            *counter(self.cluster_mut(old), old) -= 1;
+            *counter(self.cluster_mut(new), new) += 1;
+        }
+    }
+
+    fn cluster_mut(&mut self, task: &Task) -> &mut ClusterCount {
+        self.clusters.entry(format!("{}/{}", task.account, task.cluster)).or_default()
+    }
+
+    fn add<'n>(&mut self, key: &Arc<str>, task: &Task, nodes: &impl Fn(&str) -> Option<&'n Node>) {
         if task.is_stopped() {
             let row = (task.stopped_at.unwrap_or_default(), key.clone());
             self.stopped_of.entry(stopped_group(task)).or_default().insert(row.clone());
@@ -125,15 +176,13 @@ impl Index {
         if let Some(service) = task.service_key() {
             self.service_tasks.entry(service).or_default().insert(key.clone());
         }
-        let count = self.clusters.entry(format!("{}/{}", task.account, task.cluster)).or_default();
-        *counter(count, task) += 1;
+        *counter(self.cluster_mut(task), task) += 1;
         match &task.node {
-            Some(node) => {
-                let used = self.nodes.entry(node.clone()).or_default();
+            Some(node) => self.change_use(node, nodes, |used| {
                 used.cpu += i64::from(task.cpu);
                 used.memory_mib += i64::from(task.memory_mib);
                 used.tasks.insert(key.clone());
-            }
+            }),
             None => {
                 self.unplaced.insert(key.clone());
             }
@@ -145,7 +194,7 @@ impl Index {
         }
     }
 
-    fn remove(&mut self, key: &Arc<str>, task: &Task) {
+    fn remove<'n>(&mut self, key: &Arc<str>, task: &Task, nodes: &impl Fn(&str) -> Option<&'n Node>) {
         if task.is_stopped() {
             let row = (task.stopped_at.unwrap_or_default(), key.clone());
             self.stopped.remove(&row);
@@ -161,23 +210,46 @@ impl Index {
         if let Some(service) = task.service_key() {
             drop_member(&mut self.service_tasks, &service, key);
         }
-        let count = self.clusters.entry(format!("{}/{}", task.account, task.cluster)).or_default();
-        *counter(count, task) -= 1;
+        *counter(self.cluster_mut(task), task) -= 1;
         match &task.node {
-            Some(node) => {
-                let used = self.nodes.entry(node.clone()).or_default();
+            Some(node) => self.change_use(node, nodes, |used| {
                 used.cpu -= i64::from(task.cpu);
                 used.memory_mib -= i64::from(task.memory_mib);
                 used.tasks.remove(key);
-            }
+            }),
             None => {
                 self.unplaced.remove(key);
             }
         }
         for (uses, key, address) in addresses(task, &mut self.subnets, &mut self.publics) {
-            uses.entry(key).or_default().taken.remove(&address);
+            uses.entry(key).or_default().taken.remove(address);
         }
     }
+
+    /// What tasks hold of a node changes, and with it where the node stands among those with room.
+    fn change_use<'n>(
+        &mut self,
+        id: &str,
+        nodes: &impl Fn(&str) -> Option<&'n Node>,
+        change: impl FnOnce(&mut NodeUse),
+    ) {
+        let node = nodes(id);
+        if !self.nodes.contains_key(id) {
+            self.nodes.insert(id.to_owned(), NodeUse::default());
+        }
+        let Some(used) = self.nodes.get_mut(id) else { return };
+        node.into_iter().for_each(|node| self.rooms.close(node, used));
+        change(used);
+        node.into_iter().for_each(|node| self.rooms.open(node, used));
+    }
+}
+
+/// Whether nothing that is indexed changed but how far the task is.
+fn hold_alike(old: &Task, new: &Task) -> bool {
+    !old.is_stopped()
+        && !new.is_stopped()
+        && (&old.node, old.cpu, old.memory_mib, &old.eni) == (&new.node, new.cpu, new.memory_mib, &new.eni)
+        && (&old.service, &old.family, old.revision) == (&new.service, &new.family, new.revision)
 }
 
 fn stopped_group(task: &Task) -> (String, bool) {

@@ -5,20 +5,33 @@
 //! zone. Among what fits, the zone with the fewest peers wins, then the node with the fewest peers, then the emptier
 //! subnet, then the emptier node.
 //!
+//! Nodes are not tried one by one: [`search`] asks the index of free room. Only when that finds nothing, or the place it
+//! found lacks a public address, is every node looked at, which also tells why there is none.
+//!
 //! Addresses are given in a circle, so that a freed one comes back as late as possible; AWS's reserved addresses (the
 //! first four and the last of a subnet) are left out. A [`Draft`] remembers what was given in this turn.
 //!
 //! Left out: container instances (constraints, strategies, host ports).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod address;
+mod refusal;
+mod search;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
 use longshore_api::ecs::{AssignPublicIp, AwsVpcConfiguration};
-use longshore_model::index::AddressUse;
+use longshore_model::index::{AddressUse, room};
 use longshore_model::network::{Block, RESERVED_HEAD, Subnet};
 use longshore_model::node::Node;
 use longshore_model::task::{Eni, Task};
 use longshore_model::{Mint, State};
+
+use address::next_free;
+pub use refusal::Refusal;
+use search::Ranking;
 
 /// The state, and what was taken of it in this turn.
 pub struct Draft<'a> {
@@ -29,8 +42,6 @@ pub struct Draft<'a> {
     private: HashMap<String, AddressUse>,
     /// By node.
     public: HashMap<String, AddressUse>,
-    /// Zones in which a node is registered.
-    zones: HashSet<&'a str>,
 }
 
 /// What a task asks of its place.
@@ -48,6 +59,8 @@ pub struct Want<'a> {
 pub struct Peers {
     pub zones: BTreeMap<String, i32>,
     pub nodes: BTreeMap<String, i32>,
+    /// Nodes in the order in which the next task would take them, once that was worth knowing.
+    ranking: Ranking,
 }
 
 /// A place found, taken in the draft.
@@ -57,55 +70,6 @@ pub struct Spot {
     /// The subnet's zone.
     pub zone: String,
     pub eni: Eni,
-}
-
-/// Why no node takes a task; the variants stand in the order in which the search advances, so the greatest is told.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Refusal {
-    NoNode,
-    Disconnected,
-    Zone { zones: Vec<String> },
-    Architecture { wanted: String },
-    Cpu { wanted: i32, most_free: i64 },
-    Memory { wanted_mib: i32, most_free_mib: i64 },
-    SubnetFull { subnets: Vec<String> },
-    NoPublicAddress { node: String },
-}
-
-impl Refusal {
-    /// What ECS says of Fargate, whatever the cause.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::SubnetFull { .. } => "RESOURCE:ENI",
-            _ => "Capacity is unavailable at this time. Please try again later or in a different availability zone",
-        }
-    }
-
-    /// The cause, in ECS's terms for container instances and then in words.
-    pub fn detail(&self) -> String {
-        match self {
-            Self::NoNode => "AGENT: no Fargate node is registered".into(),
-            Self::Disconnected => "AGENT: no Fargate node is connected".into(),
-            Self::Zone { zones } => format!("AGENT: no Fargate node is connected in {}", zones.join(", ")),
-            Self::Architecture { wanted } => {
-                format!("ATTRIBUTE: no connected Fargate node offers {wanted}")
-            }
-            Self::Cpu { wanted, most_free } => {
-                format!("RESOURCE:CPU: {wanted} CPU units are wanted, at most {most_free} are free on one node")
-            }
-            Self::Memory { wanted_mib, most_free_mib } => {
-                format!(
-                    "RESOURCE:MEMORY: {wanted_mib} MiB are wanted, at most {most_free_mib} MiB are free on one node"
-                )
-            }
-            Self::SubnetFull { subnets } => {
-                format!("RESOURCE:ENI: no address is free in {}", subnets.join(", "))
-            }
-            Self::NoPublicAddress { node } => {
-                format!("RESOURCE:ENI: no public address is free on node {node}")
-            }
-        }
-    }
 }
 
 impl Peers {
@@ -121,8 +85,20 @@ impl Peers {
     }
 
     fn add(&mut self, zone: &str, node: &str) {
-        *self.zones.entry(zone.to_owned()).or_default() += 1;
-        *self.nodes.entry(node.to_owned()).or_default() += 1;
+        for (counts, name) in [(&mut self.zones, zone), (&mut self.nodes, node)] {
+            match counts.get_mut(name) {
+                Some(count) => *count += 1,
+                None => drop(counts.insert(name.to_owned(), 1)),
+            }
+        }
+    }
+
+    fn in_zone(&self, zone: &str) -> i32 {
+        self.zones.get(zone).copied().unwrap_or(0)
+    }
+
+    fn on_node(&self, node: &str) -> i32 {
+        self.nodes.get(node).copied().unwrap_or(0)
     }
 
     pub(crate) fn remove(&mut self, zone: &Option<String>, node: &Option<String>) {
@@ -144,48 +120,73 @@ struct Candidate<'a> {
 
 impl<'a> Draft<'a> {
     pub fn new(state: &'a State) -> Self {
-        let nodes = state.nodes.iter().map(|(_, node)| node.as_ref());
-        let zones = nodes.filter(|node| node.fargate && node.status != "INACTIVE").map(|node| node.zone.as_str());
-        let zones = zones.collect();
-        Self { state, taken: HashMap::new(), private: HashMap::new(), public: HashMap::new(), zones }
+        Self { state, taken: HashMap::new(), private: HashMap::new(), public: HashMap::new() }
     }
 
     /// Find a place and take it.
     pub fn place(&mut self, want: &Want<'_>, peers: &mut Peers, mint: &mut Mint) -> Result<Spot, Refusal> {
-        let public = want.network.assign_public_ip == Some(AssignPublicIp::Enabled);
-        let mut candidates = self.candidates(want, peers)?;
-        candidates.sort_by(|one, other| one.rank.cmp(&other.rank));
+        let subnets = self.subnets(want)?;
+        let quick = self.search(want, &subnets, peers).map(|found| self.settle(want, peers, found, mint));
+        match quick {
+            Some(Ok(spot)) => Ok(spot),
+            _ => self.place_anywhere(want, &subnets, peers, mint),
+        }
+    }
+
+    /// As [`Self::place`], by trying every node.
+    fn place_anywhere(
+        &mut self,
+        want: &Want<'_>,
+        subnets: &[&'a Subnet],
+        peers: &mut Peers,
+        mint: &mut Mint,
+    ) -> Result<Spot, Refusal> {
         let mut refusal = Refusal::NoNode;
-        for Candidate { node, subnet, .. } in candidates {
-            let Some(private_ip) = self.next_private(subnet) else {
-                continue;
-            };
-            let public_ip = match public.then(|| self.next_public(node)) {
-                Some(None) => {
-                    refusal = refusal.max(Refusal::NoPublicAddress { node: node.id.clone() });
-                    continue;
-                }
-                Some(found) => found,
-                None => None,
-            };
-            self.take(want, node, subnet, private_ip, public_ip);
-            peers.add(&subnet.zone, &node.id);
-            let eni = interface(want.network, subnet, private_ip, public_ip, mint);
-            return Ok(Spot { node: node.id.clone(), zone: subnet.zone.clone(), eni });
+        for candidate in self.candidates(want, subnets, peers)? {
+            match self.settle(want, peers, candidate, mint) {
+                Ok(spot) => return Ok(spot),
+                Err(cause) => refusal = refusal.max(cause),
+            }
         }
         Err(refusal)
     }
 
-    fn candidates(&self, want: &Want<'_>, peers: &Peers) -> Result<Vec<Candidate<'a>>, Refusal> {
-        let subnets = self.subnets(want)?;
+    /// Give the candidate its addresses and take what it needs.
+    fn settle(
+        &mut self,
+        want: &Want<'_>,
+        peers: &mut Peers,
+        Candidate { node, subnet, .. }: Candidate<'a>,
+        mint: &mut Mint,
+    ) -> Result<Spot, Refusal> {
+        let full = || Refusal::SubnetFull { subnets: vec![subnet.id.clone()] };
+        let private_ip = self.next_private(subnet).ok_or_else(full)?;
+        let public_ip = match want.network.assign_public_ip == Some(AssignPublicIp::Enabled) {
+            true => Some(self.next_public(node).ok_or_else(|| Refusal::NoPublicAddress { node: node.id.clone() })?),
+            false => None,
+        };
+        self.take(want, node, subnet, private_ip, public_ip);
+        peers.add(&subnet.zone, &node.id);
+        let eni = interface(want.network, subnet, private_ip, public_ip, mint);
+        Ok(Spot { node: node.id.clone(), zone: subnet.zone.clone(), eni })
+    }
+
+    /// Every pair that fits, the best first.
+    fn candidates(
+        &self,
+        want: &Want<'_>,
+        subnets: &[&'a Subnet],
+        peers: &Peers,
+    ) -> Result<Vec<Candidate<'a>>, Refusal> {
         let mut refusal = Refusal::NoNode;
         let mut found = Vec::new();
         for (_, node) in self.state.nodes.iter().filter(|(_, node)| node.fargate && node.status != "INACTIVE") {
-            match self.fit(want, node, &subnets) {
-                Ok(free) => found.extend(self.pairs(node, &subnets, free, peers)),
-                Err(cause) => refusal = merge(refusal, cause),
+            match self.fit(want, node, subnets) {
+                Ok(free) => found.extend(self.pairs(node, subnets, free, peers)),
+                Err(cause) => refusal = refusal.max(cause),
             }
         }
+        found.sort_by(|one, other| one.rank.cmp(&other.rank));
         if found.is_empty() { Err(refusal) } else { Ok(found) }
     }
 
@@ -201,7 +202,7 @@ impl<'a> Draft<'a> {
     }
 
     fn serves(&self, node: &Node, subnet: &Subnet) -> bool {
-        node.zone == subnet.zone || !self.zones.contains(subnet.zone.as_str())
+        node.zone == subnet.zone || !self.state.index.rooms.has_zone(&subnet.zone)
     }
 
     /// The CPU that is free on a node that fits.
@@ -227,16 +228,20 @@ impl<'a> Draft<'a> {
     }
 
     fn pairs(&self, node: &'a Node, subnets: &[&'a Subnet], free: i64, peers: &Peers) -> Vec<Candidate<'a>> {
-        let peers_in_zone = |subnet: &Subnet| peers.zones.get(&subnet.zone).copied().unwrap_or(0);
-        let peers_here = peers.nodes.get(&node.id).copied().unwrap_or(0);
         let served = subnets.iter().enumerate().filter(|(_, subnet)| self.serves(node, subnet));
-        served
-            .map(|(order, subnet)| {
-                let used = self.used_private(subnet);
-                let rank = (peers_in_zone(subnet), peers_here, used, -free, order, node.id.as_str());
-                Candidate { node, subnet, rank }
-            })
-            .collect()
+        served.map(|(order, subnet)| self.candidate(node, (order, subnet), free, peers)).collect()
+    }
+
+    fn candidate(
+        &self,
+        node: &'a Node,
+        (order, subnet): (usize, &'a Subnet),
+        free: i64,
+        peers: &Peers,
+    ) -> Candidate<'a> {
+        let (in_zone, here) = (peers.in_zone(&subnet.zone), peers.on_node(&node.id));
+        let rank = (in_zone, here, self.used_private(subnet), -free, order, node.id.as_str());
+        Candidate { node, subnet, rank }
     }
 
     /// CPU units and MiB that nothing holds.
@@ -286,38 +291,8 @@ fn subnet_key(subnet: &Subnet) -> String {
     format!("{}/{}", subnet.account, subnet.id)
 }
 
-/// Of two refusals the one that came further; of two alike the one with more to offer.
-fn merge(one: Refusal, other: Refusal) -> Refusal {
-    one.max(other)
-}
-
 fn offers(node: &Node, architecture: &str) -> bool {
-    let offered = node.attribute("ecs.cpu-architecture").unwrap_or("x86_64");
-    offered.eq_ignore_ascii_case(architecture)
-}
-
-/// The first free address of `block` behind the one given last, within the offsets of `range`, both inclusive.
-fn next_free(
-    block: Block,
-    range: (u64, u64),
-    stored: Option<&AddressUse>,
-    draft: Option<&AddressUse>,
-    usable: impl Fn(u32) -> bool,
-) -> Option<u32> {
-    let (first, last) = range;
-    if first > last {
-        return None;
-    }
-    let given = draft.or(stored).map_or(0, |used| used.last);
-    let offset = u64::from(given.wrapping_sub(block.base));
-    let inside = given >= block.base && (first..=last).contains(&offset);
-    let start = if inside { offset + 1 } else { first };
-    let free = |offset: u64| {
-        let address = block.base + offset as u32;
-        let taken = |used: Option<&AddressUse>| used.is_some_and(|used| used.taken.contains(&address));
-        (usable(address) && !taken(stored) && !taken(draft)).then_some(address)
-    };
-    (start..=last).chain(first..start).find_map(free)
+    room::architecture(node) == architecture.to_ascii_lowercase()
 }
 
 fn interface(

@@ -1,0 +1,110 @@
+//! What time alone will end, the next first: client tokens, inactive services, nodes that are gone or away.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use longshore_wire::Timestamp;
+
+use crate::node::Node;
+use crate::service::{Service, ServiceStatus};
+use crate::setting::Token;
+
+/// Keys by a time.
+type Timeline = BTreeSet<(Timestamp, Arc<str>)>;
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ages {
+    /// By [`Token::end`].
+    tokens: Timeline,
+    /// The token that made a task, both by key.
+    token_of: HashMap<Arc<str>, Arc<str>>,
+    /// By when they became INACTIVE.
+    services: Timeline,
+    /// Nodes without a session that are INACTIVE or never had one, by when that began.
+    idle_nodes: Timeline,
+    /// Nodes without a session that are not INACTIVE, by when the last one ended.
+    away_nodes: Timeline,
+    inactive_nodes: BTreeSet<Arc<str>>,
+}
+
+impl Ages {
+    pub fn tokens(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
+        pairs(&self.tokens)
+    }
+
+    /// The key of the token that made the task with this key.
+    pub fn token_of(&self, task: &str) -> Option<&Arc<str>> {
+        self.token_of.get(task)
+    }
+
+    pub fn inactive_services(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
+        pairs(&self.services)
+    }
+
+    pub fn idle_nodes(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
+        pairs(&self.idle_nodes)
+    }
+
+    pub fn away_nodes(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
+        pairs(&self.away_nodes)
+    }
+
+    pub fn inactive_nodes(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.inactive_nodes.iter()
+    }
+
+    pub(crate) fn replace_token(&mut self, key: &Arc<str>, old: Option<&Token>, new: Option<&Token>) {
+        if let Some(old) = old {
+            self.tokens.remove(&(old.end(), key.clone()));
+            old.task_keys().for_each(|task| drop(self.token_of.remove(task.as_str())));
+        }
+        if let Some(new) = new {
+            self.tokens.insert((new.end(), key.clone()));
+            self.token_of.extend(new.task_keys().map(|task| (task.into(), key.clone())));
+        }
+    }
+
+    pub(crate) fn replace_service(&mut self, key: &Arc<str>, old: Option<&Service>, new: Option<&Service>) {
+        let since = |service: &Service| service.inactive_at.unwrap_or(service.created_at);
+        let inactive = |service: &&Service| service.status == ServiceStatus::Inactive;
+        replace(&mut self.services, key, old.filter(inactive).map(since), new.filter(inactive).map(since));
+    }
+
+    pub(crate) fn replace_node(&mut self, key: &Arc<str>, old: Option<&Node>, new: Option<&Node>) {
+        replace(&mut self.idle_nodes, key, old.and_then(idle_since), new.and_then(idle_since));
+        replace(&mut self.away_nodes, key, old.and_then(away_since), new.and_then(away_since));
+        match new.is_some_and(is_inactive) {
+            true => self.inactive_nodes.insert(key.clone()),
+            false => self.inactive_nodes.remove(key),
+        };
+    }
+}
+
+fn pairs(timeline: &Timeline) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
+    timeline.iter().map(|(at, key)| (*at, key))
+}
+
+fn replace(timeline: &mut Timeline, key: &Arc<str>, old: Option<Timestamp>, new: Option<Timestamp>) {
+    if old == new {
+        return;
+    }
+    if let Some(old) = old {
+        timeline.remove(&(old, key.clone()));
+    }
+    if let Some(new) = new {
+        timeline.insert((new, key.clone()));
+    }
+}
+
+fn is_inactive(node: &Node) -> bool {
+    node.status == "INACTIVE"
+}
+
+fn idle_since(node: &Node) -> Option<Timestamp> {
+    let useless = is_inactive(node) || node.epoch == 0;
+    (useless && !node.connected).then(|| node.disconnected_at.unwrap_or(node.registered_at))
+}
+
+fn away_since(node: &Node) -> Option<Timestamp> {
+    node.disconnected_at.filter(|_| !node.connected && !is_inactive(node))
+}
