@@ -119,22 +119,30 @@ fn prepare(options: &Resolved) -> Result<()> {
 const CONTROL_LOCK: &str = "server.lock";
 const NODE_LOCK: &str = "agent.lock";
 
+/// How long a lock may outlive its holder: a child that was forked at that moment has it until it executes its program.
+const ORPHANED_WITHIN: Duration = Duration::from_secs(2);
+
 /// Take a data directory's lock for the life of this process: two control planes or two nodes of one directory would
 /// undo each other's work.
 fn hold(data_dir: &Path, name: &str) -> Result<Flock<File>> {
     let path = data_dir.join(name);
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(mut held) => {
-            held.set_len(0)?;
-            writeln!(held, "{}", std::process::id())?;
-            Ok(held)
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
+    let deadline = Instant::now() + ORPHANED_WITHIN;
+    loop {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(mut held) => {
+                held.set_len(0)?;
+                writeln!(held, "{}", std::process::id())?;
+                return Ok(held);
+            }
+            Err((file, Errno::EWOULDBLOCK)) => file,
+            Err((_, error)) => return Err(error).with_context(|| format!("locking {}", path.display())),
+        };
+        let holder = std::fs::read_to_string(&path).unwrap_or_default();
+        if Path::new("/proc").join(holder.trim()).exists() || Instant::now() > deadline {
+            bail!("{} is in use by process {}", data_dir.display(), holder.trim());
         }
-        Err((_, Errno::EWOULDBLOCK)) => {
-            let holder = std::fs::read_to_string(&path).unwrap_or_default();
-            bail!("{} is in use by process {}", data_dir.display(), holder.trim())
-        }
-        Err((_, error)) => Err(error).with_context(|| format!("locking {}", path.display())),
+        std::thread::sleep(LOOK_AGAIN);
     }
 }
 
@@ -150,18 +158,23 @@ fn end_holder(lock: &Path) -> Result<()> {
         };
         let holder: Option<i32> = std::fs::read_to_string(lock)?.trim().parse().ok();
         if let Some(pid) = holder.filter(|_| !asked) {
-            nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGTERM).context("stopping the running longshore")?;
-            asked = true;
+            match nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGTERM) {
+                Ok(()) | Err(Errno::ESRCH) => asked = true,
+                Err(error) => return Err(error).context("stopping the running longshore"),
+            }
         }
         if Instant::now() > deadline {
             bail!("the running longshore (process {}) does not stop", holder.unwrap_or_default());
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(LOOK_AGAIN);
     }
 }
 
 /// For a running control plane or node to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+/// Between two looks at a lock that another holds.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// `LONGSHORE_LOG` chooses what is logged (`info`, `longshore_agent=debug`, …), `LONGSHORE_LOG_FORMAT=json` how.
 fn start_logger() {
