@@ -4,14 +4,17 @@ as far as threads let it.
 """
 
 import concurrent.futures
+import contextlib
 import os
 import random
+import signal
 import time
 
 import pytest
 
-from conftest import SIMULATED
-from writer import Writer
+from account import container, eventually, fargate, short
+from conftest import IMAGES, SIMULATED
+from writer import HEALTH, Writer
 
 CYCLES = int(os.environ.get("LONGSHORE_KILL_CYCLES", "20"))
 # The deaths after which everything ever acknowledged is read, and not only the newest.
@@ -59,7 +62,7 @@ def settle(writers):
 
 def test_nothing_acknowledged_is_lost_however_often_it_is_killed(fresh, chance):
     instance = fresh(*SIMULATED)
-    writers = [Writer(instance, f"70000000000{number}", chance.random()) for number in range(4)]
+    writers = [Writer(instance, f"w{each}", chance.random(), f"70000000000{each}") for each in range(4)]
     answered = 0
     for cycle in range(1, CYCLES + 1):
         answered += until_killed(instance, writers, chance.uniform(0.01, 1.0))
@@ -69,3 +72,102 @@ def test_nothing_acknowledged_is_lost_however_often_it_is_killed(fresh, chance):
     assert answered > 50 * CYCLES
     print(f"{answered} calls were answered, {sum(len(writer.lines) for writer in writers)} lines stored")
     settle(writers)
+
+
+# Containers
+
+COUNT = "trap 'echo end; exit 5' TERM; i=0; while :; do echo line $i; i=$((i+1)); usleep 10000; done"
+ROLE = "arn:aws:iam::000000000000:role/ecsTaskExecutionRole"
+
+
+class ContainerWriter(Writer):
+    """A client of a real engine: its tasks count aloud until they are told to stop."""
+
+    ACTS = {
+        "define": 1, "run": 1, "stop": 1, "serve": 1, "tag": 2, "log": 2, "group": 1, "cluster": 1, "look": 4,
+    }
+    LIVE, REST = 4, 0.01
+
+    def base(self):
+        log = {"logDriver": "awslogs", "options": {
+            "awslogs-group": "/kill", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "k",
+            "awslogs-create-group": "true",
+        }}
+        main = container(
+            entryPoint=["/bin/sh", "-c"], command=[COUNT], stopTimeout=2, logConfiguration=log, healthCheck=HEALTH,
+        )
+        return fargate(main, family=f"{self.own}-base", executionRoleArn=ROLE)
+
+
+def processes(instance):
+    """Task id to the process of its container; needs no server."""
+    rows = [row.split() for row in instance.command("ps", check=True).stdout.splitlines()[1:]]
+    return {row[0]: int(row[2]) for row in rows if row[2].isdigit()}
+
+
+def end_one(before, chance):
+    """A container ends while nobody looks; its task's id."""
+    victim = chance.choice(sorted(before))
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(before[victim], signal.SIGTERM)
+    return victim
+
+
+def check_processes(instance, writers, before, victims):
+    """A task that was to go on has the process that it had; one that ended had a reason."""
+    after = processes(instance)
+    for task in sum(at_once(writers, Writer.tasks), []):
+        own = short(task["taskArn"])
+        if task["desiredStatus"] == "RUNNING" and own in before and own not in victims:
+            assert after.get(own) == before[own], (before[own], after.get(own), task)
+        if task["desiredStatus"] == "STOPPED":
+            check_end(task, own in victims)
+
+
+def check_end(task, victim):
+    reasons = {"UserInitiated", "ServiceSchedulerInitiated"} | ({"EssentialContainerExited"} if victim else set())
+    assert task["stopCode"] in reasons, str(task)
+    if task["lastStatus"] == "STOPPED" and task["stopCode"] == "EssentialContainerExited":
+        assert task["containers"][0]["exitCode"] == 5, task
+
+
+def check_output(account, task):
+    """Every line once and in order, and the last word of a container that had one."""
+    lines = account.lines("/kill", f"k/main/{short(task['taskArn'])}")
+    said = [f"line {index}" for index in range(len(lines))]
+    if task["containers"][0].get("exitCode") == 5:
+        said[-1:] = ["end"]
+    wrong = [(index, line) for index, (line, want) in enumerate(zip(lines, said)) if line != want]
+    assert not wrong, f"{task['taskArn']}: {len(wrong)} of {len(lines)} lines, the first: {wrong[:3]}"
+    return len(lines)
+
+
+def check_ends(writers):
+    """Once all has stopped: how many tasks there were and how many lines they said."""
+    at_once(writers, Writer.stop_all)
+    gone = lambda task: task["lastStatus"] == "STOPPED"
+    eventually(lambda: all(map(gone, sum(at_once(writers, Writer.tasks), []))), 30)
+    ended = [(writer.account, task) for writer in writers for task in writer.tasks()]
+    return len(ended), sum(check_output(account, task) for account, task in ended)
+
+
+def test_containers_and_their_lines_outlive_every_kill(fresh, chance):
+    instance = fresh()
+    done = instance.command("image", "import", IMAGES / "busybox.tar", "--tag", "busybox:latest")
+    assert done.returncode == 0, done.stderr
+    writers = [ContainerWriter(instance, f"w{each}", chance.random()) for each in range(2)]
+    victims, ever = set(), {}
+    for cycle in range(max(4, CYCLES // 4)):
+        until_killed(instance, writers, chance.uniform(0.1, 1.5))
+        before = processes(instance)
+        victims |= {end_one(before, chance)} if before else set()
+        back_again(instance, chance)
+        at_once(writers, Writer.check)
+        check_processes(instance, writers, before, victims)
+        for own, pid in before.items():
+            assert ever.setdefault(own, pid) == pid, f"task {own} ran as {ever[own]} and as {pid}"
+    at_once(writers, lambda writer: writer.check(everything=True))
+    tasks, lines = check_ends(writers)
+    print(f"{tasks} tasks said {lines} lines")
+    assert tasks >= 4 and lines > 100
+    eventually(lambda: not processes(instance))

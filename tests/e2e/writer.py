@@ -7,29 +7,31 @@ from account import container, fargate
 from caller import Caller, Cut
 from ledger import Ledger, Sightings
 
-CLUSTER = "kill"
 SETTINGS = {
     "containerInsights": ["enabled", "disabled", "enhanced"], "defaultLogDriverMode": ["blocking", "non-blocking"],
     "fargateTaskRetirementWaitPeriod": ["0", "7", "14"],
 }
+HEALTH = {"command": ["CMD", "true"], "interval": 5}
 PAGE = 100
 
 
 class Writer:
-    """One account's client. `work` ends when the server does; `check` and `check_all` want a server."""
+    """A client, whose own is all that bears its name. `work` ends when the server does; what checks wants a server."""
 
     # How often each of them comes.
     ACTS = {
         "define": 2, "run": 2, "stop": 3, "serve": 3, "tag": 3, "log": 4, "set": 2, "group": 2, "cluster": 2, "look": 4,
     }
-    LIVE = 50
+    # As many tasks may run before others must stop, and as long it rests after each act, in seconds.
+    LIVE, REST = 50, 0
 
-    def __init__(self, instance, number, seed):
-        self.chance = random.Random(f"{seed}/{number}")
-        self.caller = Caller(instance, number)
-        account = instance.account(number)
-        self.arn = account.arn(f"cluster/{CLUSTER}")
-        self.network = account.network(public=False)
+    def __init__(self, instance, own, seed, number=None):
+        self.own = own
+        self.chance = random.Random(f"{seed}/{own}")
+        self.caller = Caller(instance, number or instance.environment()["AWS_ACCESS_KEY_ID"])
+        self.account = instance.account(number)
+        self.arn = self.account.arn(f"cluster/{self.own}")
+        self.network = self.account.network(public=False)
         self.made = 0
         self.ledger, self.sightings = Ledger(), Sightings()
         # Token to the request, token to the tasks it made, tokens whose answer was lost.
@@ -52,18 +54,18 @@ class Writer:
 
     def unique(self):
         self.made += 1
-        return f"{self.caller.credentials.access_key}-{self.made}"
+        return f"{self.own}-{self.made}"
 
-    def container(self):
+    def base(self):
         """What tasks run. Its health is checked, because ECS watches others for 40 s before it stops their old ones."""
-        return container(healthCheck={"command": ["CMD", "true"], "interval": 5})
+        return fargate(container(healthCheck=HEALTH), family=f"{self.own}-base")
 
     def prepare(self):
-        self.ecs("CreateCluster", clusterName=CLUSTER)
+        self.ecs("CreateCluster", clusterName=self.own)
         for _ in range(2):
-            self.ecs("RegisterTaskDefinition", **fargate(self.container(), family="base"))
-        self.logs("CreateLogGroup", logGroupName="kill")
-        self.logs("CreateLogStream", logGroupName="kill", logStreamName="kill")
+            self.ecs("RegisterTaskDefinition", **self.base())
+        self.logs("CreateLogGroup", logGroupName=self.own)
+        self.logs("CreateLogStream", logGroupName=self.own, logStreamName=self.own)
 
     def work(self):
         """Write until the server goes away; how many calls it answered."""
@@ -73,13 +75,14 @@ class Writer:
             while True:
                 getattr(self, self.chance.choices(acts, weights)[0])()
                 done += 1
+                time.sleep(self.REST)
         except Cut:
             return done
 
     # What it writes
 
     def define(self):
-        family, mark = f"f{self.chance.randrange(3)}", self.unique()
+        family, mark = f"{self.own}-f{self.chance.randrange(3)}", self.unique()
         self.sent.setdefault(family, set()).add(mark)
         marked = container(environment=[{"name": "MARK", "value": mark}])
         made = self.ecs("RegisterTaskDefinition", **fargate(marked, family=family))["taskDefinition"]
@@ -92,7 +95,7 @@ class Writer:
             return self.stop()
         token = self.unique()
         self.requests[token] = {
-            "cluster": CLUSTER, "taskDefinition": "base", "launchType": "FARGATE", "count": self.chance.choice([1, 2]),
+            "cluster": self.own, "taskDefinition": f"{self.own}-base", "launchType": "FARGATE", "count": self.chance.choice([1, 2]),
             "networkConfiguration": self.network, "clientToken": token, "startedBy": token,
         }
         self.fresh.append(token)
@@ -112,29 +115,29 @@ class Writer:
         if self.live:
             arn, reason = self.chance.choice(self.live), self.unique()
             with self.ledger.write(("stop", arn), reason):
-                self.ecs("StopTask", cluster=CLUSTER, task=arn, reason=reason)
+                self.ecs("StopTask", cluster=self.own, task=arn, reason=reason)
 
     def serve(self):
         """Make, change or delete one of three services; a deleted one's name does not come again."""
         slot = self.chance.randrange(3)
         name = self.services.get(slot)
         value = self.ledger.now(("service", name)) if name else None
-        desired, definition = self.chance.randrange(3), f"base:{self.chance.choice([1, 2])}"
+        desired, definition = self.chance.randrange(3), f"{self.own}-base:{self.chance.choice([1, 2])}"
         if value in (None, "gone"):
             name = self.services[slot] = self.unique()
             self.requests[name] = {
-                "cluster": CLUSTER, "serviceName": name, "taskDefinition": definition, "desiredCount": desired,
+                "cluster": self.own, "serviceName": name, "taskDefinition": definition, "desiredCount": desired,
                 "launchType": "FARGATE", "networkConfiguration": self.network, "clientToken": name,
             }
             with self.ledger.write(("service", name), (desired, definition)):
                 self.ecs("CreateService", **self.requests[name])
         elif self.chance.random() < 0.2:
             with self.ledger.write(("service", name), "gone"):
-                self.ecs("DeleteService", cluster=CLUSTER, service=name, force=True)
+                self.ecs("DeleteService", cluster=self.own, service=name, force=True)
         else:
             with self.ledger.write(("service", name), (desired, definition)):
                 self.ecs(
-                    "UpdateService", cluster=CLUSTER, service=name, desiredCount=desired, taskDefinition=definition
+                    "UpdateService", cluster=self.own, service=name, desiredCount=desired, taskDefinition=definition
                 )
 
     def tag(self):
@@ -157,8 +160,8 @@ class Writer:
         self.send()
 
     def send(self):
-        pump = {"x-longshore-batch": f"{self.caller.credentials.access_key}/{len(self.lines) + 1}"}
-        self.logs("PutLogEvents", pump, logGroupName="kill", logStreamName="kill", logEvents=self.batch)
+        pump = {"x-longshore-batch": f"{self.own}/{len(self.lines) + 1}"}
+        self.logs("PutLogEvents", pump, logGroupName=self.own, logStreamName=self.own, logEvents=self.batch)
         self.lines += [event["message"] for event in self.batch]
         self.batch = None
 
@@ -173,7 +176,7 @@ class Writer:
 
     def group(self):
         """A log group comes, changes how long it keeps its events, and goes."""
-        name = f"g{self.chance.randrange(4)}"
+        name = f"{self.own}-g{self.chance.randrange(4)}"
         there = self.ledger.now(("group", name))
         days = self.chance.choice([1, 3, 5, 7])
         if there is None:
@@ -187,7 +190,7 @@ class Writer:
                 self.logs("PutRetentionPolicy", logGroupName=name, retentionInDays=days)
 
     def cluster(self):
-        name = f"c{self.chance.randrange(4)}"
+        name = f"{self.own}-c{self.chance.randrange(4)}"
         if self.ledger.now(("cluster", name)):
             with self.ledger.write(("cluster", name), None):
                 self.ecs("DeleteCluster", cluster=name)
@@ -228,11 +231,11 @@ class Writer:
         return {one["name"]: one["value"] for one in self.ecs("ListAccountSettings")["settings"]}
 
     def read_groups(self):
-        groups = self.logs("DescribeLogGroups", logGroupNamePrefix="g")["logGroups"]
+        groups = self.logs("DescribeLogGroups", logGroupNamePrefix=f"{self.own}-g")["logGroups"]
         return {group["logGroupName"]: group.get("retentionInDays", "for ever") for group in groups}
 
     def read_clusters(self):
-        names = [f"c{index}" for index in range(4)]
+        names = [f"{self.own}-c{index}" for index in range(4)]
         clusters = self.ecs("DescribeClusters", clusters=names)["clusters"]
         return {one["clusterName"]: "ACTIVE" for one in clusters if one["status"] == "ACTIVE"}
 
@@ -248,7 +251,7 @@ class Writer:
         return self.requests[name]["desiredCount"], self.requests[name]["taskDefinition"]
 
     def read_service(self, name):
-        service, = self.ecs("DescribeServices", cluster=CLUSTER, services=[name])["services"]
+        service, = self.ecs("DescribeServices", cluster=self.own, services=[name])["services"]
         if service["status"] != "ACTIVE":
             return "gone"
         return service["desiredCount"], service["taskDefinition"].rsplit("/", 1)[1]
@@ -276,7 +279,7 @@ class Writer:
         for token in sorted(again):
             self.launched(token, self.ecs("RunTask", **self.requests[token]))
         for token in self.lost:
-            listed = self.pages("ListTasks", "taskArns", cluster=CLUSTER, startedBy=token)
+            listed = self.pages("ListTasks", "taskArns", cluster=self.own, startedBy=token)
             assert sorted(listed) == self.runs[token], f"{token} made {self.runs[token]}, listed are {listed}"
         self.lost = []
 
@@ -286,8 +289,9 @@ class Writer:
         stopped = {arn for _, arn in self.ledger.names("stop", everything)}
         for task in self.described(sorted(wanted | stopped)):
             self.sightings.see(task)
-            told = task["desiredStatus"] == "STOPPED"
-            self.ledger.settle(("stop", task["taskArn"]), task["stoppedReason"] if told else None)
+            told = task.get("stopCode") == "UserInitiated"
+            if told or task["lastStatus"] != "STOPPED":
+                self.ledger.settle(("stop", task["taskArn"]), task["stoppedReason"] if told else None)
         if everything:
             self.check_effects()
         self.stop_candidates()
@@ -298,13 +302,8 @@ class Writer:
 
     def check_effects(self):
         """Every task there is was asked for: by a token, once, or by a service."""
-        states = ("RUNNING", "STOPPED")
-        arns = [
-            arn for state in states
-            for arn in self.pages("ListTasks", "taskArns", cluster=CLUSTER, desiredStatus=state)
-        ]
         made = {}
-        for task in self.described(arns):
+        for task in self.tasks():
             if not task["group"].startswith("service:"):
                 made.setdefault(task["startedBy"], []).append(task["taskArn"])
         assert {token: sorted(arns) for token, arns in made.items()} == self.runs
@@ -317,7 +316,7 @@ class Writer:
             self.forward, self.read = None, 0
         while True:
             place = {"nextToken": self.forward} if self.forward else {}
-            page = self.logs("GetLogEvents", logGroupName="kill", logStreamName="kill", startFromHead=True, **place)
+            page = self.logs("GetLogEvents", logGroupName=self.own, logStreamName=self.own, startFromHead=True, **place)
             got = [event["message"] for event in page["events"]]
             assert got == self.lines[self.read:self.read + len(got)], (self.read, got[:3], got[-3:])
             self.read += len(got)
@@ -329,9 +328,26 @@ class Writer:
     def described(self, arns):
         for start in range(0, len(arns), PAGE):
             some = arns[start:start + PAGE]
-            answer = self.ecs("DescribeTasks", cluster=CLUSTER, tasks=some)
+            answer = self.ecs("DescribeTasks", cluster=self.own, tasks=some)
             assert not answer["failures"] and len(answer["tasks"]) == len(some), answer["failures"]
             yield from answer["tasks"]
+
+    def tasks(self):
+        """Every task there is."""
+        listed = [
+            self.pages("ListTasks", "taskArns", cluster=self.own, desiredStatus=state) for state in ("RUNNING", "STOPPED")
+        ]
+        return list(self.described(sum(listed, [])))
+
+    def stop_all(self):
+        """Ask everything to stop."""
+        for kind, name in self.ledger.names("service", everything=True):
+            if self.ledger.now((kind, name)) != "gone":
+                with self.ledger.write((kind, name), "gone"):
+                    self.ecs("DeleteService", cluster=self.own, service=name, force=True)
+        for task in self.tasks():
+            if task["desiredStatus"] != "STOPPED":
+                self.ecs("StopTask", cluster=self.own, task=task["taskArn"])
 
     def pages(self, operation, member, **members):
         found, token = [], {}
@@ -348,7 +364,7 @@ class Writer:
         found = [task for task in self.described(stopping) if task["lastStatus"] != "STOPPED"]
         names = [name for _, name in self.ledger.names("service", everything=True)]
         for name in names:
-            service, = self.ecs("DescribeServices", cluster=CLUSTER, services=[name])["services"]
+            service, = self.ecs("DescribeServices", cluster=self.own, services=[name])["services"]
             wanted = service["desiredCount"] if self.ledger.now(("service", name)) != "gone" else 0
             if (service["runningCount"], service["pendingCount"]) != (wanted, 0):
                 found.append(service)
