@@ -86,6 +86,8 @@ record! {
         pub started_by: Option<String> = "startedBy",
         pub overrides: Option<Box<ecs::TaskOverride>> = "overrides",
         pub ephemeral_storage_gib: Option<i32> = "ephemeralStorageGib",
+        /// The key that the cluster had for Fargate's scratch space.
+        pub storage_key: Option<String> = "storageKey",
         pub enable_execute_command: bool = "enableExecuteCommand",
         pub eni: Option<Eni> = "eni",
         pub containers: Vec<Container> = "containers",

@@ -40,6 +40,8 @@ pub struct Launch<'a> {
     pub tags: &'a [ecs::Tag],
     /// What its containers are to run instead of their tags.
     pub pins: &'a [Pin],
+    /// The cluster's key for Fargate's scratch space.
+    pub storage_key: Option<&'a str>,
 }
 
 /// Make a task and find its place.
@@ -128,6 +130,7 @@ fn record(launch: &Launch<'_>, spot: Option<Spot>, now: Timestamp, mint: &mut Mi
         started_by: launch.started_by.map(str::to_owned),
         overrides: launch.overrides.cloned().map(Box::new),
         ephemeral_storage_gib: storage.and_then(|storage| storage.size_in_gi_b),
+        storage_key: launch.storage_key.map(str::to_owned),
         enable_execute_command: launch.enable_execute_command,
         eni,
         containers: launch

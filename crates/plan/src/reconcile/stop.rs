@@ -20,7 +20,7 @@ impl Turn<'_> {
             return (members, count);
         }
         let (keeping, mut rest): (Vec<_>, Vec<_>) = members.into_iter().partition(Member::keeps);
-        let (going, staying) = choose_to_stop(keeping, surplus.min(PER_TURN));
+        let (going, staying) = choose_to_stop(keeping, surplus.min(PER_TURN), |_| false);
         self.stop(&going, None);
         rest.extend(going.into_iter().map(|member| Member { standing: Standing::Stopping, serving: false, ..member }));
         rest.extend(staying);
@@ -28,7 +28,8 @@ impl Turn<'_> {
         (rest, count)
     }
 
-    /// Stop what is to go: at once what serves nobody, the rest as it is replaced.
+    /// Stop what is to go: at once what serves nobody, the rest as it is replaced; tasks of deployments that were never
+    /// complete before those of one that was.
     pub(super) fn stop_leavers(&mut self, members: &[Member<'_>], count: &Count) -> usize {
         let (idle, unhealthy) = self.idle_leavers(members, count);
         self.stop(&idle, None);
@@ -37,7 +38,7 @@ impl Turn<'_> {
         let idle_stopped = (idle.len() + unhealthy.len()) as i64;
         let serving: Vec<_> = members.iter().filter(|member| member.leaves_serving()).copied().collect();
         let allowed = serving_stops(count, idle_stopped).min((PER_TURN as i64 - idle_stopped).max(0)) as usize;
-        let (going, _) = choose_to_stop(serving, allowed);
+        let (going, _) = choose_to_stop(serving, allowed, |member| self.has_completed(member));
         self.stop(&going, None);
         idle_stopped as usize + going.len()
     }
@@ -118,9 +119,13 @@ fn serving_stops(count: &Count, idle_stopped: i64) -> i64 {
     replaced.max(to_make_room).clamp(0, count.bounds.may_stop(count.serving()))
 }
 
-/// Split off `count` members to stop: worst standing first, then from the zone with most tasks, from the node with most,
-/// then the oldest.
-fn choose_to_stop(mut members: Vec<Member<'_>>, count: usize) -> (Vec<Member<'_>>, Vec<Member<'_>>) {
+/// Split off `count` members to stop: worst standing first, then those that are not `dear`, then from the zone with most
+/// tasks, from the node with most, then the oldest.
+fn choose_to_stop<'m>(
+    mut members: Vec<Member<'m>>,
+    count: usize,
+    dear: impl Fn(&Member<'_>) -> bool,
+) -> (Vec<Member<'m>>, Vec<Member<'m>>) {
     let mut peers = Peers::of(members.iter().map(|member| &**member.task));
     let mut going = Vec::with_capacity(count);
     while going.len() < count && !members.is_empty() {
@@ -130,7 +135,7 @@ fn choose_to_stop(mut members: Vec<Member<'_>>, count: usize) -> (Vec<Member<'_>
         let rank = |member: &Member<'_>| {
             let zone = tally(&peers.zones, &member.task.zone);
             let node = tally(&peers.nodes, &member.task.node);
-            (member.standing, -zone, -node, member.task.created_at)
+            (member.standing, dear(member), -zone, -node, member.task.created_at)
         };
         let first = (0..members.len()).min_by_key(|index| (rank(&members[*index]), &members[*index].task.id));
         let member = members.swap_remove(first.unwrap_or(0));

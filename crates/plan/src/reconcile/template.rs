@@ -18,6 +18,7 @@ pub struct Template<'a> {
     enable_execute_command: bool,
     tags: Vec<ecs::Tag>,
     pins: Vec<Pin>,
+    storage_key: Option<String>,
 }
 
 impl<'a> Template<'a> {
@@ -39,6 +40,7 @@ impl<'a> Template<'a> {
             enable_execute_command: service.api.enable_execute_command == Some(true),
             tags: tags(service, definition),
             pins: deployment.pins.clone(),
+            storage_key: deployment.storage_key.clone(),
         }
     }
 
@@ -57,6 +59,7 @@ impl<'a> Template<'a> {
             enable_execute_command: self.enable_execute_command,
             tags: &self.tags,
             pins: &self.pins,
+            storage_key: self.storage_key.as_deref(),
         }
     }
 }

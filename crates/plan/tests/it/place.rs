@@ -23,6 +23,7 @@ fn place(world: &mut World, count: usize, network: &ecs::AwsVpcConfiguration) ->
         enable_execute_command: false,
         tags: &[],
         pins: &[],
+        storage_key: None,
     };
     let state = world.state.clone();
     let (mut draft, mut peers) = (Draft::new(&state), Peers::default());

@@ -122,6 +122,18 @@ fn a_second_deployment_supersedes_the_first() {
 }
 
 #[test]
+fn what_never_proved_itself_goes_before_what_was_complete() {
+    let mut world = first_move(2, 100, 200, "2 x web:1 RUNNING, 2 x web:2 PROVISIONING");
+    world.run(5);
+    world.put(definition(3, false));
+    world.deploy(3);
+    world.settle();
+    assert_eq!(world.picture(), "2 x web:1 RUNNING, 2 x web:2 DEACTIVATING stopping");
+    world.run(60);
+    assert_eq!(world.picture(), "2 x web:3 RUNNING");
+}
+
+#[test]
 fn a_broken_revision_never_takes_the_old_one_down() {
     let mut world = steady(2, 100, 200);
     world.put(definition(2, false));

@@ -190,6 +190,7 @@ fn task(id: &str, eni: &str, last: TaskStatus, subnet: &network::Subnet, group: 
         started_by: None,
         overrides: None,
         ephemeral_storage_gib: None,
+        storage_key: None,
         enable_execute_command: false,
         eni: Some(Eni {
             id: eni.to_owned(),

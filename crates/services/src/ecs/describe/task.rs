@@ -51,7 +51,10 @@ pub fn task(state: &State, place: &Place, task: &Task, with_tags: bool) -> ecs::
         task_definition_arn: Some(place.task_definition(&task.family, task.revision)),
         version: Some(task.version),
         ephemeral_storage: Some(ecs::EphemeralStorage { size_in_gi_b: Some(storage) }),
-        fargate_ephemeral_storage: Some(ecs::TaskEphemeralStorage { size_in_gi_b: Some(storage), kms_key_id: None }),
+        fargate_ephemeral_storage: Some(ecs::TaskEphemeralStorage {
+            size_in_gi_b: Some(storage),
+            kms_key_id: task.storage_key.clone(),
+        }),
         trusted_execution_summary: None,
     }
 }

@@ -8,7 +8,7 @@ use longshore_model::{Change, Mint, Place, State};
 use longshore_wire::{Fault, Timestamp};
 
 use super::extras::{self, Extras};
-use super::{Rollout, check, configuration, deployment, role_arn, storage_key};
+use super::{Rollout, check, configuration, deployment, role_arn};
 use crate::Context;
 use crate::ecs::resolve::{self, DefinitionRef};
 use crate::ecs::task::launch::{self, Capacity};
@@ -130,7 +130,7 @@ impl<'a> Found<'a> {
         Extras::from(request).check(there)?;
         let volumes = request.volume_configurations.as_deref().unwrap_or_default();
         extras::check_volumes(volumes.iter().map(|volume| &volume.name), definition)?;
-        Ok(Self { definition, capacity, network, storage_key: storage_key(there) })
+        Ok(Self { definition, capacity, network, storage_key: cluster::storage_key(there) })
     }
 }
 

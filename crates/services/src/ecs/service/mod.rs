@@ -20,7 +20,6 @@ mod update;
 mod tests;
 
 use longshore_api::ecs;
-use longshore_model::cluster::Cluster;
 use longshore_model::service::{Deployment, key};
 use longshore_model::{Mint, Place};
 use longshore_wire::{Fault, Timestamp};
@@ -104,12 +103,6 @@ fn deployment(rollout: &Rollout<'_>, now: Timestamp, mint: &mut Mint) -> Deploym
         created_at: now,
         updated_at: now,
     }
-}
-
-/// The key that the cluster has for Fargate's scratch space.
-fn storage_key(cluster: Option<&Cluster>) -> Option<String> {
-    let configuration = cluster?.api.configuration.as_ref()?;
-    configuration.managed_storage_configuration.as_ref()?.fargate_ephemeral_storage_kms_key_id.clone()
 }
 
 /// The role that ECS acts as in an account.

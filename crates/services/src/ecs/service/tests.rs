@@ -332,6 +332,22 @@ fn what_aws_stores_is_stored_and_returned() {
 }
 
 #[test]
+fn the_clusters_key_for_scratch_space_shows_on_deployments_and_tasks() {
+    let mut world = world();
+    let configuration = json!({"managedStorageConfiguration": {"fargateEphemeralStorageKmsKeyId": "key"}});
+    world.ok("UpdateCluster", json!({"cluster": "prod", "configuration": configuration}));
+    let service = world.ok("CreateService", create(json!({})))["service"].clone();
+    assert_eq!(service["deployments"][0]["fargateEphemeralStorage"], json!({"kmsKeyId": "key"}));
+    world.turn();
+    let alone = world.ok("RunTask", fargate("web:1"))["tasks"][0]["taskArn"].clone();
+    let of_service = world.ok("ListTasks", json!({"cluster": "prod", "serviceName": "web"}))["taskArns"][0].clone();
+    let tasks = world.ok("DescribeTasks", json!({"cluster": "prod", "tasks": [alone, of_service]}))["tasks"].clone();
+    for task in tasks.as_array().unwrap() {
+        assert_eq!(task["fargateEphemeralStorage"], json!({"sizeInGiB": 20, "kmsKeyId": "key"}));
+    }
+}
+
+#[test]
 fn too_many_failures_bring_the_last_complete_deployment_back() {
     let mut world = world();
     let breaker = json!({"deploymentCircuitBreaker": {"enable": true, "rollback": true,

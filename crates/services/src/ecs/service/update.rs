@@ -10,7 +10,7 @@ use longshore_model::{Mint, Place, State};
 use longshore_wire::{Fault, Timestamp};
 
 use super::extras::{self, Extras};
-use super::{Rollout, check, configuration, deployment, storage_key};
+use super::{Rollout, check, configuration, deployment};
 use crate::Context;
 use crate::ecs::resolve::{self, DefinitionRef};
 use crate::ecs::task::launch::{self, Capacity};
@@ -135,7 +135,7 @@ impl Asked {
             service_connect: request.service_connect_configuration.clone().or_else(|| primary.service_connect.clone()),
             volumes,
             monitoring: request.monitoring.clone().or_else(|| primary.monitoring.clone()),
-            storage_key: storage_key(Some(cluster)),
+            storage_key: cluster::storage_key(Some(cluster)),
         })
     }
 

@@ -115,6 +115,7 @@ struct Found<'a> {
     overrides: Option<ecs::TaskOverride>,
     tags: Vec<ecs::Tag>,
     group: String,
+    storage_key: Option<String>,
 }
 
 fn found<'a>(state: &'a State, changes: &mut Vec<Change>, place: &Place, asked: &Asked) -> Result<Found<'a>, Fault> {
@@ -131,7 +132,15 @@ fn found<'a>(state: &'a State, changes: &mut Vec<Change>, place: &Place, asked: 
     extras::check_volumes(volumes.iter().map(|volume| &volume.name), definition)?;
     let overrides = request.overrides.as_ref().map(|given| overrides::check(given, definition)).transpose()?;
     let group = asked.group.clone().unwrap_or_else(|| format!("family:{}", definition.family));
-    Ok(Found { definition, capacity, network, overrides, tags: tags(asked, definition)?, group })
+    Ok(Found {
+        definition,
+        capacity,
+        network,
+        overrides,
+        tags: tags(asked, definition)?,
+        group,
+        storage_key: cluster::storage_key(there),
+    })
 }
 
 /// The caller's tags, over those of the definition where they are to be propagated, and those that ECS manages.
@@ -189,6 +198,7 @@ fn one<'a>(asked: &'a Asked, found: &'a Found<'_>, capacity_provider: Option<&'a
         enable_execute_command: asked.request.enable_execute_command == Some(true),
         tags: &found.tags,
         pins: &[],
+        storage_key: found.storage_key.as_deref(),
     }
 }
 
