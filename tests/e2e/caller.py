@@ -37,6 +37,10 @@ class Caller:
             raise Refused(f"{operation} {body[:500]}: {status} {answer.decode()}")
         return json.loads(answer or b"{}")
 
+    def hang_up(self):
+        """The next call is on a new connection: the server of this one has gone."""
+        self.connection = None
+
     def exchange(self, body, headers):
         try:
             if self.connection is None:
