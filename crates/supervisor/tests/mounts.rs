@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use common::{Task, named, output, shell, side, task, texts};
 use longshore_supervisor::protocol::StopCode;
 use longshore_supervisor::spec::{
-    ContainerSpec, Device, MountPoint, TaskSpec, Tmpfs, Volume, VolumeSource, VolumesFrom,
+    ContainerSpec, Device, MountPoint, RuntimeKind, RuntimeSpec, TaskSpec, Tmpfs, Volume, VolumeSource, VolumesFrom,
 };
+use longshore_supervisor::{is_tmpfs_option, runtime};
 
 #[test]
 fn tmpfs_is_mounted() {
@@ -24,6 +25,81 @@ fn tmpfs_is_mounted() {
     assert!(said.contains("size=8192k") && said.contains("noexec") && said.ends_with("700\n"), "{said}");
     let said = output(ContainerSpec { tmpfs: tmpfs(&["exec"]), ..shell("grep ' /scratch ' /proc/mounts") });
     assert!(!said.contains("noexec"), "{said}");
+}
+
+/// Each option ECS documents, alone, with what is seen of it in the mount table (nothing: it is taken, that is all).
+const TMPFS_OPTIONS: [(&str, &str); 47] = [
+    ("defaults", "rw,nosuid,nodev,noexec"),
+    ("ro", "ro,"),
+    ("rw", "rw,"),
+    ("suid", "rw,nodev,noexec"),
+    ("nosuid", "nosuid"),
+    ("dev", "rw,nosuid,noexec"),
+    ("nodev", "nodev"),
+    ("exec", "rw,nosuid,nodev,relatime"),
+    ("noexec", "noexec"),
+    ("sync", "sync"),
+    ("async", "rw,"),
+    ("dirsync", "dirsync"),
+    ("remount", "rw,"),
+    ("mand", ""),
+    ("nomand", "rw,"),
+    ("atime", "rw,"),
+    ("noatime", "noatime"),
+    ("diratime", "rw,"),
+    ("nodiratime", "nodiratime"),
+    ("bind", " tmpfs "),
+    ("rbind", " tmpfs "),
+    ("unbindable", "unbindable"),
+    ("runbindable", "unbindable"),
+    ("private", " tmpfs "),
+    ("rprivate", " tmpfs "),
+    ("shared", "shared:"),
+    ("rshared", "shared:"),
+    ("slave", " tmpfs "),
+    ("rslave", " tmpfs "),
+    ("relatime", "relatime"),
+    ("norelatime", ""),
+    ("strictatime", "rw,"),
+    ("nostrictatime", ""),
+    ("mode=1770", "mode=1770"),
+    ("uid=101", "uid=101"),
+    ("gid=102", "gid=102"),
+    ("nr_inodes=1k", "nr_inodes=1024"),
+    ("nr_blocks=1", "size=8192k"),
+    ("mpol=default", ""),
+    ("mpol=local", ""),
+    ("mpol=prefer", ""),
+    ("mpol=prefer:0", ""),
+    ("mpol=bind:0", ""),
+    ("mpol=bind=static:0", ""),
+    ("mpol=interleave", ""),
+    ("mpol=interleave=relative:0", ""),
+    ("mpol=bind:1023", ""),
+];
+
+#[test]
+fn every_documented_option_of_a_tmpfs_can_be_mounted() {
+    let place = |number: usize| format!("/t{number}");
+    let tmpfs = TMPFS_OPTIONS.iter().enumerate().map(|(number, (option, _))| Tmpfs {
+        container_path: place(number),
+        size_mib: 8,
+        mount_options: texts(&[option]),
+    });
+    let main = ContainerSpec { tmpfs: tmpfs.collect(), ..shell("cat /proc/self/mountinfo") };
+    for found in runtime::detect().into_iter().filter(|found| found.kind != RuntimeKind::Runsc) {
+        let runtime = RuntimeSpec { kind: found.kind, path: found.path };
+        let mut task = Task::start(TaskSpec { runtime, ..task(vec![main.clone()]) });
+        task.until_stopped();
+        let said = task.log("main");
+        for (number, (option, expected)) in TMPFS_OPTIONS.iter().enumerate() {
+            let line = said.lines().find(|line| line.contains(&format!(" {} ", place(number))));
+            let line =
+                line.unwrap_or_else(|| panic!("{:?}: {option} is not mounted: {:?}", found.kind, task.status.stop));
+            assert!(line.contains("tmpfs") && line.contains(expected), "{:?}: {option}: {line}", found.kind);
+            assert!(is_tmpfs_option(option), "{option}");
+        }
+    }
 }
 
 #[test]

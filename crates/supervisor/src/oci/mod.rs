@@ -9,8 +9,10 @@ mod device;
 pub mod limit;
 mod mounts;
 mod seccomp;
+mod tmpfs;
 
 pub use mounts::{Bind, effective_mounts};
+pub use tmpfs::is_tmpfs_option;
 
 use std::path::PathBuf;
 

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::{INIT_PATH, Prepared};
+use super::{INIT_PATH, Prepared, tmpfs};
 use crate::error::{Error, Result};
-use crate::spec::{ContainerSpec, MountPoint, TaskSpec, Tmpfs};
+use crate::spec::{ContainerSpec, MountPoint, TaskSpec};
 
 /// A file or directory of the host inside a container. The source is one of the supervisor's own paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,34 +15,6 @@ pub struct Bind {
     pub target: String,
     pub read_only: bool,
 }
-
-/// Options of a tmpfs that ECS lets through, besides `mode=`, `uid=`, `gid=`, `nr_inodes=`, `nr_blocks=`.
-const TMPFS_OPTIONS: [&str; 24] = [
-    "defaults",
-    "ro",
-    "rw",
-    "suid",
-    "nosuid",
-    "dev",
-    "nodev",
-    "exec",
-    "noexec",
-    "sync",
-    "async",
-    "dirsync",
-    "remount",
-    "mand",
-    "nomand",
-    "atime",
-    "noatime",
-    "diratime",
-    "nodiratime",
-    "relatime",
-    "norelatime",
-    "strictatime",
-    "nostrictatime",
-    "mpol",
-];
 
 /// All volumes a container sees: its own mount points, then those of the containers it takes volumes from. The first
 /// one at a path wins.
@@ -56,8 +28,8 @@ pub fn effective_mounts(task: &TaskSpec, container: &ContainerSpec) -> Result<Ve
 pub fn list(container: &ContainerSpec, prepared: &Prepared) -> Result<Value> {
     let mut list = kernel_mounts(container);
     let mut rest: Vec<(String, Value)> = Vec::new();
-    for tmpfs in &container.tmpfs {
-        rest.push((tmpfs.container_path.clone(), memory(tmpfs)?));
+    for memory in &container.tmpfs {
+        rest.push((memory.container_path.clone(), tmpfs::mount(memory)?));
     }
     for bind in &prepared.binds {
         rest.push((bind.target.clone(), bound(bind)));
@@ -118,22 +90,6 @@ fn kernel_mounts(container: &ContainerSpec) -> Vec<Value> {
     ]
 }
 
-fn memory(tmpfs: &Tmpfs) -> Result<Value> {
-    let mut options = vec!["nosuid".to_string(), "nodev".to_string(), "noexec".to_string()];
-    options.retain(|option| !tmpfs.mount_options.contains(&option[2..].to_string()));
-    for option in &tmpfs.mount_options {
-        let (name, value) = option.split_once('=').unwrap_or((option, ""));
-        let valued = matches!(name, "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks" | "mpol");
-        let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":-".contains(&byte));
-        if !(valued && plain && !value.is_empty() || value.is_empty() && TMPFS_OPTIONS.contains(&name)) {
-            return Err(Error::Parameter(format!("tmpfs option {option:?} is not known")));
-        }
-        options.push(option.clone());
-    }
-    options.push(format!("size={}m", tmpfs.size_mib));
-    Ok(json!({"destination": tmpfs.container_path, "type": "tmpfs", "source": "tmpfs", "options": options}))
-}
-
 fn bound(bind: &Bind) -> Value {
     let write = if bind.read_only { "ro" } else { "rw" };
     let options = json!(["rbind", "rprivate", write]);
@@ -191,19 +147,6 @@ mod tests {
         }
         for good in ["/data", "/dev/shm", "/etc/hosts", "/process"] {
             assert!(check_target(good).is_ok(), "{good:?}");
-        }
-    }
-
-    #[test]
-    fn options_of_memory_file_systems() {
-        let options = |list: &[&str]| {
-            let mount_options = list.iter().map(|o| o.to_string()).collect();
-            memory(&Tmpfs { container_path: "/t".into(), size_mib: 8, mount_options }).map(|m| m["options"].clone())
-        };
-        assert_eq!(options(&[]).unwrap(), json!(["nosuid", "nodev", "noexec", "size=8m"]));
-        assert_eq!(options(&["exec", "mode=700"]).unwrap(), json!(["nosuid", "nodev", "exec", "mode=700", "size=8m"]));
-        for bad in ["size=9999g", "upperdir=/", "mode=7,size=1", "bind"] {
-            assert!(options(&[bad]).is_err(), "{bad}");
         }
     }
 }

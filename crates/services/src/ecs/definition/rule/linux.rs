@@ -46,6 +46,7 @@ const CAPABILITIES: &[&str] = &[
     "WAKE_ALARM",
 ];
 
+/// What ECS documents for `tmpfs.mountOptions`. Every supervisor takes each of them, which a test below holds.
 const MOUNT_OPTIONS: &[&str] = &[
     "defaults",
     "ro",
@@ -81,9 +82,6 @@ const MOUNT_OPTIONS: &[&str] = &[
     "strictatime",
     "nostrictatime",
 ];
-
-/// Mount options that carry a value.
-const MOUNT_VALUES: &[&str] = &["mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"];
 
 /// Kernel parameters of an IPC namespace; those of `fs.mqueue` and of `net` come on top.
 const IPC_CONTROLS: &[&str] = &[
@@ -182,20 +180,109 @@ fn check_devices(container: &ecs::ContainerDefinition, linux: &ecs::LinuxParamet
 }
 
 fn check_tmpfs(container: &ecs::ContainerDefinition, linux: &ecs::LinuxParameters) -> Result<(), Fault> {
-    let known = |option: &String| match option.split_once('=') {
-        None => MOUNT_OPTIONS.contains(&option.as_str()),
-        Some((key, value)) => {
-            MOUNT_VALUES.contains(&key) && value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
-        }
-    };
     for mount in linux.tmpfs.iter().flatten() {
         if !mount.container_path.as_deref().is_some_and(is_mount) {
             return Err(invalid(container, "tmpfs", "containerPath must be an absolute path below the root."));
         }
         within(container, "tmpfs.size", Some(mount.size.unwrap_or(0)), (1, i32::MAX))?;
-        if !mount.mount_options.iter().flatten().all(known) {
+        if !mount.mount_options.iter().flatten().all(|option| is_mount_option(option)) {
             return Err(invalid(container, "tmpfs", "A mount option is not known."));
         }
     }
     Ok(())
+}
+
+/// A flag, or an option with a value that a memory file system reads.
+fn is_mount_option(option: &str) -> bool {
+    let digits =
+        |text: &str, most: usize| (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    match option.split_once('=') {
+        None => MOUNT_OPTIONS.contains(&option),
+        Some(("mode", value)) => digits(value, 5) && u32::from_str_radix(value, 8).is_ok_and(|mode| mode <= 0o7777),
+        Some(("uid" | "gid", value)) => digits(value, 10) && value.parse().is_ok_and(|id: u32| id < u32::MAX),
+        Some(("nr_inodes" | "nr_blocks", value)) => digits(value.strip_suffix(['k', 'm', 'g']).unwrap_or(value), 10),
+        Some(("mpol", value)) => is_policy(value),
+        Some(_) => false,
+    }
+}
+
+/// A memory policy: how pages are laid out, and over which nodes (`bind:0-3`, `prefer=static:1`).
+fn is_policy(value: &str) -> bool {
+    let node = |text: &str| text.parse::<u16>().ok().filter(|node| *node < 1024 && !text.starts_with('+'));
+    let Some((kind, nodes)) = value.split_once(':') else {
+        return matches!(value, "default" | "local" | "prefer" | "interleave");
+    };
+    let (first, last) = nodes.split_once('-').unwrap_or((nodes, nodes));
+    let ordered = matches!((node(first), node(last)), (Some(first), Some(last)) if first <= last);
+    let (kind, way) = kind.split_once('=').unwrap_or((kind, "static"));
+    let one = kind == "prefer" && first == last;
+    ordered && (one || matches!(kind, "bind" | "interleave")) && matches!(way, "static" | "relative")
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_supervisor::is_tmpfs_option;
+
+    use super::*;
+
+    #[test]
+    fn a_mount_option_that_registers_can_be_mounted() {
+        for option in MOUNT_OPTIONS {
+            assert!(is_mount_option(option) && is_tmpfs_option(option), "{option}");
+        }
+    }
+
+    #[test]
+    fn values_that_register_are_those_that_can_be_mounted() {
+        let keys = ["mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol", "size", "upperdir"];
+        let values = [
+            "",
+            "0",
+            "00",
+            "7",
+            "8",
+            "1777",
+            "17777",
+            "07777",
+            "+7",
+            "-1",
+            "4294967294",
+            "4294967295",
+            "99999999999",
+            "1k",
+            "1kk",
+            "k",
+            "1K",
+            "1,size=1",
+            "default",
+            "default:0",
+            "local",
+            "local=static",
+            "prefer",
+            "prefer:0",
+            "prefer:0-1",
+            "prefer:1-1",
+            "prefer=static",
+            "prefer=static:0",
+            "bind",
+            "bind:0",
+            "bind:0-3",
+            "bind:3-0",
+            "bind:1023",
+            "bind:1024",
+            "bind:+1",
+            "bind:0,1",
+            "bind=relative:0",
+            "bind=x:0",
+            "interleave",
+            "interleave:0-3",
+            "weighted",
+        ];
+        let mut taken = 0;
+        for option in keys.iter().flat_map(|key| values.map(|value| format!("{key}={value}"))) {
+            assert_eq!(is_mount_option(&option), is_tmpfs_option(&option), "{option}");
+            taken += usize::from(is_mount_option(&option));
+        }
+        assert!(taken > 30, "{taken}");
+    }
 }
