@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::node::Node;
-use crate::plane::{manifest, until};
+use crate::plane::{manifest, soon, until};
 
 /// An order is on disk when it is acknowledged; and one that was acknowledged before, for a task of which nothing is here,
 /// does not start it.
@@ -111,22 +111,13 @@ pub async fn a_connection_to_a_supervisor_that_breaks_is_made_again(node: Arc<No
     let own: Vec<_> = sockets().into_iter().filter(|(_, peer)| peer.ends_with(format!("{id}/sock"))).collect();
     let [(descriptor, _)] = own[..] else { panic!("{own:?}") };
     shutdown(descriptor, Shutdown::Both).unwrap();
-    until("another connection", || {
-        sockets().iter().any(|(other, peer)| *other != descriptor && peer.ends_with(format!("{id}/sock")))
-            || !sockets().iter().any(|(other, _)| *other == descriptor)
+    let stats = async || node.host(Some(&task), "curl -m 5 -sf http://169.254.170.2/v2/stats").await.1;
+    soon(async {
+        while !stats().await.contains("memory_stats") {
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
     })
     .await;
-    let path = "http://169.254.170.2/v2/stats";
-    let answered = async |tries: usize| {
-        for _ in 0..tries {
-            let (_, text) = node.host(Some(&task), &format!("curl -m 5 -sf {path}")).await;
-            if text.contains("memory_stats") {
-                return true;
-            }
-        }
-        false
-    };
-    assert!(answered(5).await, "the endpoint asks the supervisor by the new connection");
     assert_eq!(node.pid(&task), pid);
     let stopped = node.stop(&task).await;
     assert_eq!(stopped["containers"][0]["exitCode"], 137, "{stopped}");

@@ -28,6 +28,8 @@ fn a_status_only_moves_forward() {
         (TaskStatus::Activating, TaskStatus::Running),
         (TaskStatus::Stopping, TaskStatus::Stopping),
         (TaskStatus::Running, TaskStatus::Stopping),
+        (TaskStatus::Deprovisioning, TaskStatus::Deprovisioning),
+        (TaskStatus::Stopping, TaskStatus::Deprovisioning),
         (TaskStatus::Stopped, TaskStatus::Stopped),
         (TaskStatus::Running, TaskStatus::Stopped),
     ] {
