@@ -2,6 +2,7 @@
 
 use longshore_model::{AccountId, Change};
 use longshore_services::ec2;
+use longshore_wire::Fault;
 
 use crate::Server;
 
@@ -13,23 +14,26 @@ impl Server {
         ec2::defaults(account, &self.settings.region, &self.settings.zones)
     }
 
-    /// Make the account's defaults if they are not there. Returns false when there are too many accounts.
-    pub(crate) fn ensure_account(&self, account: &AccountId) -> bool {
+    /// Make the account's defaults if they are not there.
+    ///
+    /// # Errors
+    /// When there are too many accounts, or the disk has no space.
+    pub(crate) fn ensure_account(&self, account: &AccountId) -> Result<(), Fault> {
         let mut known = self.accounts.lock();
-        if known.contains(account) {
-            return true;
+        if known.get(account).is_some_and(|made| !self.store.is_undone(*made)) {
+            return Ok(());
         }
         if known.len() >= MAX_ACCOUNTS {
-            return false;
+            return Err(Fault::common("LimitExceededException", 400, "There are too many accounts"));
         }
-        let made = self.store.transact(|state, changes| {
+        let ((), revision) = self.store.transact(|state, changes| {
             let prefix = format!("{account}/");
             if state.vpcs.scan(&prefix).next().is_none() {
                 changes.extend(self.defaults(account));
             }
-            Ok::<(), std::convert::Infallible>(())
-        });
-        known.insert(account.clone());
-        made.is_ok()
+            Ok::<(), Fault>(())
+        })?;
+        known.insert(account.clone(), revision);
+        Ok(())
     }
 }

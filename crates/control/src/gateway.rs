@@ -20,8 +20,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use longshore_model::AccountId;
 use longshore_services::{Context, SERVICES, Service};
-use longshore_store::Revision;
 use longshore_store::logs::Ticket;
+use longshore_store::{Revision, Unsettled};
 use longshore_wire::protocol::{Call, Refusal, Reply, body_limit, route};
 use longshore_wire::sigv4::Scope;
 use longshore_wire::{Fault, ServiceDef};
@@ -171,10 +171,13 @@ fn metrics(server: &Server) -> Answer {
 }
 
 async fn reset(server: &Server) -> Answer {
-    let revision = server.reset();
-    match server.store.durable(revision).await {
+    let reset = match server.reset() {
+        Ok(revision) => server.store.durable(revision).await,
+        Err(full) => Err(full.into()),
+    };
+    match reset {
         Ok(()) => text(StatusCode::OK, "reset\n"),
-        Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "the store is closed\n"),
+        Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
 
@@ -317,10 +320,13 @@ async fn carry_out(
 /// Wait until everything the answer rests on is durable.
 async fn settle(server: &Server, revision: Revision, tickets: &[Ticket]) -> Result<(), Fault> {
     const WORDS: &str = "The request has failed due to a temporary failure of the server";
-    let unavailable = |_| Fault::common("ServiceUnavailable", 503, WORDS);
-    server.store.durable(revision).await.map_err(unavailable)?;
+    let closed = |_| Fault::common("ServiceUnavailable", 503, WORDS);
+    server.store.durable(revision).await.map_err(|why| match why {
+        Unsettled::Full(full) => full.into(),
+        Unsettled::Closed(why) => closed(why),
+    })?;
     for ticket in tickets {
-        ticket.durable().await.map_err(unavailable)?;
+        ticket.durable().await.map_err(closed)?;
     }
     Ok(())
 }
@@ -340,10 +346,8 @@ fn account(server: &Server, head: &Parts) -> Result<AccountId, Fault> {
         Auth::Permissive => Scope::of_request(head).and_then(|scope| AccountId::parse(&scope.access_key)),
     };
     let account = named.unwrap_or_else(|| server.settings.account.clone());
-    match server.ensure_account(&account) {
-        true => Ok(account),
-        false => Err(Fault::common("LimitExceededException", 400, "There are too many accounts")),
-    }
+    server.ensure_account(&account)?;
+    Ok(account)
 }
 
 #[cfg(test)]

@@ -20,14 +20,14 @@ mod nodes;
 mod root_key;
 mod session;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use longshore_model::AccountId;
 use longshore_services::Settings;
 use longshore_store::logs::Logs;
-use longshore_store::{Sqlite, Store};
+use longshore_store::{Revision, Sqlite, Store};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -64,8 +64,8 @@ pub struct Server {
     pub(crate) node_lost_seconds: i64,
     pub(crate) sessions: session::Sessions,
     pub(crate) metrics: metrics::Metrics,
-    /// Accounts whose defaults are known to exist.
-    pub(crate) accounts: Mutex<HashSet<AccountId>>,
+    /// Accounts whose defaults exist, unless this revision was undone.
+    pub(crate) accounts: Mutex<HashMap<AccountId, Revision>>,
     stop: watch::Sender<bool>,
 }
 
@@ -102,8 +102,8 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         accounts: Mutex::default(),
         stop: watch::channel(false).0,
     });
-    server.ensure_account(&config.account);
-    server.forget_sessions();
+    server.ensure_account(&config.account).map_err(|_| longshore_store::Error::Full)?;
+    server.forget_sessions().map_err(|_| longshore_store::Error::Full)?;
     Ok(Bound { server, listener, address })
 }
 

@@ -8,15 +8,16 @@ use longshore_model::{Change, State};
 use longshore_plan::agenda::Agenda;
 use longshore_plan::{Plan, heal, reap};
 use longshore_services::logs::Upkeep;
-use longshore_store::Commit;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use longshore_store::{Commit, Full, Missed, Watch};
 use tokio::task::JoinHandle;
 
 use crate::{Error, Server, clock};
 
 /// The longest a loop sleeps.
 const PERIOD: Duration = Duration::from_secs(60);
+
+/// Before services are looked at again when the disk was full.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// How soon tasks of a vanished node are ended.
 const HEAL_PERIOD: Duration = Duration::from_secs(5);
@@ -36,66 +37,76 @@ pub fn start(server: &Arc<Server>) -> Vec<JoinHandle<()>> {
 
 /// Move every service towards what is wanted of it.
 async fn services(server: Arc<Server>) {
-    let mut commits = server.store.commits();
-    let mut agenda = Agenda::new(&server.store.read());
+    let (mut agenda, mut commits) = follow(&server);
     loop {
-        while turn(&server, "services", |state| {
-            agenda.next(state, clock::now(), &mut clock::mint()).map(|(_, plan)| plan)
-        }) {}
+        if clear(&server, &mut agenda).is_err() {
+            tokio::time::sleep(FULL_PAUSE).await;
+            (agenda, commits) = follow(&server);
+            continue;
+        }
         let now = clock::now();
         let sleep = agenda.not_before(now).map_or(PERIOD, |at| clock::until(at, now).min(PERIOD));
-        tokio::select! {
-            commit = commits.recv() => match commit {
-                Ok(commit) => note(&server, &mut agenda, &mut commits, &commit),
-                Err(RecvError::Lagged(_)) => agenda = Agenda::new(&server.store.read()),
-                Err(RecvError::Closed) => return,
-            },
-            () = tokio::time::sleep(sleep) => {}
+        let noted = tokio::select! {
+            commit = commits.next() => commit.and_then(|commit| note(&server, &mut agenda, &mut commits, &commit)),
+            () = tokio::time::sleep(sleep) => Ok(()),
+        };
+        match noted {
+            Ok(()) => {}
+            Err(Missed::Compacted(_)) => (agenda, commits) = follow(&server),
+            Err(Missed::Closed(_)) => return,
         }
     }
 }
 
+/// An agenda of everything, and what comes after it.
+fn follow(server: &Server) -> (Agenda, Watch) {
+    let (state, commits) = server.store.read_and_watch();
+    (Agenda::new(&state), commits)
+}
+
+/// Plan until nothing is due. An agenda whose plan was refused has forgotten it: it must be made afresh.
+fn clear(server: &Server, agenda: &mut Agenda) -> Result<(), Full> {
+    let mut next = |state: &State| agenda.next(state, clock::now(), &mut clock::mint()).map(|(_, plan)| plan);
+    while turn(server, "services", &mut next)? {}
+    Ok(())
+}
+
 /// Tell the agenda of a commit and of all that queued up behind it.
-fn note(server: &Server, agenda: &mut Agenda, commits: &mut Receiver<Arc<Commit>>, first: &Commit) {
+fn note(server: &Server, agenda: &mut Agenda, commits: &mut Watch, first: &Commit) -> Result<(), Missed> {
     let state = server.store.read();
     agenda.note(&state, &first.changes);
-    loop {
-        match commits.try_recv() {
-            Ok(commit) => agenda.note(&state, &commit.changes),
-            Err(TryRecvError::Lagged(_)) => *agenda = Agenda::new(&state),
-            Err(TryRecvError::Empty | TryRecvError::Closed) => return,
-        }
+    while let Some(commit) = commits.try_next()? {
+        agenda.note(&state, &commit.changes);
     }
+    Ok(())
 }
 
 /// One planner, every `period` or when it asks.
 async fn periodic(server: Arc<Server>, name: &'static str, period: Duration, plan: fn(&Server, &State) -> Plan) {
     loop {
         let mut wake = None;
-        turn(&server, name, |state| {
+        let turned = turn(&server, name, |state| {
             let plan = plan(&server, state);
             wake = plan.not_before;
             Some(plan)
         });
+        let wake = wake.filter(|_| turned.is_ok());
         let sleep = wake.map_or(period, |at| clock::until(at, clock::now()).min(period));
         tokio::time::sleep(sleep).await;
     }
 }
 
 /// Plan against the newest state and commit. Returns whether there was a plan.
-fn turn(server: &Server, name: &'static str, plan: impl FnOnce(&State) -> Option<Plan>) -> bool {
+fn turn(server: &Server, name: &'static str, plan: impl FnOnce(&State) -> Option<Plan>) -> Result<bool, Full> {
     let decided = server.store.transact(|state, changes: &mut Vec<Change>| {
         let Some(plan) = plan(state) else { return Ok(false) };
         for reason in &plan.reasons {
             tracing::info!(planner = name, reason);
         }
         changes.extend(plan.changes);
-        Ok::<bool, std::convert::Infallible>(true)
+        Ok(true)
     });
-    match decided {
-        Ok((planned, _)) => planned,
-        Err(never) => match never {},
-    }
+    decided.map(|(planned, _)| planned)
 }
 
 /// Forget log events past their group's retention, and what deleted groups and streams held.

@@ -1,22 +1,31 @@
 //! What sessions write: a node came, a node went, an order arrived, a health report came in.
+//!
+//! A full disk takes none of it. What is said again by itself (an order that is open is sent again, health comes every few
+//! seconds) is then dropped; that a node went is said until it is durable.
+
+use std::time::Duration;
 
 use longshore_api::ecs::HealthStatus;
 use longshore_link::desk::{Desk, Sent};
 use longshore_link::tcs;
 use longshore_model::{Arn, Change, Record, State};
 use longshore_plan::{orders, report};
-use longshore_store::Revision;
+use longshore_store::{Full, Revision, Unsettled};
 
 use crate::{Server, clock};
 
+/// Before something is written again that the disk had no space for.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
+
 impl Server {
     /// Sessions do not outlive the process: whoever was connected must connect again.
-    pub(crate) fn forget_sessions(&self) {
+    ///
+    /// # Errors
+    /// [`Full`]: the nodes would seem to be there.
+    pub(crate) fn forget_sessions(&self) -> Result<(), Full> {
         let now = clock::now();
         let nodes: Vec<String> = self.store.read().nodes.iter().map(|(id, _)| id.to_string()).collect();
-        for id in nodes {
-            self.write(|state| orders::forgotten(state, &id, now));
-        }
+        nodes.iter().try_for_each(|id| self.write(|state| orders::forgotten(state, id, now)).map(drop))
     }
 
     /// A node opened its ACS channel. Returns its session's desk, once the session is durable.
@@ -29,36 +38,44 @@ impl Server {
             }
             changes
         });
-        self.store.durable(revision).await.ok()?;
+        self.store.durable(revision.ok()?).await.ok()?;
         desk
     }
 
-    pub(crate) fn node_disconnected(&self, id: &str, epoch: i64) {
-        self.write(|state| orders::disconnected(state, id, epoch, clock::now()));
+    pub(crate) async fn node_disconnected(&self, id: &str, epoch: i64) {
+        loop {
+            let written = match self.write(|state| orders::disconnected(state, id, epoch, clock::now())) {
+                Ok(revision) => self.store.durable(revision).await,
+                Err(full) => Err(full.into()),
+            };
+            match written {
+                Err(Unsettled::Full(_)) => tokio::time::sleep(FULL_PAUSE).await,
+                Ok(()) | Err(Unsettled::Closed(_)) => return,
+            }
+        }
     }
 
     /// A fresh account: everything goes but the nodes, which are told that nothing is wanted of them any more.
-    pub(crate) fn reset(&self) -> u64 {
+    pub(crate) fn reset(&self) -> Result<Revision, Full> {
         let mut accounts = self.accounts.lock();
         accounts.clear();
         let revision = self.store.reset(|state| {
             let nodes = state.nodes.iter().map(|(_, node)| Change::Put(Record::Node(node.clone())));
             nodes.chain(self.defaults(&self.settings.account)).collect()
-        });
-        accounts.insert(self.settings.account.clone());
+        })?;
         self.sessions.resync_all();
-        revision
+        Ok(revision)
     }
 
     /// The node has taken these orders.
     pub(crate) fn orders_taken(&self, node: &str, sent: &[Sent]) {
-        self.write(|state| orders::taken(state, node, sent, clock::now(), &mut clock::mint()));
+        let _ = self.write(|state| orders::taken(state, node, sent, clock::now(), &mut clock::mint()));
     }
 
     /// The node cannot take these orders.
     pub(crate) fn orders_refused(&self, node: &str, sent: &[Sent], reason: &str) {
         for order in sent {
-            self.write(|state| orders::refused(state, node, order, reason, clock::now(), &mut clock::mint()));
+            let _ = self.write(|state| orders::refused(state, node, order, reason, clock::now(), &mut clock::mint()));
         }
     }
 
@@ -69,7 +86,7 @@ impl Server {
                 Some((container.container_name.clone(), container.health_status.parse().ok()?))
             });
             let containers: Vec<(String, HealthStatus)> = containers.collect();
-            self.write(|state| {
+            let _ = self.write(|state| {
                 report::health(state, &key, Some(node), &containers).unwrap_or_else(|refused| {
                     tracing::warn!(node, task = task.task_arn, ?refused, "a health report was dropped");
                     Vec::new()
@@ -78,16 +95,13 @@ impl Server {
         }
     }
 
-    /// A transaction that cannot be refused. Returns the revision that holds its outcome.
-    fn write(&self, decide: impl FnOnce(&State) -> Vec<Change>) -> Revision {
+    /// A transaction that only a full disk refuses. Returns the revision that holds its outcome.
+    fn write(&self, decide: impl FnOnce(&State) -> Vec<Change>) -> Result<Revision, Full> {
         let outcome = self.store.transact(|state, changes| {
             changes.extend(decide(state));
-            Ok::<(), std::convert::Infallible>(())
+            Ok::<(), Full>(())
         });
-        match outcome {
-            Ok(((), revision)) => revision,
-            Err(never) => match never {},
-        }
+        outcome.map(|((), revision)| revision)
     }
 }
 

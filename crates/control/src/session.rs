@@ -17,10 +17,10 @@ use hyper_util::rt::TokioIo;
 use longshore_link::desk::{self, Desk, Heard};
 use longshore_link::{Frame, Message as _, acs, frame, tcs};
 use longshore_model::{Change, Mint, State};
-use longshore_store::Revision;
+use longshore_store::{Missed, Revision};
 use longshore_wire::Timestamp;
 use parking_lot::Mutex;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
@@ -98,19 +98,20 @@ impl Sessions {
 
 /// Hand each durable change of a task to its node's session.
 pub async fn dispatch(server: Arc<Server>) {
-    let mut commits = server.store.commits();
+    let (_, mut commits) = server.store.read_and_watch();
     loop {
-        match commits.recv().await {
+        match commits.next().await {
             Ok(commit) => {
                 for change in &commit.changes {
                     route(&server.sessions, change);
                 }
             }
-            Err(broadcast::error::RecvError::Lagged(missed)) => {
-                tracing::warn!(missed, "orders fell behind; every session looks afresh");
+            Err(Missed::Compacted(missed)) => {
+                tracing::warn!(%missed, "orders fell behind; every session looks afresh");
+                (_, commits) = server.store.read_and_watch();
                 server.sessions.resync_all();
             }
-            Err(broadcast::error::RecvError::Closed) => return,
+            Err(Missed::Closed(_)) => return,
         }
     }
 }
@@ -149,7 +150,7 @@ pub async fn serve_acs(server: Arc<Server>, node: String, socket: Socket) {
     let mut session = Acs { server: server.clone(), node: node.clone(), desk, heard: Instant::now() };
     let ended = session.run(socket, events).await;
     server.sessions.close(&node, epoch);
-    server.node_disconnected(&node, epoch);
+    server.node_disconnected(&node, epoch).await;
     tracing::info!(node, epoch, reason = ended.err().map(|error| error.to_string()), "a node disconnected");
 }
 

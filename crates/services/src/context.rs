@@ -2,7 +2,7 @@
 
 use longshore_model::{AccountId, Change, Mint, Place, State};
 use longshore_store::logs::{Logs, Ticket};
-use longshore_store::{Revision, Snapshot, Store};
+use longshore_store::{Full, Revision, Snapshot, Store};
 use longshore_wire::Timestamp;
 
 /// How this installation is set up, as far as an answer shows it.
@@ -75,7 +75,10 @@ impl<'a> Context<'a> {
     }
 
     /// Decide and write. The answer will wait until it is durable.
-    pub fn transact<T, E>(
+    ///
+    /// # Errors
+    /// Those of `decide`, and a refusal if it would change something and the disk has no space.
+    pub fn transact<T, E: From<Full>>(
         &mut self,
         decide: impl FnOnce(&State, &mut Vec<Change>, &mut Mint) -> Result<T, E>,
     ) -> Result<T, E> {

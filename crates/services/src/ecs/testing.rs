@@ -40,7 +40,7 @@ impl World {
         let account = AccountId::parse(ACCOUNT).unwrap();
         let directory = directory();
         Self {
-            store: Store::open(Memory).unwrap(),
+            store: Store::open(Memory::default()).unwrap(),
             logs: Logs::open(&directory).unwrap(),
             settings: settings(&account),
             account,

@@ -36,7 +36,7 @@ impl Bench {
         std::fs::create_dir_all(&directory).unwrap();
         let account = AccountId::parse("123456789012").unwrap();
         Self {
-            store: Store::open(Memory).unwrap(),
+            store: Store::open(Memory::default()).unwrap(),
             logs: Logs::open(&directory).unwrap(),
             settings: Settings {
                 region: "us-east-1".to_owned(),
