@@ -4,11 +4,45 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use longshore_model::Mint;
+use longshore_plan::steady::Steady;
 use longshore_wire::Timestamp;
+use nix::time::{ClockId, clock_gettime};
+use parking_lot::Mutex;
 
+/// The time of everything that planners compare: the wall clock without its jumps.
+static STEADY: Mutex<Option<Steady>> = Mutex::new(None);
+
+/// Time goes on from `newest`, the newest time in the state, if the wall clock is behind it.
+pub fn begin(newest: Timestamp) {
+    let behind = newest.millis() - wall().millis();
+    if behind > 0 {
+        tracing::warn!(
+            seconds = behind / 1000,
+            "the clock is behind what is stored; time goes on slowly until it is not"
+        );
+    }
+    STEADY.lock().get_or_insert_with(|| Steady::new(uptime(), since_epoch(), newest)).not_before(newest);
+}
+
+/// The time that records carry. It never goes back and does not follow a wall clock that jumps.
 pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(since.as_millis() as i64)
+    let mut steady = STEADY.lock();
+    let steady = steady.get_or_insert_with(|| Steady::new(uptime(), since_epoch(), Timestamp::default()));
+    steady.read(uptime(), since_epoch())
+}
+
+/// What the machine's clock says: the time of log events, which come from other clocks.
+pub fn wall() -> Timestamp {
+    Timestamp::from_millis(since_epoch().as_millis() as i64)
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// How long the machine has been up, sleep included.
+fn uptime() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
 }
 
 /// A seed that no other call gets: the kernel's randomness once, then a counter through the generator.

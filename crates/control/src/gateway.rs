@@ -304,7 +304,9 @@ async fn carry_out(
     let operation = service.operation(call.operation.name).ok_or_else(unbuilt)?;
     let account = account(server, head)?;
     let input = call.input(head, body)?;
-    let mut context = Context::new(&server.store, &server.logs, &server.settings, account, clock::now(), clock::seed());
+    // Log events come with the time of other clocks, so theirs is the machine's.
+    let now = if call.service.name == "logs" { clock::wall() } else { clock::now() };
+    let mut context = Context::new(&server.store, &server.logs, &server.settings, account, now, clock::seed());
     context.batch = header(head, "x-longshore-batch");
     let answer = match service.blocking {
         true => tokio::task::block_in_place(|| (operation.run)(&mut context, input)),

@@ -79,6 +79,7 @@ pub struct Bound {
 /// Open the stores, make what a fresh account has, and listen.
 pub async fn bind(config: &Config) -> Result<Bound, Error> {
     let store = Store::open(Sqlite::open(&config.database())?)?;
+    clock::begin(store.read().newest());
     let logs = Logs::open(&config.log_store())?;
     let in_listen = |source| Error::Listen { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(in_listen)?;

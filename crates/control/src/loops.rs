@@ -132,6 +132,6 @@ async fn retention_turn(server: &Server) -> Result<bool, Error> {
     };
     server.store.durable(revision).await.map_err(|_| Error::StoreFailed)?;
     let logs = server.logs.clone();
-    let turn = tokio::task::spawn_blocking(move || upkeep.run(&logs, clock::now())).await;
+    let turn = tokio::task::spawn_blocking(move || upkeep.run(&logs, clock::wall())).await;
     Ok(turn.map_err(|_| Error::StoreFailed)??)
 }

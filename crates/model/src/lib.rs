@@ -11,6 +11,7 @@ mod definition_use;
 pub mod ids;
 pub mod index;
 pub mod network;
+mod newest;
 pub mod node;
 pub mod service;
 pub mod setting;

@@ -12,6 +12,7 @@
 //! * [`orders`] is what sessions write: nodes that come and go, orders that arrive.
 //! * [`heal`] ends tasks whose node is gone; [`reap`] forgets what ended long ago.
 //! * [`agenda`] remembers which services a loop must look at and when.
+//! * [`steady`] is the time that planners are given: the wall clock without its jumps.
 //! * [`check`] is for tests: the laws every state must obey.
 //!
 //! Left out so far: daemons, task sets, blue/green, scaling, placement on container instances.
@@ -30,6 +31,7 @@ pub mod reap;
 pub mod reconcile;
 pub mod report;
 pub mod rollout;
+pub mod steady;
 pub mod strategy;
 pub mod throttle;
 mod view;
