@@ -224,33 +224,6 @@ def test_a_containerd_that_dies_comes_back(machine):
     machine.run(WAIT)
 
 
-def test_tasks_that_end_leave_nothing_while_the_server_runs(machine):
-    def rest():
-        counts = {kind: len(lines) for kind, lines in machine.traces().items()}
-        own = pathlib.Path(f"/proc/{machine.instance.process.pid}/fd")
-        inside = subprocess.run(
-            ["ip", "-n", f"longshore-{machine.id}", "-o", "link"], text=True, capture_output=True, check=True
-        )
-        groups = list(pathlib.Path("/sys/fs/cgroup").glob(f"*/longshore/{machine.id}/*/"))
-        counts |= {"open files": len(list(own.iterdir())), "inside": inside.stdout.count("\n"), "within": len(groups)}
-        return counts
-
-    definition = machine.account.define(container(command=["true"]))
-
-    def cycle(count):
-        for _ in range(count):
-            arns = [task["taskArn"] for task in machine.account.run(machine.cluster, definition, count=10)]
-            for arn in arns:
-                machine.until(arn, "STOPPED")
-
-    cycle(2)
-    before = rest()
-    cycle(6)
-    # A few namespaces and connections are kept ready; what leaks grows by sixty.
-    eventually(lambda: all(count - before.get(kind, 0) < 15 for kind, count in rest().items()))
-    assert machine.pids() == {}
-
-
 @pytest.mark.parametrize("how", ["after a stop", "after a kill"])
 def test_down_leaves_nothing(machine, how):
     machine.run(COUNT), machine.run(WAIT)
