@@ -79,12 +79,16 @@ fn live(state: &State) -> impl Iterator<Item = &Task> {
 
 fn addresses(state: &State, found: &mut Found) {
     let (mut private, mut public, mut macs) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut on_node = BTreeSet::new();
     for (task, eni) in live(state).filter_map(|task| Some((task, task.eni.as_ref()?))) {
         let subnet = format!("{}/{}", task.account, eni.subnet);
         let inside = state.subnets.get(&subnet).and_then(|row| offset(&row.cidr, &eni.private_ip));
         let usable = inside.is_some_and(|(offset, size)| (RESERVED_HEAD..size - 1).contains(&offset));
         found.unless(usable, "a private address is a usable one of its subnet", &eni.private_ip);
         found.unless(private.insert((subnet, &eni.private_ip)), "a private address has one task", &eni.private_ip);
+        if let Some(node) = &task.node {
+            found.unless(on_node.insert((node, &eni.private_ip)), "a node has an address once", &eni.private_ip);
+        }
         found.unless(macs.insert(&eni.mac), "a MAC has one task", &eni.mac);
         if let Some(address) = &eni.public_ip {
             found.unless(public.insert((&task.node, address)), "a public address has one task", address);

@@ -28,6 +28,8 @@ pub struct NodeUse {
     pub cpu: i64,
     pub memory_mib: i64,
     pub tasks: BTreeSet<Arc<str>>,
+    /// Private addresses. The default networks of all accounts have the same addresses, and a node has one network.
+    pub addresses: Spans,
 }
 
 /// Tasks of a cluster that have not stopped.
@@ -69,7 +71,7 @@ pub struct Index {
 }
 
 /// Nothing is used.
-static UNUSED: NodeUse = NodeUse { cpu: 0, memory_mib: 0, tasks: BTreeSet::new() };
+static UNUSED: NodeUse = NodeUse { cpu: 0, memory_mib: 0, tasks: BTreeSet::new(), addresses: Spans::new() };
 
 impl Index {
     /// Keys of a service's tasks that have not stopped.
@@ -182,6 +184,9 @@ impl Index {
                 used.cpu += i64::from(task.cpu);
                 used.memory_mib += i64::from(task.memory_mib);
                 used.tasks.insert(key.clone());
+                if let Some(address) = private_address(task) {
+                    used.addresses.insert(address);
+                }
             }),
             None => {
                 self.unplaced.insert(key.clone());
@@ -216,6 +221,9 @@ impl Index {
                 used.cpu -= i64::from(task.cpu);
                 used.memory_mib -= i64::from(task.memory_mib);
                 used.tasks.remove(key);
+                if let Some(address) = private_address(task) {
+                    used.addresses.remove(address);
+                }
             }),
             None => {
                 self.unplaced.remove(key);
@@ -274,15 +282,22 @@ fn drop_member(sets: &mut HashMap<String, BTreeSet<Arc<str>>>, name: &str, key: 
 
 type Uses = HashMap<String, AddressUse>;
 
+fn number(address: &str) -> Option<u32> {
+    address.parse::<Ipv4Addr>().ok().map(u32::from)
+}
+
+fn private_address(task: &Task) -> Option<u32> {
+    number(&task.eni.as_ref()?.private_ip)
+}
+
 /// The addresses a task holds: which map, which entry, which address.
 fn addresses<'a>(
     task: &Task,
     subnets: &'a mut Uses,
     publics: &'a mut Uses,
 ) -> impl Iterator<Item = (&'a mut Uses, String, u32)> {
-    let number = |text: &str| text.parse::<Ipv4Addr>().ok().map(u32::from);
     let eni = task.eni.as_ref();
-    let private = eni.and_then(|eni| Some((format!("{}/{}", task.account, eni.subnet), number(&eni.private_ip)?)));
+    let private = eni.and_then(|eni| Some((format!("{}/{}", task.account, eni.subnet), private_address(task)?)));
     let public = eni.and_then(|eni| Some((task.node.clone()?, number(eni.public_ip.as_deref()?)?)));
     let private = private.map(|(key, address)| (subnets, key, address));
     let public = public.map(|(key, address)| (publics, key, address));

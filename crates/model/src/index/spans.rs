@@ -10,6 +10,10 @@ pub struct Spans {
 }
 
 impl Spans {
+    pub const fn new() -> Self {
+        Self { runs: BTreeMap::new(), len: 0 }
+    }
+
     pub fn len(&self) -> usize {
         self.len
     }

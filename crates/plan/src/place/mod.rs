@@ -160,7 +160,7 @@ impl<'a> Draft<'a> {
         mint: &mut Mint,
     ) -> Result<Spot, Refusal> {
         let full = || Refusal::SubnetFull { subnets: vec![subnet.id.clone()] };
-        let private_ip = self.next_private(subnet).ok_or_else(full)?;
+        let private_ip = self.next_private(subnet, Some(node)).ok_or_else(full)?;
         let public_ip = match want.network.assign_public_ip == Some(AssignPublicIp::Enabled) {
             true => Some(self.next_public(node).ok_or_else(|| Refusal::NoPublicAddress { node: node.id.clone() })?),
             false => None,
@@ -194,7 +194,8 @@ impl<'a> Draft<'a> {
     fn subnets(&self, want: &Want<'_>) -> Result<Vec<&'a Subnet>, Refusal> {
         let names: BTreeSet<&str> = want.network.subnets.iter().flatten().map(String::as_str).collect();
         let rows = names.iter().filter_map(|name| self.state.subnets.get(&format!("{}/{name}", want.account)));
-        let open: Vec<&Subnet> = rows.map(AsRef::as_ref).filter(|subnet| self.next_private(subnet).is_some()).collect();
+        let open: Vec<&Subnet> =
+            rows.map(AsRef::as_ref).filter(|subnet| self.next_private(subnet, None).is_some()).collect();
         match open.is_empty() {
             true => Err(Refusal::SubnetFull { subnets: names.into_iter().map(str::to_owned).collect() }),
             false => Ok(open),
@@ -257,11 +258,14 @@ impl<'a> Draft<'a> {
         stored + self.private.get(&key).map_or(0, |used| used.taken.len())
     }
 
-    fn next_private(&self, subnet: &Subnet) -> Option<u32> {
+    /// An address that no task of the subnet holds, and no task of another account on the node.
+    fn next_private(&self, subnet: &Subnet, node: Option<&Node>) -> Option<u32> {
         let block = Block::parse(&subnet.cidr)?;
         let key = subnet_key(subnet);
         let last = block.size().checked_sub(2)?;
-        next_free(block, (RESERVED_HEAD, last), self.state.index.subnet(&key), self.private.get(&key), |_| true)
+        let on_node = node.and_then(|node| self.state.index.node(&node.id));
+        let usable = |address: u32| !on_node.is_some_and(|used| used.addresses.contains(address));
+        next_free(block, (RESERVED_HEAD, last), self.state.index.subnet(&key), self.private.get(&key), usable)
     }
 
     fn next_public(&self, node: &Node) -> Option<u32> {

@@ -1,6 +1,8 @@
 //! Where tasks go: zones, nodes, addresses, and why not.
 
 use longshore_api::ecs;
+use longshore_model::task::Task;
+use longshore_model::{Change, TableName};
 use longshore_plan::launch::{self, Launch};
 use longshore_plan::place::{Draft, Peers, Refusal};
 
@@ -148,4 +150,17 @@ fn without_security_groups_the_default_one_is_used() {
     place(&mut world, 1, &network(false));
     let task = world.state.tasks.iter().next().unwrap().1.clone();
     assert_eq!(task.eni.as_ref().unwrap().security_groups, ["sg-default"]);
+}
+
+#[test]
+fn accounts_whose_networks_are_alike_share_a_node_without_sharing_an_address() {
+    let mut world = World::new();
+    let only_a = ecs::AwsVpcConfiguration { subnets: Some(vec!["subnet-a".into()]), ..network(false) };
+    place(&mut world, 2, &only_a);
+    for task in world.live() {
+        world.put(Change::Delete(TableName::Task, task.key()));
+        world.put(Task { account: "222222222222".to_owned(), ..task });
+    }
+    let (placed, _) = place(&mut world, 1, &only_a);
+    assert_eq!(placed, ["n1 us-east-1a 172.31.0.6"]);
 }
