@@ -1,5 +1,6 @@
 //! What an agent does with a task whose supervisor has died: nothing of it may go on unseen.
 
+use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -22,9 +23,17 @@ pub struct Remains {
     pub status: Option<TaskStatus>,
 }
 
-/// Whether a supervisor answers in this directory.
+/// How long a supervisor may take to greet who connects.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Whether a supervisor answers in this directory: it greets whoever connects. The kernel takes a connection also for one
+/// that hangs.
 pub fn is_alive(dir: &Path) -> bool {
-    UnixStream::connect(dir.join(SOCKET_FILE)).is_ok()
+    let Ok(mut stream) = UnixStream::connect(dir.join(SOCKET_FILE)) else {
+        return false;
+    };
+    let limited = stream.set_read_timeout(Some(ANSWER_WITHIN)).is_ok();
+    limited && stream.read(&mut [0]).is_ok_and(|length| length > 0)
 }
 
 /// Ends what is left of a task whose supervisor is gone: kills its processes, removes its cgroups and its directory,

@@ -318,6 +318,17 @@ fn a_directory_has_one_supervisor_and_one_out_of_reach_is_ended() {
 }
 
 #[test]
+fn a_supervisor_that_hangs_is_ended() {
+    let mut task = Task::start(task(vec![shell("sleep 1000")]));
+    task.until_running();
+    let (pid, supervisor) = (task.container("main").pid.unwrap(), task.supervisor_pid() as i32);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(supervisor), nix::sys::signal::SIGSTOP).unwrap();
+    assert_eq!(reap(&task.dir).unwrap().status.unwrap().phase, TaskPhase::Stopped);
+    assert!(!std::path::Path::new(&format!("/proc/{pid}/exe")).exists());
+    task.kill_supervisor();
+}
+
+#[test]
 fn termination_of_the_supervisor_stops_the_task_gently() {
     let mut task = Task::start(task(vec![shell(FOREVER)]));
     task.until_said("main", "ready");
