@@ -92,6 +92,8 @@ record! {
         /// The last deployment that was complete, once none of its tasks is left and while the one after it is not
         /// complete: what the circuit breaker comes back to.
         pub last_completed: Option<Box<Deployment>> = "lastCompleted",
+        /// One task more than desired runs for a while, so that another may stop in a fuller zone.
+        pub rebalancing: bool = "rebalancing",
         /// Newest first, at most 100.
         pub events: Vec<ecs::ServiceEvent> = "events",
         pub created_at: Timestamp = "createdAt",

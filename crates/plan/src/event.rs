@@ -22,6 +22,10 @@ pub enum Event {
     Failed(String),
     /// The id of the deployment that the service goes back to.
     RollingBack(String),
+    /// Tasks by zone: they are not spread evenly, and are being moved.
+    Unbalanced(Vec<(String, i64)>),
+    /// Tasks by zone, spread evenly again.
+    Balanced(Vec<(String, i64)>),
     /// Why no node took a task.
     Unplaced(String),
     /// Tasks stop before they ever run.
@@ -49,6 +53,10 @@ impl Event {
                 format!("(service {service}) (deployment {id}) deployment failed: tasks failed to start.")
             }
             Self::RollingBack(id) => format!("(service {service}) rolling back to deployment {id}."),
+            Self::Unbalanced(zones) => {
+                format!("(service {service}) is not AZ balanced with {}. AZ Rebalancing in progress.", by_zone(zones))
+            }
+            Self::Balanced(zones) => format!("(service {service}) is AZ balanced with {}.", by_zone(zones)),
             Self::Unplaced(reason) => {
                 format!("(service {service}) was unable to place a task. Reason: {reason}.")
             }
@@ -66,6 +74,7 @@ impl Event {
     fn cleared_by(&self, message: &str) -> bool {
         match self {
             Self::Started(_) | Self::Stopped(_) | Self::Completed(_) | Self::Failed(_) | Self::RollingBack(_) => true,
+            Self::Unbalanced(_) | Self::Balanced(_) => message.contains(" AZ balanced "),
             // A state, told once: anything else that happened since makes it news again.
             Self::SteadyState => true,
             Self::Unplaced(_) => message.contains(" has started ") || message.ends_with("steady state."),
@@ -93,6 +102,14 @@ impl Event {
     pub fn tell(&self, service: &mut Service, now: Timestamp, mint: &mut Mint) {
         let message = self.message(&service.name);
         service.push_event(mint.uuid(), message, now);
+    }
+}
+
+fn by_zone(zones: &[(String, i64)]) -> String {
+    let parts: Vec<String> = zones.iter().map(|(zone, count)| format!("{count} tasks in {zone}")).collect();
+    match parts.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => parts.concat(),
     }
 }
 

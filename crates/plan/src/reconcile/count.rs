@@ -17,6 +17,8 @@ pub struct Count {
     pub keeping: i64,
     pub keeping_serving: i64,
     pub leaving_serving: i64,
+    /// Tasks beyond the desired ones that may run for a while.
+    pub spare: i64,
     /// The primary deployment was given up: it starts nothing more.
     pub given_up: bool,
 }
@@ -32,6 +34,7 @@ impl Count {
             keeping: count(&|member| member.keeps()),
             keeping_serving: count(&|member| member.keeps() && member.serving),
             leaving_serving: count(&|member| member.leaves_serving()),
+            spare: i64::from(service.rebalancing),
             given_up: service.primary().is_some_and(|primary| primary.rollout == DeploymentRolloutState::Failed),
         }
     }
@@ -39,6 +42,11 @@ impl Count {
     /// Tasks that the primary deployment is yet to start.
     pub fn missing(&self) -> i64 {
         if self.given_up { 0 } else { (self.desired - self.keeping).max(0) }
+    }
+
+    /// Tasks that keep and are too many.
+    pub fn surplus(&self) -> usize {
+        (self.keeping - self.desired - self.spare).max(0) as usize
     }
 
     pub fn room(&self) -> i64 {

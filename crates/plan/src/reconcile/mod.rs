@@ -13,6 +13,7 @@
 //! A service's first deployment is steady as soon as its tasks run; the time a task must have proven itself
 //! ([`PROVEN_MILLIS`](crate::view)) only holds back the stopping of the tasks it replaces.
 
+mod balance;
 mod count;
 mod start;
 mod stop;
@@ -68,8 +69,9 @@ impl<'a> Turn<'a> {
     fn active(&mut self) {
         self.watch_failures();
         let View { members, changes_at, proven_at } = view(self.state, &self.service, self.now);
+        self.end_move(&members);
         let count = Count::of(&self.service, &members);
-        let replacing = members.iter().any(|member| !member.keeps());
+        let replacing = self.service.rebalancing || members.iter().any(|member| !member.keeps());
         for at in changes_at.into_iter().chain(proven_at.filter(|_| replacing)) {
             self.plan.wake(at);
         }
@@ -81,7 +83,7 @@ impl<'a> Turn<'a> {
         }
         self.forget_deployments(&members);
         if self.plan.changes.is_empty() {
-            self.settle(&members, &count);
+            self.settle(&members, &count, proven_at);
         }
     }
 
@@ -135,7 +137,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Whether everything is as wanted; if so, the deployment is complete and the service steady.
-    fn settle(&mut self, members: &[Member<'_>], count: &Count) {
+    fn settle(&mut self, members: &[Member<'_>], count: &Count, proven_at: Option<Timestamp>) {
         let steady = count.keeping == count.desired
             && count.existing == count.desired
             && members.iter().all(|member| member.standing == Standing::Running && self.is_sound(member));
@@ -144,6 +146,7 @@ impl<'a> Turn<'a> {
         }
         if steady {
             self.tell_once(Event::SteadyState);
+            self.begin_move(members, count, proven_at);
         }
     }
 

@@ -72,9 +72,7 @@ impl<'a> Turn<'a> {
         let (mut made, mut refused) = (Vec::new(), None);
         for _ in 0..wanted {
             let provider = strategy::next(&deployment.capacity_provider_strategy, &placed);
-            let provider_name =
-                provider.and_then(|index| deployment.capacity_provider_strategy[index].capacity_provider.as_deref());
-            let launch = template.launch(provider_name);
+            let launch = template.launch(named(deployment, provider));
             match launch::task(&launch, draft, &mut peers, self.now, self.mint) {
                 Ok(task) if task.is_stopped() => {
                     made.push(task);
@@ -97,7 +95,18 @@ impl<'a> Turn<'a> {
         started
     }
 
-    fn is_held_back(&mut self, deployment: &Deployment) -> bool {
+    /// One task of a deployment, placed and not yet recorded.
+    pub(super) fn draw(&mut self, deployment: &Deployment, members: &[Member<'_>]) -> Option<Result<Task, Refusal>> {
+        let definition = self.state.definitions.get(&self.service.definition_key(deployment))?;
+        let mut peers = Peers::of(members.iter().map(|member| &**member.task));
+        let template = Template::of(&self.service, deployment, definition);
+        let placed = placed_by_provider(deployment, members);
+        let provider = strategy::next(&deployment.capacity_provider_strategy, &placed);
+        let launch = template.launch(named(deployment, provider));
+        Some(launch::task(&launch, &mut Draft::new(self.state), &mut peers, self.now, self.mint))
+    }
+
+    pub(super) fn is_held_back(&mut self, deployment: &Deployment) -> bool {
         let until = deployment.throttle.until().filter(|until| *until > self.now);
         if let Some(until) = until {
             self.plan.wake(until);
@@ -119,7 +128,7 @@ impl<'a> Turn<'a> {
         self.tell_once(Event::Unplaced(reason));
     }
 
-    fn record_started(&mut self, deployment: &Deployment, made: Vec<Task>) -> usize {
+    pub(super) fn record_started(&mut self, deployment: &Deployment, made: Vec<Task>) -> usize {
         if made.is_empty() {
             return 0;
         }
@@ -148,6 +157,11 @@ impl<'a> Turn<'a> {
         }
         self.tell_once(Event::Struggling);
     }
+}
+
+/// The name of the provider at this place of the deployment's strategy.
+fn named(deployment: &Deployment, provider: Option<usize>) -> Option<&str> {
+    provider.and_then(|index| deployment.capacity_provider_strategy[index].capacity_provider.as_deref())
 }
 
 fn placed_by_provider(deployment: &Deployment, members: &[Member<'_>]) -> Vec<i64> {

@@ -15,7 +15,7 @@ use crate::view::{Member, Standing, belongs};
 impl Turn<'_> {
     /// Scale in: more tasks keep than are wanted.
     pub(super) fn stop_surplus<'m>(&mut self, members: Vec<Member<'m>>, count: Count) -> (Vec<Member<'m>>, Count) {
-        let surplus = (count.keeping - count.desired).max(0) as usize;
+        let surplus = count.surplus();
         if surplus == 0 {
             return (members, count);
         }

@@ -1,7 +1,7 @@
 //! The laws of services, attacked by chance: whatever happens, floor and ceiling hold, nothing is given twice, and when
 //! the trouble ends the service comes to rest.
 
-use longshore_api::ecs;
+use longshore_api::ecs::{self, AvailabilityZoneRebalancing as Rebalancing};
 use longshore_model::task::{Task, TaskStatus};
 use longshore_plan::rollout::bounds;
 use proptest::prelude::*;
@@ -45,12 +45,15 @@ fn percentages() -> impl Strategy<Value = (i32, i32)> {
     prop::sample::select(vec![(100, 200), (0, 100), (0, 150), (50, 100), (50, 200), (66, 134)])
 }
 
-fn world(desired: i32, (minimum, maximum): (i32, i32), capacity: i32) -> World {
+fn world(desired: i32, (minimum, maximum): (i32, i32), capacity: i32, moves: bool) -> World {
     let mut world = World::new();
     for (name, zone) in NODES.into_iter().zip(["a", "b", "b"]) {
         world.put(node(name, zone, capacity * 256, capacity * 512));
     }
-    world.put(service(desired, minimum, maximum, world.now));
+    let mut service = service(desired, minimum, maximum, world.now);
+    let rebalancing = if moves { Rebalancing::Enabled } else { Rebalancing::Disabled };
+    service.api.availability_zone_rebalancing = Some(rebalancing);
+    world.put(service);
     world
 }
 
@@ -159,9 +162,10 @@ proptest! {
         desired in 0..8_i32,
         percentages in percentages(),
         capacity in 6..20_i32,
+        moves in any::<bool>(),
         events in prop::collection::vec(event(), 0..60),
     ) {
-        let mut world = world(desired, percentages, capacity);
+        let mut world = world(desired, percentages, capacity, moves);
         let mut revision = 1;
         for event in &events {
             come_to_rest(&mut world);
@@ -182,7 +186,7 @@ proptest! {
 
     #[test]
     fn no_address_or_capacity_is_given_twice(counts in prop::collection::vec(0..12_i32, 1..8), capacity in 1..8_i32) {
-        let mut world = world(0, (0, 100), capacity);
+        let mut world = world(0, (0, 100), capacity, true);
         for count in counts {
             world.edit(|service| service.desired_count = count);
             world.settle();

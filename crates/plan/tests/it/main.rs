@@ -1,5 +1,6 @@
 //! The planners against whole states: tables of what must happen, and laws attacked by chance.
 
+mod balance;
 mod breaker;
 mod clock;
 mod laws;

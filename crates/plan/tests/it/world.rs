@@ -307,6 +307,7 @@ pub fn service(desired: i32, minimum: i32, maximum: i32, now: Timestamp) -> Serv
         api: Box::new(ecs::Service { deployment_configuration: Some(configuration), ..Default::default() }),
         deployments: vec![deployment("ecs-svc/1", 1, now)],
         last_completed: None,
+        rebalancing: false,
         events: Vec::new(),
         created_at: now,
         inactive_at: None,

@@ -162,6 +162,7 @@ fn record(
         api: Box::new(api(asked, found, place, principal, now)),
         deployments: vec![deployment(&rollout, now, mint)],
         last_completed: None,
+        rebalancing: false,
         events: Vec::new(),
         created_at: now,
         inactive_at: None,
