@@ -59,7 +59,7 @@ fn number(deployment: &Deployment) -> &str {
     deployment.id.trim_start_matches("ecs-svc/")
 }
 
-fn own<'t>(deployment: &Deployment, tasks: &[&'t Task]) -> Counts {
+fn own(deployment: &Deployment, tasks: &[&Task]) -> Counts {
     let own = tasks.iter().filter(|task| task.started_by.as_deref() == Some(deployment.id.as_str()));
     Counts::of(own.copied())
 }
