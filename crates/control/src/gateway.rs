@@ -248,7 +248,10 @@ async fn read_body(head: &Parts, body: Incoming) -> Result<(Bytes, Option<Semaph
     }
     let limit = body_limit(head);
     let announced = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
-    let room = room(announced.unwrap_or(limit).min(limit), BODY_TIMEOUT).await?;
+    if announced.is_some_and(|length| length > limit) {
+        return Err(Fault::too_large(limit));
+    }
+    let room = room(announced.unwrap_or(limit), BODY_TIMEOUT).await?;
     let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await;
     let collected = collected.map_err(|_| Fault::common("RequestTimeout", 408, "The request body did not arrive"))?;
     match collected {
