@@ -1,4 +1,4 @@
-"""Calls over one connection of its own: some thousand a second, where boto3 makes some hundred. Signed as boto3 signs."""
+"""Calls over one connection of its own, signed as boto3 signs: a thousand a second where boto3 makes a hundred."""
 
 import http.client
 import json

@@ -137,6 +137,12 @@ def test_an_odd_name_is_refused(here, what, how):
     assert what == "log group" or not any(character in message for character in "\x00\x1b\u202e\n")
 
 
+def test_a_name_that_looks_like_an_option_is_a_name(account):
+    name = "-rf"
+    assert account.ecs.create_cluster(clusterName=name)["cluster"]["clusterName"] == name
+    assert account.ecs.list_clusters()["clusterArns"] == [account.arn(f"cluster/{name}")]
+
+
 # W10
 
 
@@ -222,6 +228,18 @@ def test_a_bad_client_token_is_refused(here, token):
 def test_a_services_client_token_is_shorter(here):
     long = "a" * 37
     check_refused("InvalidParameterException", "clientToken", here.serve, here.name, here.definition, clientToken=long)
+
+
+def test_a_token_means_its_own_cluster_operation_and_account(account, elsewhere):
+    """One token over two clusters, two operations and two accounts has as many effects."""
+    def use(owner, cluster):
+        definition = owner.define()
+        task = owner.run(cluster, definition, clientToken="same")[0]["taskArn"]
+        service = owner.serve(cluster, definition, clientToken="same", desiredCount=0)
+        return task, service
+
+    used = [use(account, account.cluster()), use(account, account.cluster()), use(elsewhere, elsewhere.cluster())]
+    assert len({task for task, _ in used}) == len({service for _, service in used}) == 3
 
 
 # W13
@@ -336,6 +354,8 @@ DEFINITIONS = {
     "Fargate on a bridge": fargate(networkMode="bridge"),
     "links": one(links=["other"]),
     "a host path": mounts({"name": "v", "host": {"sourcePath": "/"}}),
+    "the socket of Docker (N3)": mounts({"name": "v", "host": {"sourcePath": "/var/run/docker.sock"}}),
+    "the processes of the host (N3)": mounts({"name": "v", "host": {"sourcePath": "/proc"}}),
     "a host path with a way up": mounts({"name": "v", "host": {"sourcePath": "/srv/../etc"}}),
     "a volume that is not there": one(mountPoints=[{"sourceVolume": "nobody", "containerPath": "/data"}]),
     "a volume twice": fargate(volumes=[{"name": "v"}, {"name": "v"}]),

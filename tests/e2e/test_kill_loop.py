@@ -1,6 +1,6 @@
 """The loop of kills: clients write all kinds of things, the process dies at a random moment, and what was acknowledged
-must be there when it is back. Twenty deaths, or as many as LONGSHORE_KILL_CYCLES says; LONGSHORE_KILL_SEED repeats a run
-as far as threads let it.
+must be there when it is back. Twenty deaths, or as many as LONGSHORE_KILL_CYCLES says; LONGSHORE_KILL_SEED repeats a
+run as far as threads let it.
 """
 
 import concurrent.futures

@@ -138,6 +138,7 @@ def test_two_hundred_tasks_leave_nothing(fresh):
     machine = Machine(fresh())
     shift = Shift(machine)
     shift.run(WARM)
+    eventually(lambda: not any("\0supervise\0" in words for words in machine.traces()["processes"]))
     holdings = Holdings(machine)
     before = holdings.count()
     shift.run(TASKS)

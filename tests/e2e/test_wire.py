@@ -55,6 +55,8 @@ BODIES = {
     "a string for a number": b'{"maxResults":"one"}',
     "an object for a string": b'{"nextToken":{}}',
     "a lone surrogate": b'{"nextToken":"\\ud800"}',
+    "an escaped NUL": b'{"nextToken":"\\u0000"}',
+    "true for a number": b'{"maxResults":true}',
 }
 
 
@@ -63,6 +65,11 @@ def test_a_body_that_is_no_input_is_a_serialization_exception(simulated, body):
     status, answer, headers = post(simulated, body, target("ListClusters"))
     assert (status, fault(answer)) == (400, "SerializationException"), answer
     assert headers["x-amzn-requestid"]
+
+
+def test_minus_zero_is_zero(simulated):
+    status, answer, _ = post(simulated, b'{"maxResults":-0}', target("ListClusters"))
+    assert (status, fault(answer)) == (400, "InvalidParameterException"), answer
 
 
 def test_unknown_members_are_ignored(simulated):
@@ -78,6 +85,16 @@ TARGETS = {
     "no dot": {**JSON, "X-Amz-Target": "ListClusters"},
     "two dots": target("ListClusters.x"),
 }
+
+
+OTHER_TYPES = ["text/plain", "application/json", "application/xml", "application/x-www-form-urlencoded",
+               "multipart/form-data; boundary=x", "application/x-amz-json-1.1x", "*/*", ""]
+
+
+@pytest.mark.parametrize("kind", OTHER_TYPES)
+def test_a_target_with_another_content_type_is_no_request(simulated, kind):
+    status, answer, _ = post(simulated, b"{}", target("ListClusters") | {"Content-Type": kind})
+    assert (status, fault(answer)) == (400, "UnknownOperationException"), answer
 
 
 @pytest.mark.parametrize("headers", TARGETS.values(), ids=TARGETS.keys())
@@ -112,12 +129,38 @@ def test_two_actions_are_refused(simulated):
     assert status == 400, answer
 
 
+def test_an_action_in_the_address_and_in_the_body_is_refused(simulated):
+    action = "Action=GetCallerIdentity&Version=2011-06-15"
+    status, answer, _ = simulated.http(f"/?{action}", "POST", action.encode(), FORM)
+    assert (status, fault(answer.decode())) == (400, "InvalidAction"), answer
+    assert simulated.http(f"/?{action}")[0] == 200
+
+
 def test_a_body_over_the_limit_is_refused_and_the_server_lives(simulated):
     body = b'{"nextToken":"' + b"x" * (11 << 20) + b'"}'
     # The server may answer and close before all is sent: then the client sees either.
     status, answer, _ = post(simulated, body, target("ListClusters"))
     assert status in (413, 0), answer
     assert simulated.http("/healthz")[0] == 200
+
+
+LONG = {
+    "announced": (b"Content-Length: 104857600", b"{"),
+    "in pieces without an end": (b"Transfer-Encoding: chunked", b"10000\r\n" + b"x" * 65_536 + b"\r\n"),
+}
+
+
+@pytest.mark.parametrize("header,piece", LONG.values(), ids=LONG.keys())
+def test_a_body_that_would_be_too_long_is_not_waited_for(simulated, header, piece):
+    with socket.create_connection(("127.0.0.1", simulated.port), timeout=5) as raw:
+        raw.sendall(b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Amz-Target: " + ECS.encode() + b".ListClusters\r\n")
+        raw.sendall(b"Content-Type: application/x-amz-json-1.1\r\n" + header + b"\r\n\r\n")
+        try:
+            for _ in range(200 if b"chunked" in header else 1):
+                raw.sendall(piece)
+        except OSError:
+            pass
+        assert raw.recv(64).startswith(b"HTTP/1.1 413")
 
 
 def forget_peak(instance):
@@ -258,13 +301,18 @@ LISTS = {
     "a huge index": b"SubnetId.1000000000=subnet-1",
     "a negative index": b"SubnetId.-1=subnet-1",
     "no number": b"SubnetId.x=subnet-1",
+    "a gap": b"SubnetId.1=subnet-1&SubnetId.3=subnet-3",
+    "an index twice": b"SubnetId.1=subnet-1&SubnetId.1=subnet-2",
+    "a list and a value": b"SubnetId=subnet-1&SubnetId.1=subnet-2",
+    "the form of query": b"SubnetId.member.1=subnet-1",
+    "a structure for a string": b"SubnetId.1.x=subnet-1",
 }
 
 
 @pytest.mark.parametrize("parameter", LISTS.values(), ids=LISTS.keys())
 def test_hostile_list_indices_do_no_harm(simulated, parameter):
     status, answer, _ = post(simulated, b"Action=DescribeSubnets&Version=2016-11-15&" + parameter, FORM)
-    assert status in (200, 400), answer
+    assert status == 400 and fault(answer) in ("InvalidParameterValue", "InvalidSubnetID.NotFound"), answer
     xml.etree.ElementTree.fromstring(answer)
 
 

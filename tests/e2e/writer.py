@@ -1,4 +1,4 @@
-"""A client that writes all kinds of things at random until the server goes, and then holds the server to its answers."""
+"""A client that writes all kinds of things at random until the server goes, and then holds it to its answers."""
 
 import random
 import time
@@ -95,8 +95,9 @@ class Writer:
             return self.stop()
         token = self.unique()
         self.requests[token] = {
-            "cluster": self.own, "taskDefinition": f"{self.own}-base", "launchType": "FARGATE", "count": self.chance.choice([1, 2]),
-            "networkConfiguration": self.network, "clientToken": token, "startedBy": token,
+            "cluster": self.own, "taskDefinition": f"{self.own}-base", "launchType": "FARGATE",
+            "count": self.chance.choice([1, 2]), "networkConfiguration": self.network, "clientToken": token,
+            "startedBy": token,
         }
         self.fresh.append(token)
         self.lost.append(token)
@@ -334,10 +335,10 @@ class Writer:
 
     def tasks(self):
         """Every task there is."""
-        listed = [
-            self.pages("ListTasks", "taskArns", cluster=self.own, desiredStatus=state) for state in ("RUNNING", "STOPPED")
-        ]
-        return list(self.described(sum(listed, [])))
+        arns = []
+        for state in ("RUNNING", "STOPPED"):
+            arns += self.pages("ListTasks", "taskArns", cluster=self.own, desiredStatus=state)
+        return list(self.described(arns))
 
     def stop_all(self):
         """Ask everything to stop."""
@@ -359,7 +360,7 @@ class Writer:
             token = {"nextToken": page["nextToken"]}
 
     def unsettled(self):
-        """What is not yet as it is wanted: tasks that should have stopped, services that do not run what they should."""
+        """What is not yet as it is wanted: tasks that should have stopped, services that run too few or too many."""
         stopping = [arn for _, arn in self.ledger.names("stop", everything=True) if self.ledger.now(("stop", arn))]
         found = [task for task in self.described(stopping) if task["lastStatus"] != "STOPPED"]
         names = [name for _, name in self.ledger.names("service", everything=True)]
