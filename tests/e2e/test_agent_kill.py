@@ -35,8 +35,10 @@ class Half(Instance):
             self.process = subprocess.Popen(
                 [LONGSHORE, self.word, *self.place], env=self.env, stdout=log, stderr=log, start_new_session=True,
             )
-        if wait:
-            eventually(lambda: self.http("/healthz" if self.word == "server" else "/readyz")[0] == 200)
+        if wait and self.word == "server":
+            eventually(lambda: self.http("/healthz")[0] == 200)
+        elif wait:
+            self.wait_ready()
         return self
 
 
@@ -88,8 +90,9 @@ class World:
         self.stopped.append(task)
 
     def act(self):
-        """Something of everything, in any order."""
-        acts = [self.run_steady, self.run_steady, self.run_mortal, self.run_mortal, self.stop_one]
+        """Something of everything, in any order; a node has room for some thirty tasks."""
+        acts = [self.run_mortal, self.run_mortal, self.stop_one]
+        acts += [self.run_steady] * (2 if len(self.steady) < 5 else 1)
         self.chance.shuffle(acts)
         for act in acts:
             act()
