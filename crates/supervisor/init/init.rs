@@ -5,6 +5,9 @@
 //! to the kernel directly; `build.rs` compiles it on its own and the supervisor carries it inside itself. It is given
 //! `argv = [itself, "--", command, argument…]` and finds the command in `PATH` as `execvp` does.
 //!
+//! Without any argument it has no child: it holds a namespace of processes for the containers of a task, reaps what is
+//! orphaned there and takes no signal.
+//!
 //! The child gets its own process group, in the foreground of the terminal if there is one. Exit code 127: command not
 //! found; 126: it could not be executed.
 
@@ -57,6 +60,8 @@ mod number {
     pub const GETPID: usize = 172;
 }
 
+/// No process has this id.
+const NO_CHILD: isize = 0;
 const SIGCHLD: isize = 17;
 const SIG_SETMASK: usize = 2;
 const TIOCSPGRP: usize = 0x5410;
@@ -111,6 +116,10 @@ fn set_mask(mask: u64) {
 unsafe extern "C" fn longshore_init(stack: *const usize) -> ! {
     // SAFETY: the kernel's layout of the first stack.
     let (argc, argv) = unsafe { (*stack, stack.add(1) as *const *const u8) };
+    if argc == 1 {
+        set_mask(u64::MAX);
+        watch(NO_CHILD);
+    }
     if argc < 3 {
         say(b"init: no command\n");
         exit(127);
@@ -211,7 +220,7 @@ fn watch(child: isize) -> ! {
         let signal = unsafe { syscall(number::RT_SIGTIMEDWAIT, &raw const all as usize, 0, 0, 8, 0) };
         match signal {
             SIGCHLD => reap(child),
-            1.. => {
+            1.. if child != NO_CHILD => {
                 // SAFETY: numbers only.
                 unsafe { syscall(number::KILL, child as usize, signal as usize, 0, 0, 0) };
             }

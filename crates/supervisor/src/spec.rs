@@ -28,6 +28,9 @@ pub struct TaskSpec {
     pub memory_mib: Option<u64>,
     #[serde(default)]
     pub network: Network,
+    /// The containers see each other's processes (`pidMode` `task`); else each has its own.
+    #[serde(default)]
+    pub share_processes: bool,
     /// The OCI runtime to drive.
     pub runtime: RuntimeSpec,
     #[serde(default)]

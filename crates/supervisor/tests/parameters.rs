@@ -22,6 +22,12 @@ fn cgroup_file(task: &Task, container: &str, controller: &str, v1: &str, v2: &st
 }
 
 #[test]
+fn a_container_does_not_see_where_its_cgroup_is() {
+    let said = output(shell("cat /proc/self/cgroup"));
+    assert!(said.lines().count() > 0 && said.lines().all(|line| line.ends_with(":/")), "{said}");
+}
+
+#[test]
 fn working_directory_is_made_if_missing() {
     let container = |cwd: &str| ContainerSpec { cwd: cwd.into(), ..shell("pwd") };
     assert_eq!(output(container("")), "/\n");
@@ -242,8 +248,12 @@ fn processor_time_is_held_to_the_quota() {
     let mut task = Task::start(TaskSpec { cpu, ..task(vec![shell("while :; do :; done")]) });
     task.until_running();
     let before = throttled(&task);
-    std::thread::sleep(std::time::Duration::from_millis(800));
-    assert!(throttled(&task) > before, "a quarter of a processor is less than a loop wants");
+    // On a busy machine the loop may not get its quarter for a while.
+    let held = (0..300).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        throttled(&task) > before
+    });
+    assert!(held, "a quarter of a processor is less than a loop wants");
 }
 
 fn throttled(task: &Task) -> u64 {
@@ -274,7 +284,8 @@ fn containers_of_a_task_share_its_network_and_nothing_else() {
     let (main, other) = (task.container("main").pid.unwrap(), task.container("other").pid.unwrap());
     let expected = fs::read_link(format!("/proc/self/fd/{}", namespace.as_raw_fd())).unwrap();
     assert_eq!((link(main, "net"), link(other, "net")), (expected.clone(), expected));
-    for kind in ["pid", "ipc", "uts", "mnt"] {
+    assert!(task.log("main").contains("cgroup:["));
+    for kind in ["pid", "ipc", "uts", "mnt", "cgroup"] {
         assert_ne!(link(main, kind), link(other, kind), "{kind}");
         assert_ne!(link(main, kind), fs::read_link(Path::new("/proc/self/ns").join(kind)).unwrap(), "{kind}");
     }

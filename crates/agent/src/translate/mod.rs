@@ -132,6 +132,7 @@ pub(crate) fn task_spec(
         cpu: TaskCpu { units: cpu_units(task.cpu) },
         memory_mib: u64::try_from(task.memory).ok().filter(|mib| *mib > 0),
         network: Network::Host,
+        share_processes: task.pid_mode.as_deref() == Some("task"),
         runtime: around.runtime.clone(),
         volumes: volumes(task, around)?,
         log_endpoint: around.log_endpoint.clone(),
@@ -166,7 +167,8 @@ pub(crate) fn check_task(task: &acs::Task) -> Result<(), Failure> {
 
 fn check_modes(task: &acs::Task) -> Result<(), Failure> {
     for (what, mode) in [("pid", &task.pid_mode), ("ipc", &task.ipc_mode)] {
-        if let Some(mode) = mode.as_deref().filter(|mode| !mode.is_empty() && *mode != "none") {
+        let here = |mode: &&str| mode.is_empty() || *mode == "none" || what == "pid" && *mode == "task";
+        if let Some(mode) = mode.as_deref().filter(|mode| !here(mode)) {
             return Err(Failure::resource(format!("the {what} mode {mode} is not supported by this node")));
         }
     }

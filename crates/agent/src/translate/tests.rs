@@ -90,6 +90,15 @@ fn reason(outcome: Result<impl std::fmt::Debug, Failure>) -> String {
 }
 
 #[test]
+fn a_task_may_share_its_processes() {
+    for (mode, expected) in [(None, false), (Some("none"), false), (Some("task"), true)] {
+        let mut task = task();
+        task.pid_mode = mode.map(str::to_owned);
+        assert_eq!(translate(&task).unwrap().share_processes, expected, "{mode:?}");
+    }
+}
+
+#[test]
 fn command_and_entry_point_merge_with_the_image_as_in_docker() {
     type Words<'a> = &'a [&'a str];
     let rows: [(Option<Words<'_>>, Option<Words<'_>>, Words<'_>); 6] = [
@@ -323,7 +332,7 @@ fn orders_that_name_what_is_not_here_fail_with_a_reason() {
         (|task| task.containers[0].name = "../x".to_owned(), "cannot be the name"),
         (|task| task.containers.push(task.containers[0].clone()), "two containers are named web"),
         (|task| task.pid_mode = Some("host".to_owned()), "pid mode host"),
-        (|task| task.ipc_mode = Some("host".to_owned()), "ipc mode host"),
+        (|task| task.ipc_mode = Some("task".to_owned()), "ipc mode task"),
         (|task| task.network_mode = "bridge".to_owned(), "network mode \"bridge\""),
         (|task| task.elastic_network_interfaces.clear(), "without the address"),
         (|task| task.containers[0].docker_config.host_config = Some("{".to_owned()), "does not read"),

@@ -1,6 +1,7 @@
 //! The OCI runtime's `config.json` of one container.
 //!
-//! Namespaces are private but for the network, which the containers of a task share. Defaults are Docker's: masked and
+//! Namespaces are private but for the network, which the containers of a task share, and that of processes where the task
+//! asks for it. Defaults are Docker's: masked and
 //! read-only parts of `/proc` and `/sys`, the default capabilities, devices and seccomp rules. Everything hostile (the
 //! root file system) is left to the runtime and to [`crate::rootfs`].
 
@@ -32,6 +33,8 @@ pub struct Prepared {
     pub binds: Vec<Bind>,
     /// Path of the network namespace; `None` is the host's.
     pub network_namespace: Option<String>,
+    /// Path of the namespace of processes that the task shares; `None` is the container's own.
+    pub process_namespace: Option<String>,
     /// The hard limit of open files that this process may give.
     pub most_files: u64,
     /// The container init on the host, if it is to be PID 1.
@@ -161,7 +164,11 @@ fn linux(task: &TaskSpec, container: &ContainerSpec, prepared: &Prepared) -> Res
 }
 
 fn namespaces(prepared: &Prepared) -> Value {
-    let mut list: Vec<Value> = ["pid", "ipc", "uts", "mount"].iter().map(|kind| json!({"type": kind})).collect();
+    let mut list: Vec<Value> = ["ipc", "uts", "mount", "cgroup"].iter().map(|kind| json!({"type": kind})).collect();
+    list.push(match &prepared.process_namespace {
+        Some(path) => json!({"type": "pid", "path": path}),
+        None => json!({"type": "pid"}),
+    });
     if let Some(path) = &prepared.network_namespace {
         list.push(json!({"type": "network", "path": path}));
     }
@@ -191,6 +198,7 @@ mod tests {
             user: User { uid: 0, gid: 0, additional_gids: vec![], home: "/root".into() },
             binds: vec![],
             network_namespace: Some("/proc/1/fd/3".into()),
+            process_namespace: None,
             most_files: 1 << 20,
             init: None,
         }

@@ -45,6 +45,16 @@ impl Driver {
         start(command, stdio)
     }
 
+    /// As [`Driver::run`] without streams, waiting until the container runs.
+    pub fn run_to_end(&self, bundle: &Path, id: &str) -> Result<()> {
+        let log = bundle.join("runtime.log");
+        let mut command = self.command(&log);
+        command.args(["run", "--detach"]);
+        command.arg("--pid-file").arg(bundle.join("pid"));
+        command.arg("--bundle").arg(bundle).arg(id);
+        self.finish(command, &log)
+    }
+
     /// Starts a process in a running container, with output thrown away. When the runtime exits with 0, `pid_file`
     /// holds the process id.
     pub fn exec(&self, process: &Path, pid_file: &Path, id: &str) -> Result<u32> {
@@ -61,9 +71,13 @@ impl Driver {
         let log = self.root.join("delete.log");
         let mut command = self.command(&log);
         command.args(["delete", "--force", id]);
+        self.finish(command, &log)
+    }
+
+    fn finish(&self, mut command: Command, log: &Path) -> Result<()> {
         command.stdin(ProcessStdio::null()).stdout(ProcessStdio::null()).stderr(ProcessStdio::null());
         let status = command.status().map_err(Error::file("run", &self.runtime.path))?;
-        if status.success() { Ok(()) } else { Err(Error::Runtime(last_words(&log))) }
+        if status.success() { Ok(()) } else { Err(Error::Runtime(last_words(log))) }
     }
 
     /// Sends a signal by the runtime, where the container's process is not the one to signal.

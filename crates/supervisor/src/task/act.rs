@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::bundle::Shared;
+use super::pause::Pause;
 use super::slot::Check;
 use super::{Child, Supervisor, bundle, process};
 use crate::cgroup::{container_group, usage};
@@ -127,10 +129,21 @@ impl Supervisor {
 
     fn prepare(&mut self, container: usize) -> Result<()> {
         if self.slots[container].prepared.is_none() {
-            let prepared = bundle::prepare(&self.dir, &self.task, container, self.network_path())?;
+            let shared = Shared { network: self.network_path(), processes: self.shared_processes()? };
+            let prepared = bundle::prepare(&self.dir, &self.task, container, shared)?;
             self.slots[container].prepared = Some(prepared);
         }
         Ok(())
+    }
+
+    /// The namespace of processes that the task shares, if it does; made for its first container.
+    fn shared_processes(&mut self) -> Result<Option<String>> {
+        if self.task.share_processes && self.pause.is_none() {
+            let pause = Pause::start(&self.dir, &self.task, self.network_path(), &self.driver)?;
+            self.children.insert(pause.pid, Child::Pause);
+            self.pause = Some(pause);
+        }
+        Ok(self.pause.as_ref().map(Pause::path))
     }
 
     fn signal(&mut self, container: usize, signal: i32) -> Option<Input> {
@@ -164,6 +177,8 @@ impl Supervisor {
         match child {
             Child::Starter(container) => self.starter_ended(container, code),
             Child::Container(container) => self.container_ended(container, code),
+            // It took all processes of the task with it, whose ends tell the rest.
+            Child::Pause => {}
             Child::CheckStarter(container) => self.check_starter_ended(container, code),
             Child::Check(container) => {
                 self.slots[container].check = None;
@@ -175,7 +190,7 @@ impl Supervisor {
     fn starter_ended(&mut self, container: usize, code: i32) {
         let slot = &mut self.slots[container];
         let pid = match code {
-            0 => read_pid(&slot.directory.join("pid")),
+            0 => bundle::read_pid(&slot.directory.join("pid")),
             _ => Err(Error::Runtime(last_words(&slot.directory.join("runtime.log")))),
         };
         match pid.and_then(|pid| slot.take_terminal().map(|()| pid)) {
@@ -194,7 +209,7 @@ impl Supervisor {
 
     fn check_starter_ended(&mut self, container: usize, code: i32) {
         let slot = &mut self.slots[container];
-        let pid = read_pid(&slot.directory.join("check.pid"));
+        let pid = bundle::read_pid(&slot.directory.join("check.pid"));
         match (code, pid, slot.check.as_mut()) {
             (0, Ok(pid), Some(check)) => {
                 check.pid = pid;
@@ -221,6 +236,11 @@ impl Supervisor {
         slot.input = None;
         slot.last_cpu = None;
         let group = container_group(&self.task.cgroup, &self.task.containers[container].name);
+        if self.task.share_processes {
+            // Elsewhere they end with the first one of their namespace.
+            let others = self.layout.kill_all(&group, Duration::from_secs(1));
+            others.unwrap_or_else(|e| eprintln!("{group}: {e}"));
+        }
         let out_of_memory = self.layout.out_of_memory_kills(&group) > 0;
         self.step(Input::Exited { container, code: Some(code), out_of_memory });
     }
@@ -241,11 +261,6 @@ fn stop_signal(spec: &ContainerSpec) -> i32 {
     let real_time = || plain.strip_prefix("RTMIN+")?.parse::<i32>().ok().filter(|n| *n <= 30).map(|n| 34 + n);
     let named = || format!("SIG{plain}").parse::<Signal>().ok().map(|signal| signal as i32);
     numbered.or_else(real_time).or_else(named).unwrap_or(libc::SIGTERM)
-}
-
-fn read_pid(file: &std::path::Path) -> Result<i32> {
-    let text = std::fs::read_to_string(file).map_err(Error::file("read", file))?;
-    text.trim().parse().map_err(|_| Error::Runtime(format!("{} holds no process id", file.display())))
 }
 
 fn log_error(reason: &str) -> Error {

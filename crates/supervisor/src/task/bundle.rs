@@ -6,6 +6,7 @@
 //!            hosts hostname resolv.conf config.json pid runtime.log console
 //! DIR/v<N>   one a volume: scratch directory, or what is bound from the host
 //! DIR/init   the container init
+//! DIR/pause  rootfs config.json pid runtime.log: what holds a shared namespace of processes
 //! ```
 //!
 //! Directories carry numbers, not names: a container may have a long name and a socket's path must be short.
@@ -25,13 +26,21 @@ use crate::user;
 /// The program of `init/init.rs`.
 const INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
 
+/// Namespaces that the containers of a task share, as paths.
+pub struct Shared {
+    /// `None` is the host's.
+    pub network: Option<String>,
+    /// `None`: each container has its own.
+    pub processes: Option<String>,
+}
+
 /// The directory of a container.
 pub fn directory(dir: &Path, container: usize) -> PathBuf {
     dir.join(format!("c{container}"))
 }
 
 /// Makes everything and mounts it. To be called once for each container.
-pub fn prepare(dir: &Path, task: &TaskSpec, container: usize, network: Option<String>) -> Result<Prepared> {
+pub fn prepare(dir: &Path, task: &TaskSpec, container: usize, shared: Shared) -> Result<Prepared> {
     let spec = &task.containers[container];
     let own = directory(dir, container);
     let rootfs = own.join("rootfs");
@@ -44,8 +53,16 @@ pub fn prepare(dir: &Path, task: &TaskSpec, container: usize, network: Option<St
         binds.push(volume(dir, task, &root, point)?);
     }
     let init = spec.init.then(|| write_init(dir)).transpose()?;
-    let prepared =
-        Prepared { rootfs, user, binds, network_namespace: network, most_files: process::most_files(), init };
+    let Shared { network, processes } = shared;
+    let prepared = Prepared {
+        rootfs,
+        user,
+        binds,
+        network_namespace: network,
+        process_namespace: processes,
+        most_files: process::most_files(),
+        init,
+    };
     let config = oci::config(task, spec, &prepared)?;
     write(&own.join("config.json"), &config.to_string())?;
     Ok(prepared)
@@ -105,13 +122,20 @@ fn scratch(source: &Path, root: &Root, covers: &str) -> Result<()> {
     fs::set_permissions(source, fs::Permissions::from_mode(mode)).map_err(Error::file("protect volume", source))
 }
 
-fn write_init(dir: &Path) -> Result<PathBuf> {
+/// The container init on the host.
+pub fn write_init(dir: &Path) -> Result<PathBuf> {
     let file = dir.join("init");
     if !file.exists() {
         fs::write(&file, INIT).map_err(Error::file("write", &file))?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).map_err(Error::file("protect", &file))?;
     }
     Ok(file)
+}
+
+/// The process id in a file that the runtime wrote.
+pub fn read_pid(file: &Path) -> Result<i32> {
+    let text = fs::read_to_string(file).map_err(Error::file("read", file))?;
+    text.trim().parse().map_err(|_| Error::Runtime(format!("{} holds no process id", file.display())))
 }
 
 fn write(file: &Path, content: &str) -> Result<()> {

@@ -8,6 +8,7 @@
 
 mod act;
 mod bundle;
+mod pause;
 mod process;
 mod resident;
 mod server;
@@ -33,6 +34,7 @@ use crate::protocol::{Command, Message, Reply, Request, StopCause, StopCode, Tas
 use crate::runtime::Driver;
 use crate::spec::{Network, TaskSpec};
 use crate::time;
+use pause::Pause;
 use server::Server;
 use slot::Slot;
 
@@ -73,6 +75,8 @@ enum Child {
     CheckStarter(usize),
     /// A health check's command.
     Check(usize),
+    /// What holds the namespace of processes that the containers share.
+    Pause,
 }
 
 /// How long after the last container the logs are waited for.
@@ -98,6 +102,7 @@ struct Supervisor {
     driver: Driver,
     layout: Layout,
     network: Option<OwnedFd>,
+    pause: Option<Pause>,
     endpoint: Endpoint,
     server: Server,
     wake: Arc<EventFd>,
@@ -145,6 +150,7 @@ impl Supervisor {
             machine,
             shown,
             network,
+            pause: None,
             endpoint,
             server,
         };
@@ -400,6 +406,10 @@ impl Supervisor {
             }
         }
         let processes = self.layout.kill_all(&self.task.cgroup, Duration::from_secs(5));
+        if let Some(pause) = self.pause.take() {
+            process::wait_for_children(Duration::from_secs(1));
+            pause.end(&self.driver).unwrap_or_else(|e| eprintln!("pause: {e}"));
+        }
         let mounts = mount::unmount_below(&self.dir);
         let groups = self.layout.remove(&self.task.cgroup);
         processes.and(mounts).and(groups)?;

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -71,6 +72,14 @@ pub fn ended_children() -> Vec<(i32, i32)> {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return list,
         }
+    }
+}
+
+/// Waits until this process has no child any more: a namespace of processes only ends when all of them are waited for.
+pub fn wait_for_children(patience: Duration) {
+    let until = Instant::now() + patience;
+    while Instant::now() < until && waitpid(None, Some(WaitPidFlag::WNOHANG)) != Err(Errno::ECHILD) {
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
