@@ -157,3 +157,65 @@ impl Service {
         self.events.truncate(EVENTS_KEPT);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Record, TableName};
+
+    fn deployment(id: &str) -> Deployment {
+        let volume = ecs::ServiceVolumeConfiguration { name: Some("data".into()), managed_ebs_volume: None };
+        Deployment {
+            id: id.into(),
+            primary: true,
+            family: "web".into(),
+            revision: 1,
+            rollout: ecs::DeploymentRolloutState::InProgress,
+            rollout_reason: String::new(),
+            launch_type: Some(ecs::LaunchType::Fargate),
+            capacity_provider_strategy: Vec::new(),
+            platform_version: None,
+            network: None,
+            pins: vec![Pin { container: "web".into(), digest: "sha256:1".into() }],
+            service_connect: Some(ecs::ServiceConnectConfiguration { enabled: Some(false), ..Default::default() }),
+            volumes: vec![volume],
+            monitoring: Some(ecs::MonitoringConfiguration { metric_configurations: Some(Vec::new()) }),
+            storage_key: Some("key".into()),
+            failed_tasks: 2,
+            rollback: true,
+            throttle: Throttle { failures: 2, ..Throttle::default() },
+            created_at: Timestamp::from_millis(1),
+            updated_at: Timestamp::from_millis(2),
+        }
+    }
+
+    #[test]
+    fn a_service_is_read_as_it_was_written() {
+        let alarms =
+            ecs::DeploymentAlarms { alarm_names: Some(Vec::new()), rollback: Some(false), enable: Some(false) };
+        let configuration = ecs::DeploymentConfiguration { alarms: Some(alarms), ..Default::default() };
+        let service = Service {
+            account: "000000000000".into(),
+            cluster: "prod".into(),
+            name: "web".into(),
+            status: ServiceStatus::Active,
+            desired_count: 3,
+            api: Box::new(ecs::Service {
+                deployment_configuration: Some(configuration),
+                load_balancers: Some(Vec::new()),
+                ..Default::default()
+            }),
+            deployments: vec![deployment("ecs-svc/2")],
+            last_completed: Some(Box::new(deployment("ecs-svc/1"))),
+            rebalancing: true,
+            events: Vec::new(),
+            created_at: Timestamp::from_millis(1),
+            inactive_at: None,
+        };
+        let bytes = Record::from(service.clone()).to_bytes();
+        let Ok(Record::Service(read)) = Record::from_bytes(TableName::Service, &bytes) else { panic!("{bytes:?}") };
+        assert_eq!(*read, service);
+        assert_eq!(read.deployments[0].pin("web"), Some("sha256:1"));
+        assert_eq!(read.deployments[0].pin("sidecar"), None);
+    }
+}
