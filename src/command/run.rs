@@ -100,7 +100,7 @@ pub fn down(instance: &Instance) -> Result<()> {
     for lock in [NODE_LOCK, CONTROL_LOCK] {
         end_holder(&data_dir.join(lock))?;
     }
-    block_on(async { node::down(&data_dir).await.context("not everything could be removed") })
+    block_on(async { Ok(node::down(&data_dir).await?) })
 }
 
 /// The data directory, the root key and the logger.

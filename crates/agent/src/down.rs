@@ -23,20 +23,29 @@ pub async fn down(data_dir: &Path) -> Result<(), Error> {
     let existed = data_dir.exists();
     let instance = Instance::of(data_dir)?;
     let home = Home::of(&instance);
-    let mut remains = end_tasks(&home).await;
+    let mut remains = Vec::new();
+    // Who is not root has run simulated tasks at most.
+    if nix::unistd::geteuid().is_root() || instance.run_dir.exists() {
+        remains = end_tasks(&home).await;
+        remains.extend(remove_all(&instance, &home).await);
+    }
+    if !existed {
+        remains.extend(remove(&instance.data_dir).err().map(|error| error.to_string()));
+    }
+    if remains.is_empty() { Ok(()) } else { Err(Error::Remains(remains.join("; "))) }
+}
+
+/// Removes what tasks shared; says what failed.
+async fn remove_all(instance: &Instance, home: &Home) -> Vec<String> {
     let steps: [(&str, Result<(), Error>); 5] = [
         ("tasks", home.close()),
-        ("containerd", stop_containerd(&instance).await),
+        ("containerd", stop_containerd(instance).await),
         ("network", Network::teardown(&instance.id).await.map_err(Error::from)),
         ("cgroups", remove_cgroups(&instance.id)),
         ("run-time directory", remove(&instance.run_dir)),
     ];
     let failed = steps.into_iter().filter_map(|(what, done)| done.err().map(|error| format!("{what}: {error}")));
-    remains.extend(failed);
-    if !existed {
-        remains.extend(remove(&instance.data_dir).err().map(|error| error.to_string()));
-    }
-    if remains.is_empty() { Ok(()) } else { Err(Error::Remains(remains.join("; "))) }
+    failed.collect()
 }
 
 /// Ends all tasks at the same time; says what failed.

@@ -49,6 +49,10 @@ async fn serve(config: Config) -> Error {
 
 /// A node with real containers. Runs until something ends it.
 async fn contain(config: &Config) -> Result<std::convert::Infallible, Error> {
+    if !nix::unistd::geteuid().is_root() {
+        let reason = "containers need root; --engine simulated does not".to_owned();
+        return Err(Error::Setting { what: "--engine containerd", reason });
+    }
     let endpoint = resolve(&config.endpoint).await?;
     let plane = plane(config);
     let metadata = Metadata::new(plane.clone());

@@ -39,10 +39,10 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout of the instance with this data directory; makes both directories (0700) when they are missing.
+    /// The layout of the instance with this data directory, which is made (0700) when it is missing.
     ///
     /// # Errors
-    /// `Io` when a directory can neither be found nor made, `DataDir` when overlays cannot be mounted there.
+    /// `Io` when the directory can neither be found nor made, `DataDir` when overlays cannot be mounted there.
     pub fn of(data_dir: &Path) -> Result<Self, Error> {
         make_directory(data_dir)?;
         let data_dir = data_dir.canonicalize().map_err(Error::io(format!("finding {}", data_dir.display())))?;
@@ -50,8 +50,12 @@ impl Layout {
             return Err(Error::DataDir(data_dir));
         }
         let run_dir = Path::new(RUN).join(fingerprint(&data_dir)).join("containerd");
-        make_directory(&run_dir)?;
         Ok(Self { data_dir, run_dir })
+    }
+
+    /// Makes the run-time directory (0700) when it is missing.
+    pub(super) fn make(&self) -> Result<(), Error> {
+        make_directory(&self.run_dir)
     }
 
     /// Where the content store and the snapshots are.

@@ -134,6 +134,7 @@ impl Containerd {
 
     async fn open_private(options: &Options) -> Result<Self, Error> {
         let layout = Layout::of(&options.data_dir)?;
+        layout.make()?;
         let _starting = lock(layout.start_lock(), FlockArg::LockExclusive).await?;
         let users = lock(layout.users_lock(), FlockArg::LockShared).await?;
         let started = revive(&layout, &options.program).await?;
