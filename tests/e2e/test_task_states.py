@@ -8,7 +8,7 @@ from account import container, eventually, short, unique
 
 ROLE = "arn:aws:iam::000000000000:role/ecsTaskExecutionRole"
 ORDER = ["PROVISIONING", "PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED"]
-SLOW_END = "trap 'sleep 1; exit 0' TERM; while :; do sleep 0.1; done"
+SLOW_END = "trap 'sleep 2; exit 0' TERM; while :; do sleep 0.1; done"
 
 
 def shell(name, script, **fields):
@@ -29,9 +29,9 @@ def test_a_task_is_activating_until_all_it_waits_for_is_there_and_stopping_while
     account = real.account()
     cluster = account.cluster()
     definition = account.define(
-        shell("first", "sleep 1", essential=False),
+        shell("first", "sleep 1.5", essential=False),
         shell("main", "sleep 0.5; exit 3", dependsOn=[{"containerName": "first", "condition": "SUCCESS"}]),
-        shell("slow", SLOW_END, essential=False, stopTimeout=5),
+        shell("slow", SLOW_END, essential=False, stopTimeout=10),
     )
     arn = account.run(cluster, definition)[0]["taskArn"]
     seen = walk(account, cluster, arn)

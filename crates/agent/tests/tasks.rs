@@ -46,6 +46,7 @@ const TESTS: &[Named] = tests![
     basic::a_public_address_answers_on_the_host,
     basic::health_is_told,
     basic::stages_that_last_are_told,
+    basic::a_task_whose_last_lines_take_their_time_is_deprovisioning,
     basic::many_tasks_start_and_leave_nothing,
     metadata::the_endpoint_tells_container_and_task,
     metadata::tags_are_those_of_the_task,

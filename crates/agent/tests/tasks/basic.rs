@@ -173,16 +173,17 @@ pub async fn health_is_told(node: Arc<Node>) {
     node.stop(&task).await;
 }
 
-/// Of containers that wait for each other, and of lines that nobody takes.
+/// Of a task whose containers wait for each other.
 pub async fn stages_that_last_are_told(node: Arc<Node>) {
     let task = node.begin("sleep 0.2; exit 4", |task| {
         let mut first = task["containers"][0].clone();
         first["name"] = "first".into();
         first["essential"] = false.into();
-        first["command"] = json!(["/bin/sleep", "0.5"]);
+        first["command"] = json!(["/bin/sleep", "1.5"]);
         let mut beside = first.clone();
         beside["name"] = "beside".into();
-        beside["command"] = json!(["/bin/sh", "-c", "trap 'sleep 0.5; exit 0' TERM; while true; do sleep 0.05; done"]);
+        beside["command"] = json!(["/bin/sh", "-c", "trap 'sleep 2; exit 0' TERM; while true; do sleep 0.05; done"]);
+        beside["stopTimeout"] = 10.into();
         task["containers"][0]["dependsOn"] = json!([{"containerName": "first", "condition": "SUCCESS"}]);
         task["containers"].as_array_mut().unwrap().extend([first, beside]);
     });
@@ -190,7 +191,7 @@ pub async fn stages_that_last_are_told(node: Arc<Node>) {
     let activating = node
         .plane
         .call_where("SubmitTaskStateChange", |told| {
-            told["task"] == *task && told["status"] == "ACTIVATING" && told["containers"][1]["status"] == "RUNNING"
+            told["task"] == *task && told["status"] == "ACTIVATING" && told["containers"] != json!([])
         })
         .await;
     assert_eq!(activating["containers"][0]["status"], "PENDING", "{activating}");
@@ -200,6 +201,25 @@ pub async fn stages_that_last_are_told(node: Arc<Node>) {
     assert_eq!(stopping["containers"][2]["status"], "RUNNING", "{stopping}");
     let stopped = node.plane.report(&task, "STOPPED").await;
     assert_eq!(stopped["containers"][0]["exitCode"], 4, "{stopped}");
+    node.gone(&task).await;
+}
+
+pub async fn a_task_whose_last_lines_take_their_time_is_deprovisioning(node: Arc<Node>) {
+    for _ in 0..3 {
+        node.plane.script("PutLogEvents", 500, json!({"__type": "InternalFailure"}));
+    }
+    let task = node.begin("echo last words; exit 4", |task| {
+        let options = json!({"awslogs-group": "/g", "awslogs-stream-prefix": "s"});
+        task["containers"][0]["dockerConfig"]["hostConfig"] =
+            host_config(json!({"LogConfig": {"Type": "awslogs", "Config": options}}));
+    });
+    let task = task.await;
+    let told = node.plane.report(&task, "DEPROVISIONING").await;
+    assert_eq!((&told["containers"][0]["status"], &told["containers"][0]["exitCode"]), (&json!("STOPPED"), &json!(4)));
+    node.plane.report(&task, "STOPPED").await;
+    assert_eq!(node.plane.statuses(&task), ["RUNNING", "STOPPED"]);
+    let sent = node.plane.calls("PutLogEvents");
+    assert!(sent.iter().all(|call| call["logEvents"][0]["message"] == "last words"), "{sent:?}");
     node.gone(&task).await;
 }
 
