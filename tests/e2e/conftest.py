@@ -43,12 +43,17 @@ def free_port():
 class Instance:
     """One `longshore up` with a data directory and a port of its own."""
 
-    def __init__(self, *flags, directory=None, env=None):
+    def __init__(self, *flags, directory=None, env=None, user=None):
         self.flags = list(flags)
         self.env = BARE | (env or {})
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="longshore-e2e-"))
         self.data_dir = self.directory / "data"
         self.port = free_port()
+        self.binary, self.user = LONGSHORE, user
+        if user:
+            # Others may not read where the binary lies.
+            self.binary = shutil.copy(LONGSHORE, self.directory)
+            os.chown(self.directory, user, user)
         self.process = None
         self.exported = None
 
@@ -63,14 +68,14 @@ class Instance:
 
     def command(self, *words, **options):
         """Run a subcommand of the binary against this instance."""
-        options = {"env": self.env, "text": True, "capture_output": True, "timeout": 120} | options
-        return subprocess.run([LONGSHORE, *words, *self.place], **options)
+        options = {"env": self.env, "text": True, "capture_output": True, "timeout": 120, "user": self.user} | options
+        return subprocess.run([self.binary, *words, *self.place], **options)
 
     def start(self, wait=True):
         with open(self.directory / "longshore.log", "a") as log:
             self.process = subprocess.Popen(
-                [LONGSHORE, "up", *self.place, *self.flags],
-                env=self.env, stdout=log, stderr=log, start_new_session=True,
+                [self.binary, "up", *self.place, *self.flags],
+                env=self.env, stdout=log, stderr=log, start_new_session=True, user=self.user,
             )
         if wait:
             self.wait_ready()

@@ -224,6 +224,22 @@ def test_a_containerd_that_dies_comes_back(machine):
     machine.run(WAIT)
 
 
+def test_a_reset_ends_the_containers_that_run(fresh):
+    machine = Machine(fresh("--auth", "permissive"))
+    arns = [machine.run(WAIT), machine.run(COUNT)]
+    account = machine.account
+    definition = account.define(container(entryPoint=["/bin/sh", "-c"], command=[WAIT], stopTimeout=2))
+    account.serve(machine.cluster, definition, desiredCount=2)
+    pids = eventually(lambda: len(now := machine.pids()) == 4 and now)
+    assert machine.instance.http("/_longshore/reset", "POST", b"")[0] == 200
+    assert account.ecs.list_clusters()["clusterArns"] == []
+    eventually(lambda: not any(alive(pid) for pid in pids.values()) and machine.pids() == {}, 30)
+    assert not set(map(short, arns)) & set(machine.pids())
+    account.cluster(clusterName="c")
+    machine.run(WAIT)
+    assert len(machine.pids()) == 1
+
+
 @pytest.mark.parametrize("how", ["after a stop", "after a kill"])
 def test_down_leaves_nothing(machine, how):
     machine.run(COUNT), machine.run(WAIT)

@@ -245,6 +245,28 @@ def test_tasks_that_never_start_are_tried_ever_more_slowly(account, cluster):
     assert service["deployments"][0]["rolloutState"] == "IN_PROGRESS"
 
 
+def test_tasks_that_end_at_once_are_replaced_ever_more_slowly(account, cluster):
+    """Neither a failure nor an event, but not twenty a second either: after two in a row a pause, which doubles."""
+    definition = account.define(container(dockerLabels={"longshore.simulate.exit-after": "0:1"}))
+    name = account.serve(cluster, definition)
+
+    def ended():
+        arns = account.tasks(cluster, serviceName=name, desiredStatus="STOPPED")
+        tasks = account.ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"] if arns else []
+        return sorted(tasks, key=lambda task: task["createdAt"])
+
+    tasks = eventually(lambda: len(found := ended()) >= 5 and found)
+    assert {(task["stopCode"], task["containers"][0]["exitCode"]) for task in tasks} == {("EssentialContainerExited", 1)}
+    pauses = [(later["createdAt"] - one["stoppedAt"]).total_seconds() for one, later in zip(tasks, tasks[1:])]
+    assert all(pause >= least for pause, least in zip(pauses, [0, 0, 1, 2, 4])), pauses
+    service = account.service(cluster, name)
+    assert service["deployments"][0]["failedTasks"] == 0
+    assert not any("unable to consistently start" in message for message in messages(service))
+    # A new deployment begins afresh.
+    account.ecs.update_service(cluster=cluster, service=name, taskDefinition=account.define(CHECKED))
+    account.until_steady(cluster, name)
+
+
 def test_a_deregistered_definition_keeps_its_service(account, cluster):
     definition = account.define()
     name = account.serve(cluster, definition)

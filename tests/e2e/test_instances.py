@@ -1,6 +1,7 @@
 """Instances as a whole: accounts, reset, two side by side, kill -9, what lies in the data directory, settings."""
 
 import concurrent.futures
+import pathlib
 import re
 import signal
 import socket
@@ -247,6 +248,70 @@ def test_env_evaluates_in_a_shell(simulated):
 def test_env_without_an_instance_says_what_to_do(tmp_path):
     done = longshore("env", "--data-dir", tmp_path / "nothing")
     assert done.returncode != 0 and "longshore up" in done.stderr and done.stdout == ""
+
+
+# Nodes
+
+FARGATE = "longshore.fargate"
+
+
+def nodes(account):
+    """The nodes of an instance: id to status and whether it is connected."""
+    arns = account.ecs.list_container_instances(cluster=FARGATE)["containerInstanceArns"]
+    if not arns:
+        return {}
+    found = account.ecs.describe_container_instances(cluster=FARGATE, containerInstances=arns)["containerInstances"]
+    return {short(one["containerInstanceArn"]): (one["status"], one["agentConnected"]) for one in found}
+
+
+def test_a_deregistered_node_ends_its_tasks_and_takes_none_until_it_starts_again(fresh):
+    instance = fresh("--engine", "simulated")
+    account = instance.account()
+    cluster, definition = account.cluster(), account.define()
+    alone = account.run(cluster, definition)[0]["taskArn"]
+    name = account.serve(cluster, definition, desiredCount=2)
+    account.until_steady(cluster, name)
+    account.until(cluster, alone, "RUNNING")
+    (node, state), = nodes(account).items()
+    assert state == ("ACTIVE", True)
+    code, message = refused(account.ecs.deregister_container_instance, cluster=FARGATE, containerInstance=node)
+    assert code == "InvalidParameterException" and "running tasks" in message
+    answer = account.ecs.deregister_container_instance(cluster=FARGATE, containerInstance=node, force=True)
+    assert answer["containerInstance"]["status"] == "INACTIVE"
+    assert account.until(cluster, alone, "STOPPED")["stoppedReason"]
+    eventually(lambda: account.service(cluster, name)["runningCount"] == 0)
+    failures = account.try_run(cluster, definition)["failures"]
+    assert failures and "unavailable" in failures[0]["reason"], failures
+    instance.stop()
+    instance.start()
+    account.until(cluster, account.run(cluster, definition)[0]["taskArn"], "RUNNING")
+    account.until_steady(cluster, name)
+    assert ("ACTIVE", True) in nodes(account).values()
+
+
+def test_a_simulated_instance_needs_no_rights(fresh):
+    """It runs as nobody, in a directory of nobody's, and makes nothing elsewhere."""
+    instance = fresh("--engine", "simulated", user=65534)
+    account = instance.account()
+    status = (pathlib.Path("/proc") / str(instance.process.pid) / "status").read_text()
+    assert re.search(r"^Uid:\t65534\t65534", status, re.MULTILINE)
+    cluster, definition = account.cluster(), account.define()
+    task = account.run(cluster, definition)[0]["taskArn"]
+    account.until(cluster, task, "RUNNING")
+    account.until_steady(cluster, account.serve(cluster, definition, desiredCount=3))
+    instance.kill()
+    instance.start()
+    account.ecs.stop_task(cluster=cluster, task=task)
+    account.until(cluster, task, "STOPPED")
+    assert {path.stat().st_uid for path in instance.data_dir.rglob("*")} == {65534}
+    assert "WARN" not in instance.log_text() and "ERROR" not in instance.log_text(), instance.log_text()
+
+
+def test_without_rights_containers_are_refused_with_a_way_out(fresh):
+    instance = fresh("--engine", "simulated", user=65534)
+    instance.stop()
+    done = instance.command("up")
+    assert done.returncode not in (0, 101) and "root" in done.stderr and "simulated" in done.stderr, done.stderr
 
 
 # Settings

@@ -77,7 +77,8 @@ def test_nothing_acknowledged_is_lost_however_often_it_is_killed(fresh, chance):
 # Containers
 
 COUNT = "trap 'echo end; exit 5' TERM; i=0; while :; do echo line $i; i=$((i+1)); usleep 10000; done"
-ROLE = "arn:aws:iam::000000000000:role/ecsTaskExecutionRole"
+# Two clients of one account, and one of another on the same node.
+ACCOUNTS = [None, None, "710000000000"]
 
 
 class ContainerWriter(Writer):
@@ -96,7 +97,8 @@ class ContainerWriter(Writer):
         main = container(
             entryPoint=["/bin/sh", "-c"], command=[COUNT], stopTimeout=2, logConfiguration=log, healthCheck=HEALTH,
         )
-        return fargate(main, family=f"{self.own}-base", executionRoleArn=ROLE)
+        role = f"arn:aws:iam::{self.account.id}:role/ecsTaskExecutionRole"
+        return fargate(main, family=f"{self.own}-base", executionRoleArn=role)
 
 
 def processes(instance):
@@ -152,10 +154,10 @@ def check_ends(writers):
 
 
 def test_containers_and_their_lines_outlive_every_kill(fresh, chance):
-    instance = fresh()
+    instance = fresh("--auth", "permissive")
     done = instance.command("image", "import", IMAGES / "busybox.tar", "--tag", "busybox:latest")
     assert done.returncode == 0, done.stderr
-    writers = [ContainerWriter(instance, f"w{each}", chance.random()) for each in range(2)]
+    writers = [ContainerWriter(instance, f"w{each}", chance.random(), number) for each, number in enumerate(ACCOUNTS)]
     victims, ever = set(), {}
     for cycle in range(max(4, CYCLES // 4)):
         until_killed(instance, writers, chance.uniform(0.1, 1.5))
