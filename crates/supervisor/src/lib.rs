@@ -15,6 +15,7 @@
 
 pub mod cgroup;
 pub mod error;
+mod host;
 mod lock;
 mod log;
 pub mod machine;

@@ -1,17 +1,17 @@
 //! Mounts of a task. They live in the supervisor's own mount namespace, so that nothing is left behind on the host
 //! whatever becomes of the supervisor, and nobody else sees the containers' files.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
 
 use crate::error::{Error, Result};
+use crate::host;
 
 /// Leaves the host's mount namespace. Unmounting on the host still reaches in (so that nothing of the host is kept
 /// busy), mounting here never reaches out.
@@ -39,42 +39,17 @@ pub fn overlay(lowers: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> 
     mounted.map_err(|e| Error::File { action: "mount overlay", path: target.into(), source: e.into() })
 }
 
-/// Binds a directory or file of the host to `target` (made to fit). The path must be canonical: the kernel refuses any
-/// symbolic link in it, so it cannot be exchanged after somebody judged it. Missing sources are made as directories.
+/// Binds a directory or file of the host to `target` (made to fit), with everything mounted below it; see
+/// [`host::open_path`].
 pub fn bind_host(source: &Path, target: &Path) -> Result<()> {
-    if !source.is_absolute() || source.components().any(|part| part.as_os_str() == "..") {
-        return Err(Error::Parameter(format!("host path {} must be absolute and plain", source.display())));
-    }
-    let opened = match open_plain(source) {
-        Err(Errno::ENOENT) => {
-            fs::create_dir_all(source).map_err(Error::file("create host path", source))?;
-            open_plain(source)
-        }
-        other => other,
-    };
-    let opened = opened.map_err(|e| match e {
-        Errno::ELOOP => Error::Parameter(format!("host path {} goes through a symbolic link", source.display())),
-        e => Error::File { action: "open host path", path: source.into(), source: e.into() },
-    })?;
-    bind(&opened, target)
-}
-
-/// Binds what is open to `target`, with everything mounted below it.
-fn bind(opened: &OwnedFd, target: &Path) -> Result<()> {
-    let duplicate = opened.try_clone().map_err(Error::system("duplicate a descriptor"))?;
-    let kind = File::from(duplicate).metadata().map_err(Error::file("look at", target))?;
-    make_target(target, kind.is_dir())?;
+    let opened = host::open_path(source)?;
+    make_target(target, opened.directory)?;
     let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
-    mount(Some(descriptor(opened).as_str()), target, None::<&str>, flags, None::<&str>).map_err(|e| Error::File {
+    mount(Some(descriptor(&opened.fd).as_str()), target, None::<&str>, flags, None::<&str>).map_err(|e| Error::File {
         action: "bind to",
         path: target.into(),
         source: e.into(),
     })
-}
-
-fn open_plain(path: &Path) -> nix::Result<OwnedFd> {
-    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    openat2(AT_FDCWD, path, how)
 }
 
 /// Unmounts everything at or below a directory, newest first. Gathers nothing: what cannot be unmounted is detached.

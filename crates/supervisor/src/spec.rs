@@ -99,7 +99,7 @@ pub enum VolumeSource {
     /// An empty directory of the task, gone with it.
     Scratch,
     /// A directory or file of the host, by its canonical path: no component may be a symbolic link when the supervisor
-    /// opens it, so what the agent allowed is what is bound. Created (0755) if missing.
+    /// opens it, so what the agent allowed is what is bound. Created (0755) if missing, and refused if it does not answer.
     Host { path: PathBuf },
 }
 

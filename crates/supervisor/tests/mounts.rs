@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use longshore_supervisor::spec::{
     ContainerSpec, Device, MountPoint, RuntimeKind, RuntimeSpec, TaskSpec, Tmpfs, Volume, VolumeSource, VolumesFrom,
 };
 use longshore_supervisor::{is_tmpfs_option, runtime};
+use nix::mount::{MntFlags, MsFlags};
 
 #[test]
 fn tmpfs_is_mounted() {
@@ -203,6 +205,70 @@ fn a_host_volume_through_a_link_is_refused() {
         assert_eq!(cause.code, StopCode::TaskFailedToStart, "{}", cause.reason);
     }
     fs::remove_dir_all(host).unwrap();
+}
+
+/// A FUSE file system whose server never says a word: whoever looks for something in it waits.
+struct Silent {
+    point: PathBuf,
+    server: Option<fs::File>,
+}
+
+impl Silent {
+    fn mount(point: PathBuf) -> Silent {
+        fs::create_dir(&point).unwrap();
+        let server = fs::File::options().read(true).write(true).open("/dev/fuse").expect("the host knows FUSE");
+        let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", server.as_raw_fd());
+        let options = Some(options.as_str());
+        nix::mount::mount(Some("silent"), &point, Some("fuse"), MsFlags::empty(), options).unwrap();
+        Silent { point, server: Some(server) }
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        // Who waits is told that nobody will answer.
+        self.server = None;
+        let _ = nix::mount::umount2(&self.point, MntFlags::MNT_DETACH);
+    }
+}
+
+#[test]
+fn a_host_volume_that_does_not_answer_is_refused_in_time() {
+    let host = host_directory("silent");
+    let silent = Silent::mount(host.join("fuse"));
+    for path in [silent.point.join("data"), silent.point.clone()] {
+        let main = ContainerSpec { mounts: vec![mount("h", "/h", false)], ..shell("true") };
+        let volume = Volume { name: "h".into(), source: VolumeSource::Host { path } };
+        let mut task = Task::start(TaskSpec { volumes: vec![volume], ..task(vec![main]) });
+        task.until_stopped();
+        let cause = task.status.stop.clone().unwrap();
+        assert_eq!(cause.code, StopCode::TaskFailedToStart);
+        assert!(cause.reason.contains("did not answer"), "{}", cause.reason);
+    }
+    drop(silent);
+    fs::remove_dir_all(host).unwrap();
+}
+
+#[test]
+fn what_a_container_mounts_in_a_shared_host_volume_does_not_reach_the_host() {
+    let host = host_directory("shared");
+    let flags = MsFlags::MS_BIND;
+    nix::mount::mount(Some(&host), &host, None::<&str>, flags, None::<&str>).unwrap();
+    nix::mount::mount(None::<&str>, &host, None::<&str>, MsFlags::MS_SHARED, None::<&str>).unwrap();
+    fs::create_dir(host.join("inner")).unwrap();
+    let volume = Volume { name: "h".into(), source: VolumeSource::Host { path: host.clone() } };
+    let main = ContainerSpec {
+        privileged: true,
+        mounts: vec![mount("h", "/h", false)],
+        ..shell("mount -t tmpfs t /h/inner && touch /h/inner/x && grep -c ' /h/inner ' /proc/mounts; sleep 60")
+    };
+    let mut task = Task::start(TaskSpec { volumes: vec![volume], ..task(vec![main]) });
+    task.until_said("main", "1");
+    let reached = fs::exists(host.join("inner/x")).unwrap();
+    drop(task);
+    nix::mount::umount2(&host, MntFlags::MNT_DETACH).unwrap();
+    fs::remove_dir_all(host).unwrap();
+    assert!(!reached);
 }
 
 #[test]

@@ -4,11 +4,34 @@ use std::path::{Component, Path, PathBuf};
 
 use super::Failure;
 
-/// Directories through which a container would own the machine.
-const SYSTEM: [&str; 12] =
-    ["/proc", "/sys", "/dev", "/boot", "/etc", "/run", "/var/run", "/root", "/usr", "/bin", "/sbin", "/lib"];
+/// Directories through which a container would own the machine, by what is read, run or kept there. The one list there is:
+/// the API registers any plain path, as ECS does, which knows no machine.
+const SYSTEM: [&str; 22] = [
+    "/proc",
+    "/sys",
+    "/dev",
+    "/boot",
+    "/efi",
+    "/etc",
+    "/run",
+    "/var/run",
+    "/var/lib",
+    "/var/spool",
+    "/var/cache",
+    "/root",
+    "/home",
+    "/usr",
+    "/opt",
+    "/snap",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+];
 
-/// The path, if a task may mount it. The supervisor opens it without following a link in the last component.
+/// The path, if a task may mount it. The supervisor opens it without following a link in any component.
 ///
 /// # Errors
 /// On Fargate always; else for paths that are not absolute and plain, or lie in (or hold) a protected directory.
@@ -36,8 +59,8 @@ mod tests {
 
     #[test]
     fn only_plain_paths_outside_the_system_can_be_mounted() {
-        let protected = [PathBuf::from("/var/lib/longshore")];
-        for good in ["/srv/data", "/var/lib/other", "/mnt", "/processed"] {
+        let protected = [PathBuf::from("/srv/longshore")];
+        for good in ["/srv/data", "/var/data", "/mnt", "/processed", "/library"] {
             assert_eq!(path(good, false, &protected).unwrap(), PathBuf::from(good));
         }
         let bad = [
@@ -55,9 +78,13 @@ mod tests {
             "",
             ".",
             "/srv\0/x",
-            "/var/lib/longshore",
-            "/var/lib/longshore/tasks",
-            "/var/lib",
+            "/var/lib/docker",
+            "/var/spool/cron/crontabs",
+            "/home/user/.ssh",
+            "/lib64",
+            "/srv/longshore",
+            "/srv/longshore/tasks",
+            "/srv",
         ];
         for bad in bad {
             let failure = path(bad, false, &protected).unwrap_err();
