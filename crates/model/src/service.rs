@@ -69,6 +69,8 @@ record! {
         /// Failures that the circuit breaker counts: tasks that stopped before any of the deployment ran, and running
         /// ones that were replaced because of their health.
         pub failed_tasks: i32 = "failedTasks",
+        /// Since when enough of its tasks serve for an early success: the bake time runs.
+        pub baking_since: Option<Timestamp> = "bakingSince",
         /// The circuit breaker came back to this deployment; it does not give it up again.
         pub rollback: bool = "rollback",
         /// A deployment throttles only itself: a new one starts at once.
@@ -182,6 +184,7 @@ mod tests {
             monitoring: Some(ecs::MonitoringConfiguration { metric_configurations: Some(Vec::new()) }),
             storage_key: Some("key".into()),
             failed_tasks: 2,
+            baking_since: Some(Timestamp::from_millis(3)),
             rollback: true,
             throttle: Throttle { failures: 2, ..Throttle::default() },
             created_at: Timestamp::from_millis(1),

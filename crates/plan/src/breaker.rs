@@ -102,6 +102,7 @@ pub fn roll_back(state: &State, service: &mut Service, now: Timestamp) -> Option
     target.rollout = DeploymentRolloutState::InProgress;
     target.rollout_reason = format!("ECS deployment circuit breaker: rolling back to deploymentId {id}.");
     target.failed_tasks = 0;
+    target.baking_since = None;
     target.throttle = Default::default();
     (target.created_at, target.updated_at) = (now, now);
     show(service, &target);

@@ -15,6 +15,7 @@
 
 mod balance;
 mod count;
+mod early;
 mod start;
 mod stop;
 mod template;
@@ -141,24 +142,13 @@ impl<'a> Turn<'a> {
         let steady = count.keeping == count.desired
             && count.existing == count.desired
             && members.iter().all(|member| member.standing == Standing::Running && self.is_sound(member));
-        if steady || self.succeeds_early(members, count) {
+        if self.succeeds(steady, members, count) {
             self.complete();
         }
         if steady {
             self.tell_once(Event::SteadyState);
             self.begin_move(members, count, proven_at);
         }
-    }
-
-    /// Whether enough tasks of the deployment serve for it to count as complete before the last one does.
-    fn succeeds_early(&self, members: &[Member<'_>], count: &Count) -> bool {
-        let configuration = self.service.api.deployment_configuration.as_ref();
-        let criteria = configuration.and_then(|given| given.early_success_criteria.as_ref());
-        criteria.filter(|criteria| criteria.enable == Some(true)).is_some_and(|criteria| {
-            let deferred = criteria.source_service_revision_cleanup == Some(ecs::ServiceRevisionCleanup::Deferred);
-            let cleaned = members.iter().all(|member| member.primary);
-            count.keeping_serving >= early(count.desired, criteria.healthy_percent) && (deferred || cleaned)
-        })
     }
 
     /// The primary deployment is complete, if it was in progress.
@@ -205,11 +195,6 @@ impl<'a> Turn<'a> {
             self.tell(event);
         }
     }
-}
-
-/// Tasks of `desired` that must serve for an early success.
-fn early(desired: i64, healthy_percent: Option<i32>) -> i64 {
-    (desired * i64::from(healthy_percent.unwrap_or(100)) + 99) / 100
 }
 
 fn is_task(record: &longshore_model::Record) -> bool {

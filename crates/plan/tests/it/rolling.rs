@@ -174,24 +174,27 @@ fn a_deployment_that_never_completed_is_not_kept_alive() {
 }
 
 /// Seconds of `web:2`'s deployment until it is complete, and how many tasks of `web:1` there are then.
-fn succeeds(percent: i32, cleanup: Option<ecs::ServiceRevisionCleanup>) -> (i32, usize) {
+fn succeeds(percent: i32, cleanup: ecs::ServiceRevisionCleanup, bake_minutes: i32) -> (i32, usize) {
     let mut world = steady(4, 50, 100);
     world.edit(|service| {
         let criteria = ecs::DeploymentEarlySuccessCriteria {
             enable: Some(true),
             healthy_percent: Some(percent),
-            source_service_revision_cleanup: cleanup,
+            source_service_revision_cleanup: Some(cleanup),
         };
-        service.api.deployment_configuration.get_or_insert_default().early_success_criteria = Some(criteria);
+        let configuration = service.api.deployment_configuration.get_or_insert_default();
+        configuration.early_success_criteria = Some(criteria);
+        configuration.bake_time_in_minutes = Some(bake_minutes);
     });
     world.put(definition(2, false));
     world.deploy(2);
-    for seconds in 0..200 {
+    for seconds in 0..400 {
         world.run(1);
         if world.service().primary().unwrap().rollout == ecs::DeploymentRolloutState::Completed {
             let old = world.live().iter().filter(|task| task.revision == 1).count();
             world.run(200);
             assert_eq!(world.picture(), "4 x web:2 RUNNING");
+            assert_eq!(world.service().primary().unwrap().baking_since, None);
             return (seconds, old);
         }
     }
@@ -200,9 +203,13 @@ fn succeeds(percent: i32, cleanup: Option<ecs::ServiceRevisionCleanup>) -> (i32,
 
 #[test]
 fn a_deployment_may_succeed_before_its_last_task_serves() {
-    let (early, old) = succeeds(50, Some(ecs::ServiceRevisionCleanup::Deferred));
+    use ecs::ServiceRevisionCleanup::{Blocking, Deferred};
+    let (early, old) = succeeds(50, Deferred, 0);
     assert!((40..50).contains(&early) && old == 2, "{early} {old}");
-    let (blocking, old) = succeeds(50, Some(ecs::ServiceRevisionCleanup::Blocking));
-    assert!(blocking <= 50 && old == 0, "{blocking} {old}");
-    assert_eq!(succeeds(100, None).1, 0);
+    let (blocking, old) = succeeds(50, Blocking, 0);
+    assert!((40..55).contains(&blocking) && old == 0, "{blocking} {old}");
+    let (whole, old) = succeeds(100, Blocking, 0);
+    assert!(whole > blocking && old == 0, "{whole} {old}");
+    let (baked, old) = succeeds(50, Deferred, 3);
+    assert_eq!((baked, old), (early + 180, 0));
 }

@@ -284,6 +284,7 @@ pub fn deployment(id: &str, revision: i32, now: Timestamp) -> Deployment {
         monitoring: None,
         storage_key: None,
         failed_tasks: 0,
+        baking_since: None,
         rollback: false,
         throttle: Default::default(),
         created_at: now,

@@ -99,7 +99,14 @@ fn breaker(given: Option<&ecs::DeploymentCircuitBreaker>) -> Result<(), Fault> {
 }
 
 fn early_success(given: Option<&ecs::DeploymentEarlySuccessCriteria>, minimum: i32) -> Result<(), Fault> {
-    match given.and_then(|given| given.healthy_percent).is_some_and(|percent| percent < minimum) {
+    let Some(given) = given else { return Ok(()) };
+    let whole = given.healthy_percent.is_some() && given.source_service_revision_cleanup.is_some();
+    if given.enable == Some(true) && !whole {
+        return Err(fault::invalid_parameter(
+            "healthyPercent and sourceServiceRevisionCleanup must be specified when early success criteria are enabled.",
+        ));
+    }
+    match given.healthy_percent.is_some_and(|percent| percent < minimum) {
         true => Err(fault::invalid_parameter(
             "healthyPercent of the early success criteria cannot be less than minimumHealthyPercent.",
         )),

@@ -98,6 +98,7 @@ fn deployment(rollout: &Rollout<'_>, now: Timestamp, mint: &mut Mint) -> Deploym
         monitoring: rollout.monitoring.cloned(),
         storage_key: rollout.storage_key.clone(),
         failed_tasks: 0,
+        baking_since: None,
         rollback: false,
         throttle: Default::default(),
         created_at: now,

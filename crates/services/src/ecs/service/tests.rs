@@ -113,17 +113,24 @@ fn only_what_tasks_are_made_of_starts_a_deployment() {
         (json!({"deploymentConfiguration": {"minimumHealthyPercent": 50}}), false),
         (json!({"healthCheckGracePeriodSeconds": 5}), false),
         (json!({"platformVersion": "LATEST"}), false),
-        (json!({"enableExecuteCommand": true}), true),
+        (json!({"enableExecuteCommand": true}), false),
+        (json!({"enableECSManagedTags": true}), false),
+        (json!({"availabilityZoneRebalancing": "DISABLED"}), false),
         (json!({"forceNewDeployment": true}), true),
         (json!({"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-a"]}}}), true),
         (json!({"platformVersion": "1.3.0"}), true),
-        (json!({"propagateTags": "SERVICE"}), true),
+        (json!({"propagateTags": "SERVICE"}), false),
+        (json!({"serviceConnectConfiguration": {"enabled": false}}), true),
     ] {
         let before = described(&mut world)["deployments"][0]["id"].clone();
         let after = update(&mut world, change.clone())["deployments"][0]["id"].clone();
         assert_eq!(before != after, deploys, "{change}");
     }
     assert_ne!(described(&mut world)["deployments"][0]["id"], id);
+    let tasks = world.store.read().tasks.iter().filter(|(_, task)| task.enable_execute_command).count();
+    go_on(&mut world, 1);
+    let later = world.store.read().tasks.iter().filter(|(_, task)| task.enable_execute_command).count();
+    assert!(later > tasks, "what does not start a deployment holds for later tasks");
     let configuration = described(&mut world)["deploymentConfiguration"].clone();
     assert_eq!((&configuration["minimumHealthyPercent"], &configuration["maximumPercent"]), (&json!(50), &json!(200)));
 }
@@ -275,8 +282,13 @@ fn deployment_configurations_are_checked() {
     refused(configuration(json!({"canaryConfiguration": {}})), "canaryConfiguration is not supported");
     refused(configuration(json!({"bakeTimeInMinutes": 1441})), "bakeTimeInMinutes must be between 0 and 1440.");
     refused(
-        configuration(json!({"earlySuccessCriteria": {"enable": true, "healthyPercent": 99}})),
+        configuration(json!({"earlySuccessCriteria": {"enable": true, "healthyPercent": 99,
+            "sourceServiceRevisionCleanup": "BLOCKING"}})),
         "cannot be less than minimumHealthyPercent",
+    );
+    refused(
+        configuration(json!({"earlySuccessCriteria": {"enable": true, "healthyPercent": 100}})),
+        "healthyPercent and sourceServiceRevisionCleanup must be specified",
     );
 }
 

@@ -1,7 +1,8 @@
 //! UpdateService.
 //!
-//! What tasks are made of (definition, network, platform, capacity, exec, tags) is changed by a new deployment, which
-//! supersedes the one before; counts and percentages change in place.
+//! What tasks are made of (definition, network, platform, Service Connect, volumes, monitoring) is changed by a new
+//! deployment, which supersedes the one before. All else changes in place, as AWS documents it: counts and percentages at
+//! once; capacity, exec and tags for the tasks that are started from then on.
 
 use longshore_api::ecs;
 use longshore_model::definition::{self as record, TaskDefinition};
@@ -80,9 +81,11 @@ impl Asked {
         let Some(primary) = service.primary().cloned() else { return Err(fault::service_not_active()) };
         let next = self.next(state, place, service, &primary)?;
         let forced = self.request.force_new_deployment == Some(true);
-        if forced || next.differs(&primary) || self.changes_tasks(service) {
+        if forced || next.differs(&primary) {
             self.apply_to_tasks(service, place, &next);
             supersede(service, &next, now, mint);
+        } else {
+            use_capacity(service, &next.capacity);
         }
         Ok(())
     }
@@ -100,19 +103,14 @@ impl Asked {
         if let Some(seconds) = request.health_check_grace_period_seconds {
             api.health_check_grace_period_seconds = Some(seconds);
         }
-        if let Some(rebalancing) = request.availability_zone_rebalancing {
-            api.availability_zone_rebalancing = Some(rebalancing);
+        fn keep<T: Copy>(known: &mut Option<T>, given: Option<T>) {
+            *known = given.or(*known);
         }
+        keep(&mut api.availability_zone_rebalancing, request.availability_zone_rebalancing);
+        keep(&mut api.enable_execute_command, request.enable_execute_command);
+        keep(&mut api.enable_ecs_managed_tags, request.enable_ecs_managed_tags);
+        keep(&mut api.propagate_tags, request.propagate_tags);
         Ok(())
-    }
-
-    /// Whether what every task of the service carries changes.
-    fn changes_tasks(&self, service: &Service) -> bool {
-        let differs = |given: Option<bool>, old: Option<bool>| given.is_some_and(|given| Some(given) != old);
-        let (request, api) = (&self.request, &service.api);
-        differs(request.enable_execute_command, api.enable_execute_command)
-            || differs(request.enable_ecs_managed_tags, api.enable_ecs_managed_tags)
-            || request.propagate_tags.is_some_and(|given| Some(given) != api.propagate_tags)
     }
 
     fn next(&self, state: &State, place: &Place, service: &Service, primary: &Deployment) -> Result<Next, Fault> {
@@ -191,15 +189,6 @@ impl Asked {
         if request.platform_version.is_some() {
             api.platform_version.clone_from(&request.platform_version);
         }
-        if request.enable_execute_command.is_some() {
-            api.enable_execute_command = request.enable_execute_command;
-        }
-        if request.enable_ecs_managed_tags.is_some() {
-            api.enable_ecs_managed_tags = request.enable_ecs_managed_tags;
-        }
-        if request.propagate_tags.is_some() {
-            api.propagate_tags = request.propagate_tags;
-        }
     }
 }
 
@@ -222,11 +211,20 @@ impl Next {
             || self.revision != primary.revision
             || Some(&self.network) != primary.network.as_ref()
             || Some(&self.platform_version) != primary.platform_version.as_ref()
-            || self.capacity.launch_type() != primary.launch_type
-            || self.capacity.strategy() != primary.capacity_provider_strategy
             || self.service_connect != primary.service_connect
             || self.volumes != primary.volumes
             || self.monitoring != primary.monitoring
+    }
+}
+
+/// The primary deployment's tasks run on this capacity from now on.
+fn use_capacity(service: &mut Service, capacity: &Capacity) {
+    let strategy = capacity.strategy();
+    service.api.launch_type = capacity.launch_type();
+    service.api.capacity_provider_strategy = (!strategy.is_empty()).then(|| strategy.to_vec());
+    if let Some(primary) = service.primary_mut() {
+        primary.launch_type = capacity.launch_type();
+        primary.capacity_provider_strategy = strategy.to_vec();
     }
 }
 
