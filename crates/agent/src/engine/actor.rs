@@ -43,17 +43,17 @@ pub(super) struct Actor<R: Runner> {
 }
 
 impl<R: Runner> Actor<R> {
-    /// From the order to the last report.
+    /// From the order to the last report. What is over soon is kept apart: a task that runs needs no room for it.
     pub(super) async fn run(mut self) {
-        match self.launch().await {
+        match Box::pin(self.launch()).await {
             Ok((running, pulled)) => self.follow(running, pulled).await,
-            Err((failure, pulled)) => self.give_up(failure, &pulled).await,
+            Err((failure, pulled)) => Box::pin(self.give_up(failure, &pulled)).await,
         }
     }
 
     /// The task was given to this node before, and nothing of it is here.
     pub(super) async fn mourn(self) {
-        self.give_up(Some(Failure::lost()), &Pulled::default()).await;
+        Box::pin(self.give_up(Some(Failure::lost()), &Pulled::default())).await;
     }
 
     /// Brings the task up. An error without a failure means that it was stopped before it ran.
@@ -94,9 +94,7 @@ impl<R: Runner> Actor<R> {
     pub(super) async fn follow(mut self, mut running: R::Running, pulled: Pulled) {
         let (mut asked, mut ask_at) = (false, Instant::now());
         loop {
-            let status = running.status();
-            self.tell(&status, &pulled);
-            if status.phase == TaskPhase::Stopped {
+            if self.tell(&running.status(), &pulled) {
                 break;
             }
             tokio::select! {
@@ -105,15 +103,15 @@ impl<R: Runner> Actor<R> {
                     asked = ask_to_stop(&self.task, &mut running).await;
                     ask_at = Instant::now() + ASK_AGAIN;
                 }
-                () = self.progress.lasts() => self.tell_stage(&status, &pulled),
+                () = self.progress.lasts() => self.tell_stage(&running.status(), &pulled),
                 () = self.outbox.work() => {}
             }
         }
-        self.finish(running, &pulled).await;
+        Box::pin(self.finish(running, &pulled)).await;
     }
 
-    /// Reports what is new in a state.
-    fn tell(&mut self, status: &TaskStatus, pulled: &Pulled) {
+    /// Reports what is new in a state. Returns whether it is the last.
+    fn tell(&mut self, status: &TaskStatus, pulled: &Pulled) -> bool {
         self.health.note(&self.task, status);
         let ran = status.started_at.is_some();
         if ran && self.progress.stage() < Stage::Running {
@@ -123,8 +121,9 @@ impl<R: Runner> Actor<R> {
             self.outbox.put(Report::running(&self.task, status, pulled));
         }
         self.progress.enter(Stage::of(status), Instant::now());
-        if self.told.is_empty() || status.phase == TaskPhase::Stopped {
-            return;
+        let last = status.phase == TaskPhase::Stopped;
+        if self.told.is_empty() || last {
+            return last;
         }
         for container in &status.containers {
             let before = self.told.insert(container.name.clone(), container.status);
@@ -132,6 +131,7 @@ impl<R: Runner> Actor<R> {
                 self.outbox.put(Report::container(&self.task, container, pulled));
             }
         }
+        last
     }
 
     /// Reports a stage that lasts, with the containers as they are. Whoever ordered a stop knows that the task stops.
