@@ -15,8 +15,7 @@ use crate::view::Member;
 impl Turn<'_> {
     /// Whether the primary deployment, if it is in progress, is complete now.
     pub(super) fn succeeds(&mut self, steady: bool, members: &[Member<'_>], count: &Count) -> bool {
-        let in_progress =
-            |primary: &longshore_model::service::Deployment| primary.rollout == DeploymentRolloutState::InProgress;
+        let in_progress = |primary: &Deployment| primary.rollout == DeploymentRolloutState::InProgress;
         if !self.service.primary().is_some_and(in_progress) {
             return false;
         }
