@@ -2,7 +2,7 @@
 //! transaction. A loop takes no input and holds nothing that cannot be found again; the next turn is the retry.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longshore_model::{Change, State};
 use longshore_plan::agenda::Agenda;
@@ -18,6 +18,10 @@ const PERIOD: Duration = Duration::from_secs(60);
 
 /// Before services are looked at again when the disk was full.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
+
+/// Planning services for longer than this calls for a pause of at most [`LONGEST_PAUSE`].
+const LONG: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// How soon tasks of a vanished node are ended.
 const HEAL_PERIOD: Duration = Duration::from_secs(5);
@@ -39,11 +43,13 @@ pub fn start(server: &Arc<Server>) -> Vec<JoinHandle<()>> {
 async fn services(server: Arc<Server>) {
     let (mut agenda, mut commits) = follow(&server);
     loop {
+        let began = Instant::now();
         if clear(&server, &mut agenda).is_err() {
             tokio::time::sleep(FULL_PAUSE).await;
             (agenda, commits) = follow(&server);
             continue;
         }
+        breathe(began.elapsed()).await;
         let now = clock::now();
         let sleep = agenda.not_before(now).map_or(PERIOD, |at| clock::until(at, now).min(PERIOD));
         let noted = tokio::select! {
@@ -55,6 +61,14 @@ async fn services(server: Arc<Server>) {
             Err(Missed::Compacted(_)) => (agenda, commits) = follow(&server),
             Err(Missed::Closed(_)) => return,
         }
+    }
+}
+
+/// Planning a service of thousands of tasks takes milliseconds, in which nobody else writes. While its tasks come and go
+/// one by one it is planned for several of them at a time: three quarters of the time are the others'.
+async fn breathe(planned: Duration) {
+    if planned > LONG {
+        tokio::time::sleep((planned * 3).min(LONGEST_PAUSE)).await;
     }
 }
 

@@ -89,10 +89,13 @@ macro_rules! tables {
                 match record {
                     Record::Task(row) => {
                         let old = self.tasks.put(key.clone(), row.clone());
+                        if old.as_deref().is_some_and(|old| self.index.moved_on(old, row)) {
+                            return;
+                        }
                         // Indices share the table's own copy of the key.
-                        let key = self.tasks.key(&key).unwrap_or(&key);
+                        let known = old.as_ref().and_then(|_| self.tasks.key(&key));
                         let nodes = |id: &str| self.nodes.get(id).map(AsRef::as_ref);
-                        self.index.replace(key, old.as_deref(), Some(row), nodes);
+                        self.index.replace(known.unwrap_or(&key), old.as_deref(), Some(row), nodes);
                     }
                     Record::TaskDefinition(row) => {
                         self.definitions.put(key.clone(), row.clone());

@@ -6,7 +6,9 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use longshore_model::State;
+use longshore_model::index::room::Spare;
 use longshore_model::network::{Block, RESERVED_HEAD};
+use longshore_model::node::Node;
 use longshore_model::service::{EVENTS_KEPT, ServiceStatus};
 use longshore_model::task::{Task, TaskStatus};
 
@@ -39,6 +41,7 @@ pub fn state(state: &State) -> Vec<Violation> {
     let mut found = Found::default();
     addresses(state, &mut found);
     capacity(state, &mut found);
+    room(state, &mut found);
     counts(state, &mut found);
     definitions(state, &mut found);
     for (key, task) in state.tasks.iter() {
@@ -126,6 +129,26 @@ fn capacity(state: &State, found: &mut Found) {
             found.unless(memory_mib <= i64::from(node.memory_mib), "a node's memory is not given twice", id);
         }
     }
+}
+
+/// What is found by the index of free room and by the order of tokens is what there is.
+fn room(state: &State, found: &mut Found) {
+    let open = |node: &&Node| node.fargate && node.takes_tasks();
+    let rows: BTreeMap<&str, (i64, i64)> = state.index.rooms.rows(None, None, 0).flatten().map(spare).collect();
+    let nodes: Vec<&Node> = state.nodes.iter().map(|(_, node)| node.as_ref()).filter(open).collect();
+    found.unless(rows.len() == nodes.len(), "the index of free room holds the nodes that take tasks", "");
+    for node in nodes {
+        let used = state.index.node(&node.id).map_or((0, 0), |used| (used.cpu, used.memory_mib));
+        let free = (i64::from(node.cpu) - used.0, i64::from(node.memory_mib) - used.1);
+        found.unless(rows.get(node.id.as_str()) == Some(&free), "the index of free room is exact", &node.id);
+    }
+    let due: BTreeSet<_> = state.index.ages.tokens().map(|(at, key)| (at, key.clone())).collect();
+    let tokens: BTreeSet<_> = state.tokens.iter().map(|(key, token)| (token.end(), key.clone())).collect();
+    found.unless(due == tokens, "tokens are indexed by their end", "");
+}
+
+fn spare(spare: &Spare) -> (&str, (i64, i64)) {
+    (&spare.node, (spare.cpu.0, spare.memory_mib))
 }
 
 fn counts(state: &State, found: &mut Found) {

@@ -75,7 +75,7 @@ static UNUSED: NodeUse = NodeUse { cpu: 0, memory_mib: 0, tasks: BTreeSet::new()
 
 impl Index {
     /// Keys of a service's tasks that have not stopped.
-    pub fn service_tasks(&self, service: &str) -> impl Iterator<Item = &Arc<str>> {
+    pub fn service_tasks<'a>(&'a self, service: &str) -> impl Iterator<Item = &'a Arc<str>> + use<'a> {
         self.service_tasks.get(service).into_iter().flatten()
     }
 
@@ -144,9 +144,6 @@ impl Index {
         new: Option<&Task>,
         nodes: impl Fn(&str) -> Option<&'n Node>,
     ) {
-        if let Some((old, new)) = old.zip(new).filter(|(old, new)| hold_alike(old, new)) {
-            return self.moved_on(old, new);
-        }
         self.definitions.replace_task(old, new);
         if let Some(old) = old {
             self.remove(key, old, &nodes);
@@ -156,12 +153,16 @@ impl Index {
         }
     }
 
-    /// The task holds what it held.
-    fn moved_on(&mut self, old: &Task, new: &Task) {
+    /// Take note of a task that moved on but holds what it held. Returns false, and does nothing, if it holds other things.
+    pub(crate) fn moved_on(&mut self, old: &Task, new: &Task) -> bool {
+        if !hold_alike(old, new) {
+            return false;
+        }
         if (old.last < TaskStatus::Running) != (new.last < TaskStatus::Running) {
             *counter(self.cluster_mut(old), old) -= 1;
             *counter(self.cluster_mut(new), new) += 1;
         }
+        true
     }
 
     fn cluster_mut(&mut self, task: &Task) -> &mut ClusterCount {

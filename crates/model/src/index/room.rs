@@ -11,9 +11,9 @@ use crate::node::Node;
 /// Nodes alike enough to stand in one row.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Group {
-    pub zone: String,
+    pub zone: Arc<str>,
     /// In lower case.
-    pub architecture: String,
+    pub architecture: Arc<str>,
     /// See [`class`].
     pub class: u32,
 }
@@ -32,6 +32,15 @@ pub struct Rooms {
     open: BTreeMap<Group, BTreeSet<Spare>>,
     /// Fargate nodes that are not INACTIVE, by zone.
     registered: HashMap<String, usize>,
+    /// Of each node that takes tasks, by id, what of its place never changes.
+    standing: HashMap<Arc<str>, Standing>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Standing {
+    node: Arc<str>,
+    zone: Arc<str>,
+    architecture: Arc<str>,
 }
 
 /// The power of two that free memory reaches: of two nodes of different classes the one of the higher has more.
@@ -61,8 +70,8 @@ impl Rooms {
         let least = class(memory_mib);
         let rows = self.open.iter().filter(move |(group, _)| {
             group.class >= least
-                && zone.is_none_or(|zone| group.zone == zone)
-                && architecture.is_none_or(|wanted| group.architecture == wanted)
+                && zone.is_none_or(|zone| &*group.zone == zone)
+                && architecture.is_none_or(|wanted| &*group.architecture == wanted)
         });
         rows.map(|(_, row)| row)
     }
@@ -72,9 +81,11 @@ impl Rooms {
         if let Some(old) = old {
             self.count(old, false);
             self.close(old, used);
+            self.standing.remove(old.id.as_str());
         }
         if let Some(new) = new {
             self.count(new, true);
+            self.stand(new);
             self.open(new, used);
         }
     }
@@ -93,16 +104,26 @@ impl Rooms {
         }
     }
 
+    fn stand(&mut self, node: &Node) {
+        if !node.fargate || !node.takes_tasks() {
+            return;
+        }
+        let id: Arc<str> = node.id.as_str().into();
+        let (zone, architecture) = (node.zone.as_str().into(), architecture(node).into());
+        self.standing.insert(id.clone(), Standing { node: id, zone, architecture });
+    }
+
     /// The node stands among the others with what its tasks leave free.
     pub(crate) fn open(&mut self, node: &Node, used: &NodeUse) {
-        if let Some((group, spare)) = row(node, used) {
-            self.open.entry(group).or_default().insert(spare);
-        }
+        let Some(standing) = self.standing.get(node.id.as_str()) else { return };
+        let (group, spare) = row(standing, node, used);
+        self.open.entry(group).or_default().insert(spare);
     }
 
     /// The opposite of [`Self::open`] with the same arguments.
     pub(crate) fn close(&mut self, node: &Node, used: &NodeUse) {
-        let Some((group, spare)) = row(node, used) else { return };
+        let Some(standing) = self.standing.get(node.id.as_str()) else { return };
+        let (group, spare) = row(standing, node, used);
         if let Some(row) = self.open.get_mut(&group) {
             row.remove(&spare);
             if row.is_empty() {
@@ -112,10 +133,9 @@ impl Rooms {
     }
 }
 
-fn row(node: &Node, used: &NodeUse) -> Option<(Group, Spare)> {
+fn row(standing: &Standing, node: &Node, used: &NodeUse) -> (Group, Spare) {
+    let Standing { node: id, zone, architecture } = standing.clone();
     let memory_mib = i64::from(node.memory_mib) - used.memory_mib;
-    let cpu = i64::from(node.cpu) - used.cpu;
-    let group = Group { zone: node.zone.clone(), architecture: architecture(node), class: class(memory_mib) };
-    let spare = Spare { cpu: Reverse(cpu), node: node.id.as_str().into(), memory_mib };
-    (node.fargate && node.takes_tasks()).then_some((group, spare))
+    let cpu = Reverse(i64::from(node.cpu) - used.cpu);
+    (Group { zone, architecture, class: class(memory_mib) }, Spare { cpu, node: id, memory_mib })
 }

@@ -7,6 +7,7 @@ mod laws;
 mod pace;
 mod pin;
 mod place;
+mod properties;
 mod reap;
 mod report;
 mod rolling;

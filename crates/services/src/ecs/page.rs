@@ -115,6 +115,19 @@ impl Page {
         filter: &str,
         rows: impl IntoIterator<Item = (String, T)>,
     ) -> (Vec<T>, Option<String>) {
+        self.take_seen(context, operation, filter, rows, None)
+    }
+
+    /// As [`take`](Self::take); when the rows end because no more were looked at than up to the position `seen`, the next
+    /// page begins behind it. So a page may hold fewer entries than asked for, even none, and still have a next one.
+    pub fn take_seen<T>(
+        &self,
+        context: &Context<'_>,
+        operation: &str,
+        filter: &str,
+        rows: impl IntoIterator<Item = (String, T)>,
+        seen: Option<String>,
+    ) -> (Vec<T>, Option<String>) {
         let mut rows = rows.into_iter();
         let mut last = None;
         let mut taken = Vec::new();
@@ -124,7 +137,8 @@ impl Page {
         }
         let more = rows.next().is_some();
         let scope = Scope { account: context.account().as_str(), operation, filter };
-        let token = last.filter(|_| more).map(|position| encode(&context.settings.page_key, scope, &position));
+        let next = last.filter(|_| more).or(seen.filter(|_| !more));
+        let token = next.map(|position| encode(&context.settings.page_key, scope, &position));
         (taken, token)
     }
 }

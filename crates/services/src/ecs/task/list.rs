@@ -13,6 +13,10 @@ use crate::ecs::{cluster, fault, resolve};
 
 const PAGE: i32 = 100;
 
+/// Tasks looked at for one page. A filter that few tasks pass gives pages with fewer entries, so that no call costs more
+/// the more tasks there are.
+const LOOKS: usize = 10_000;
+
 /// Which tasks are listed.
 #[derive(Debug)]
 struct Filter {
@@ -36,11 +40,14 @@ pub fn list(context: &mut Context<'_>, request: ecs::ListTasksRequest) -> Result
     let state = context.read();
     cluster::active(&state, &place.account, &filter.cluster)?;
     filter.check_service(&state, &place)?;
-    let rows = filter.rows(&state, &place, page.after(), page.limit() + 1);
+    let (rows, seen) = filter.rows(&state, &place, page.after(), page.limit() + 1);
     drop(state);
-    let (arns, token) = page.take(context, "ListTasks", &text, rows);
+    let (arns, token) = page.take_seen(context, "ListTasks", &text, rows, seen);
     Ok(ecs::ListTasksResponse { task_arns: Some(arns), next_token: token })
 }
+
+/// A task's key and ARN.
+type Row = (String, String);
 
 impl Filter {
     fn read(place: &Place, request: &ecs::ListTasksRequest) -> Result<Self, Fault> {
@@ -70,22 +77,47 @@ impl Filter {
         }
     }
 
-    /// Up to `limit` keys and ARNs in key order behind `after`: by the service's index where it will do, else by the whole
-    /// cluster.
-    fn rows(&self, state: &State, place: &Place, after: Option<&str>, limit: usize) -> Vec<(String, String)> {
+    /// Up to `limit` keys and ARNs in key order behind `after`, and the last key looked at if that was not the last there
+    /// is.
+    fn rows(&self, state: &State, place: &Place, after: Option<&str>, limit: usize) -> (Vec<Row>, Option<String>) {
         let prefix = format!("{}/", record::key(&place.account, &self.cluster));
-        let service = self.service.as_ref().filter(|_| self.desired == TaskStatus::Running);
-        let service = service.map(|name| service::key(&place.account, &self.cluster, name));
-        let tasks: Box<dyn Iterator<Item = &Arc<Task>>> = match &service {
-            Some(service) => {
-                let keys = state.index.service_tasks(service);
-                let behind = keys.filter(|key| after.is_none_or(|after| &***key > after));
-                Box::new(behind.filter_map(|key| state.tasks.get(key)))
+        let (mut rows, mut looks) = (Vec::new(), 0);
+        for task in self.candidates(state, place, &prefix, after) {
+            if self.takes(task) {
+                rows.push((task.key(), place.task(&task.cluster, &task.id)));
             }
-            None => Box::new(state.tasks.scan_after(&prefix, after).map(|(_, task)| task)),
-        };
-        let taken = tasks.filter(|task| self.takes(task)).take(limit);
-        taken.map(|task| (task.key(), place.task(&task.cluster, &task.id))).collect()
+            looks += 1;
+            if rows.len() >= limit {
+                break;
+            }
+            if looks >= LOOKS {
+                return (rows, Some(task.key()));
+            }
+        }
+        (rows, None)
+    }
+
+    /// The tasks to look at, in key order: the service's or the node's where their index will do, else the cluster's.
+    fn candidates<'a>(
+        &self,
+        state: &'a State,
+        place: &Place,
+        prefix: &'a str,
+        after: Option<&'a str>,
+    ) -> Box<dyn Iterator<Item = &'a Arc<Task>> + 'a> {
+        let behind = move |key: &&Arc<str>| key.starts_with(prefix) && after.is_none_or(|after| &***key > after);
+        let running = self.desired == TaskStatus::Running;
+        match (&self.service, &self.node) {
+            (Some(name), _) if running => {
+                let keys = state.index.service_tasks(&service::key(&place.account, &self.cluster, name));
+                Box::new(keys.filter(behind).filter_map(|key| state.tasks.get(key)))
+            }
+            (_, Some(node)) if running => {
+                let keys = state.index.node(node).into_iter().flat_map(|used| &used.tasks);
+                Box::new(keys.filter(behind).filter_map(|key| state.tasks.get(key)))
+            }
+            _ => Box::new(state.tasks.scan_after(prefix, after).map(|(_, task)| task)),
+        }
     }
 
     fn takes(&self, task: &Task) -> bool {

@@ -4,7 +4,7 @@ use longshore_model::definition::TaskDefinition;
 use longshore_plan::launch;
 use serde_json::{Value, json};
 
-use crate::ecs::testing::{ACCOUNT, HERE, World};
+use crate::ecs::testing::{ACCOUNT, HERE, World, task};
 use crate::ecs::testing_tasks::{Tasks, container, fargate};
 
 fn world() -> World {
@@ -311,6 +311,24 @@ fn describing_tells_what_is_missing() {
 /// Number of tasks that ListTasks gives for a filter.
 fn listed(world: &mut World, filter: Value) -> usize {
     world.ok("ListTasks", merged(json!({"cluster": "prod"}), filter))["taskArns"].as_array().unwrap().len()
+}
+
+#[test]
+fn a_filter_that_few_tasks_pass_gives_short_pages() {
+    let mut world = World::new();
+    world.prepare(8);
+    let named = |index: usize, family: &str| task(json!({"id": format!("{index:032x}"), "family": family}));
+    for start in (0..10_010).step_by(100) {
+        world.put((start..start + 100).map(|index| named(index, "many")));
+    }
+    world.put([named(20_000, "rare")]);
+    let rare = |token: Value| json!({"cluster": "prod", "family": "rare", "nextToken": token});
+    let first = world.ok("ListTasks", json!({"cluster": "prod", "family": "rare"}));
+    assert_eq!(first["taskArns"], json!([]), "10,000 tasks were looked at");
+    let second = world.ok("ListTasks", rare(first["nextToken"].clone()));
+    assert_eq!((second["taskArns"].as_array().unwrap().len(), second.get("nextToken")), (1, None));
+    let many = world.ok("ListTasks", json!({"cluster": "prod", "family": "many"}));
+    assert_eq!(many["taskArns"].as_array().unwrap().len(), 100);
 }
 
 #[test]
