@@ -33,6 +33,9 @@ const LIMIT: u64 = 1024 * 1024;
 /// # Errors
 /// When the data directory cannot be used.
 pub fn ps(data_dir: &Path) -> Result<Vec<Row>, Error> {
+    if !data_dir.exists() {
+        return Ok(Vec::new());
+    }
     let instance = Instance::of(data_dir)?;
     let links = std::fs::read_dir(instance.run_dir.join("t")).into_iter().flatten().flatten();
     let tasks = links.filter_map(|link| snapshot(&link.path().join("sock")));
