@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("longshore-agent", &["longshore-link", "longshore-plan", "longshore-supervisor"]),
     ("longshore-services", &["longshore-store", "longshore-plan", "longshore-api"]),
     ("longshore-store", &["longshore-model"]),
+    ("longshore-disk", &[]),
     ("longshore-supervisor", &[]),
     ("longshore-link", &["longshore-model"]),
     ("longshore-plan", &["longshore-model"]),

@@ -82,7 +82,7 @@ pub struct Group<'a> {
     pub epoch: Epoch,
     /// The revision that they follow: the newest one stored.
     pub after: Revision,
-    /// In order. May be empty: then only the claim and the revision are looked at, and the disk is written to.
+    /// In order. May be empty: then the claim and the revision are looked at, and whether there is some space.
     pub commits: &'a [Arc<Commit>],
 }
 

@@ -26,7 +26,7 @@ use longshore_wire::Fault as Refusal;
 pub use backend::{Backend, Claim, Commit, Epoch, Group};
 pub use history::{Compacted, Missed, Watch};
 pub use memory::{Fault, Memory};
-pub use sqlite::{Locking, Sqlite};
+pub use sqlite::{Sqlite, Tuning};
 pub use store::{Snapshot, Store};
 pub use writer::{Step, Writer};
 
@@ -34,6 +34,8 @@ pub use writer::{Step, Writer};
 pub enum Error {
     #[error("the database cannot be opened: {0}")]
     Open(#[source] rusqlite::Error),
+    #[error("the database cannot keep a write-ahead log")]
+    NoLog,
     #[error("the database does not answer: {0}")]
     Sqlite(#[source] rusqlite::Error),
     #[error(transparent)]

@@ -14,14 +14,23 @@ use crate::{Backend, Claim, Error, Group, Revision};
 /// Rises when the meaning of stored rows changes.
 const SCHEMA: i64 = 1;
 
-/// Who may open the database's file.
+/// How the database's file is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Locking {
-    /// One at a time; others are refused. Also the faster one.
-    Exclusive,
-    /// Several; only the claim decides who may write.
-    Shared,
+pub struct Tuning {
+    /// Several processes may open the file; only the claim decides who may write. Slower.
+    pub shared: bool,
+    /// Pages in the log before it is copied into the database.
+    pub checkpoint: u32,
 }
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { shared: false, checkpoint: 4000 }
+    }
+}
+
+/// Space that a disk that was full must have before it is written to again.
+const TRIAL_BYTES: i64 = 64 * 1024;
 
 pub struct Sqlite {
     connection: Connection,
@@ -30,18 +39,18 @@ pub struct Sqlite {
 impl Sqlite {
     /// Open or make the database at `path`. It is locked: a second process is refused.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::open_with(path, Locking::Exclusive)
+        Self::open_with(path, Tuning::default())
     }
 
-    /// As [`Self::open`], with a say in who else may open it.
-    pub fn open_with(path: &Path, locking: Locking) -> Result<Self, Error> {
+    /// As [`Self::open`], with a say in how the file is used.
+    pub fn open_with(path: &Path, tuning: Tuning) -> Result<Self, Error> {
         let connection = Connection::open(path).map_err(Error::Open)?;
-        if locking == Locking::Exclusive {
+        if !tuning.shared {
             connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(Error::Open)?;
         }
-        connection.pragma_update(None, "journal_mode", "WAL").map_err(Error::Open)?;
+        use_log(&connection)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(Error::Open)?;
-        connection.pragma_update(None, "wal_autocheckpoint", 4000).map_err(Error::Open)?;
+        connection.pragma_update(None, "wal_autocheckpoint", tuning.checkpoint).map_err(Error::Open)?;
         connection.execute_batch(
             "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
              CREATE TABLE IF NOT EXISTS records (
@@ -49,7 +58,8 @@ impl Sqlite {
              ) WITHOUT ROWID;
              CREATE TABLE IF NOT EXISTS lease (
                  id INTEGER PRIMARY KEY CHECK (id = 1), holder TEXT NOT NULL, epoch INTEGER NOT NULL, until INTEGER
-             );",
+             );
+             CREATE TABLE IF NOT EXISTS trial (id INTEGER PRIMARY KEY CHECK (id = 1), bytes BLOB NOT NULL);",
         )?;
         let this = Self { connection };
         this.check_schema()?;
@@ -67,9 +77,34 @@ impl Sqlite {
         }
     }
 
+    /// Find out whether there is some space. Rows that do not change are not written, so this writes what is new each time.
+    fn try_space(&mut self, group: &Group<'_>) -> Result<(), Error> {
+        let transaction = self.write()?;
+        admit(&transaction, group)?;
+        transaction.execute("INSERT OR REPLACE INTO trial VALUES (1, randomblob(?1))", [TRIAL_BYTES])?;
+        transaction.commit()?;
+        self.connection.execute("DELETE FROM trial", [])?;
+        Ok(())
+    }
+
     /// A transaction that writes, and that nobody else's can come between.
     fn write(&mut self) -> Result<Transaction<'_>, Error> {
         Ok(self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
+    }
+}
+
+/// Switch to the write-ahead log. SQLite names the new mode before it has written it down, and stays in the old one if that
+/// fails; then a power cut may undo a commit. So the statement is run to its end.
+fn use_log(connection: &Connection) -> Result<(), Error> {
+    let mut statement = connection.prepare("PRAGMA journal_mode = WAL").map_err(Error::Open)?;
+    let mut rows = statement.query([]).map_err(Error::Open)?;
+    let mut mode = String::new();
+    while let Some(row) = rows.next().map_err(Error::Open)? {
+        mode = row.get(0).map_err(Error::Open)?;
+    }
+    match mode.as_str() {
+        "wal" => Ok(()),
+        _ => Err(Error::NoLog),
     }
 }
 
@@ -94,6 +129,12 @@ fn put_lease(transaction: &Transaction<'_>, lease: &Lease) -> Result<(), Error> 
     let row = params![lease.holder, lease.epoch as i64, lease.until];
     transaction.prepare_cached("INSERT OR REPLACE INTO lease VALUES (1, ?1, ?2, ?3)")?.execute(row)?;
     Ok(())
+}
+
+/// Refuse a group of another writer, or one that does not follow.
+fn admit(transaction: &Transaction<'_>, group: &Group<'_>) -> Result<(), Error> {
+    lease(transaction)?.admit(group.epoch)?;
+    group.follows(revision(transaction)?)
 }
 
 impl Backend for Sqlite {
@@ -127,9 +168,11 @@ impl Backend for Sqlite {
     }
 
     fn commit(&mut self, group: &Group<'_>) -> Result<(), Error> {
+        if group.commits.is_empty() {
+            return self.try_space(group);
+        }
         let transaction = self.write()?;
-        lease(&transaction)?.admit(group.epoch)?;
-        group.follows(revision(&transaction)?)?;
+        admit(&transaction, group)?;
         for change in group.commits.iter().flat_map(|commit| &commit.changes) {
             write(&transaction, change)?;
         }
