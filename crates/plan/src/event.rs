@@ -13,6 +13,8 @@ pub enum Event {
     /// Task ids.
     Started(Vec<String>),
     Stopped(Vec<String>),
+    /// Tasks that had not run yet.
+    StoppedPending(usize),
     /// A task's id.
     Unhealthy(String),
     SteadyState,
@@ -42,6 +44,7 @@ impl Event {
             Self::Stopped(ids) => {
                 format!("(service {service}) has stopped {} running tasks: {}.", ids.len(), tasks(ids))
             }
+            Self::StoppedPending(count) => format!("(service {service}) stopped {count} pending tasks."),
             Self::Unhealthy(id) => {
                 format!("(service {service}) (task {id}) failed container health checks.")
             }
@@ -73,7 +76,12 @@ impl Event {
     /// Whether `message`, seen since, means that what this event complains of was over in between.
     fn cleared_by(&self, message: &str) -> bool {
         match self {
-            Self::Started(_) | Self::Stopped(_) | Self::Completed(_) | Self::Failed(_) | Self::RollingBack(_) => true,
+            Self::Started(_)
+            | Self::StoppedPending(_)
+            | Self::Stopped(_)
+            | Self::Completed(_)
+            | Self::Failed(_)
+            | Self::RollingBack(_) => true,
             Self::Unbalanced(_) | Self::Balanced(_) => message.contains(" AZ balanced "),
             // A state, told once: anything else that happened since makes it news again.
             Self::SteadyState => true,

@@ -107,7 +107,14 @@ impl Turn<'_> {
             task.request_stop(ecs::TaskStopCode::ServiceSchedulerInitiated, &reason, self.now);
             self.plan.changes.push(task.into());
         }
-        self.tell(Event::Stopped(members.iter().map(|member| member.task.id.clone()).collect()));
+        let (ran, pending): (Vec<&Member<'_>>, Vec<_>) =
+            members.iter().partition(|member| member.task.started_at.is_some());
+        if !ran.is_empty() {
+            self.tell(Event::Stopped(ran.iter().map(|member| member.task.id.clone()).collect()));
+        }
+        if !pending.is_empty() {
+            self.tell(Event::StoppedPending(pending.len()));
+        }
     }
 }
 

@@ -115,6 +115,7 @@ fn a_second_deployment_supersedes_the_first() {
     world.deploy(3);
     world.settle();
     assert_eq!(world.picture(), "2 x web:1 RUNNING, 2 x web:2 PROVISIONING stopping");
+    assert!(world.events().contains(&"(service web) stopped 2 pending tasks.".to_owned()));
     let primaries = world.service().deployments.iter().filter(|deployment| deployment.primary).count();
     assert_eq!((primaries, world.service().deployments.len()), (1, 3));
     world.run(60);
