@@ -13,6 +13,8 @@ pub mod index;
 pub mod network;
 mod newest;
 pub mod node;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod service;
 pub mod setting;
 mod state;

@@ -1,0 +1,61 @@
+//! The control plane's disk: what was synced outlives the process, what was not is gone.
+
+use std::sync::Arc;
+
+use longshore_store::{Claim, Commit, Fault, Memory, Step, Store, Watch};
+
+#[derive(Debug, Default)]
+pub struct Disk(Memory);
+
+/// The end of a store that writes, and the watch on what it wrote.
+pub struct Writer {
+    writer: longshore_store::Writer,
+    watch: Watch,
+    written: u64,
+}
+
+impl Disk {
+    /// A process opens the store.
+    ///
+    /// # Errors
+    /// When the store does not open, in words: nothing here may bring that about.
+    pub fn open(&self) -> Result<(Store, Writer), String> {
+        self.0.set_fault(Fault::None);
+        let (store, writer) = Store::open_manual(self.0.clone(), &Claim::of("plane")).map_err(|it| it.to_string())?;
+        let written = store.durable_revision();
+        let watch = store.watch(written).map_err(|it| it.to_string())?;
+        Ok((store, Writer { writer, watch, written }))
+    }
+
+    /// The next sync fails: `kept` says whether what it wrote is there all the same.
+    pub fn fail_next_sync(&self, kept: bool) {
+        self.0.set_fault(if kept { Fault::UnsureSync } else { Fault::LostSync });
+    }
+
+    /// Syncs succeed again.
+    pub fn heal(&self) {
+        self.0.set_fault(Fault::None);
+    }
+}
+
+impl Writer {
+    /// Whether something waits to be written.
+    pub fn has_work(&self, store: &Store) -> bool {
+        store.read().revision() > self.written
+    }
+
+    /// Write and sync the next group. Returns the commits that are told, in order; `None` if the disk failed, which is the
+    /// process's end.
+    pub fn step(&mut self) -> Option<Vec<Arc<Commit>>> {
+        match self.writer.step() {
+            Ok(Step::Committed(revision)) => self.written = revision,
+            Ok(_) => {}
+            Err(_) => return None,
+        }
+        let mut commits = Vec::new();
+        while let Ok(Some(commit)) = self.watch.try_next() {
+            commits.push(commit);
+        }
+        Some(commits)
+    }
+}
