@@ -96,7 +96,10 @@ impl Ledger {
         if let Some(entry) = self.here.get_mut(arn) {
             return entry.order(seq, wish);
         }
-        let wish = match self.ended.get(arn) {
+        let ended = self.ended.get(arn);
+        #[cfg(feature = "planted")]
+        let ended = ended.filter(|_| !longshore_model::planted::is(longshore_model::planted::Bug::StaleOrderApplied));
+        let wish = match ended {
             None => wish,
             Some(last) if *last >= seq => return Verdict::Stale,
             // The control plane has not heard that it ended: it is told once more.

@@ -25,6 +25,10 @@ pub fn bounds(desired: i32, configuration: Option<&DeploymentConfiguration>) -> 
 impl Bounds {
     /// How many of `healthy` tasks may stop.
     pub fn may_stop(self, healthy: i64) -> i64 {
+        #[cfg(feature = "planted")]
+        if longshore_model::planted::is(longshore_model::planted::Bug::FloorBroken) {
+            return healthy;
+        }
         (healthy - self.lower).max(0)
     }
 

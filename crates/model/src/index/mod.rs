@@ -298,6 +298,11 @@ fn addresses<'a>(
     publics: &'a mut Uses,
 ) -> impl Iterator<Item = (&'a mut Uses, String, u32)> {
     let eni = task.eni.as_ref();
+    #[cfg(feature = "planted")]
+    let eni = eni.filter(|_| {
+        let planted = crate::planted::is(crate::planted::Bug::AddressUsedTwice);
+        !planted || task.desired != TaskStatus::Stopped
+    });
     let private = eni.and_then(|eni| Some((format!("{}/{}", task.account, eni.subnet), private_address(task)?)));
     let public = eni.and_then(|eni| Some((task.node.clone()?, number(eni.public_ip.as_deref()?)?)));
     let private = private.map(|(key, address)| (subnets, key, address));

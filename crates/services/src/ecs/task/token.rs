@@ -5,6 +5,8 @@
 //! made has stopped.
 
 use aws_lc_rs::digest;
+#[cfg(feature = "planted")]
+use longshore_model::planted;
 use longshore_model::setting::{Token, token_key};
 use longshore_model::{AccountId, State};
 use longshore_plan::reap;
@@ -62,6 +64,10 @@ impl Used {
     /// # Errors
     /// `ConflictException` if it was another request.
     pub fn made(&self, state: &State, now: Timestamp) -> Result<Option<Vec<String>>, Fault> {
+        #[cfg(feature = "planted")]
+        if planted::is(planted::Bug::DoubleLaunchOnRetriedToken) && self.operation == "RunTask" {
+            return Ok(None);
+        }
         let key = token_key(&self.account, &self.cluster, self.operation, &self.token);
         match state.tokens.get(&key).filter(|known| !reap::expired(state, known, now)) {
             None => Ok(None),
