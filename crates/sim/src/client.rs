@@ -136,7 +136,8 @@ impl Client {
 
     fn create(&mut self, dice: &mut Dice) -> Doing {
         let name = format!("{}-{}", self.name, dice.between(0, 1));
-        let (minimum, maximum) = dice.pick(&[(100, 200), (50, 200), (0, 100), (0, 150)]).copied().unwrap_or((100, 200));
+        let percentages = [(100, 200), (50, 200), (0, 150), (50, 100)];
+        let (minimum, maximum) = dice.pick(&percentages).copied().unwrap_or(percentages[0]);
         let token = self.token();
         let input = json!({
             "cluster": "prod", "serviceName": name, "taskDefinition": dice.pick(&self.definitions),
@@ -178,14 +179,14 @@ impl Client {
         self.services.iter().filter(|(_, service)| service.active).map(|(name, _)| name)
     }
 
-    /// Stops its tasks and makes its services small.
+    /// Stops its tasks and makes its services small: of two tasks, so that floor and ceiling leave a move.
     fn winding_up(&self) -> Option<Doing> {
         if let Some(task) = self.tasks.first() {
             let input = json!({"cluster": "prod", "task": task});
             return Some(Doing { operation: "StopTask", input, service: None });
         }
-        let mut large = self.services.iter().filter(|(_, service)| service.active && service.desired > 2);
-        let (name, _) = large.next()?;
+        let mut other = self.services.iter().filter(|(_, service)| service.active && ![0, 2].contains(&service.desired));
+        let (name, _) = other.next()?;
         let input = json!({"cluster": "prod", "service": name, "desiredCount": 2});
         Some(Doing { operation: "UpdateService", input, service: Some(name.clone()) })
     }
@@ -249,6 +250,10 @@ impl Client {
 
     /// A fault is an answer too; some are what a retry or an earlier call has brought about.
     fn refused(&mut self, doing: &Doing, fault: &str) -> Result<Established, String> {
+        if fault.contains("ServiceUnavailable") {
+            self.doing = Some(doing.clone());
+            return Ok(Established::Nothing);
+        }
         let expected = match doing.operation {
             // The first attempt's answer was lost, and the service is on its way out by now.
             "DeleteService" | "UpdateService" => fault.contains("Service"),

@@ -32,30 +32,57 @@ impl Disk {
         self.0.set_fault(if kept { Fault::UnsureSync } else { Fault::LostSync });
     }
 
-    /// Syncs succeed again.
+    /// There is no space from now on.
+    pub fn fill(&self) {
+        self.0.set_fault(Fault::Full);
+    }
+
+    /// Syncs succeed again, and there is space.
     pub fn heal(&self) {
         self.0.set_fault(Fault::None);
     }
 }
 
+/// What became of a write.
+pub enum Wrote {
+    /// These commits are told, in order.
+    Told(Vec<Arc<Commit>>),
+    /// There was no space: everything that was not durable is undone.
+    Undone,
+    /// The disk failed, which is the process's end.
+    Failed,
+}
+
 impl Writer {
-    /// Whether something waits to be written.
+    /// Whether something waits to be written, or the disk had no space when it was last asked.
     pub fn has_work(&self, store: &Store) -> bool {
-        store.read().revision() > self.written
+        store.is_full() || store.read().revision() > self.written
     }
 
-    /// Write and sync the next group. Returns the commits that are told, in order; `None` if the disk failed, which is the
-    /// process's end.
-    pub fn step(&mut self) -> Option<Vec<Arc<Commit>>> {
+    /// Write and sync the next group.
+    pub fn step(&mut self, store: &Store) -> Wrote {
+        let was_full = store.is_full();
         match self.writer.step() {
             Ok(Step::Committed(revision)) => self.written = revision,
-            Ok(_) => {}
-            Err(_) => return None,
+            Ok(Step::Full) if !was_full => return self.begin_again(store),
+            Ok(Step::Full | Step::Idle | Step::Recovered) => {}
+            Err(_) => return Wrote::Failed,
         }
         let mut commits = Vec::new();
         while let Ok(Some(commit)) = self.watch.try_next() {
             commits.push(commit);
         }
-        Some(commits)
+        Wrote::Told(commits)
+    }
+
+    fn begin_again(&mut self, store: &Store) -> Wrote {
+        self.written = store.read().revision();
+        match store.watch(self.written) {
+            Ok(watch) => {
+                self.watch = watch;
+                Wrote::Undone
+            }
+            Err(_) => Wrote::Failed,
+        }
     }
 }

@@ -39,6 +39,8 @@ pub struct Laws {
     made: BTreeMap<String, Vec<String>>,
     /// What the commits that were told add up to.
     shadow: State,
+    /// The last of them, and the revision after which the next is expected: an undone write leaves a gap.
+    last_told: u64,
     revision: u64,
     /// The state that was last looked at.
     before: State,
@@ -121,6 +123,7 @@ impl Laws {
         let (revision, last) = (commit.revision, self.revision);
         self.unless(revision == last + 1, || format!("commit {revision} was told after {last}: one is missing or twice"));
         self.revision = revision;
+        self.last_told = revision;
         for change in &commit.changes {
             self.shadow.apply(change);
         }
@@ -128,10 +131,18 @@ impl Laws {
 
     /// The control plane started again with this state, durable up to `revision`.
     pub fn restarted(&mut self, state: &State, revision: u64) {
-        let last = self.revision;
+        let last = self.last_told;
         self.unless(revision >= last, || format!("commit {last} was told and is gone: the store ends at {revision}"));
-        self.revision = revision;
+        (self.revision, self.last_told) = (revision, revision);
         self.shadow = state.clone();
+        self.before = state.clone();
+        self.looked = revision;
+    }
+
+    /// The disk had no space: what was not durable is undone, so the state is again what was told.
+    pub fn undone(&mut self, state: &State, revision: u64) {
+        self.finished(state);
+        self.revision = revision;
         self.before = state.clone();
         self.looked = revision;
     }
@@ -205,7 +216,8 @@ impl Laws {
                         && primary == Some(definition_key(&known.definition))
                 }
             };
-            self.unless(holds, || format!("service {name} was acknowledged as {known:?} and is {there:?}"));
+            let now = there.map(|there| (there.status, there.desired_count, there.primary().map(|it| it.revision)));
+            self.unless(holds, || format!("service {name} was acknowledged as {known:?} and is {now:?}"));
         }
     }
 

@@ -62,6 +62,10 @@ impl World<'_> {
         let at = connection.to_node_at.max(self.now + delay);
         connection.to_node_at = at;
         self.after(at - self.now, Event::ToNode { connection: id, text });
+        if self.trouble && self.dice.chance(15) {
+            // With something under way is the worst of moments.
+            self.cut_as(id, 1);
+        }
     }
 
     pub fn send_to_plane(&mut self, id: u64, text: String) {
@@ -107,7 +111,11 @@ impl World<'_> {
     /// A fault of the network takes a connection.
     pub fn cut(&mut self, id: u64) {
         let kind = self.dice.between(0, 2);
-        let late = self.dice.between(0, 20_000);
+        self.cut_as(id, kind);
+    }
+
+    fn cut_as(&mut self, id: u64, kind: i64) {
+        let late = self.dice.between(0, 40_000);
         let Some(connection) = self.connections.get_mut(&id).filter(|connection| !connection.cut) else { return };
         self.trace.note(self.now, format_args!("connection {id} is cut, kind {kind}"));
         connection.cut = true;
@@ -120,6 +128,7 @@ impl World<'_> {
             // The node goes on at once; what was under way arrives late.
             1 => {
                 connection.leaks = true;
+                self.hold_up(late, |event| matches!(event, Event::ToNode { connection, .. } if *connection == id));
                 self.after(0, Event::NodeLost { connection: id });
                 self.after(late, Event::PlaneLost { connection: id });
             }

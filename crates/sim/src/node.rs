@@ -80,6 +80,7 @@ impl World<'_> {
         let Some(agent) = self.agent(machine, life).filter(|agent| !agent.registered) else { return };
         match answer {
             Answer::Away => {}
+            Answer::Fault(fault) if fault.contains("ServiceUnavailable") => {}
             Answer::Fault(fault) => self.laws.break_with(format!("a node was not registered: {fault}")),
             Answer::Done(output) => {
                 agent.registered = true;
@@ -317,7 +318,8 @@ impl World<'_> {
     /// A report was answered: taken, or refused for good.
     pub fn delivered(&mut self, machine: usize, life: u64, arn: &str, answer: &Answer) {
         let Some(actor) = self.actor(machine, life, arn) else { return };
-        if *answer == Answer::Away || actor.outbox.pop_front().is_none() {
+        let refused = matches!(answer, Answer::Fault(fault) if fault.contains("ServiceUnavailable"));
+        if *answer == Answer::Away || refused || actor.outbox.pop_front().is_none() {
             return;
         }
         actor.attempt += 1;

@@ -2,6 +2,7 @@
 //! Whatever decides is production code: handlers, planners, desks, the store.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use longshore_link::desk::{self, Desk, Heard};
 use longshore_link::{acs, frame};
@@ -9,9 +10,9 @@ use longshore_model::node::Node;
 use longshore_model::{Change, Mint, Record, State};
 use longshore_plan::agenda::Agenda;
 use longshore_plan::{heal, orders, reap};
-use longshore_store::{Revision, Store};
+use longshore_store::{Commit, Full, Revision, Store};
 
-use crate::disk::{Disk, Writer};
+use crate::disk::{Disk, Writer, Wrote};
 use crate::law::Laws;
 use crate::site::{Answer, Call, Caller, Site};
 
@@ -27,6 +28,12 @@ pub enum Told {
     Close { connection: u64 },
 }
 
+/// Nodes that have not been seen for so long are given up.
+const NODE_LOST_SECONDS: i64 = 24 * 3600;
+
+/// Before something is planned again that the disk had no space for.
+const FULL_PAUSE_MILLIS: i64 = 1_000;
+
 struct Session {
     connection: u64,
     desk: Desk,
@@ -41,6 +48,8 @@ pub struct Plane {
     agenda: Agenda,
     sessions: BTreeMap<String, Session>,
     waiting: Vec<(Revision, Told)>,
+    /// Sessions that ended, by node and epoch, and the revision that says so: said until it is durable.
+    departed: Vec<(String, i64, Option<Revision>)>,
     mint: Mint,
     /// A write to the disk is under way.
     pub writing: bool,
@@ -67,16 +76,18 @@ impl Plane {
             agenda,
             sessions: BTreeMap::new(),
             waiting: Vec::new(),
+            departed: Vec::new(),
             mint: Mint::new(seed),
             writing: false,
             woken: None,
             dead: false,
             first,
         };
-        plane.write(|state, _| if state.vpcs.is_empty() { site.defaults() } else { Vec::new() });
+        let full = |full: Full| full.to_string();
+        plane.write(|state, _| if state.vpcs.is_empty() { site.defaults() } else { Vec::new() }).map_err(full)?;
         let nodes: Vec<String> = plane.store.read().nodes.iter().map(|(id, _)| id.to_string()).collect();
         for node in nodes {
-            plane.write(|state, _| orders::forgotten(state, &node, site.now));
+            plane.write(|state, _| orders::forgotten(state, &node, site.now)).map_err(full)?;
         }
         Ok(plane)
     }
@@ -86,16 +97,13 @@ impl Plane {
         &self.first
     }
 
-    fn write(&mut self, decide: impl FnOnce(&State, &mut Mint) -> Vec<Change>) -> Revision {
+    fn write(&mut self, decide: impl FnOnce(&State, &mut Mint) -> Vec<Change>) -> Result<Revision, Full> {
         let mint = &mut self.mint;
         let written = self.store.transact(|state, changes| {
             changes.extend(decide(state, mint));
-            Ok::<(), std::convert::Infallible>(())
+            Ok::<(), Full>(())
         });
-        match written {
-            Ok(((), revision)) => revision,
-            Err(never) => match never {},
-        }
+        written.map(|((), revision)| revision)
     }
 
     /// Carry out a call; its answer waits for the disk.
@@ -105,12 +113,40 @@ impl Plane {
     }
 
     /// Everything that may be told now.
-    pub fn told(&mut self) -> Vec<Told> {
+    pub fn told(&mut self, site: &Site<'_>) -> Vec<Told> {
+        self.say_who_departed(site);
         let waiting = std::mem::take(&mut self.waiting);
-        let (ready, waiting): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(revision, _)| self.store.is_durable(*revision));
-        self.waiting = waiting;
-        ready.into_iter().map(|(_, told)| told).collect()
+        let mut told = Vec::new();
+        for (revision, what) in waiting {
+            match (self.store.is_durable(revision), self.store.is_undone(revision)) {
+                (true, _) => told.push(what),
+                (_, true) => told.push(self.undone(site, what)),
+                _ => self.waiting.push((revision, what)),
+            }
+        }
+        told
+    }
+
+    /// What is told instead, because the disk had no space.
+    fn undone(&mut self, site: &Site<'_>, told: Told) -> Told {
+        match told {
+            Told::Answer(caller, _) => Told::Answer(caller, Answer::Away),
+            Told::Frames { connection, .. } | Told::Open { connection, .. } | Told::Close { connection } => {
+                self.closed(site, connection);
+                Told::Close { connection }
+            }
+        }
+    }
+
+    fn say_who_departed(&mut self, site: &Site<'_>) {
+        for (node, epoch, said) in std::mem::take(&mut self.departed) {
+            let said = match said {
+                Some(revision) if self.store.is_durable(revision) => continue,
+                Some(revision) if !self.store.is_undone(revision) => Some(revision),
+                _ => self.write(|state, _| orders::disconnected(state, &node, epoch, site.now)).ok(),
+            };
+            self.departed.push((node, epoch, said));
+        }
     }
 
     pub fn has_work_for_the_disk(&self) -> bool {
@@ -120,10 +156,25 @@ impl Plane {
     /// The disk takes what was queued: whoever follows commits hears of it. Returns false if the disk failed: the process
     /// must end then.
     pub fn written(&mut self, site: &Site<'_>, laws: &mut Laws) -> bool {
-        let Some(commits) = self.writer.step() else { return false };
+        match self.writer.step(&self.store) {
+            Wrote::Failed => return false,
+            Wrote::Told(commits) => self.dispatch(site, laws, &commits),
+            Wrote::Undone => {
+                let revision = self.store.read().revision();
+                laws.undone(&self.store.read(), revision);
+                self.agenda = Agenda::new(&self.store.read());
+                for node in self.sessions.keys().cloned().collect::<Vec<_>>() {
+                    self.speak(&node, |desk, state, mint| desk.greeting(state, site.now, mint));
+                }
+            }
+        }
+        true
+    }
+
+    fn dispatch(&mut self, site: &Site<'_>, laws: &mut Laws, commits: &[Arc<Commit>]) {
         let mut dirty: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for commit in commits {
-            laws.watched(&commit);
+            laws.watched(commit);
             self.agenda.note(&self.store.read(), &commit.changes);
             for (node, key) in commit.changes.iter().filter_map(desk::addressee) {
                 dirty.entry(node.to_owned()).or_default().push(key);
@@ -132,7 +183,6 @@ impl Plane {
         for (node, keys) in dirty {
             self.speak(&node, |desk, state, mint| desk.orders(state, &keys, site.now, mint));
         }
-        true
     }
 
     /// What a session's desk says of the newest state; it waits for the disk.
@@ -158,28 +208,35 @@ impl Plane {
                     changes.extend(plan.changes);
                     service = Some(key);
                 }
-                Ok::<bool, std::convert::Infallible>(found)
+                Ok::<bool, Full>(found)
             });
             if let Some(service) = service {
                 laws.turned(&before, &self.store.read(), &service, site.now);
             }
-            if matches!(planned, Ok((false, _))) {
-                return;
+            match planned {
+                Ok((true, _)) => {}
+                Ok((false, _)) => return,
+                // What was planned is forgotten: everything is looked at again.
+                Err(_) => {
+                    self.agenda = Agenda::new(&self.store.read());
+                    return;
+                }
             }
         }
     }
 
     /// When the services' loop must turn though nothing is written.
     pub fn not_before(&self, site: &Site<'_>) -> Option<i64> {
-        self.agenda.not_before(site.now).map(|at| at.millis())
+        let pause = if self.store.is_full() { FULL_PAUSE_MILLIS } else { 0 };
+        self.agenda.not_before(site.now).map(|at| at.millis().max(site.now.millis() + pause))
     }
 
     pub fn heal(&mut self, site: &Site<'_>) {
-        self.write(|state, _| heal::turn(state, site.now).changes);
+        let _ = self.write(|state, _| heal::turn(state, site.now, NODE_LOST_SECONDS).changes);
     }
 
     pub fn reap(&mut self, site: &Site<'_>) {
-        self.write(|state, _| reap::turn(state, site.now, site.settings.stopped_task_ttl_seconds).changes);
+        let _ = self.write(|state, _| reap::turn(state, site.now, site.settings.stopped_task_ttl_seconds).changes);
     }
 
     /// A node opens its channel. Returns false if it is not registered.
@@ -191,6 +248,10 @@ impl Plane {
             changes
         });
         let Some(desk) = desk else { return false };
+        let Ok(revision) = revision else {
+            self.waiting.push((0, Told::Close { connection }));
+            return true;
+        };
         self.waiting.push((revision, Told::Open { connection, node: node.to_owned(), desk: Box::new(desk) }));
         true
     }
@@ -211,7 +272,8 @@ impl Plane {
         let found = self.sessions.iter().find(|(_, session)| session.connection == connection);
         let Some((node, epoch)) = found.map(|(node, session)| (node.clone(), session.desk.epoch())) else { return };
         self.sessions.remove(&node);
-        self.write(|state, _| orders::disconnected(state, &node, epoch, site.now));
+        self.departed.push((node, epoch, None));
+        self.say_who_departed(site);
     }
 
     /// A frame of a node.
@@ -227,11 +289,11 @@ impl Plane {
         match heard {
             Heard::Nothing => {}
             Heard::Acknowledged(sent) => {
-                self.write(|state, mint| orders::taken(state, node, &sent, site.now, mint));
+                let _ = self.write(|state, mint| orders::taken(state, node, &sent, site.now, mint));
             }
             Heard::Refused(sent, reason) => {
                 for order in sent {
-                    self.write(|state, mint| orders::refused(state, node, &order, &reason, site.now, mint));
+                    let _ = self.write(|state, mint| orders::refused(state, node, &order, &reason, site.now, mint));
                 }
             }
             Heard::Answer(answer) => {

@@ -53,7 +53,13 @@ impl World<'_> {
         let machine = self.dice.index(self.machines.len());
         match self.dice.between(0, 99) {
             0..=17 => self.crash_plane("a fault"),
-            18..=24 => {
+            18..=20 => {
+                self.trace.note(self.now, format_args!("the disk is full"));
+                self.disk.fill();
+                let full = self.dice.between(500, 8_000);
+                self.after(full, Event::Space);
+            }
+            21..=24 => {
                 let kept = self.dice.chance(500);
                 self.trace.note(self.now, format_args!("the next sync fails, kept {kept}"));
                 self.disk.fail_next_sync(kept);
@@ -149,7 +155,11 @@ impl World<'_> {
                 ServiceStatus::Inactive => live == 0,
             };
             if !settled {
-                return Some(format!("service {key} is {service:?} with {live} tasks"));
+                let (wants, runs, deployments) = (service.desired_count, running(state, key), service.deployments.len());
+                return Some(format!(
+                    "service {key} is {:?}, wants {wants} tasks, has {live} of which {runs} run, of {deployments} deployments",
+                    service.status
+                ));
             }
         }
         let mut live = BTreeSet::new();

@@ -9,20 +9,18 @@ const KEPT: usize = 60;
 #[derive(Debug)]
 pub struct Trace {
     hash: u64,
-    lines: u64,
     last: VecDeque<String>,
     print: bool,
 }
 
 impl Trace {
     pub fn new(print: bool) -> Self {
-        Self { hash: 0xCBF2_9CE4_8422_2325, lines: 0, last: VecDeque::new(), print }
+        Self { hash: 0xCBF2_9CE4_8422_2325, last: VecDeque::new(), print }
     }
 
     pub fn note(&mut self, now: i64, what: fmt::Arguments<'_>) {
         let line = format!("{now:>8} {what}");
         self.digest(line.as_bytes());
-        self.lines += 1;
         if self.print {
             println!("{line}");
         }
@@ -41,10 +39,6 @@ impl Trace {
 
     pub fn hash(&self) -> u64 {
         self.hash
-    }
-
-    pub fn lines(&self) -> u64 {
-        self.lines
     }
 
     /// The newest lines.

@@ -53,6 +53,8 @@ pub enum Event {
     Prepared { machine: usize, life: u64, arn: String },
     Exit { machine: usize, arn: String, asked: bool },
     Deliver { machine: usize, life: u64, arn: String, attempt: u32 },
+    /// The disk has space again.
+    Space,
     Trouble,
     Calm,
     Look,
@@ -172,6 +174,16 @@ impl<'a> World<'a> {
         self.events.insert((self.now + millis.max(0), self.next), event);
     }
 
+    /// What was to happen happens so much later, in the same order.
+    pub fn hold_up(&mut self, millis: i64, which: impl Fn(&Event) -> bool) {
+        let late: Vec<(i64, u64)> = self.events.iter().filter(|(_, event)| which(event)).map(|(at, _)| *at).collect();
+        for (at, number) in late {
+            if let Some(event) = self.events.remove(&(at, number)) {
+                self.events.insert((at + millis, number), event);
+            }
+        }
+    }
+
     fn happen(&mut self, event: Event) {
         match event {
             Event::Client(client) => self.client_acts(client),
@@ -196,6 +208,7 @@ impl<'a> World<'a> {
             Event::Prepared { machine, life, arn } => self.prepared(machine, life, &arn),
             Event::Exit { machine, arn, asked } => self.exit(machine, &arn, asked),
             Event::Deliver { machine, life, arn, attempt } => self.deliver(machine, life, &arn, attempt),
+            Event::Space => self.disk.heal(),
             Event::Trouble => self.make_trouble(),
             Event::Calm => self.calm_down(),
             Event::Look => self.look_for_rest(),
@@ -294,7 +307,7 @@ impl<'a> World<'a> {
             self.after(at - self.now, Event::Turn { life: plane.life });
         }
         loop {
-            let told = plane.told();
+            let told = plane.told(&site);
             if told.is_empty() {
                 break;
             }
