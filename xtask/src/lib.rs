@@ -5,6 +5,7 @@ pub mod codegen;
 pub mod docs;
 pub mod image;
 pub mod models;
+pub mod sim;
 
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};

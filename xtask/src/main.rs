@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use std::path::PathBuf;
-use xtask::{bench, codegen, docs, image, models};
+use xtask::{bench, codegen, docs, image, models, sim};
 
 const USAGE: &str = "usage: cargo xtask <command>
 
@@ -10,7 +10,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   models DIR         refresh models/ from the botocore data directory DIR
   docs               write docs/operations.md
   image [NAME]       write build/images/my-web-app.tar (web, the default) or busybox.tar (busybox)
-  bench [NAME…]      measure the figures of SPECIFICATION.md (launch, api, memory); needs the release binary and root";
+  bench [NAME…]      measure the figures of SPECIFICATION.md (launch, api, memory); needs the release binary and root
+  sim [--seeds N]    run the simulation: the whole system from one seed, with faults (--seed S --trace shows one)";
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -21,6 +22,7 @@ fn main() -> Result<()> {
         ("models", [directory]) => models::run(&PathBuf::from(directory)),
         ("docs", []) => docs::run(),
         ("image", []) => image::run("web"),
+        ("sim", arguments) => sim::run(arguments),
         ("bench", names) => bench::run(names),
         ("image", [name]) => image::run(name),
         _ => bail!("{USAGE}"),

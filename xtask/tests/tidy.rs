@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("longshore-services", &["longshore-store", "longshore-plan", "longshore-api"]),
     ("longshore-store", &["longshore-model"]),
     ("longshore-disk", &[]),
+    ("longshore-sim", &["longshore-services", "longshore-link"]),
     ("longshore-supervisor", &[]),
     ("longshore-link", &["longshore-model"]),
     ("longshore-plan", &["longshore-model"]),

@@ -185,7 +185,8 @@ impl Client {
             let input = json!({"cluster": "prod", "task": task});
             return Some(Doing { operation: "StopTask", input, service: None });
         }
-        let mut other = self.services.iter().filter(|(_, service)| service.active && ![0, 2].contains(&service.desired));
+        let mut other =
+            self.services.iter().filter(|(_, service)| service.active && ![0, 2].contains(&service.desired));
         let (name, _) = other.next()?;
         let input = json!({"cluster": "prod", "service": name, "desiredCount": 2});
         Some(Doing { operation: "UpdateService", input, service: Some(name.clone()) })

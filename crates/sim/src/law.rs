@@ -10,10 +10,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use longshore_model::task::{Task, TaskStatus};
 use longshore_model::State;
-use longshore_plan::rollout::bounds;
+use longshore_model::task::{Task, TaskStatus};
 use longshore_plan::check;
+use longshore_plan::rollout::bounds;
 use longshore_store::Commit;
 use longshore_wire::Timestamp;
 
@@ -121,7 +121,9 @@ impl Laws {
     /// A commit was told.
     pub fn watched(&mut self, commit: &Arc<Commit>) {
         let (revision, last) = (commit.revision, self.revision);
-        self.unless(revision == last + 1, || format!("commit {revision} was told after {last}: one is missing or twice"));
+        self.unless(revision == last + 1, || {
+            format!("commit {revision} was told after {last}: one is missing or twice")
+        });
         self.revision = revision;
         self.last_told = revision;
         for change in &commit.changes {
@@ -168,7 +170,8 @@ impl Laws {
 
     fn promises(&mut self, state: &State) {
         let lost = |what: &str, key: &str| format!("{what} {key} was acknowledged and is gone");
-        let gone = |table: &BTreeSet<String>, there: &dyn Fn(&str) -> bool| table.iter().find(|key| !there(key)).cloned();
+        let gone =
+            |table: &BTreeSet<String>, there: &dyn Fn(&str) -> bool| table.iter().find(|key| !there(key)).cloned();
         let task = |key: &str| state.tasks.get(key);
         let found = [
             ("task", gone(&self.tasks, &|key| state.tasks.contains(key))),
@@ -261,8 +264,7 @@ impl Laws {
     /// A machine stops a task: durable state must not want it there.
     pub fn may_stop(&mut self, arn: &str, node: &str) {
         let task = self.shadow.tasks.get(&task_key(arn));
-        let wanted = task
-            .is_some_and(|task| task.desired != TaskStatus::Stopped && task.node.as_deref() == Some(node));
+        let wanted = task.is_some_and(|task| task.desired != TaskStatus::Stopped && task.node.as_deref() == Some(node));
         self.unless(!wanted, || format!("{node} was told to stop {arn}, which is wanted there"));
     }
 
@@ -302,4 +304,3 @@ fn serving(state: &State, service: &str, now: Timestamp) -> Vec<String> {
     let tasks = state.index.service_tasks(service).filter_map(|key| state.tasks.get(key));
     tasks.filter(serves).map(|task| task.key()).collect()
 }
-

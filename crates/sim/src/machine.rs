@@ -79,15 +79,7 @@ pub struct Machine {
 
 impl Machine {
     pub fn new(zone: &'static str, room: i64) -> Self {
-        Self {
-            zone,
-            room,
-            arn: None,
-            disk: BTreeMap::new(),
-            containers: BTreeMap::new(),
-            life: 0,
-            agent: None,
-        }
+        Self { zone, room, arn: None, disk: BTreeMap::new(), containers: BTreeMap::new(), life: 0, agent: None }
     }
 
     /// The node's id.
@@ -151,9 +143,8 @@ impl Machine {
         let kept = self.disk.get_mut(arn)?;
         kept.begun = true;
         let eni = kept.task.elastic_network_interfaces.first();
-        let address = eni.and_then(|eni| {
-            Some((eni.subnet_id.clone()?, eni.ipv4_addresses.first()?.private_address.clone()))
-        });
+        let address =
+            eni.and_then(|eni| Some((eni.subnet_id.clone()?, eni.ipv4_addresses.first()?.private_address.clone())));
         self.containers.insert(arn.to_owned(), Container { address, stopping: false });
         self.containers.get(arn)
     }

@@ -183,8 +183,6 @@ impl World<'_> {
     /// Whether every machine's agent is in a session that works.
     pub fn all_in_session(&self) -> bool {
         let works = |id: u64| self.connections.get(&id).is_some_and(|connection| connection.greeted && !connection.cut);
-        self.machines.iter().all(|machine| {
-            machine.agent.as_ref().and_then(|agent| agent.connection).is_some_and(works)
-        })
+        self.machines.iter().all(|machine| machine.agent.as_ref().and_then(|agent| agent.connection).is_some_and(works))
     }
 }

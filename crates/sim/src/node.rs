@@ -233,7 +233,9 @@ impl World<'_> {
 
     pub fn prepared(&mut self, machine: usize, life: u64, arn: &str) {
         let fails = self.trouble && self.dice.chance(20);
-        let Some(actor) = self.actor(machine, life, arn).filter(|actor| actor.stage == Stage::Preparing) else { return };
+        let Some(actor) = self.actor(machine, life, arn).filter(|actor| actor.stage == Stage::Preparing) else {
+            return;
+        };
         if fails {
             actor.end(Some("CannotPullContainerError: pull image manifest has been retried 5 time(s)"));
             return self.abandon(machine, life, arn);

@@ -22,10 +22,19 @@ const SILENCE_MILLIS: i64 = 50_000;
 /// What the control plane tells, once what it rests on is durable.
 pub enum Told {
     Answer(Caller, Answer),
-    Frames { connection: u64, frames: Vec<String> },
-    Open { connection: u64, node: String, desk: Box<Desk> },
+    Frames {
+        connection: u64,
+        frames: Vec<String>,
+    },
+    Open {
+        connection: u64,
+        node: String,
+        desk: Box<Desk>,
+    },
     /// It ends a node's connection.
-    Close { connection: u64 },
+    Close {
+        connection: u64,
+    },
 }
 
 /// Nodes that have not been seen for so long are given up.

@@ -18,6 +18,9 @@ const RESTS_WITHIN: i64 = 45 * 60_000;
 /// Rest is looked at again after so long.
 const STAYS_FOR: i64 = 90_000;
 
+/// Each of six services may move a task from zone to zone once or twice before it stays.
+const MOST_STIRS: u32 = 12;
+
 /// How far the way to rest is.
 #[derive(Debug, Default)]
 pub struct Rest {
@@ -29,6 +32,8 @@ pub struct Rest {
     converged: BTreeSet<String>,
     /// Since when all is at rest.
     rests: Option<i64>,
+    /// How often that was not the end.
+    stirs: u32,
     over: bool,
 }
 
@@ -122,7 +127,8 @@ impl World<'_> {
         let genesis = self.site().now.millis() - self.now;
         for (key, service) in state.services.iter().filter(|(_, service)| service.is_active()) {
             let running = running(state, key);
-            let deadline = throttled_until(service).map_or(quiet, |until| quiet.max(until - genesis)) + CONVERGES_WITHIN;
+            let deadline =
+                throttled_until(service).map_or(quiet, |until| quiet.max(until - genesis)) + CONVERGES_WITHIN;
             if running >= i64::from(service.desired_count) {
                 self.rest.converged.insert(key.to_string());
             } else if self.now > deadline && !self.rest.converged.contains(&**key) {
@@ -135,10 +141,20 @@ impl World<'_> {
                 self.laws.break_with(format!("the system does not come to rest: {why}"));
             }
             (Some(_), None) => {}
-            (Some(why), Some(_)) => self.laws.break_with(format!("the system did not stay at rest: {why}")),
+            (Some(why), Some(_)) => self.stir(&why),
             (None, None) => self.rest.rests = Some(self.now),
             (None, Some(since)) if self.now > since + STAYS_FOR => self.finish(state),
             (None, Some(_)) => {}
+        }
+    }
+
+    /// Something moves again: zones are made even once a service is steady, but not for ever.
+    fn stir(&mut self, why: &str) {
+        self.trace.note(self.now, format_args!("stirs: {why}"));
+        self.rest.rests = None;
+        self.rest.stirs += 1;
+        if self.rest.stirs > MOST_STIRS {
+            self.laws.break_with(format!("the system does not stay at rest: {why}"));
         }
     }
 
@@ -155,7 +171,8 @@ impl World<'_> {
                 ServiceStatus::Inactive => live == 0,
             };
             if !settled {
-                let (wants, runs, deployments) = (service.desired_count, running(state, key), service.deployments.len());
+                let (wants, runs, deployments) =
+                    (service.desired_count, running(state, key), service.deployments.len());
                 return Some(format!(
                     "service {key} is {:?}, wants {wants} tasks, has {live} of which {runs} run, of {deployments} deployments",
                     service.status

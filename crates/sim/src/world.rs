@@ -32,27 +32,76 @@ const MOST_EVENTS: u64 = 2_000_000;
 #[derive(Debug)]
 pub enum Event {
     Client(usize),
-    ClientTimeout { client: usize, attempt: u64 },
+    ClientTimeout {
+        client: usize,
+        attempt: u64,
+    },
     Request(Call),
     Response(Caller, Answer),
     PlaneStart,
-    Written { life: u64 },
-    Turn { life: u64 },
-    Heal { life: u64 },
-    Reap { life: u64 },
-    Beat { life: u64 },
-    Accept { connection: u64 },
-    ToNode { connection: u64, text: String },
-    ToPlane { connection: u64, text: String },
-    NodeLost { connection: u64 },
-    PlaneLost { connection: u64 },
-    AgentStart { machine: usize },
-    Register { machine: usize, life: u64 },
-    Connect { machine: usize, life: u64 },
-    Patience { machine: usize, life: u64 },
-    Prepared { machine: usize, life: u64, arn: String },
-    Exit { machine: usize, arn: String, asked: bool },
-    Deliver { machine: usize, life: u64, arn: String, attempt: u32 },
+    Written {
+        life: u64,
+    },
+    Turn {
+        life: u64,
+    },
+    Heal {
+        life: u64,
+    },
+    Reap {
+        life: u64,
+    },
+    Beat {
+        life: u64,
+    },
+    Accept {
+        connection: u64,
+    },
+    ToNode {
+        connection: u64,
+        text: String,
+    },
+    ToPlane {
+        connection: u64,
+        text: String,
+    },
+    NodeLost {
+        connection: u64,
+    },
+    PlaneLost {
+        connection: u64,
+    },
+    AgentStart {
+        machine: usize,
+    },
+    Register {
+        machine: usize,
+        life: u64,
+    },
+    Connect {
+        machine: usize,
+        life: u64,
+    },
+    Patience {
+        machine: usize,
+        life: u64,
+    },
+    Prepared {
+        machine: usize,
+        life: u64,
+        arn: String,
+    },
+    Exit {
+        machine: usize,
+        arn: String,
+        asked: bool,
+    },
+    Deliver {
+        machine: usize,
+        life: u64,
+        arn: String,
+        attempt: u32,
+    },
     /// The disk has space again.
     Space,
     Trouble,
@@ -128,13 +177,7 @@ impl<'a> World<'a> {
             self.settle_plane();
         }
         let failure = self.laws.broken().map(|what| (what.to_owned(), self.trace.last()));
-        Outcome {
-            seed: self.seed,
-            hash: self.trace.hash(),
-            events: self.done,
-            seconds: self.now / 1000,
-            failure,
-        }
+        Outcome { seed: self.seed, hash: self.trace.hash(), events: self.done, seconds: self.now / 1000, failure }
     }
 
     fn begin(&mut self) {

@@ -38,7 +38,8 @@ fn each_planted_bug_is_found() {
 
 #[test]
 fn without_a_bug_the_same_seeds_keep_the_laws() {
-    let lab = Lab::new(&std::env::temp_dir().join(format!("longshore-sim-none-{}", std::process::id()))).expect("a lab");
+    let lab =
+        Lab::new(&std::env::temp_dir().join(format!("longshore-sim-none-{}", std::process::id()))).expect("a lab");
     for seed in 0..20 {
         assert_eq!(lab.run(seed, false).failure.map(|(law, _)| law), None, "seed {seed}");
     }

@@ -26,9 +26,9 @@ use longshore_api::ecs::{AssignPublicIp, AwsVpcConfiguration};
 use longshore_model::index::{AddressUse, room};
 use longshore_model::network::{Block, RESERVED_HEAD, Subnet};
 use longshore_model::node::Node;
-use longshore_model::task::{Eni, Task};
 #[cfg(feature = "planted")]
 use longshore_model::planted;
+use longshore_model::task::{Eni, Task};
 use longshore_model::{Mint, State};
 
 use address::next_free;

@@ -4,6 +4,7 @@ mod balance;
 mod breaker;
 mod clock;
 mod laws;
+mod orders;
 mod pace;
 mod pin;
 mod place;
