@@ -85,13 +85,13 @@ impl Client {
             return self.winding_up();
         }
         if self.definitions.is_empty() {
-            return Some(self.register());
+            return Some(self.register(dice));
         }
         if let Some(echo) = self.echo.take() {
             return Some(echo);
         }
         match dice.between(0, 99) {
-            0..=7 => Some(self.register()),
+            0..=7 => Some(self.register(dice)),
             8..=37 => Some(self.run(dice)),
             38..=54 => self.stop(dice),
             55..=64 => Some(self.create(dice)),
@@ -101,10 +101,14 @@ impl Client {
         }
     }
 
-    fn register(&self) -> Doing {
+    fn register(&self, dice: &mut Dice) -> Doing {
+        let mut container = json!({"name": "web", "image": "web:latest", "essential": true});
+        if dice.chance(300) {
+            container["healthCheck"] = json!({"command": ["CMD", "true"]});
+        }
         let input = json!({
             "family": self.name, "requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256",
-            "memory": "512", "containerDefinitions": [{"name": "web", "image": "web:latest", "essential": true}],
+            "memory": "512", "containerDefinitions": [container],
         });
         Doing { operation: "RegisterTaskDefinition", input, service: None }
     }

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use longshore_api::ecs::HealthStatus;
 use longshore_model::State;
 use longshore_model::task::{Task, TaskStatus};
 use longshore_plan::check;
@@ -279,6 +280,15 @@ impl Laws {
         }
     }
 
+    /// A machine has no trace of a task any more. Only if the control plane has not heard that it was there may it start
+    /// again.
+    pub fn wiped(&mut self, arn: &str) {
+        let task = self.shadow.tasks.get(&task_key(arn));
+        if task.is_some_and(|task| task.last == TaskStatus::Provisioning) {
+            self.started.remove(arn);
+        }
+    }
+
     pub fn ended(&mut self, address: Option<&(String, String)>) {
         if let Some(address) = address {
             self.addresses.remove(address);
@@ -293,13 +303,14 @@ impl Laws {
     }
 }
 
-/// Tasks that serve, as an outsider sees it: they run, are to run, and their node is not lost.
+/// Tasks that serve, as an outsider sees it: they run, are to run, are not unhealthy, and their node is not lost.
 fn serving(state: &State, service: &str, now: Timestamp) -> Vec<String> {
     let serves = |task: &&Arc<Task>| {
         let node = task.node.as_deref().and_then(|node| state.nodes.get(node));
         let away = |since: Timestamp| now.millis() - since.millis() >= LOST_MILLIS;
         let lost = node.is_some_and(|node| !node.connected && node.disconnected_at.is_some_and(away));
-        task.desired == TaskStatus::Running && task.last == TaskStatus::Running && !lost
+        let ill = task.health == Some(HealthStatus::Unhealthy);
+        task.desired == TaskStatus::Running && task.last == TaskStatus::Running && !lost && !ill
     };
     let tasks = state.index.service_tasks(service).filter_map(|key| state.tasks.get(key));
     tasks.filter(serves).map(|task| task.key()).collect()

@@ -14,8 +14,8 @@
 //!
 //! One seed gives one trace, so a failure is found again by its seed: `cargo xtask sim --seed N --trace`.
 //!
-//! Left out: the gateway's bytes (routing, signatures), log events, health checks, container instances of clusters,
-//! several accounts.
+//! Left out: the gateway's bytes (routing, signatures), log events, container instances of clusters, several accounts,
+//! jumps of the wall clock.
 
 mod client;
 mod dice;
@@ -24,6 +24,7 @@ pub mod law;
 mod machine;
 mod network;
 mod node;
+mod operator;
 mod plane;
 mod rest;
 mod site;

@@ -9,6 +9,7 @@ use longshore_link::acs;
 use longshore_link::ledger::{Ledger, Timeline, Wish};
 use serde_json::{Value, json};
 
+use crate::operator::Duty;
 use crate::site::REGION;
 
 /// A task as it is written on the machine's disk, before its order is acknowledged.
@@ -26,6 +27,8 @@ pub struct Container {
     pub address: Option<(String, String)>,
     /// It has been told to stop.
     pub stopping: bool,
+    /// Whether it is well, where it is asked.
+    pub healthy: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +78,21 @@ pub struct Machine {
     /// Which start of the agent this is.
     pub life: u64,
     pub agent: Option<Agent>,
+    pub duty: Duty,
 }
 
 impl Machine {
     pub fn new(zone: &'static str, room: i64) -> Self {
-        Self { zone, room, arn: None, disk: BTreeMap::new(), containers: BTreeMap::new(), life: 0, agent: None }
+        Self {
+            zone,
+            room,
+            arn: None,
+            disk: BTreeMap::new(),
+            containers: BTreeMap::new(),
+            life: 0,
+            agent: None,
+            duty: Duty::default(),
+        }
     }
 
     /// The node's id.
@@ -145,7 +158,9 @@ impl Machine {
         let eni = kept.task.elastic_network_interfaces.first();
         let address =
             eni.and_then(|eni| Some((eni.subnet_id.clone()?, eni.ipv4_addresses.first()?.private_address.clone())));
-        self.containers.insert(arn.to_owned(), Container { address, stopping: false });
+        let mut checked = kept.task.containers.iter();
+        let healthy = checked.any(|container| container.health_check_type.is_some()).then_some(true);
+        self.containers.insert(arn.to_owned(), Container { address, stopping: false, healthy });
         self.containers.get(arn)
     }
 }

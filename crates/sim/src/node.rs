@@ -55,12 +55,18 @@ impl World<'_> {
         agent.connection.into_iter().chain(agent.stale).for_each(|id| self.agent_hung_up(id));
     }
 
-    /// Nothing but the disk is left.
+    /// Nothing but the disk is left, and now and then not even that.
     pub fn cut_power(&mut self, machine: usize) {
         self.crash_agent(machine);
         self.trace.note(self.now, format_args!("machine {machine} loses its power"));
         for container in std::mem::take(&mut self.machines[machine].containers).into_values() {
             self.laws.ended(container.address.as_ref());
+        }
+        if self.dice.chance(200) {
+            self.trace.note(self.now, format_args!("machine {machine} loses what is on its disk"));
+            for arn in std::mem::take(&mut self.machines[machine].disk).into_keys() {
+                self.laws.wiped(&arn);
+            }
         }
     }
 
@@ -113,7 +119,27 @@ impl World<'_> {
         if let Some(connection) = agent.connection.filter(|_| now - agent.heard > limit) {
             self.after(0, Event::NodeLost { connection });
         }
+        self.tell_health(machine, life);
         self.after(10_000, Event::Patience { machine, life });
+    }
+
+    /// The health of what is checked and runs; now and then something is not well any more.
+    fn tell_health(&mut self, machine: usize, life: u64) {
+        let node = self.machines[machine].id().unwrap_or_default().to_owned();
+        if self.agent(machine, life).is_none_or(|agent| agent.connection.is_none()) {
+            return;
+        }
+        let running = self.machines[machine].containers.iter();
+        let checked: Vec<(String, bool)> =
+            running.filter_map(|(arn, container)| Some((arn.clone(), container.healthy?))).collect();
+        for (arn, healthy) in checked {
+            let healthy = healthy && !(self.trouble && self.dice.chance(20));
+            if let Some(container) = self.machines[machine].containers.get_mut(&arn) {
+                container.healthy = Some(healthy);
+            }
+            let delay = self.latency(2_000);
+            self.after(delay, Event::Health { node: node.clone(), arn, healthy });
+        }
     }
 
     /// A frame of the control plane.

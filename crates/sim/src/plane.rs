@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use longshore_api::ecs::HealthStatus;
 use longshore_link::desk::{self, Desk, Heard};
 use longshore_link::{acs, frame};
 use longshore_model::node::Node;
 use longshore_model::{Change, Mint, Record, State};
 use longshore_plan::agenda::Agenda;
-use longshore_plan::{heal, orders, reap};
+use longshore_plan::{heal, orders, reap, report};
 use longshore_store::{Commit, Full, Revision, Store};
 
 use crate::disk::{Disk, Writer, Wrote};
@@ -328,6 +329,15 @@ impl Plane {
             self.waiting.push((0, Told::Frames { connection, frames: vec![frame(&beat)] }));
             self.speak(&node, |desk, state, mint| desk.overdue(state, site.now, mint));
         }
+    }
+}
+
+impl Plane {
+    /// Health of a task's container, as the telemetry channel brings it.
+    pub fn health(&mut self, node: &str, key: &str, healthy: bool) {
+        let status = if healthy { HealthStatus::Healthy } else { HealthStatus::Unhealthy };
+        let containers = [("web".to_owned(), status)];
+        let _ = self.write(|state, _| report::health(state, key, Some(node), &containers).unwrap_or_default());
     }
 }
 

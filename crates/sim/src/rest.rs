@@ -7,6 +7,7 @@ use longshore_model::service::{Service, ServiceStatus};
 use longshore_model::task::TaskStatus;
 use longshore_plan::agenda::Agenda;
 
+use crate::operator::{ACTIVE, DRAINING};
 use crate::world::{Event, World};
 
 /// As many tasks as wanted run so long after the last fault and the last call, or after a throttle's end.
@@ -75,7 +76,11 @@ impl World<'_> {
                     self.cut(id);
                 }
             }
-            60..=84 => {
+            60..=69 => {
+                let status = if self.dice.chance(400) { DRAINING } else { ACTIVE };
+                self.wish(machine, status);
+            }
+            70..=84 => {
                 self.crash_agent(machine);
                 let away = self.dice.between(100, 20_000);
                 self.after(away, Event::AgentStart { machine });
@@ -100,6 +105,9 @@ impl World<'_> {
         for machine in 0..self.machines.len() {
             self.after(1_000, Event::AgentStart { machine });
         }
+        for machine in 0..self.machines.len() {
+            self.wish(machine, ACTIVE);
+        }
         for client in &mut self.clients {
             client.closing = true;
         }
@@ -111,7 +119,8 @@ impl World<'_> {
         self.after(1_000, Event::Look);
         if self.rest.quiet.is_none() {
             let clients_done = self.clients.iter().all(crate::client::Client::is_done);
-            if clients_done && self.all_in_session() && self.plane.is_some() {
+            let duties_done = self.machines.iter().all(|machine| machine.duty.is_done());
+            if clients_done && duties_done && self.all_in_session() && self.plane.is_some() {
                 self.rest.quiet = Some(self.now);
                 self.trace.note(self.now, format_args!("quiet"));
             }

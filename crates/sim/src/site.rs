@@ -19,6 +19,8 @@ pub enum Caller {
     Client { client: usize, attempt: u64 },
     /// A machine's agent, which life of it, and what the call is about: a task's ARN, or nothing for its registration.
     Agent { machine: usize, life: u64, about: Option<String> },
+    /// Whoever looks after a machine, and what it wants of the node.
+    Operator { machine: usize, status: &'static str },
 }
 
 #[derive(Clone, Debug)]

@@ -102,6 +102,15 @@ pub enum Event {
         arn: String,
         attempt: u32,
     },
+    Operate {
+        machine: usize,
+    },
+    /// What a machine's health checks say, on its way.
+    Health {
+        node: String,
+        arn: String,
+        healthy: bool,
+    },
     /// The disk has space again.
     Space,
     Trouble,
@@ -251,6 +260,8 @@ impl<'a> World<'a> {
             Event::Prepared { machine, life, arn } => self.prepared(machine, life, &arn),
             Event::Exit { machine, arn, asked } => self.exit(machine, &arn, asked),
             Event::Deliver { machine, life, arn, attempt } => self.deliver(machine, life, &arn, attempt),
+            Event::Operate { machine } => self.operate(machine),
+            Event::Health { node, arn, healthy } => self.health(&node, &arn, healthy),
             Event::Space => self.disk.heal(),
             Event::Trouble => self.make_trouble(),
             Event::Calm => self.calm_down(),
@@ -379,6 +390,13 @@ impl<'a> World<'a> {
         }
     }
 
+    fn health(&mut self, node: &str, arn: &str, healthy: bool) {
+        self.trace.note(self.now, format_args!("{node}: {arn} healthy {healthy}"));
+        if let Some(plane) = &mut self.plane {
+            plane.health(node, &crate::law::task_key(arn), healthy);
+        }
+    }
+
     // Calls.
 
     /// A call sets out; it may get lost.
@@ -423,6 +441,7 @@ impl<'a> World<'a> {
         self.trace.note(self.now, format_args!("{caller:?} <- {}", shown(&answer)));
         match caller {
             Caller::Client { client, attempt } => self.client_answered(*client, *attempt, &answer),
+            Caller::Operator { machine, status } => self.operated(*machine, status, &answer),
             Caller::Agent { machine, life, about: None } => self.registered(*machine, *life, &answer),
             Caller::Agent { machine, life, about: Some(arn) } => self.delivered(*machine, *life, arn, &answer),
         }
