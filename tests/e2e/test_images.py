@@ -166,6 +166,29 @@ def test_a_deployment_keeps_to_what_its_first_task_ran(account, registry, tmp_pa
     account.ecs.delete_service(cluster=cluster, service=name, force=True)
 
 
+def test_a_rollback_brings_back_what_ran_before_the_tag_moved(account, registry, tmp_path):
+    repository, family = f"team/{unique()}", unique()
+    first = registry.push("busybox.tar", f"{repository}:latest")
+    cluster = account.cluster()
+
+    def sleeper(tag):
+        return container(image=f"{registry.host}/{repository}:{tag}", command=["sleep", "600"], stopTimeout=2)
+
+    good, missing = [account.define(sleeper(tag), family=family) for tag in ("latest", "nowhere")]
+    breaker = {"enable": True, "rollback": True, "thresholdConfiguration": {"type": "COUNT", "value": 1}}
+    name = account.serve(cluster, good, deploymentConfiguration={
+        "deploymentCircuitBreaker": breaker, "minimumHealthyPercent": 0, "maximumPercent": 100})
+    old = account.until_steady(cluster, name, 40)["deployments"][0]["id"]
+    registry.push(remade("busybox.tar", tmp_path / "second.tar", "2"), f"{repository}:latest")
+    account.ecs.update_service(cluster=cluster, service=name, taskDefinition=missing)
+    told = f"(service {name}) rolling back to deployment {old}."
+    eventually(lambda: told in [event["message"] for event in account.service(cluster, name)["events"]], 60)
+    eventually(lambda: list(digests(account, cluster, name).values()) == [first], 40)
+    service = account.until_steady(cluster, name)
+    assert service["taskDefinition"].endswith(good) and service["deployments"][0]["id"] == old
+    account.ecs.delete_service(cluster=cluster, service=name, force=True)
+
+
 def test_a_deployment_keeps_to_an_imported_image(real, account, tmp_path):
     name = f"kept:{unique()}"
     imported = real.command("image", "import", str(IMAGES / "busybox.tar"), "--tag", name)
