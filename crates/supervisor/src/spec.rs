@@ -26,6 +26,10 @@ pub struct TaskSpec {
     /// Hard memory limit of the task in MiB; `None` leaves only the containers' own limits (EC2).
     #[serde(default)]
     pub memory_mib: Option<u64>,
+    /// What the containers may have on disk, in MiB: writable layers and scratch volumes. A task with more is stopped within
+    /// some seconds. `None` is no limit.
+    #[serde(default)]
+    pub storage_mib: Option<u64>,
     #[serde(default)]
     pub network: Network,
     /// The containers see each other's processes (`pidMode` `task`); else each has its own.

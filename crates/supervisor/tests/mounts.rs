@@ -8,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use common::{Task, named, output, shell, side, task, texts};
-use longshore_supervisor::protocol::StopCode;
+use longshore_supervisor::protocol::{Command, StopCode, TaskPhase};
 use longshore_supervisor::spec::{
     ContainerSpec, Device, MountPoint, RuntimeKind, RuntimeSpec, TaskSpec, Tmpfs, Volume, VolumeSource, VolumesFrom,
 };
@@ -205,6 +205,27 @@ fn a_host_volume_through_a_link_is_refused() {
         assert_eq!(cause.code, StopCode::TaskFailedToStart, "{}", cause.reason);
     }
     fs::remove_dir_all(host).unwrap();
+}
+
+#[test]
+fn a_task_with_more_on_disk_than_it_may_have_is_stopped_and_says_why() {
+    let write = |mib: u32, path: &str| format!("dd if=/dev/zero of={path} bs=1048576 count={mib} 2>/dev/null; ");
+    let task_of = |main: ContainerSpec| {
+        let main = ContainerSpec { mounts: vec![mount("data", "/data", false)], ..main };
+        TaskSpec { storage_mib: Some(16), volumes: vec![scratch("data")], ..task(vec![main]) }
+    };
+    let modest = write(7, "/big") + &write(7, "/data/big") + &write(40, "/dev/shm/big") + "sleep 1000";
+    let mut modest = Task::start(task_of(shell(&modest)));
+    let greedy = write(9, "/big") + &write(9, "/data/big") + "trap 'exit 3' TERM; while :; do sleep 0.1; done";
+    let mut greedy = Task::start(task_of(shell(&greedy)));
+    greedy.until_stopped();
+    let cause = greedy.status.stop.clone().unwrap();
+    let expected = "OutOfStorageError: the containers wrote more than the task's 16 MiB of ephemeral storage";
+    assert_eq!((cause.code, cause.reason.as_str()), (StopCode::EssentialContainerExited, expected));
+    assert_eq!(greedy.container("main").exit_code, Some(3), "it was asked to stop first");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    modest.ask(Command::Snapshot);
+    assert_eq!(modest.status.phase, TaskPhase::Running, "memory file systems do not count");
 }
 
 /// A FUSE file system whose server never says a word: whoever looks for something in it waits.

@@ -131,6 +131,7 @@ pub(crate) fn task_spec(
         cgroup: format!("{CGROUP}/{}/{id}", around.instance),
         cpu: TaskCpu { units: cpu_units(task.cpu) },
         memory_mib: u64::try_from(task.memory).ok().filter(|mib| *mib > 0),
+        storage_mib: Some(storage_mib(task.ephemeral_storage_gib)),
         network: Network::Host,
         share_processes: task.pid_mode.as_deref() == Some("task"),
         runtime: around.runtime.clone(),
@@ -139,6 +140,13 @@ pub(crate) fn task_spec(
         client_fd: None,
         containers: containers.collect::<Result<_, _>>()?,
     })
+}
+
+/// What Fargate gives unless more is asked for.
+const STORAGE_GIB: u64 = 20;
+
+fn storage_mib(gib: Option<i32>) -> u64 {
+    gib.and_then(|gib| u64::try_from(gib).ok()).filter(|gib| *gib > 0).unwrap_or(STORAGE_GIB) * 1024
 }
 
 /// vCPUs to CPU units.

@@ -90,6 +90,15 @@ fn reason(outcome: Result<impl std::fmt::Debug, Failure>) -> String {
 }
 
 #[test]
+fn a_task_has_twenty_gib_on_disk_or_what_it_asks_for() {
+    for (gib, expected) in [(None, 20), (Some(0), 20), (Some(200), 200)] {
+        let mut task = task();
+        task.ephemeral_storage_gib = gib;
+        assert_eq!(translate(&task).unwrap().storage_mib, Some(expected * 1024), "{gib:?}");
+    }
+}
+
+#[test]
 fn a_task_may_share_its_processes() {
     for (mode, expected) in [(None, false), (Some("none"), false), (Some("task"), true)] {
         let mut task = task();

@@ -39,6 +39,11 @@ pub fn directory(dir: &Path, container: usize) -> PathBuf {
     dir.join(format!("c{container}"))
 }
 
+/// The directory of a volume, by its place in the task.
+pub fn volume_directory(dir: &Path, place: usize) -> PathBuf {
+    dir.join(format!("v{place}"))
+}
+
 /// Makes everything and mounts it. To be called once for each container.
 pub fn prepare(dir: &Path, task: &TaskSpec, container: usize, shared: Shared) -> Result<Prepared> {
     let spec = &task.containers[container];
@@ -102,7 +107,7 @@ fn etc_files(own: &Path, spec: &ContainerSpec) -> Result<Vec<Bind>> {
 fn volume(dir: &Path, task: &TaskSpec, root: &Root, point: MountPoint) -> Result<Bind> {
     let place = task.volumes.iter().position(|volume| volume.name == point.volume);
     let place = place.ok_or_else(|| Error::Parameter(format!("no volume {:?} in the task", point.volume)))?;
-    let source = dir.join(format!("v{place}"));
+    let source = volume_directory(dir, place);
     if fs::symlink_metadata(&source).is_err() {
         match &task.volumes[place].source {
             VolumeSource::Scratch => scratch(&source, root, &point.container_path)?,

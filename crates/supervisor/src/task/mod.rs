@@ -13,6 +13,7 @@ mod process;
 mod resident;
 mod server;
 mod slot;
+mod storage;
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -37,6 +38,7 @@ use crate::time;
 use pause::Pause;
 use server::Server;
 use slot::Slot;
+use storage::Storage;
 
 /// What an agent writes, what a supervisor writes, where it listens.
 pub const SPEC_FILE: &str = "task.json";
@@ -103,6 +105,7 @@ struct Supervisor {
     layout: Layout,
     network: Option<OwnedFd>,
     pause: Option<Pause>,
+    storage: Option<Storage>,
     endpoint: Endpoint,
     server: Server,
     wake: Arc<EventFd>,
@@ -132,6 +135,7 @@ impl Supervisor {
         }
         let endpoint = Endpoint::default();
         endpoint.set(task.log_endpoint.clone().unwrap_or_default());
+        let storage = Storage::new(&dir, &task, time::now().monotonic);
         let mut supervisor = Supervisor {
             driver: Driver::new(task.runtime.clone(), dir.join("runtime")),
             layout: Layout::detect()?,
@@ -151,6 +155,7 @@ impl Supervisor {
             shown,
             network,
             pause: None,
+            storage,
             endpoint,
             server,
         };
@@ -203,6 +208,7 @@ impl Supervisor {
                 self.answer(client, request);
             }
             self.end_late_checks();
+            self.watch_storage();
             self.trim();
             self.see_logs();
             self.step(Input::Tick);
@@ -286,7 +292,8 @@ impl Supervisor {
         let now = time::now().monotonic;
         let checks = self.slots.iter().filter_map(|slot| slot.check.map(|check| check.deadline));
         let logs = self.drain_since.filter(|_| self.waits_for_logs()).map(|_| now + DRAIN_TICK_MS);
-        let next = checks.chain(self.machine.deadline()).chain(logs).chain(self.trim_at).min();
+        let storage = self.storage.as_ref().map(|storage| storage.next);
+        let next = checks.chain(self.machine.deadline()).chain(logs).chain(self.trim_at).chain(storage).min();
         match next {
             None => PollTimeout::NONE,
             Some(at) => PollTimeout::try_from(Duration::from_millis(at.saturating_sub(now).min(3_600_000)))
@@ -298,6 +305,23 @@ impl Supervisor {
     fn see_signals(&mut self) {
         if process::was_terminated() {
             let cause = StopCause { code: StopCode::Requested, reason: "supervisor was terminated".into() };
+            self.step(Input::Stop { cause, timeout_ms: None });
+        }
+    }
+
+    /// Until there is too much; then the task stops, and there is nothing to watch any more.
+    fn watch_storage(&mut self) {
+        let over = self.machine.phase() >= TaskPhase::Stopped;
+        let exceeded = self.storage.as_mut().is_some_and(|storage| !over && storage.is_exceeded(time::now().monotonic));
+        if exceeded || over {
+            self.storage = None;
+        }
+        if exceeded {
+            let mib = self.task.storage_mib.unwrap_or_default();
+            let size = if mib.is_multiple_of(1024) { format!("{} GiB", mib / 1024) } else { format!("{mib} MiB") };
+            let reason =
+                format!("OutOfStorageError: the containers wrote more than the task's {size} of ephemeral storage");
+            let cause = StopCause { code: StopCode::EssentialContainerExited, reason };
             self.step(Input::Stop { cause, timeout_ms: None });
         }
     }
