@@ -102,6 +102,14 @@ fn write_on(disk: &Disk, work: &Work, run: &mut Run) -> Result<(), Error> {
     Ok(())
 }
 
+fn queue(store: &Store, decided: Vec<Change>) -> Result<Revision, Full> {
+    let queued = store.transact(|_, changes| {
+        *changes = decided;
+        Ok::<(), Full>(())
+    });
+    queued.map(|((), revision)| revision)
+}
+
 /// Every image of the disk holds what was acknowledged, and whole groups only, and can be written on.
 fn check(disk: &Disk, run: &Run, seed: u64) -> Result<(), TestCaseError> {
     let mut seed = seed;
@@ -169,14 +177,14 @@ fn a_store_whose_sync_failed_acknowledges_nothing_more() {
         disk.fail_sync_after(syncs);
         for round in 0..20 {
             let edit = Edit { name: 1, length: Some(3000) };
-            let ((), revision) = store.transact(|_, changes| Ok::<(), Full>(changes.push(edit.change(round)))).unwrap();
+            let revision = queue(&store, vec![edit.change(round)]).unwrap();
             if writer.step() != Err(Closed) {
                 assert!(store.is_durable(revision));
                 continue;
             }
             fatal += 1;
             assert!(!store.is_durable(revision));
-            let ((), later) = store.transact(|_, changes| Ok::<(), Full>(changes.push(edit.change(99)))).unwrap();
+            let later = queue(&store, vec![edit.change(99)]).unwrap();
             assert_eq!(writer.step(), Err(Closed), "nothing is tried again");
             assert!(!store.is_durable(later));
             break;
@@ -193,10 +201,9 @@ fn a_disk_that_fills_up_refuses_whole_groups_recovers_and_loses_nothing() {
         disk.set_capacity(Some(disk.used() + room * 512));
         let mut kept = records(&store.read());
         for (round, edits) in work.iter().flatten().enumerate() {
-            let changes = |changes: &mut Vec<Change>| changes.extend(edits.iter().map(|edit| edit.change(round)));
-            let decided = store.transact(|_, all| Ok::<(), Full>(changes(all)));
+            let decided = queue(&store, edits.iter().map(|edit| edit.change(round)).collect());
             let step = writer.step().unwrap();
-            let taken = decided.is_ok_and(|((), revision)| store.is_durable(revision));
+            let taken = decided.is_ok_and(|revision| store.is_durable(revision));
             prop_assert_eq!(taken, matches!(step, Step::Committed(_)));
             if taken {
                 kept = records(&store.read());
@@ -206,8 +213,7 @@ fn a_disk_that_fills_up_refuses_whole_groups_recovers_and_loses_nothing() {
         let full = store.is_full();
         disk.set_capacity(None);
         prop_assert_eq!(writer.step().unwrap(), if full { Step::Recovered } else { Step::Idle });
-        let edit = Edit { name: 1, length: Some(1) }.change(1);
-        let ((), revision) = store.transact(|_, changes| Ok::<(), Full>(changes.push(edit))).unwrap();
+        let revision = queue(&store, vec![Edit { name: 1, length: Some(1) }.change(1)]).unwrap();
         writer.step().unwrap();
         prop_assert!(store.is_durable(revision));
         let last = records(&store.read());

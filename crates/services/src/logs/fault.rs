@@ -35,6 +35,10 @@ pub fn of_store(error: Error) -> Fault {
             let message = "The specified log stream already exists";
             Fault::new(&def::RESOURCE_ALREADY_EXISTS_EXCEPTION, message)
         }
+        Error::Full => {
+            let message = "The disk of the control plane is full. Log events are taken again when there is space.";
+            Fault::new(&def::SERVICE_UNAVAILABLE_EXCEPTION, message)
+        }
         error => {
             tracing::error!(%error, "the log store did not answer");
             let message = "The service cannot complete the request.";

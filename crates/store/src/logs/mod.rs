@@ -14,6 +14,9 @@
 //! durable. Events of one timestamp keep the order of arrival. A batch that names its pump and sequence is stored once,
 //! however often it is sent.
 //!
+//! A full disk would end fjall, so nothing is added while less than [`RESERVE`] is free: writers are told that the disk is
+//! full, readers and purges go on.
+//!
 //! Left out: who may do what, filter patterns, retention's allowed values; the service's handlers know those.
 
 mod filter;
@@ -27,10 +30,10 @@ mod tests;
 mod tree;
 mod write;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{Closed, Error};
 
@@ -40,7 +43,7 @@ pub use queue::Ticket;
 pub use read::{Cursor, Event, Page, Span, Stream};
 pub use write::{Batch, NewEvent, Pump};
 
-use queue::Queue;
+use queue::{Pending, Queue};
 use tree::Trees;
 
 /// What an event counts beside its message, in bytes: AWS's own figure.
@@ -49,12 +52,16 @@ pub const EVENT_OVERHEAD: usize = 26;
 /// Most bytes of messages in one answer.
 pub const PAGE_BYTES: usize = 1024 * 1024;
 
+/// Bytes of the disk that are left to what is queued, to the journals, and to writing out and merging what is stored.
+pub const RESERVE: u64 = 64 * 1024 * 1024;
+
 /// The log store. Cheap to clone; closes when the last clone is dropped.
 #[derive(Clone)]
 pub struct Logs(Arc<Inner>);
 
 struct Inner {
     trees: Trees,
+    dir: PathBuf,
     queue: Arc<Queue>,
     /// Held by whoever purges: two purges at once would count bytes down twice.
     purging: Mutex<()>,
@@ -76,7 +83,16 @@ impl Logs {
                 .spawn(move || write_loop(&trees, &queue))
                 .map_err(fjall::Error::from)?
         };
-        Ok(Self(Arc::new(Inner { trees, queue, purging: Mutex::new(()), writer: Some(writer) })))
+        Ok(Self(Arc::new(Inner { trees, dir: dir.to_owned(), queue, purging: Mutex::new(()), writer: Some(writer) })))
+    }
+
+    /// The pending groups, to add to; if there is space on the disk. What cannot be found out is not held against it.
+    fn enter_to_add(&self) -> Result<MutexGuard<'_, Pending>, Error> {
+        let space = nix::sys::statvfs::statvfs(&self.0.dir);
+        match space.map(|disk| disk.blocks_available() * disk.fragment_size()) {
+            Ok(free) if free < RESERVE => Err(Error::Full),
+            _ => Ok(self.0.queue.enter()?),
+        }
     }
 
     /// As [`Ticket::durable`], blocking this thread: for tests and threads of their own, not for request handlers.

@@ -38,9 +38,9 @@ impl Logs {
     /// Make a stream, and the group's own record with its first.
     ///
     /// # Errors
-    /// [`Error::StreamExists`]; [`Error::NoStream`] when the group is being purged.
+    /// [`Error::StreamExists`]; [`Error::NoStream`] when the group is being purged; [`Error::Full`].
     pub fn create_stream(&self, group: &str, name: &str, now: i64) -> Result<Ticket, Error> {
-        let mut pending = self.0.queue.enter()?;
+        let mut pending = self.enter_to_add()?;
         if pending.dead.contains(group) {
             return Err(Error::NoStream);
         }
@@ -81,9 +81,9 @@ impl Logs {
     /// Store a batch.
     ///
     /// # Errors
-    /// [`Error::NoStream`].
+    /// [`Error::NoStream`]; [`Error::Full`].
     pub fn put(&self, batch: Batch<'_>) -> Result<Ticket, Error> {
-        let mut pending = self.0.queue.enter()?;
+        let mut pending = self.enter_to_add()?;
         let (group, stream) = self.pending_stream(&pending, batch.group, batch.stream)?;
         if let Some(pump) = batch.pump {
             let key = keys::pump(stream.number(), &pump.id);

@@ -159,7 +159,11 @@ pub fn manual<F: Fixture>(fixture: &F) -> (Store, Writer) {
 
 /// Queue one change.
 pub fn write(store: &Store, change: Change) -> Result<Revision, Full> {
-    store.transact(|_, changes| Ok(changes.push(change))).map(|((), revision)| revision)
+    let queued = store.transact(|_, changes| {
+        changes.push(change);
+        Ok::<(), Full>(())
+    });
+    queued.map(|((), revision)| revision)
 }
 
 /// How it stands with a revision, once that is known.
