@@ -3,9 +3,11 @@
 mod command;
 mod options;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use options::{Behaviour, Instance};
 
@@ -34,20 +36,28 @@ enum Command {
     /// Print the environment that the AWS CLI and SDKs need, as shell exports
     Env,
     /// Images on this machine
-    #[command(subcommand)]
-    Image(Image),
+    Image(Images),
     /// Check this machine and say what to do
     Doctor(Doctor),
     /// Run one task (started by the node)
     #[command(hide = true)]
-    Supervise { dir: std::path::PathBuf },
+    Supervise { dir: PathBuf },
+}
+
+#[derive(Args)]
+struct Images {
+    /// Socket of the containerd to use instead of a private one [default: what the instance was last run with]
+    #[arg(long, env = "LONGSHORE_CONTAINERD", value_name = "SOCKET", global = true)]
+    containerd: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Image,
 }
 
 #[derive(Subcommand)]
 enum Image {
     /// Load an OCI or Docker archive
     Import {
-        file: std::path::PathBuf,
+        file: PathBuf,
         /// Name for the image, as a task definition will call it
         #[arg(long)]
         tag: Option<String>,
@@ -68,7 +78,7 @@ struct Doctor {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&without_empty(Cli::command()).get_matches()).unwrap_or_else(|error| error.exit());
     // A supervisor is one of many: it starts no runtime and no logger.
     if let Command::Supervise { dir } = &cli.command {
         return ExitCode::from(u8::try_from(longshore_supervisor::main(dir)).unwrap_or(1));
@@ -93,6 +103,21 @@ fn told(error: &anyhow::Error) -> String {
     line
 }
 
+/// A variable of the environment that is empty is one that is not set.
+fn without_empty(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    command.mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg }).mut_subcommands(without_empty)
+}
+
+fn images(instance: &Instance, containerd: Option<&Path>, command: &Image) -> anyhow::Result<()> {
+    let containerd = command::image::containerd(instance, containerd)?;
+    match command {
+        Image::Import { file, tag } => command::image::import(&containerd, file, tag.as_deref()),
+        Image::List => command::image::list(&containerd),
+        Image::Remove { name } => command::image::remove(&containerd, name),
+    }
+}
+
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let instance = &cli.instance;
     match &cli.command {
@@ -102,9 +127,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Down => command::run::down(instance)?,
         Command::Ps => command::ps::list(instance)?,
         Command::Env => command::env::print(instance)?,
-        Command::Image(Image::Import { file, tag }) => command::image::import(instance, file, tag.as_deref())?,
-        Command::Image(Image::List) => command::image::list(instance)?,
-        Command::Image(Image::Remove { name }) => command::image::remove(instance, name)?,
+        Command::Image(Images { containerd, command }) => images(instance, containerd.as_deref(), command)?,
         Command::Doctor(Doctor { fix }) => return command::doctor::examine(instance, *fix),
         Command::Supervise { .. } => unreachable!("handled before the runtime starts"),
     }

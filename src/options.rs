@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
+use longshore_agent::image::Cleanup;
 use longshore_control::NODE_LOST_HOURS;
 use serde::Deserialize;
 
@@ -34,7 +36,7 @@ pub struct Instance {
     /// Where everything is kept [default: /var/lib/longshore for root, else the user's state directory]
     #[arg(long, env = "LONGSHORE_DATA_DIR", value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
-    /// The address of the API and the console [default: 127.0.0.1:4566]
+    /// The address of the API [default: 127.0.0.1:4566]
     #[arg(long, env = "LONGSHORE_LISTEN", value_name = "HOST:PORT", global = true)]
     pub listen: Option<SocketAddr>,
     /// Configuration file [default: longshore.toml in the data directory, if there]
@@ -73,6 +75,15 @@ pub struct Behaviour {
     /// Hours that a node may be away before it is deregistered and its tasks end [default: 24]
     #[arg(long, env = "LONGSHORE_NODE_LOST_HOURS", value_name = "HOURS")]
     pub node_lost_hours: Option<u32>,
+    /// How often the node lets go of images that were pulled and are not used [default: 1800]
+    #[arg(long, env = "LONGSHORE_IMAGE_CLEANUP_INTERVAL", value_name = "SECONDS", value_parser = value_parser!(u64).range(1..))]
+    pub image_cleanup_interval: Option<u64>,
+    /// How long a task must not have used such an image [default: 3600]
+    #[arg(long, env = "LONGSHORE_IMAGE_MINIMUM_AGE", value_name = "SECONDS")]
+    pub image_minimum_age: Option<u64>,
+    /// How many of them go at a time; 0 keeps all [default: 5]
+    #[arg(long, env = "LONGSHORE_IMAGES_PER_CLEANUP", value_name = "N")]
+    pub images_per_cleanup: Option<usize>,
 }
 
 /// The configuration file.
@@ -99,6 +110,7 @@ pub struct Resolved {
     pub cpu: Option<i32>,
     pub memory: Option<i32>,
     pub node_lost_hours: u32,
+    pub image_cleanup: Cleanup,
 }
 
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4566);
@@ -125,6 +137,7 @@ impl Instance {
     pub fn resolve(&self, flags: &Behaviour) -> Result<Resolved> {
         let data_dir = self.data_dir()?;
         let (file_listen, file) = self.file(&data_dir)?;
+        let image_cleanup = cleanup(flags, &file);
         let account = flags.account_id.clone().or(file.account_id);
         let resolved = Resolved {
             listen: self.listen.or(file_listen).unwrap_or(DEFAULT_LISTEN),
@@ -137,6 +150,7 @@ impl Instance {
             cpu: flags.cpu.or(file.cpu),
             memory: flags.memory.or(file.memory),
             node_lost_hours: flags.node_lost_hours.or(file.node_lost_hours).unwrap_or(NODE_LOST_HOURS),
+            image_cleanup,
             data_dir,
         };
         if !resolved.listen.ip().is_loopback() {
@@ -160,8 +174,24 @@ impl Instance {
     }
 }
 
+/// When the node lets images go.
+fn cleanup(flags: &Behaviour, file: &Behaviour) -> Cleanup {
+    let usual = Cleanup::default();
+    let seconds = |chosen: Option<u64>, usual: Duration| chosen.map_or(usual, Duration::from_secs);
+    let every = flags.image_cleanup_interval.or(file.image_cleanup_interval);
+    Cleanup {
+        // A file may say 0.
+        every: seconds(every, usual.every).max(Duration::from_secs(1)),
+        least_age: seconds(flags.image_minimum_age.or(file.image_minimum_age), usual.least_age),
+        per_cycle: flags.images_per_cleanup.or(file.images_per_cleanup).unwrap_or(usual.per_cycle),
+    }
+}
+
 /// Where a running instance writes its address, inside the data directory.
 pub const ENDPOINT_FILE: &str = "endpoint";
+
+/// Where a node writes the socket of the containerd it was pointed at, inside the data directory.
+pub const CONTAINERD_FILE: &str = "containerd-socket";
 
 fn default_data_dir() -> Result<PathBuf> {
     if nix::unistd::geteuid().is_root() {
@@ -198,6 +228,14 @@ mod tests {
         assert_eq!(resolved.engine, Engine::Simulated);
         assert_eq!(resolved.auth, Auth::Enforce);
         assert_eq!(resolved.listen.port(), 9);
+    }
+
+    #[test]
+    fn images_go_as_on_ecs_unless_said_otherwise() {
+        let resolved = resolve("image-minimum-age = 7", &Behaviour::default()).unwrap().image_cleanup;
+        assert_eq!((resolved.every.as_secs(), resolved.least_age.as_secs(), resolved.per_cycle), (1800, 7, 5));
+        let flags = Behaviour { images_per_cleanup: Some(0), ..Behaviour::default() };
+        assert_eq!(resolve("images-per-cleanup = 9", &flags).unwrap().image_cleanup.per_cycle, 0);
     }
 
     #[test]

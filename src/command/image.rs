@@ -1,31 +1,37 @@
 //! `longshore image …`: the images of an instance's containerd.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use longshore_agent::containerd::Options;
 use longshore_agent::image::local;
 
-use crate::options::{Behaviour, Instance};
+use crate::options::{Behaviour, CONTAINERD_FILE, Instance};
 
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
 }
 
-/// The containerd that the instance uses.
-fn containerd(instance: &Instance) -> Result<Options> {
+/// The containerd that the instance uses: as said here or in its settings, else as it was last run with, else its own.
+pub fn containerd(instance: &Instance, said: Option<&Path>) -> Result<Options> {
     let settings = instance.resolve(&Behaviour::default())?;
-    Ok(Options::new(&settings.data_dir, settings.containerd))
+    let socket = said.map(Path::to_owned).or(settings.containerd).or_else(|| written(&settings.data_dir));
+    Ok(Options::new(&settings.data_dir, socket))
 }
 
-pub fn import(instance: &Instance, file: &Path, tag: Option<&str>) -> Result<()> {
-    let image = block_on(local::import(&containerd(instance)?, file, tag))??;
+fn written(data_dir: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(data_dir.join(CONTAINERD_FILE)).ok()?;
+    Some(PathBuf::from(text.trim_end_matches('\n')))
+}
+
+pub fn import(containerd: &Options, file: &Path, tag: Option<&str>) -> Result<()> {
+    let image = block_on(local::import(containerd, file, tag))??;
     println!("{} {}", image.reference, image.digest);
     Ok(())
 }
 
-pub fn list(instance: &Instance) -> Result<()> {
-    let images = block_on(local::list(&containerd(instance)?))??;
+pub fn list(containerd: &Options) -> Result<()> {
+    let images = block_on(local::list(containerd))??;
     println!("{:<50} {:<20} {:>10}", "IMAGE", "DIGEST", "SIZE");
     for image in images {
         let digest: String = image.digest.to_string().chars().take(19).collect();
@@ -34,8 +40,8 @@ pub fn list(instance: &Instance) -> Result<()> {
     Ok(())
 }
 
-pub fn remove(instance: &Instance, name: &str) -> Result<()> {
-    block_on(local::remove(&containerd(instance)?, name))??;
+pub fn remove(containerd: &Options, name: &str) -> Result<()> {
+    block_on(local::remove(containerd, name))??;
     println!("removed {name}");
     Ok(())
 }

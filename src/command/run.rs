@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::command::env::REGION_FILE;
-use crate::options::{Auth, ENDPOINT_FILE, Engine, Instance, Resolved};
+use crate::options::{Auth, CONTAINERD_FILE, ENDPOINT_FILE, Engine, Instance, Resolved};
 
 /// Worker threads: the work is waiting, mostly.
 const THREADS: usize = 2;
@@ -213,6 +213,18 @@ fn announce(options: &Resolved, address: &str) -> Result<()> {
     Ok(())
 }
 
+/// Write down which containerd the node uses, for `longshore image`.
+fn announce_containerd(options: &Resolved) -> Result<()> {
+    let file = options.data_dir.join(CONTAINERD_FILE);
+    if let Some(socket) = &options.containerd {
+        return write_whole(&file, &std::path::absolute(socket)?.display().to_string());
+    }
+    match std::fs::remove_file(&file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context("forgetting a containerd"),
+        _ => Ok(()),
+    }
+}
+
 fn write_whole(path: &Path, text: &str) -> Result<()> {
     let beside = path.with_extension("new");
     std::fs::write(&beside, format!("{text}\n"))?;
@@ -231,7 +243,9 @@ fn node_config(options: &Resolved, endpoint: &str) -> Result<node::Config> {
         config.secret_access_key = key.secret_access_key;
     }
     config.containerd = options.containerd.clone();
+    announce_containerd(options)?;
     config.runtime = options.runtime.clone();
+    config.image_cleanup = options.image_cleanup;
     config.cpu = options.cpu.unwrap_or(config.cpu);
     config.memory_mib = options.memory.unwrap_or(config.memory_mib);
     config.self_exe = std::env::current_exe().context("finding this program's own file")?;

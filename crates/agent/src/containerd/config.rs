@@ -58,6 +58,26 @@ impl Layout {
         make_directory(&self.run_dir)
     }
 
+    /// Removes the run-time directory, and those above it that hold nothing else. It stays if something is mounted in it,
+    /// as by a daemon that was killed while it unpacked.
+    pub(super) fn remove_run_dir(&self) -> Result<(), Error> {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").map_err(Error::io("reading the mount table"))?;
+        if self.run_dir.to_str().is_none_or(|path| mounts.contains(path)) {
+            return Ok(());
+        }
+        match std::fs::remove_dir_all(&self.run_dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io(format!("removing {}", self.run_dir.display()))(error));
+            }
+            _ => {}
+        }
+        for above in self.run_dir.ancestors().skip(1).take(2) {
+            // Of other instances, or of this one's network.
+            let _ = std::fs::remove_dir(above);
+        }
+        Ok(())
+    }
+
     /// Where the content store and the snapshots are.
     pub fn root(&self) -> PathBuf {
         self.data_dir.join("containerd")
@@ -85,6 +105,11 @@ impl Layout {
 
     pub(super) fn start_lock(&self) -> PathBuf {
         self.run_dir.join("start.lock")
+    }
+
+    /// Is there when the daemon was started for a moment only and the one who started it has gone.
+    pub(super) fn passing(&self) -> PathBuf {
+        self.run_dir.join("passing")
     }
 
     pub(super) fn users_lock(&self) -> PathBuf {
@@ -115,7 +140,7 @@ fn fingerprint(data_dir: &Path) -> String {
     hex::encode(&digest[..4])
 }
 
-fn make_directory(path: &Path) -> Result<(), Error> {
+pub(super) fn make_directory(path: &Path) -> Result<(), Error> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -18,6 +18,7 @@
 mod config;
 mod process;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -137,7 +138,13 @@ impl Containerd {
         layout.make()?;
         let _starting = lock(layout.start_lock(), FlockArg::LockExclusive).await?;
         let users = lock(layout.users_lock(), FlockArg::LockShared).await?;
-        let started = revive(&layout, &options.program).await?;
+        let started = match revive(&layout, &options.program).await {
+            Ok(started) => started,
+            Err(error) => {
+                leave(&layout, users)?;
+                return Err(error);
+            }
+        };
         let socket = layout.socket();
         let private = Private { layout, program: options.program.clone(), started, users };
         Self::connect(socket, Some(private)).await
@@ -211,7 +218,8 @@ impl Containerd {
         process::stop(&private.layout, STOP_WITHIN).await
     }
 
-    /// Stops a private daemon that this handle started, unless somebody else uses it meanwhile; true if it was stopped.
+    /// Stops a private daemon that this handle started. If somebody else uses it meanwhile, the last of those who ask for
+    /// this stops it. True if it was stopped.
     ///
     /// # Errors
     /// `Io` when the process cannot be signalled.
@@ -219,16 +227,25 @@ impl Containerd {
         let Some(private) = self.private else {
             return Ok(false);
         };
-        if !private.started {
+        let _starting = lock(private.layout.start_lock(), FlockArg::LockExclusive).await?;
+        if !private.started && !private.layout.passing().exists() {
             return Ok(false);
         }
-        let _starting = lock(private.layout.start_lock(), FlockArg::LockExclusive).await?;
         if private.users.relock(FlockArg::LockExclusiveNonblock).is_err() {
-            return Ok(false);
+            let noted = std::fs::write(private.layout.passing(), "");
+            return noted.map(|()| false).map_err(Error::io("leaving containerd to the last who uses it"));
         }
         process::stop(&private.layout, STOP_WITHIN).await?;
+        leave(&private.layout, private.users)?;
         Ok(true)
     }
+}
+
+/// Removes what is left of a daemon that does not run, unless somebody else is about to use it. The caller holds the start
+/// lock, which goes with the rest: see [`lock`].
+fn leave(layout: &Layout, users: Flock<std::fs::File>) -> Result<(), Error> {
+    let alone = users.relock(FlockArg::LockExclusiveNonblock).is_ok();
+    if alone && Daemon::find(layout).is_none() { layout.remove_run_dir() } else { Ok(()) }
 }
 
 /// Makes the daemon of `layout` run and answer; true if it had to be started. The caller holds the start lock.
@@ -269,11 +286,29 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Locks a file, made with its directory where they are missing. One that was removed while it was waited for locks nobody
+/// out, so it is tried again then.
 async fn lock(path: PathBuf, how: FlockArg) -> Result<Flock<std::fs::File>, Error> {
     let locking = tokio::task::spawn_blocking(move || {
-        let file = std::fs::File::options().create(true).truncate(false).write(true).open(&path)?;
-        Flock::lock(file, how).map_err(|(_, errno)| std::io::Error::from(errno))
+        loop {
+            config::make_directory(path.parent().unwrap_or(Path::new("/")))?;
+            let locked = lock_file(&path, how).map_err(Error::io("locking the private containerd"))?;
+            if let Some(locked) = locked {
+                return Ok(locked);
+            }
+        }
     });
-    let locked = locking.await.map_err(std::io::Error::other).and_then(|locked| locked);
-    locked.map_err(Error::io("locking the private containerd"))
+    locking.await.map_err(std::io::Error::other).map_err(Error::io("locking the private containerd"))?
+}
+
+/// `None` if the file has lost its name meanwhile.
+fn lock_file(path: &Path, how: FlockArg) -> std::io::Result<Option<Flock<std::fs::File>>> {
+    let file = match std::fs::File::options().create(true).truncate(false).write(true).open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let locked = Flock::lock(file, how).map_err(|(_, errno)| std::io::Error::from(errno))?;
+    let named = std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let held = locked.metadata()?;
+    Ok((named == Some((held.dev(), held.ino()))).then_some(locked))
 }

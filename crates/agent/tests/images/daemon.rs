@@ -33,9 +33,13 @@ async fn the_command_line_starts_containerd_when_needed_and_stops_it_again() {
     let options = Options::private(directory.0.join("data"));
     let archive = directory.0.join("image.tar");
     two_layers().write(&archive, false);
-    let layout = Layout::of(&options.data_dir).unwrap();
     let image = local::import(&options, &archive, Some("app:1")).await.unwrap();
-    assert_eq!(node::daemon(&layout), None);
+    let layout = Layout::of(&options.data_dir).unwrap();
+    let run_dir = layout.socket().ancestors().nth(2).unwrap().to_owned();
+    assert!(!run_dir.exists(), "nothing is left there");
+    let nothing = local::import(&options, &directory.0.join("nothing.tar"), Some("app:2")).await;
+    assert!(matches!(nothing, Err(Error::Archive(_))), "{nothing:?}");
+    assert!(!run_dir.exists(), "nor after a failure");
     let listed = local::list(&options).await.unwrap();
     assert_eq!((listed.len(), &listed[0].digest), (1, &image.digest));
     let agent = Containerd::open(&options).await.unwrap();
@@ -48,6 +52,23 @@ async fn the_command_line_starts_containerd_when_needed_and_stops_it_again() {
 }
 
 #[tokio::test]
+async fn those_who_start_and_stop_it_at_the_same_time_do_not_harm_each_other() {
+    let directory = Directory::new();
+    let options = Options::private(directory.0.join("data"));
+    let archive = directory.0.join("image.tar");
+    two_layers().write(&archive, false);
+    local::import(&options, &archive, Some("app:1")).await.unwrap();
+    let lists = (0..12).map(|_| async {
+        let listed = local::list(&options).await.expect("each finds a containerd");
+        assert_eq!(listed.len(), 1);
+    });
+    futures_util::future::join_all(lists).await;
+    let run_dir = Layout::of(&options.data_dir).unwrap().socket().ancestors().nth(2).unwrap().to_owned();
+    assert!(!run_dir.exists(), "the last one leaves nothing");
+    node::end(&options.data_dir);
+}
+
+#[tokio::test]
 async fn a_missing_program_and_a_failing_daemon_are_told_apart() {
     let directory = Directory::new();
     let program = |name: &str| Options { program: name.into(), ..Options::private(directory.0.join("data")) };
@@ -55,6 +76,8 @@ async fn a_missing_program_and_a_failing_daemon_are_told_apart() {
     assert!(missing.to_string().contains("install containerd"), "{missing}");
     let failing = Containerd::open(&program("false")).await.unwrap_err();
     assert!(failing.to_string().contains("ended while it was starting"), "{failing}");
+    let layout = Layout::of(&directory.0.join("data")).unwrap();
+    assert!(!layout.socket().ancestors().nth(2).unwrap().exists(), "nothing is left there");
     node::end(&directory.0.join("data"));
     let colon = Containerd::open(&Options::private(directory.0.join("a:b"))).await.unwrap_err();
     assert!(colon.to_string().contains("has a colon"), "{colon}");
