@@ -456,6 +456,30 @@ def test_the_circuit_breaker_brings_the_last_complete_deployment_back(account, c
     assert len([task for task in failed if task["startedBy"] == new]) == 3
 
 
+def test_tasks_that_turn_unhealthy_trip_the_circuit_breaker(real):
+    account = real.account()
+    cluster, family = account.cluster(), unique()
+
+    def sleeper(check):
+        health = {"command": ["CMD", check], "interval": 5, "timeout": 2, "retries": 1}
+        return container(command=["sleep", "600"], stopTimeout=2, healthCheck=health)
+
+    good, bad = [account.define(sleeper(check), family=family) for check in ("true", "false")]
+    configuration = breaker(True, type="COUNT", value=1)
+    name = account.serve(cluster, good, deploymentConfiguration=configuration)
+    old = eventually(
+        lambda: (one := account.service(cluster, name)["deployments"][0])["rolloutState"] == "COMPLETED" and one, 40)
+    before = account.tasks(cluster, serviceName=name)
+    account.ecs.update_service(cluster=cluster, service=name, taskDefinition=bad)
+    rolling = f"(service {name}) rolling back to deployment {old['id']}."
+    eventually(lambda: rolling in messages(account.service(cluster, name)), 40)
+    assert any(message.endswith(") failed container health checks.") for message in
+               messages(account.service(cluster, name)))
+    service = account.until_steady(cluster, name, 40)
+    assert short(service["taskDefinition"]) == good and account.tasks(cluster, serviceName=name) == before
+    account.ecs.delete_service(cluster=cluster, service=name, force=True)
+
+
 def test_without_rollback_a_failed_deployment_stands_still(account, cluster):
     name = account.serve(
         cluster, account.define(NEVER), desiredCount=2, deploymentConfiguration=breaker(True, type="COUNT", value=2),
