@@ -27,8 +27,8 @@ use super::reference::Name;
 use super::transfer::{self, CHAIN_LABEL};
 use super::{Auth, Image, Images, LEASE, Progress, VIEW, lock};
 
-/// A use is noted if the last one was noted longer ago than this.
-const NOTE_EVERY: Duration = Duration::from_secs(600);
+/// A use is noted if the last one was noted longer ago than this, so ages are right but for these seconds.
+const NOTE_EVERY: Duration = Duration::from_secs(10);
 
 /// When images that are not used go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
