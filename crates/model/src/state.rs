@@ -103,8 +103,7 @@ macro_rules! tables {
                     }
                     Record::Service(row) => {
                         let old = self.services.put(key.clone(), row.clone());
-                        self.index.definitions.replace_service(old.as_deref(), Some(row));
-                        self.index.ages.replace_service(&key, old.as_deref(), Some(row));
+                        self.index.replace_service(&key, old.as_deref(), Some(row));
                     }
                     Record::Node(row) => {
                         let old = self.nodes.put(key.clone(), row.clone());
@@ -131,8 +130,7 @@ macro_rules! tables {
                     }
                     TableName::Service => {
                         let old = self.services.delete(key);
-                        self.index.definitions.replace_service(old.as_deref(), None);
-                        self.index.ages.replace_service(&key.into(), old.as_deref(), None);
+                        self.index.replace_service(&key.into(), old.as_deref(), None);
                     }
                     TableName::Node => {
                         let old = self.nodes.delete(key);

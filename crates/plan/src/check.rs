@@ -164,6 +164,7 @@ fn counts(state: &State, found: &mut Found) {
             services.entry(service).or_default().insert(task.key());
         }
     }
+    held(state, found);
     for (cluster, count) in clusters {
         let indexed = state.index.cluster(&cluster);
         found.unless((indexed.running, indexed.pending) == count, "a cluster's counts are its tasks'", cluster);
@@ -171,6 +172,21 @@ fn counts(state: &State, found: &mut Found) {
     for (service, tasks) in services {
         let indexed: BTreeSet<String> = state.index.service_tasks(&service).map(|key| key.to_string()).collect();
         found.unless(indexed == tasks, "a service's indexed tasks are its live tasks", service);
+    }
+}
+
+/// Services and container instances are counted by cluster.
+fn held(state: &State, found: &mut Found) {
+    for (key, cluster) in state.clusters.iter() {
+        let services = state.services.scan(key).filter(|(_, service)| service.cluster == cluster.name);
+        let with = |status| services.filter(move |(_, service)| service.status == status).count() as i32;
+        let active = with(ServiceStatus::Active);
+        let nodes = state.nodes.iter().filter(|(_, node)| node.account == cluster.account);
+        let within = |node: &Node| node.cluster.as_ref() == Some(&cluster.name) && node.status != "INACTIVE";
+        let instances = nodes.filter(|(_, node)| within(node)).count() as i32;
+        let indexed = state.index.cluster(key);
+        let same = (indexed.active_services, indexed.instances) == (active, instances);
+        found.unless(same, "a cluster's services and instances are counted", &**key);
     }
 }
 

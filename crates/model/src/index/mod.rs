@@ -12,10 +12,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use longshore_api::ecs::LaunchType;
 use longshore_wire::Timestamp;
 
 use crate::definition_use::DefinitionUses;
 use crate::node::Node;
+use crate::service::{Service, ServiceStatus};
 use crate::task::{Task, TaskStatus};
 use ages::Ages;
 use room::Rooms;
@@ -32,13 +34,29 @@ pub struct NodeUse {
     pub addresses: Spans,
 }
 
-/// Tasks of a cluster that have not stopped.
+/// What a cluster holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClusterCount {
-    /// In RUNNING.
+    /// Tasks in RUNNING or further on that have not stopped.
     pub running: i32,
-    /// Before RUNNING.
+    /// Tasks before RUNNING.
     pub pending: i32,
+    pub active_services: i32,
+    pub draining_services: i32,
+    /// Container instances that are not INACTIVE.
+    pub instances: i32,
+}
+
+/// Kinds of capacity that are counted apart: EC2, Fargate, external.
+pub const KINDS: usize = 3;
+
+/// The place of a launch type among the [`KINDS`].
+pub fn kind(launch_type: LaunchType) -> usize {
+    match launch_type {
+        LaunchType::Fargate => 1,
+        LaunchType::External => 2,
+        _ => 0,
+    }
 }
 
 /// Addresses in use within a block, and where the last search ended: a freed address is given again as late as possible.
@@ -55,7 +73,8 @@ type StoppedTasks = BTreeSet<(Timestamp, Arc<str>)>;
 pub struct Index {
     service_tasks: HashMap<String, BTreeSet<Arc<str>>>,
     nodes: HashMap<String, NodeUse>,
-    clusters: HashMap<String, ClusterCount>,
+    /// By cluster's key and kind of capacity.
+    clusters: HashMap<String, [ClusterCount; KINDS]>,
     subnets: HashMap<String, AddressUse>,
     /// Public addresses, by node.
     publics: HashMap<String, AddressUse>,
@@ -85,6 +104,17 @@ impl Index {
 
     /// `cluster` is the cluster's key.
     pub fn cluster(&self, cluster: &str) -> ClusterCount {
+        self.cluster_kinds(cluster).into_iter().fold(ClusterCount::default(), |sum, one| ClusterCount {
+            running: sum.running + one.running,
+            pending: sum.pending + one.pending,
+            active_services: sum.active_services + one.active_services,
+            draining_services: sum.draining_services + one.draining_services,
+            instances: sum.instances + one.instances,
+        })
+    }
+
+    /// As [`Self::cluster`], by [`kind`].
+    pub fn cluster_kinds(&self, cluster: &str) -> [ClusterCount; KINDS] {
         self.clusters.get(cluster).copied().unwrap_or_default()
     }
 
@@ -131,9 +161,28 @@ impl Index {
     }
 
     pub(crate) fn replace_node(&mut self, key: &Arc<str>, old: Option<&Node>, new: Option<&Node>) {
+        for (node, change) in old.into_iter().map(|node| (node, -1)).chain(new.map(|node| (node, 1))) {
+            if let Some(cluster) = node.cluster.as_ref().filter(|_| node.status != "INACTIVE") {
+                self.cluster_mut(&node.account, cluster, LaunchType::Ec2).instances += change;
+            }
+        }
         let used = self.nodes.get(&**key).unwrap_or(&UNUSED);
         self.rooms.replace_node(old, new, used);
         self.ages.replace_node(key, old, new);
+    }
+
+    pub(crate) fn replace_service(&mut self, key: &Arc<str>, old: Option<&Service>, new: Option<&Service>) {
+        self.definitions.replace_service(old, new);
+        self.ages.replace_service(key, old, new);
+        for (service, change) in old.into_iter().map(|service| (service, -1)).chain(new.map(|service| (service, 1))) {
+            let launch_type = service.api.launch_type.unwrap_or(LaunchType::Fargate);
+            let count = self.cluster_mut(&service.account, &service.cluster, launch_type);
+            match service.status {
+                ServiceStatus::Active => count.active_services += change,
+                ServiceStatus::Draining => count.draining_services += change,
+                ServiceStatus::Inactive => {}
+            }
+        }
     }
 
     /// A task's record changed. `nodes` finds the record of a node.
@@ -159,14 +208,23 @@ impl Index {
             return false;
         }
         if (old.last < TaskStatus::Running) != (new.last < TaskStatus::Running) {
-            *counter(self.cluster_mut(old), old) -= 1;
-            *counter(self.cluster_mut(new), new) += 1;
+            *self.counter(old) -= 1;
+            *self.counter(new) += 1;
         }
         true
     }
 
-    fn cluster_mut(&mut self, task: &Task) -> &mut ClusterCount {
-        self.clusters.entry(format!("{}/{}", task.account, task.cluster)).or_default()
+    fn cluster_mut(&mut self, account: &str, cluster: &str, launch_type: LaunchType) -> &mut ClusterCount {
+        &mut self.clusters.entry(format!("{account}/{cluster}")).or_default()[kind(launch_type)]
+    }
+
+    /// Where a task that has not stopped is counted.
+    fn counter(&mut self, task: &Task) -> &mut i32 {
+        let count = self.cluster_mut(&task.account, &task.cluster, task.launch_type);
+        match task.last < TaskStatus::Running {
+            true => &mut count.pending,
+            false => &mut count.running,
+        }
     }
 
     fn add<'n>(&mut self, key: &Arc<str>, task: &Task, nodes: &impl Fn(&str) -> Option<&'n Node>) {
@@ -179,7 +237,7 @@ impl Index {
         if let Some(service) = task.service_key() {
             self.service_tasks.entry(service).or_default().insert(key.clone());
         }
-        *counter(self.cluster_mut(task), task) += 1;
+        *self.counter(task) += 1;
         match &task.node {
             Some(node) => self.change_use(node, nodes, |used| {
                 used.cpu += i64::from(task.cpu);
@@ -216,7 +274,7 @@ impl Index {
         if let Some(service) = task.service_key() {
             drop_member(&mut self.service_tasks, &service, key);
         }
-        *counter(self.cluster_mut(task), task) -= 1;
+        *self.counter(task) -= 1;
         match &task.node {
             Some(node) => self.change_use(node, nodes, |used| {
                 used.cpu -= i64::from(task.cpu);
@@ -263,17 +321,11 @@ fn hold_alike(old: &Task, new: &Task) -> bool {
         && !new.is_stopped()
         && (&old.node, old.cpu, old.memory_mib, &old.eni) == (&new.node, new.cpu, new.memory_mib, &new.eni)
         && (&old.service, &old.family, old.revision) == (&new.service, &new.family, new.revision)
+        && old.launch_type == new.launch_type
 }
 
 fn stopped_group(task: &Task) -> (String, bool) {
     (format!("{}/{}", task.account, task.cluster), task.service.is_some())
-}
-
-fn counter<'a>(count: &'a mut ClusterCount, task: &Task) -> &'a mut i32 {
-    match task.last < TaskStatus::Running {
-        true => &mut count.pending,
-        false => &mut count.running,
-    }
 }
 
 fn drop_member(sets: &mut HashMap<String, BTreeSet<Arc<str>>>, name: &str, key: &Arc<str>) {

@@ -164,3 +164,17 @@ fn accounts_whose_networks_are_alike_share_a_node_without_sharing_an_address() {
     let (placed, _) = place(&mut world, 1, &only_a);
     assert_eq!(placed, ["n1 us-east-1a 172.31.0.6"]);
 }
+
+#[test]
+fn after_a_reset_addresses_go_on_behind_those_that_may_still_be_in_use() {
+    let mut world = World::new();
+    let (before, _) = place(&mut world, 2, &network(true));
+    let gone: Vec<Change> = world.state.records().map(|row| Change::Delete(row.table(), row.key())).collect();
+    let kept: Vec<Change> =
+        world.state.records().filter(|row| row.table() != TableName::Task).map(Change::Put).collect();
+    gone.iter().chain(&kept).for_each(|change| world.state.apply(change));
+    assert!(world.state.tasks.is_empty());
+    let (after, _) = place(&mut world, 2, &network(true));
+    assert_eq!(before, ["n1 us-east-1a 172.31.0.4 198.19.7.2", "n1 us-east-1b 172.31.16.4 198.19.7.3"]);
+    assert_eq!(after, ["n1 us-east-1a 172.31.0.5 198.19.7.4", "n1 us-east-1b 172.31.16.5 198.19.7.5"]);
+}

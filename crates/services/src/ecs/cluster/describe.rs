@@ -3,8 +3,6 @@
 use longshore_api::ecs;
 use longshore_model::State;
 use longshore_model::cluster::key;
-use longshore_model::service::ServiceStatus;
-use longshore_model::task::TaskStatus;
 use longshore_wire::Fault;
 
 use crate::Context;
@@ -27,21 +25,14 @@ pub struct Counts {
 impl Counts {
     /// `cluster` is the cluster's key.
     pub fn of(state: &State, cluster: &str) -> Self {
-        let tasks = state.index.cluster(cluster);
-        let mut counts = Self { running: tasks.running, pending: tasks.pending, ..Self::default() };
-        for (_, service) in state.services.scan(&format!("{cluster}/")) {
-            match service.status {
-                ServiceStatus::Active => counts.active_services += 1,
-                ServiceStatus::Draining => counts.draining_services += 1,
-                ServiceStatus::Inactive => {}
-            }
+        let held = state.index.cluster(cluster);
+        Self {
+            instances: held.instances,
+            running: held.running,
+            pending: held.pending,
+            active_services: held.active_services,
+            draining_services: held.draining_services,
         }
-        let instances = state.nodes.iter().filter(|(_, node)| {
-            let within = node.cluster.as_ref().is_some_and(|name| format!("{}/{name}", node.account) == cluster);
-            within && node.status != "INACTIVE"
-        });
-        counts.instances = instances.count() as i32;
-        counts
     }
 }
 
@@ -114,20 +105,13 @@ fn shown(state: &State, key: &str, api: &ecs::Cluster, include: &[ecs::ClusterFi
     cluster
 }
 
-/// Kinds of capacity, in the words of the statistics.
+/// Kinds of capacity, in the words of the statistics and the order of [`longshore_model::index::kind`].
 const KINDS: [&str; 3] = ["EC2", "Fargate", "External"];
 
 /// Tasks and services by kind of capacity, under the names ECS gives them.
 fn statistics(state: &State, key: &str) -> Vec<ecs::KeyValuePair> {
-    let prefix = format!("{key}/");
-    let mut rows = [[0; 4]; KINDS.len()];
-    for (_, task) in state.tasks.scan(&prefix).filter(|(_, task)| !task.is_stopped()) {
-        rows[kind(task.launch_type)][usize::from(task.last < TaskStatus::Running)] += 1;
-    }
-    for (_, service) in state.services.scan(&prefix).filter(|(_, row)| row.status != ServiceStatus::Inactive) {
-        let launch_type = service.api.launch_type.unwrap_or(ecs::LaunchType::Fargate);
-        rows[kind(launch_type)][2 + usize::from(service.status == ServiceStatus::Draining)] += 1;
-    }
+    let kinds = state.index.cluster_kinds(key);
+    let rows = kinds.map(|one| [one.running, one.pending, one.active_services, one.draining_services]);
     let names = [
         ("running", "TasksCount"),
         ("pending", "TasksCount"),
@@ -142,14 +126,6 @@ fn statistics(state: &State, key: &str) -> Vec<ecs::KeyValuePair> {
         }
     }
     pairs
-}
-
-fn kind(launch_type: ecs::LaunchType) -> usize {
-    match launch_type {
-        ecs::LaunchType::Fargate => 1,
-        ecs::LaunchType::External => 2,
-        _ => 0,
-    }
 }
 
 /// ListClusters: the ARNs of those that are ACTIVE, by name.
