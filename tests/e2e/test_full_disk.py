@@ -75,12 +75,14 @@ def test_a_full_disk_refuses_writes_serves_reads_and_recovers(small):
         pytest.fail("a full disk took 2000 clusters")
     assert clusters(account) == taken, "what was refused is not seen"
     assert small.http("/healthz")[0] == 200
+    assert b"longshore_store_full 1" in small.http("/metrics")[1]
     assert refused(account.ecs.create_cluster, clusterName="still")
     assert refused(account.ecs.delete_cluster, cluster="before")
     assert clusters(account) == taken
     (small.data_dir / "filler").unlink()
     eventually(lambda: not refused(account.ecs.create_cluster, clusterName="after"))
     taken.add("after")
+    assert b"longshore_store_full 0" in small.http("/metrics")[1]
     assert clusters(account) == taken
     small.kill()
     small.start()

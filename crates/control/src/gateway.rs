@@ -166,8 +166,9 @@ fn ready(server: &Server) -> Answer {
 }
 
 fn metrics(server: &Server) -> Answer {
+    let full = server.store.is_full();
     let state = server.store.read();
-    text(StatusCode::OK, server.metrics.text(&state, server.sessions.count(), state.revision()))
+    text(StatusCode::OK, server.metrics.text(&state, server.sessions.count(), state.revision(), full))
 }
 
 async fn reset(server: &Server) -> Answer {

@@ -24,7 +24,7 @@ impl Metrics {
         }
     }
 
-    pub fn text(&self, state: &State, sessions: usize, revision: u64) -> String {
+    pub fn text(&self, state: &State, sessions: usize, revision: u64, full: bool) -> String {
         let mut text = String::new();
         let _ = writeln!(text, "# TYPE longshore_api_requests_total counter");
         for ((service, operation, status), count) in self.requests.lock().iter() {
@@ -42,6 +42,7 @@ impl Metrics {
             ("longshore_nodes", state.nodes.len()),
             ("longshore_node_sessions", sessions),
             ("longshore_store_revision", revision as usize),
+            ("longshore_store_full", usize::from(full)),
         ] {
             let _ = writeln!(text, "# TYPE {name} gauge\n{name} {value}");
         }

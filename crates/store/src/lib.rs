@@ -9,7 +9,7 @@
 //!
 //! A back end that fails is fatal: nothing is acknowledged after it, and the process must stop. A full disk is not: what
 //! it refused is undone, writes are refused until there is space, reads go on. A second writer is harmless: opening takes
-//! the next epoch, and the commits of older ones are refused. (docs/decisions/0002, 0013)
+//! the next epoch, and the commits of older ones are refused. (docs/decisions/0002, 0017)
 
 mod backend;
 mod history;
