@@ -14,8 +14,7 @@
 //!
 //! One seed gives one trace, so a failure is found again by its seed: `cargo xtask sim --seed N --trace`.
 //!
-//! Left out: the gateway's bytes (routing, signatures), log events, container instances of clusters, several accounts,
-//! jumps of the wall clock.
+//! Left out: the gateway's bytes (routing, signatures), log events, container instances of clusters, several accounts.
 
 mod client;
 mod dice;

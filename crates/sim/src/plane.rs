@@ -71,15 +71,15 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Start from what the disk holds.
+    /// Open what the disk holds.
     ///
     /// # Errors
     /// When the store does not open, in words.
-    pub fn start(site: &Site<'_>, disk: &Disk, life: u64, seed: u64) -> Result<Self, String> {
+    pub fn open_store(disk: &Disk, life: u64, seed: u64) -> Result<Self, String> {
         let (store, writer) = disk.open()?;
         let agenda = Agenda::new(&store.read());
         let first = store.read().clone();
-        let mut plane = Self {
+        Ok(Self {
             life,
             store,
             writer,
@@ -92,14 +92,21 @@ impl Plane {
             woken: None,
             dead: false,
             first,
-        };
+        })
+    }
+
+    /// Begin: a fresh installation gets its defaults, sessions of before are over.
+    ///
+    /// # Errors
+    /// When there is no space, in words.
+    pub fn begin(&mut self, site: &Site<'_>) -> Result<(), String> {
         let full = |full: Full| full.to_string();
-        plane.write(|state, _| if state.vpcs.is_empty() { site.defaults() } else { Vec::new() }).map_err(full)?;
-        let nodes: Vec<String> = plane.store.read().nodes.iter().map(|(id, _)| id.to_string()).collect();
+        self.write(|state, _| if state.vpcs.is_empty() { site.defaults() } else { Vec::new() }).map_err(full)?;
+        let nodes: Vec<String> = self.store.read().nodes.iter().map(|(id, _)| id.to_string()).collect();
         for node in nodes {
-            plane.write(|state, _| orders::forgotten(state, &node, site.now)).map_err(full)?;
+            self.write(|state, _| orders::forgotten(state, &node, site.now)).map_err(full)?;
         }
-        Ok(plane)
+        Ok(())
     }
 
     /// The state that the disk held when the process began.

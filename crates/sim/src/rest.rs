@@ -85,6 +85,10 @@ impl World<'_> {
                 let away = self.dice.between(100, 20_000);
                 self.after(away, Event::AgentStart { machine });
             }
+            85..=88 => {
+                let days = self.dice.between(-1, 1);
+                self.set_wall_clock(days);
+            }
             _ => {
                 self.cut_power(machine);
                 let away = self.dice.between(1_000, 90_000);

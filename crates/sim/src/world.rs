@@ -1,7 +1,9 @@
 //! The world: what happens next, and to whom.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use longshore_plan::steady::Steady;
 use longshore_services::Settings;
 use longshore_store::logs::Logs;
 use longshore_wire::Timestamp;
@@ -21,6 +23,8 @@ use crate::trace::Trace;
 
 /// The clock begins here.
 const GENESIS: i64 = 1_800_000_000_000;
+
+const DAY_MILLIS: i64 = 86_400_000;
 
 /// A client that has no answer for so long tries again.
 const CLIENT_PATIENCE: i64 = 6_000;
@@ -129,6 +133,11 @@ pub struct World<'a> {
     settings: &'a Settings,
     logs: &'a Logs,
     prefix: u8,
+    /// What the control plane's clock says, and how it came to that.
+    time: Timestamp,
+    clock: Steady,
+    /// By how much the wall clock is off.
+    skew: i64,
     pub disk: Disk,
     pub plane: Option<Plane>,
     lives: u64,
@@ -157,6 +166,9 @@ impl<'a> World<'a> {
             trace: Trace::new(print),
             settings,
             logs,
+            time: Timestamp::from_millis(GENESIS),
+            clock: Steady::new(Duration::ZERO, Duration::from_millis(GENESIS as u64), Timestamp::default()),
+            skew: 0,
             disk: Disk::default(),
             plane: None,
             lives: 0,
@@ -178,6 +190,7 @@ impl<'a> World<'a> {
                 break;
             };
             self.now = at;
+            self.time = self.clock.read(self.uptime(), self.wall());
             self.done += 1;
             if self.done > MOST_EVENTS {
                 self.laws.break_with("the system does not come to rest: too many events".to_owned());
@@ -216,8 +229,22 @@ impl<'a> World<'a> {
         self.after(calm, Event::Calm);
     }
 
+    fn uptime(&self) -> Duration {
+        Duration::from_millis(self.now as u64)
+    }
+
+    fn wall(&self) -> Duration {
+        Duration::from_millis((GENESIS + self.now + self.skew) as u64)
+    }
+
+    /// Somebody sets the wall clock: a day back, a day ahead, or right.
+    pub fn set_wall_clock(&mut self, days: i64) {
+        self.trace.note(self.now, format_args!("the wall clock is {days} days off"));
+        self.skew = days * DAY_MILLIS;
+    }
+
     pub fn site(&self) -> Site<'a> {
-        let now = Timestamp::from_millis(GENESIS + self.now);
+        let now = self.time;
         Site { settings: self.settings, logs: self.logs, now, prefix: self.prefix }
     }
 
@@ -278,17 +305,25 @@ impl<'a> World<'a> {
         self.lives += 1;
         let (life, seed) = (self.lives, self.dice.seed());
         self.trace.note(self.now, format_args!("the control plane starts, life {life}"));
-        match Plane::start(&self.site(), &self.disk, life, seed) {
-            Ok(plane) => {
-                self.laws.restarted(plane.first(), plane.store.durable_revision());
-                self.plane = Some(plane);
-            }
-            Err(error) => return self.laws.break_with(format!("the control plane does not start: {error}")),
+        if let Err(error) = self.try_start(life, seed) {
+            return self.laws.break_with(format!("the control plane does not start: {error}"));
         }
         self.after(1, Event::Turn { life });
         self.after(5_000, Event::Heal { life });
         self.after(60_000, Event::Reap { life });
         self.after(20_000, Event::Beat { life });
+    }
+
+    fn try_start(&mut self, life: u64, seed: u64) -> Result<(), String> {
+        let mut plane = Plane::open_store(&self.disk, life, seed)?;
+        // A machine that starts with a clock that is ahead is believed, so here none does.
+        self.skew = self.skew.min(0);
+        self.clock = Steady::new(self.uptime(), self.wall(), plane.first().newest());
+        self.time = self.clock.read(self.uptime(), self.wall());
+        self.laws.restarted(plane.first(), plane.store.durable_revision());
+        plane.begin(&self.site())?;
+        self.plane = Some(plane);
+        Ok(())
     }
 
     pub fn crash_plane(&mut self, why: &str) {
@@ -355,7 +390,7 @@ impl<'a> World<'a> {
             let takes = self.dice.between(1, slow);
             self.after(takes, Event::Written { life: plane.life });
         }
-        let due = plane.not_before(&site).map(|at| (at - GENESIS).max(self.now) + 1);
+        let due = plane.not_before(&site).map(|at| self.now + (at - self.time.millis()).max(0) + 1);
         if let Some(at) = due.filter(|at| plane.woken.is_none_or(|woken| *at < woken)) {
             plane.woken = Some(at);
             self.after(at - self.now, Event::Turn { life: plane.life });

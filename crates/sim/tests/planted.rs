@@ -13,6 +13,20 @@ fn directory(bug: Bug) -> PathBuf {
     std::env::temp_dir().join(format!("longshore-sim-{bug:?}-{}", std::process::id()))
 }
 
+/// Words of the laws that a bug breaks.
+fn laws(bug: Bug) -> &'static [&'static str] {
+    match bug {
+        Bug::AcknowledgeBeforeDurable => &["acknowledged", "undone", "nothing durable", "old manifest", "is not known"],
+        Bug::DoubleLaunchOnRetriedToken => &["token"],
+        Bug::StaleOrderApplied => &["acts on order"],
+        Bug::LostStop => &["rest", "long after"],
+        Bug::OverCommit => &["is not given twice"],
+        Bug::FloorBroken => &["its floor is"],
+        Bug::AddressUsedTwice => &["address"],
+        Bug::EventSkipped => &["is missing or twice"],
+    }
+}
+
 /// The first seed that finds the bug, and the law that it breaks.
 fn hunt(bug: Bug) -> Option<(u64, String)> {
     let lab = Lab::new(&directory(bug)).expect("a lab");
@@ -34,6 +48,9 @@ fn each_planted_bug_is_found() {
     }
     let missed: Vec<Bug> = found.iter().filter(|(_, found)| found.is_none()).map(|(bug, _)| *bug).collect();
     assert!(missed.is_empty(), "not found in {SEEDS} seeds: {missed:?}");
+    for (bug, law) in found.iter().filter_map(|(bug, found)| Some((bug, &found.as_ref()?.1))) {
+        assert!(laws(*bug).iter().any(|words| law.contains(words)), "{bug:?} breaks another law: {law}");
+    }
 }
 
 #[test]
