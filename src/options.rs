@@ -159,6 +159,9 @@ impl Instance {
                 resolved.listen
             );
         }
+        if !is_region(&resolved.region) {
+            bail!("{:?} is no region; one is named like eu-west-1", resolved.region);
+        }
         Ok(resolved)
     }
 
@@ -172,6 +175,12 @@ impl Instance {
         let behaviour = Behaviour::deserialize(file.behaviour).with_context(|| format!("in {}", path.display()))?;
         Ok((file.listen, behaviour))
     }
+}
+
+/// Whether ARNs and signatures can hold it: small letters, digits and hyphens, a letter first.
+fn is_region(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.chars().all(|each| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '-')
 }
 
 /// When the node lets images go.
