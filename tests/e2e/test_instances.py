@@ -349,6 +349,8 @@ MISTAKES = {
     "an unknown flag": (["up", "--fast"], "--fast"),
     "an unknown engine": (["up", "--engine", "steam"], "steam"),
     "an account of eleven digits": (["up", "--account-id", "12345678901"], "twelve digits"),
+    "a region of no name": (["up", "--region", ""], "region"),
+    "a region of two words": (["up", "--region", "New York"], "New York"),
     "a config that is not there": (["up", "--config", "/nonexistent.toml"], "/nonexistent.toml"),
     "an archive that is not there": (["image", "import", "/nonexistent.tar"], "/nonexistent.tar"),
 }
