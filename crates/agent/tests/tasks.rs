@@ -61,6 +61,7 @@ const TESTS: &[Named] = tests![
     restart::a_connection_to_a_supervisor_that_breaks_is_made_again,
     restart::a_supervisor_that_dies_ends_its_task,
     restart::a_supervisor_that_died_while_the_agent_was_away_is_found,
+    restart::supervisors_that_hang_are_ended_with_their_tasks,
     restart::an_end_that_could_not_be_reported_is_not_forgotten,
     restart::what_nobody_wants_any_more_stops_after_a_restart,
     restart::a_task_never_runs_a_second_time,

@@ -23,8 +23,8 @@ pub struct Remains {
     pub status: Option<TaskStatus>,
 }
 
-/// How long a supervisor may take to greet who connects.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How long a supervisor may take to greet who connects. An agent has waited longer before it comes to this.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// Whether a supervisor answers in this directory: it greets whoever connects. The kernel takes a connection also for one
 /// that hangs.

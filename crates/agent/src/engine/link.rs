@@ -63,10 +63,14 @@ impl Link {
     ) -> Result<Self, LinkError> {
         let begun = Instant::now();
         let stream = reach(socket, patience, alive).await?;
+        Self::greeted(stream, patience.saturating_sub(begun.elapsed()).max(ANSWER_WITHIN)).await
+    }
+
+    /// Waits for the first word on a connection.
+    async fn greeted(stream: UnixStream, patience: Duration) -> Result<Self, LinkError> {
         let (read, write) = stream.into_split();
         let mut lines = BufReader::new(read);
-        let left = patience.saturating_sub(begun.elapsed()).max(ANSWER_WITHIN);
-        let status = match timeout(left, greeting(&mut lines)).await {
+        let status = match timeout(patience, greeting(&mut lines)).await {
             Ok(greeting) => greeting?,
             Err(_) => return Err(LinkError::silent("no greeting in time")),
         };
@@ -76,10 +80,13 @@ impl Link {
         Ok(Self { heard, questions })
     }
 
-    /// Connects to the supervisor that lives in a task's directory, or is on its way there; `None` when there is none.
+    /// Connects to the supervisor that lives in a task's directory, or is on its way there; `None` when there is none, or
+    /// one that hangs.
     pub(crate) async fn find(directory: &Path) -> Option<Self> {
         let held = || longshore_supervisor::is_held(directory);
-        Self::open(&directory.join(longshore_supervisor::SOCKET_FILE), START_WITHIN, held).await.ok()
+        let socket = directory.join(longshore_supervisor::SOCKET_FILE);
+        let stream = reach(&socket, START_WITHIN, held).await.ok()?;
+        Self::greeted(stream, ANSWER_WITHIN).await.ok()
     }
 
     pub(crate) fn status(&self) -> TaskStatus {

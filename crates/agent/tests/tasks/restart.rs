@@ -158,6 +158,28 @@ pub async fn a_supervisor_that_died_while_the_agent_was_away_is_found(node: Arc<
     node.stop(&again).await;
 }
 
+/// They are given up together, so that the node is back before long, and nothing of their tasks runs on.
+pub async fn supervisors_that_hang_are_ended_with_their_tasks(node: Arc<Node>) {
+    let [well, one, two] = [(); 3].map(|()| node.run("sleep 1000", |_| {}));
+    let (well, one, two) = (well.await, one.await, two.await);
+    let pid = node.pid(&well);
+    let hung = [one, two].map(|task| (node.pid(&task), node.supervisor(&task), task));
+    for (_, supervisor, _) in &hung {
+        kill(Pid::from_raw(i32::try_from(*supervisor).unwrap()), Signal::SIGSTOP).unwrap();
+    }
+    node.die().await;
+    node.come_back().await;
+    for (pid, _, task) in hung {
+        let stopped = node.plane.report(&task, "STOPPED").await;
+        assert_eq!(stopped["reason"], "Task supervisor ended unexpectedly");
+        until("the end of the container", || !std::path::Path::new(&format!("/proc/{pid}")).exists()).await;
+        node.gone(&task).await;
+    }
+    assert_eq!(node.pid(&well), pid);
+    node.stop(&well).await;
+    node.gone(&well).await;
+}
+
 pub async fn an_end_that_could_not_be_reported_is_not_forgotten(node: Arc<Node>) {
     let task = node.run("sleep 1000", |_| {}).await;
     node.plane.script("SubmitTaskStateChange", 500, serde_json::json!({"__type": "ServerException"}));
