@@ -63,7 +63,11 @@ async fn a_tag_that_moves_leads_to_the_new_image() {
     assert_eq!(node.images.get("app").await.unwrap(), Some(new));
     let pinned = format!("app:latest@{}", old.digest);
     let found = node.fresh_images().ensure(&pinned, &Auth::Anonymous, quiet).await.unwrap();
-    assert_eq!((found.digest, found.lowers), (old.digest.clone(), old.lowers), "what a deployment keeps to is still here");
+    assert_eq!(
+        (found.digest, found.lowers),
+        (old.digest.clone(), old.lowers),
+        "what a deployment keeps to is still here"
+    );
     let names: Vec<_> = node.images.list().await.unwrap().into_iter().map(|line| line.name).collect();
     assert_eq!(names, ["app:latest".to_owned(), format!("app@{}", old.digest)]);
 }
