@@ -385,6 +385,7 @@ DEFINITIONS = {
     "a control of the whole host (N5)": one(systemControls=[{"namespace": "kernel.panic", "value": "1"}]),
     "a control with a way up (N5)": one(systemControls=[{"namespace": "net.ipv4/../../kernel.panic", "value": "1"}]),
     "a limit below its soft one (N5)": one(ulimits=[{"name": "nofile", "softLimit": 2048, "hardLimit": 1024}]),
+    "a limit above every host's (N5)": one(ulimits=[{"name": "nofile", "softLimit": 10**9, "hardLimit": 10**9}]),
     "negative shares (N5)": one(cpu=-1),
     "memory of four mebibytes (N5)": one(memory=4),
     "port 65536 (N6)": ports({"containerPort": 65_536}),

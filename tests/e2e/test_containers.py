@@ -56,6 +56,11 @@ TASKS = {
         tells("variables", 'echo "$A|$B|$C"; echo $AWS_REGION $AWS_EXECUTION_ENV', environment=[
             {"name": "A", "value": "1 2"}, {"name": "B", "value": "$HOME"}, {"name": "C", "value": "ü\"\\"},
         ]),
+        # Row N4: odd values arrive as they are and act on nothing but the container.
+        tells("odd-variables", 'echo "$A" | wc -l; echo $LD_PRELOAD; env | grep -c "^B="', environment=[
+            {"name": "A", "value": "two\nlines"}, {"name": "LD_PRELOAD", "value": "/no/such.so"},
+            {"name": "B", "value": ""},
+        ]),
         tells("terminal", "test -t 1 && echo terminal; test -t 0 && echo to type at", pseudoTerminal=True),
         tells("plain", "test -t 1 || echo none; cat; echo end of input"),
         tells("streams", "echo out; echo err >&2"),
@@ -174,6 +179,10 @@ TASKS = {
     ],
     "no image": [container("main", image="127.0.0.1:1/x:latest")],
     "no program": [tells("main", "", essential=True, entryPoint=["/no/such/program"], command=[])],
+    "no directory": [tells("main", "pwd", essential=True, workingDirectory="/proc/self/fd/8")],
+    "no value": [tells("main", "id", essential=True, systemControls=[
+        {"namespace": "net.core.somaxconn", "value": "many"},
+    ])],
     "no user": [tells("main", "id", essential=True, user="nobody-like-that")],
 }
 FIELDS = {"files": {"volumes": [{"name": "scratch"}]}, "server": {"cpu": "512", "memory": "1024"}}
@@ -239,6 +248,7 @@ SAID = {
     ("words", "directory"): ["/srv/deep/down"],
     ("words", "user"): ["1000", "1001", "touch: /root/x: Permission denied", "denied"],
     ("words", "variables"): ["1 2|$HOME|ü\"\\", "us-east-1 AWS_ECS_FARGATE"],
+    ("words", "odd-variables"): ["2", "/no/such.so", "1"],
     ("words", "terminal"): ["terminal", "to type at"],
     ("words", "plain"): ["none", "end of input"],
     ("limits", "ulimits"): ["1024", "4096"],
@@ -510,7 +520,11 @@ def test_an_image_that_is_nowhere_is_a_pull_error(fleet):
     assert "127.0.0.1:1/x:latest" in task["stoppedReason"]
 
 
-@pytest.mark.parametrize("name,said", [("no program", "/no/such/program"), ("no user", "nobody-like-that")])
+REASONS = [("no program", "/no/such/program"), ("no user", "nobody-like-that"), ("no directory", "/proc/self/fd/8"),
+           ("no value", "somaxconn")]
+
+
+@pytest.mark.parametrize("name,said", REASONS)
 def test_a_container_that_cannot_start_says_why(fleet, name, said):
     task = fleet.until(name, "STOPPED")
     assert task["stopCode"] == "TaskFailedToStart", why(task)
