@@ -453,7 +453,8 @@ def test_the_circuit_breaker_brings_the_last_complete_deployment_back(account, c
     eventually(lambda: account.service(cluster, name)["deployments"][0]["rolloutState"] == "COMPLETED")
     assert set(account.tasks(cluster, serviceName=name)) == before, "what works was left alone"
     failed = [account.task(cluster, arn) for arn in account.tasks(cluster, desiredStatus="STOPPED")]
-    assert len([task for task in failed if task["startedBy"] == new]) == 3
+    # Three trip it; one or two that were replaced before the third failed may be on their way.
+    assert 3 <= len([task for task in failed if task["startedBy"] == new]) <= 5
 
 
 def test_tasks_that_turn_unhealthy_trip_the_circuit_breaker(real):
