@@ -12,8 +12,7 @@ pub fn holes(candidate: &Candidate) -> Option<Problem> {
     let open = version < (1, 2, 8) || ((1, 3, 0)..(1, 3, 3)).contains(&version);
     (candidate.kind == RuntimeKind::Runc && open).then(|| Problem {
         what: format!(
-            "runc {} lacks the fixes of {} (container escape by a hostile image)",
-            candidate.version,
+            "this version lacks the fixes of {} (container escape by a hostile image)",
             RUNC_HOLES.join(", ")
         ),
         remedy: "install crun, or the newest runc; until then run only images you trust".into(),
