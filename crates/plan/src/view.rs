@@ -1,6 +1,5 @@
 //! How the tasks of a service stand, for the planner that moves it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use longshore_api::ecs::{ContainerDefinition, HealthStatus};
@@ -76,7 +75,7 @@ pub struct View<'a> {
 
 /// Look at every live task of `service`.
 pub fn view<'a>(state: &'a State, service: &Service, now: Timestamp) -> View<'a> {
-    let mut look = Look { state, service, now, checked: BTreeMap::new(), changes_at: None, proven_at: None };
+    let mut look = Look { state, service, now, checked: Vec::new(), changes_at: None, proven_at: None };
     let key = service.key();
     let tasks = state.index.service_tasks(&key).filter_map(|key| state.tasks.get(key));
     let members = tasks.map(|task| look.member(task)).collect();
@@ -88,7 +87,7 @@ struct Look<'a, 's> {
     service: &'s Service,
     now: Timestamp,
     /// Whether a revision has a health check, once looked up.
-    checked: BTreeMap<(String, i32), bool>,
+    checked: Vec<(&'a str, i32, bool)>,
     changes_at: Option<Timestamp>,
     proven_at: Option<Timestamp>,
 }
@@ -109,7 +108,9 @@ impl<'a> Look<'a, '_> {
         if task.desired == TaskStatus::Stopped || task.last > TaskStatus::Running {
             return Standing::Stopping;
         }
-        let node = task.node.as_deref().and_then(|node| self.state.nodes.get(node));
+        // Only a node that is closed can make a difference; looking each one up would cost more than all the rest.
+        let closed = task.node.as_deref().filter(|node| self.state.index.ages.is_closed(node));
+        let node = closed.and_then(|node| self.state.nodes.get(node));
         let away = node.filter(|node| !node.connected).and_then(|node| node.disconnected_at);
         if away.is_some_and(|since| self.reached(after(since, LOST_MILLIS))) {
             return Standing::Lost;
@@ -135,7 +136,7 @@ impl<'a> Look<'a, '_> {
         grace == 0 || self.reached(after(started, grace * 1000))
     }
 
-    fn is_proven(&mut self, task: &Task) -> bool {
+    fn is_proven(&mut self, task: &'a Task) -> bool {
         match self.has_health_check(task) {
             true => task.health == Some(HealthStatus::Healthy),
             false => {
@@ -145,10 +146,14 @@ impl<'a> Look<'a, '_> {
         }
     }
 
-    fn has_health_check(&mut self, task: &Task) -> bool {
-        let state = self.state;
-        let revision = (task.family.clone(), task.revision);
-        *self.checked.entry(revision).or_insert_with(|| has_health_check(state, task))
+    fn has_health_check(&mut self, task: &'a Task) -> bool {
+        let of = |known: &&(&str, i32, bool)| (known.0, known.1) == (task.family.as_str(), task.revision);
+        if let Some((_, _, known)) = self.checked.iter().find(of) {
+            return *known;
+        }
+        let found = has_health_check(self.state, task);
+        self.checked.push((&task.family, task.revision, found));
+        found
     }
 }
 

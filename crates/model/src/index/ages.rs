@@ -25,6 +25,8 @@ pub struct Ages {
     /// Nodes without a session that are not INACTIVE, by when the last one ended.
     away_nodes: Timeline,
     inactive_nodes: BTreeSet<Arc<str>>,
+    /// Nodes that take no tasks: away, DRAINING or INACTIVE. Few, most of the time none.
+    closed_nodes: BTreeSet<Arc<str>>,
 }
 
 impl Ages {
@@ -53,6 +55,11 @@ impl Ages {
         self.inactive_nodes.iter()
     }
 
+    /// Whether the node is there and takes no tasks: it is away, DRAINING or INACTIVE.
+    pub fn is_closed(&self, node: &str) -> bool {
+        !self.closed_nodes.is_empty() && self.closed_nodes.contains(node)
+    }
+
     pub(crate) fn replace_token(&mut self, key: &Arc<str>, old: Option<&Token>, new: Option<&Token>) {
         if let Some(old) = old {
             self.tokens.remove(&(old.end(), key.clone()));
@@ -73,10 +80,8 @@ impl Ages {
     pub(crate) fn replace_node(&mut self, key: &Arc<str>, old: Option<&Node>, new: Option<&Node>) {
         replace(&mut self.idle_nodes, key, old.and_then(idle_since), new.and_then(idle_since));
         replace(&mut self.away_nodes, key, old.and_then(away_since), new.and_then(away_since));
-        match new.is_some_and(is_inactive) {
-            true => self.inactive_nodes.insert(key.clone()),
-            false => self.inactive_nodes.remove(key),
-        };
+        include(&mut self.inactive_nodes, key, new.is_some_and(is_inactive));
+        include(&mut self.closed_nodes, key, new.is_some_and(|node| !node.takes_tasks()));
     }
 }
 
@@ -94,6 +99,13 @@ fn replace(timeline: &mut Timeline, key: &Arc<str>, old: Option<Timestamp>, new:
     if let Some(new) = new {
         timeline.insert((new, key.clone()));
     }
+}
+
+fn include(set: &mut BTreeSet<Arc<str>>, key: &Arc<str>, within: bool) {
+    match within {
+        true => set.insert(key.clone()),
+        false => set.remove(key),
+    };
 }
 
 fn is_inactive(node: &Node) -> bool {
