@@ -10,7 +10,9 @@ const USAGE: &str = "usage: cargo xtask <command>
   models DIR         refresh models/ from the botocore data directory DIR
   docs               write docs/operations.md
   image [NAME]       write build/images/my-web-app.tar (web, the default) or busybox.tar (busybox)
-  bench [NAME…]      measure the figures of SPECIFICATION.md (launch, api, memory); needs the release binary and root
+  bench [--even-if-busy] [--breakdown] [NAME…]
+                     measure the figures of SPECIFICATION.md (launch, reset, api, memory, scale, million), as root, on the
+                     release binary; docs/performance.md says how
   sim [--seeds N]    run the simulation: the whole system from one seed, with faults (--seed S --trace shows one)";
 
 fn main() -> Result<()> {

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
@@ -18,6 +18,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use longshore_link::phase::{LAUNCHES, Phase};
 use longshore_model::AccountId;
 use longshore_services::{Context, SERVICES, Service};
 use longshore_store::logs::Ticket;
@@ -303,6 +304,7 @@ async fn carry_out(
     body: &Bytes,
     request_id: &str,
 ) -> Result<Reply, Fault> {
+    let began = Instant::now();
     let unbuilt = || Fault::not_implemented(call.service, call.operation);
     let service = service(call.service).ok_or_else(unbuilt)?;
     let operation = service.operation(call.operation.name).ok_or_else(unbuilt)?;
@@ -312,14 +314,22 @@ async fn carry_out(
     let now = if call.service.name == "logs" { clock::wall() } else { clock::now() };
     let mut context = Context::new(&server.store, &server.logs, &server.settings, account, now, clock::seed());
     context.batch = header(head, "x-longshore-batch");
+    let read = Instant::now();
     let answer = match service.blocking {
         true => tokio::task::block_in_place(|| (operation.run)(&mut context, input)),
         false => (operation.run)(&mut context, input),
     };
+    let decided = Instant::now();
     let reply = answer.map(|answer| call.reply(call.operation.output.map(|_| answer.as_ref()), request_id));
     // A refusal too may rest on what is not durable yet.
     let (revision, tickets) = context.into_waits();
+    let written = Instant::now();
     settle(server, revision, &tickets).await?;
+    if call.operation.name == "RunTask" && reply.is_ok() {
+        LAUNCHES.note(Phase::Api, (read - began) + (written - decided));
+        LAUNCHES.note(Phase::Plan, decided - read);
+        LAUNCHES.note(Phase::Commit, written.elapsed());
+    }
     reply
 }
 

@@ -28,6 +28,7 @@ use longshore_model::AccountId;
 use longshore_services::Settings;
 use longshore_store::logs::Logs;
 use longshore_store::{Revision, Sqlite, Store};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -78,6 +79,7 @@ pub struct Bound {
 
 /// Open the stores, make what a fresh account has, and listen.
 pub async fn bind(config: &Config) -> Result<Bound, Error> {
+    raise_file_limit();
     let store = Store::open(Sqlite::open(&config.database())?)?;
     clock::begin(store.read().newest());
     let logs = Logs::open(&config.log_store())?;
@@ -106,6 +108,15 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
     server.ensure_account(&config.account).map_err(|_| longshore_store::Error::Full)?;
     server.forget_sessions().map_err(|_| longshore_store::Error::Full)?;
     Ok(Bound { server, listener, address })
+}
+
+/// A session takes a descriptor and a client another: as many as this process may have.
+fn raise_file_limit() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files was not raised");
+    }
 }
 
 /// ECS shows a stopped task for at least an hour.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use longshore_link::phase::LAUNCHES;
 use longshore_model::State;
 use parking_lot::Mutex;
 
@@ -46,6 +47,7 @@ impl Metrics {
         ] {
             let _ = writeln!(text, "# TYPE {name} gauge\n{name} {value}");
         }
+        text.push_str(&LAUNCHES.text());
         text
     }
 }

@@ -15,6 +15,7 @@ use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use longshore_link::desk::{self, Desk, Heard};
+use longshore_link::phase::{LAUNCHES, Phase};
 use longshore_link::{Frame, Message as _, acs, frame, tcs};
 use longshore_model::{Change, Mint, State};
 use longshore_store::{Missed, Revision};
@@ -40,8 +41,8 @@ const QUEUE: usize = 4096;
 pub type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 enum Event {
-    /// The task with this key changed.
-    Task(String),
+    /// The task with this key changed; heard of at that time.
+    Task(String, Instant),
     /// Commits were missed: look at everything.
     Resync,
 }
@@ -118,14 +119,18 @@ pub async fn dispatch(server: Arc<Server>) {
 
 fn route(sessions: &Sessions, change: &Change) {
     if let Some((node, key)) = desk::addressee(change) {
-        sessions.send(node, Event::Task(key));
+        sessions.send(node, Event::Task(key, Instant::now()));
     }
 }
+
+/// Bytes that a session's socket reads at once. The buffer is filled with zeros before each read, and each of thousands of
+/// sessions has one; what an agent says is mostly shorter.
+const READ_BUFFER: usize = 4 * 1024;
 
 /// Limits for what an agent may send.
 fn limits() -> WebSocketConfig {
     let max = Some(longshore_link::MAX_FRAME);
-    WebSocketConfig::default().max_message_size(max).max_frame_size(max)
+    WebSocketConfig::default().max_message_size(max).max_frame_size(max).read_buffer_size(READ_BUFFER)
 }
 
 pub async fn socket(upgraded: Upgraded) -> Socket {
@@ -200,30 +205,39 @@ impl Acs {
         events: &mut mpsc::Receiver<Event>,
         first: Event,
     ) -> Result<(), SocketError> {
-        let mut keys = vec![];
+        let (mut keys, mut heard) = (vec![], vec![]);
         let mut next = Some(first);
         while let Some(event) = next {
             match event {
-                Event::Task(key) => keys.push(key),
-                Event::Resync => return self.speak(socket, Desk::greeting).await,
+                Event::Task(key, at) => {
+                    keys.push(key);
+                    heard.push(at);
+                }
+                Event::Resync => return self.speak(socket, Desk::greeting).await.map(drop),
             }
             next = events.try_recv().ok();
         }
         // The newest state counts, not what it was when the event was queued.
-        self.speak(socket, |desk, state, now, mint| desk.orders(state, &keys, now, mint)).await
+        let sent = self.speak(socket, |desk, state, now, mint| desk.orders(state, &keys, now, mint)).await?;
+        if sent > 0 {
+            heard.iter().for_each(|at| LAUNCHES.note(Phase::Order, at.elapsed()));
+        }
+        Ok(())
     }
 
-    /// Send what the desk says of the newest state, once that is durable.
+    /// Send what the desk says of the newest state, once that is durable. Returns how many frames that was.
     async fn speak(
         &mut self,
         socket: &mut Socket,
         compose: impl FnOnce(&mut Desk, &State, Timestamp, &mut Mint) -> Vec<String>,
-    ) -> Result<(), SocketError> {
+    ) -> Result<usize, SocketError> {
         let (frames, revision) = {
             let state = self.server.store.read();
             (compose(&mut self.desk, &state, clock::now(), &mut clock::mint()), state.revision())
         };
-        self.send_when_durable(socket, frames, revision).await
+        let count = frames.len();
+        self.send_when_durable(socket, frames, revision).await?;
+        Ok(count)
     }
 
     async fn send_when_durable(

@@ -233,10 +233,19 @@ fn open_tasks(state: &State, node: &str) -> Vec<Arc<Task>> {
     keys.into_iter().flatten().filter_map(|key| state.tasks.get(key).cloned()).collect()
 }
 
-/// The node whose session a change is news for, and the task's key.
+/// The node whose session a change is news for, and the task's key. Most changes are none: the node itself told them.
 pub fn addressee(change: &Change) -> Option<(&str, String)> {
     let Change::Put(Record::Task(task)) = change else { return None };
-    Some((task.node.as_deref()?, task.key()))
+    let node = task.node.as_deref()?;
+    (wants_order(task) || task.is_stopped()).then(|| (node, task.key()))
+}
+
+/// Whether the node has not yet acknowledged what is wanted of the task.
+fn wants_order(task: &Task) -> bool {
+    match task.desired {
+        TaskStatus::Stopped => task.last < TaskStatus::Stopping,
+        _ => task.last == TaskStatus::Provisioning,
+    }
 }
 
 #[cfg(test)]

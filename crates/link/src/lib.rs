@@ -10,6 +10,7 @@ pub mod desk;
 pub mod docker;
 pub mod ledger;
 pub mod order;
+pub mod phase;
 pub mod tcs;
 
 use serde::Serialize;
@@ -63,7 +64,14 @@ impl Frame {
 
 /// The text of a frame.
 pub fn frame<M: Message>(message: &M) -> String {
-    serde_json::json!({ "type": M::TYPE, "message": message }).to_string()
+    #[derive(Serialize)]
+    struct Raw<'m, M> {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        message: &'m M,
+    }
+    // Messages are plain structures with text keys, which always have a JSON form.
+    serde_json::to_string(&Raw { kind: M::TYPE, message }).unwrap_or_default()
 }
 
 macro_rules! messages {

@@ -1,56 +1,211 @@
-//! DescribeTasks a second, over kept-alive connections, while a thousand simulated tasks run.
+//! The API's throughput: signed DescribeTasks on one core, and durable RegisterTaskDefinition with 128 clients; beside
+//! moto's server and etcd in turn.
+//!
+//! For DescribeTasks the server is bound to one processor and the client to another where there are two. For registrations
+//! both share the machine, as etcd and its clients do; the server's own processor time is told beside.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
-use serde_json::json;
+use anyhow::{Context as _, Result, bail};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::Row;
+use super::etcd::Etcd;
+use super::fleet::Caller;
 use super::instance::Instance;
-use super::stats::cpu_time;
+use super::moto::Moto;
+use super::stats::{Samples, cpu_time, ratios};
+use super::table::Unit;
 
+/// Simulated tasks that are there while one of them is described.
 const TASKS: usize = 1000;
+
+/// Connections that describe.
 const CONNECTIONS: usize = 4;
-const FOR: Duration = Duration::from_secs(4);
+
+/// Clients that register at the same time.
+pub const CLIENTS: usize = 128;
+
+const ROUNDS: usize = 3;
+const PERIOD: Duration = Duration::from_secs(3);
+
+/// Rates a second and processor time an operation, round by round.
+#[derive(Default)]
+struct Found {
+    rates: Vec<f64>,
+    cpu_us: Vec<f64>,
+}
 
 pub fn run() -> Result<Vec<Row>> {
-    let mut instance = Instance::new("api")?;
-    let pid = instance.start(&["up", "--engine", "simulated", "--cpu", "1000000", "--memory", "1000000"])?;
-    instance.wait_ready()?;
-    let task = fill(&instance, TASKS)?;
-    let before = cpu_time(pid)?;
-    let began = Instant::now();
-    let count: u64 = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(|| describe(&instance, &task))).collect();
-        workers.into_iter().map(|worker| worker.join().expect("a worker does not panic")).sum::<Result<u64>>()
-    })?;
-    let took = began.elapsed();
-    let cpu = (cpu_time(pid)? - before).as_secs_f64() * 1e6 / count as f64;
-    let rate = count as f64 / took.as_secs_f64();
-    let value = format!("{rate:.0}, {cpu:.0} CPU-µs each");
-    Ok(vec![Row::new("DescribeTasks a second (1,000 tasks, simulated)", value, "≥ 10,000")])
+    let (describe, register) = (Describe::new()?, Register::new()?);
+    let moto = Moto::start()?;
+    let etcd = Etcd::start()?;
+    let (mut described, mut registered, mut put) = (Found::default(), Found::default(), Found::default());
+    let (mut moto_described, mut moto_registered) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        described.push(describe.measure()?);
+        moto_described.push(moto.describe(PERIOD)?);
+        registered.push(register.measure()?);
+        moto_registered.push(moto.register(PERIOD)?);
+        if let Some(etcd) = &etcd {
+            put.push(register.runtime.block_on(etcd.put(CLIENTS, definition(0).to_string().len(), PERIOD))?);
+        }
+    }
+    let mut rows = vec![
+        described.row("signed DescribeTasks on one core, 1,000 tasks", 20_000.0, &moto_described).simulated(),
+        registered.row("durable RegisterTaskDefinition, 128 clients", 20_000.0, &moto_registered),
+        Row::new("moto's server: DescribeTasks", Unit::PerSecond, moto_described),
+        Row::new("moto's server: RegisterTaskDefinition (not durable)", Unit::PerSecond, moto_registered),
+    ];
+    if !put.rates.is_empty() {
+        let ratio = ratios(&registered.rates, &put.rates).median();
+        rows[1] =
+            std::mem::replace(&mut rows[1], Row::new("", Unit::Times, 0.0)).beside(format!("{ratio:.1} × etcd's puts"));
+        let cpu = Samples::from(put.cpu_us).median();
+        rows.push(Row::new("etcd: durable put of as many bytes, 128 clients", Unit::PerSecond, put.rates).cpu_us(cpu));
+    }
+    Ok(rows)
+}
+
+impl Found {
+    fn push(&mut self, (rate, cpu_us): (f64, f64)) {
+        self.rates.push(rate);
+        self.cpu_us.push(cpu_us);
+    }
+
+    fn row(&self, figure: &str, goal: f64, moto: &[f64]) -> Row {
+        let ratio = ratios(&self.rates, moto).median();
+        let cpu = Samples::from(self.cpu_us.clone()).median();
+        let row = Row::new(figure, Unit::PerSecond, self.rates.clone()).at_least(goal).cpu_us(cpu);
+        row.beside(format!("{ratio:.0} × moto's server"))
+    }
+}
+
+/// A control plane on one processor with tasks to describe.
+struct Describe {
+    instance: Instance,
+    pid: u32,
+    request: Vec<u8>,
+}
+
+impl Describe {
+    fn new() -> Result<Self> {
+        let mut instance = Instance::new("describe")?;
+        let size = ["--cpu", "1000000", "--memory", "1000000"];
+        let pid = instance.start_on(0, &[&["up", "--engine", "simulated"], &size[..]].concat())?;
+        instance.wait_ready()?;
+        let task = fill(&instance, TASKS)?;
+        let body = json!({ "cluster": "bench", "tasks": [task] }).to_string();
+        let request = super::signed::ecs(&instance.key()?, &instance.address, "DescribeTasks", &body)?;
+        Ok(Self { instance, pid, request })
+    }
+
+    /// Calls a second, and the server's processor time a call in microseconds.
+    fn measure(&self) -> Result<(f64, f64)> {
+        let (began, before) = (Instant::now(), cpu_time(self.pid)?);
+        let count: u64 = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(|| self.describe(began + PERIOD))).collect();
+            workers.into_iter().map(|worker| worker.join().expect("a worker does not panic")).sum::<Result<u64>>()
+        })?;
+        let cpu = cpu_time(self.pid)? - before;
+        Ok((count as f64 / began.elapsed().as_secs_f64(), cpu.as_secs_f64() * 1e6 / count as f64))
+    }
+
+    fn describe(&self, until: Instant) -> Result<u64> {
+        leave_first_processor();
+        let mut client = self.instance.client()?;
+        let mut count = 0;
+        while Instant::now() < until {
+            let (status, body) = client.raw(&self.request)?;
+            if status != 200 || body.len() < 500 {
+                bail!("DescribeTasks answered {status}: {}", String::from_utf8_lossy(&body));
+            }
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+/// Binds this thread to the processors that the server does not have, where there is more than one.
+fn leave_first_processor() {
+    let mut others = CpuSet::new();
+    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    let all_set = (1..count).all(|processor| others.set(processor).is_ok());
+    if count > 1 && all_set {
+        let _ = sched_setaffinity(Pid::from_raw(0), &others);
+    }
+}
+
+/// A control plane that registers.
+struct Register {
+    instance: Instance,
+    pid: u32,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Register {
+    fn new() -> Result<Self> {
+        let mut instance = Instance::new("register")?;
+        let pid = instance.start(&["server"])?;
+        instance.wait("/healthz")?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        Ok(Self { instance, pid, runtime })
+    }
+
+    /// Calls a second, and the server's processor time a call in microseconds.
+    fn measure(&self) -> Result<(f64, f64)> {
+        let (began, before) = (Instant::now(), cpu_time(self.pid)?);
+        let count = self.runtime.block_on(register(&self.instance.address, began + PERIOD))?;
+        let cpu = cpu_time(self.pid)? - before;
+        Ok((count as f64 / began.elapsed().as_secs_f64(), cpu.as_secs_f64() * 1e6 / count as f64))
+    }
+}
+
+async fn register(address: &str, until: Instant) -> Result<u64> {
+    let count = Arc::new(AtomicU64::new(0));
+    let mut clients = JoinSet::new();
+    for number in 0..CLIENTS {
+        let (mut caller, count) = (Caller::new(address, "AKIABENCH"), count.clone());
+        clients.spawn(async move {
+            let body = definition(number).to_string();
+            while Instant::now() < until {
+                caller.ecs("RegisterTaskDefinition", &body).await?;
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = clients.join_next().await {
+        ended??;
+    }
+    Ok(count.load(Ordering::Relaxed))
+}
+
+/// The RegisterTaskDefinition input of client `number`.
+pub fn definition(number: usize) -> Value {
+    json!({
+        "family": format!("bench-{number}"), "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
+        "cpu": "256", "memory": "512",
+        "containerDefinitions": [{
+            "name": "main", "image": "busybox:latest", "command": ["sleep", "3600"],
+            "environment": [{ "name": "MODE", "value": "bench" }],
+        }],
+    })
 }
 
 /// Start `count` simulated tasks and return one ARN.
 pub fn fill(instance: &Instance, count: usize) -> Result<String> {
-    let input = instance.sleeper(10)?;
     let mut client = instance.client()?;
+    let input = client.sleeper(10)?;
     let mut last = None;
     for _ in 0..count / 10 {
         let answer = client.ecs("RunTask", &input)?;
         last = answer["tasks"][0]["taskArn"].as_str().map(str::to_owned);
     }
     last.context("no task was placed")
-}
-
-fn describe(instance: &Instance, task: &str) -> Result<u64> {
-    let mut client = instance.client()?;
-    let input = json!({ "cluster": "bench", "tasks": [task] });
-    let deadline = Instant::now() + FOR;
-    let mut count = 0;
-    while Instant::now() < deadline {
-        client.ecs("DescribeTasks", &input)?;
-        count += 1;
-    }
-    Ok(count)
 }

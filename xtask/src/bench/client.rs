@@ -4,18 +4,30 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub struct Client {
     stream: BufReader<TcpStream>,
     address: String,
+    /// Lines of the head that say who calls.
+    credential: String,
 }
 
 impl Client {
     pub fn connect(address: &str) -> Result<Self> {
         let stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::new(stream), address: address.to_owned() })
+        Ok(Self { stream: BufReader::new(stream), address: address.to_owned(), credential: String::new() })
+    }
+
+    /// Speak for an account, which permissive mode reads off the access key.
+    pub fn speaking_for(self, account: &str) -> Self {
+        let credential = format!(
+            "Authorization: AWS4-HMAC-SHA256 Credential={account}/20260101/us-east-1/ecs/aws4_request, \
+             SignedHeaders=host;x-amz-date, Signature={}\r\nX-Amz-Date: 20260101T000000Z\r\n",
+            "0".repeat(64)
+        );
+        Self { credential, ..self }
     }
 
     pub fn ecs(&mut self, operation: &str, input: &Value) -> Result<Value> {
@@ -26,8 +38,9 @@ impl Client {
         let body = input.to_string();
         let head = format!(
             "POST / HTTP/1.1\r\nHost: {}\r\nX-Amz-Target: {prefix}.{operation}\r\n\
-             Content-Type: application/x-amz-json-1.1\r\nContent-Length: {}\r\n\r\n",
+             Content-Type: application/x-amz-json-1.1\r\n{}Content-Length: {}\r\n\r\n",
             self.address,
+            self.credential,
             body.len()
         );
         let stream = self.stream.get_mut();
@@ -39,22 +52,93 @@ impl Client {
         Ok(serde_json::from_slice(&body)?)
     }
 
+    /// Send a request as it is.
+    pub fn raw(&mut self, request: &[u8]) -> Result<(u16, Vec<u8>)> {
+        self.stream.get_mut().write_all(request)?;
+        self.read_answer()
+    }
+
+    /// The status of a page.
     pub fn get(&mut self, path: &str) -> Result<u16> {
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
+        Ok(self.plain("GET", path)?.0)
+    }
+
+    /// The text of a page.
+    pub fn page(&mut self, path: &str) -> Result<String> {
+        Ok(String::from_utf8(self.plain("GET", path)?.1)?)
+    }
+
+    /// # Errors
+    /// If the answer is not 200.
+    pub fn post(&mut self, path: &str) -> Result<()> {
+        match self.plain("POST", path)?.0 {
+            200 => Ok(()),
+            status => bail!("{path} answered {status}"),
+        }
+    }
+
+    fn plain(&mut self, method: &str, path: &str) -> Result<(u16, Vec<u8>)> {
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\n\r\n", self.address);
         self.stream.get_mut().write_all(head.as_bytes())?;
-        Ok(self.read_answer()?.0)
+        self.read_answer()
     }
 
     /// The EC2 query protocol's answer, as text.
     pub fn ec2(&mut self, action: &str) -> Result<String> {
         let body = format!("Action={action}&Version=2016-11-15");
         let head = format!(
-            "POST / HTTP/1.1\r\nHost: {}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: {}\r\nContent-Type: application/x-www-form-urlencoded\r\n{}Content-Length: {}\r\n\r\n",
             self.address,
+            self.credential,
             body.len()
         );
         self.stream.get_mut().write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
         Ok(String::from_utf8(self.read_answer()?.1)?)
+    }
+
+    /// A Fargate task definition of one container that sleeps, and the RunTask input for it.
+    pub fn sleeper(&mut self, count: i32) -> Result<Value> {
+        self.ecs("CreateCluster", &json!({ "clusterName": "bench" }))?;
+        self.ecs(
+            "RegisterTaskDefinition",
+            &json!({
+                "family": "sleeper", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
+                "cpu": "256", "memory": "512",
+                "containerDefinitions": [{
+                    "name": "main", "image": "busybox:latest", "command": ["sleep", "3600"], "stopTimeout": 2
+                }],
+            }),
+        )?;
+        Ok(json!({
+            "cluster": "bench", "taskDefinition": "sleeper", "launchType": "FARGATE", "count": count,
+            "networkConfiguration": { "awsvpcConfiguration": { "subnets": self.subnets()? } },
+        }))
+    }
+
+    /// A task definition of the example's web server, and the RunTask input for it.
+    pub fn web(&mut self) -> Result<Value> {
+        self.ecs(
+            "RegisterTaskDefinition",
+            &json!({
+                "family": "web", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
+                "cpu": "256", "memory": "512",
+                "containerDefinitions": [{
+                    "name": "web", "image": "my-web-app:latest", "portMappings": [{ "containerPort": 80 }],
+                    "stopTimeout": 2
+                }],
+            }),
+        )?;
+        Ok(json!({
+            "cluster": "bench", "taskDefinition": "web", "launchType": "FARGATE", "count": 1,
+            "networkConfiguration": { "awsvpcConfiguration": { "subnets": self.subnets()? } },
+        }))
+    }
+
+    /// The subnets of the account's default VPC.
+    fn subnets(&mut self) -> Result<Vec<String>> {
+        let answer = self.ec2("DescribeSubnets")?;
+        let found = answer.split("<subnetId>").skip(1).filter_map(|rest| rest.split('<').next());
+        Ok(found.map(str::to_owned).collect())
     }
 
     fn read_answer(&mut self) -> Result<(u16, Vec<u8>)> {

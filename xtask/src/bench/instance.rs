@@ -6,9 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::{Value, json};
 
 use super::client::Client;
+use super::signed::Key;
 
 pub struct Instance {
     directory: PathBuf,
@@ -33,8 +33,22 @@ impl Instance {
 
     /// Start a subcommand; returns its process id.
     pub fn start(&mut self, words: &[&str]) -> Result<u32> {
+        let command = self.command(words);
+        self.spawn(command)
+    }
+
+    /// As [`Self::start`], bound to one processor.
+    pub fn start_on(&mut self, processor: usize, words: &[&str]) -> Result<u32> {
+        let plain = self.command(words);
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", &processor.to_string()]).arg(plain.get_program()).args(plain.get_args());
+        command.env("LONGSHORE_LOG", "warn");
+        self.spawn(command)
+    }
+
+    fn spawn(&mut self, mut command: Command) -> Result<u32> {
         let log = std::fs::File::options().create(true).append(true).open(self.directory.join("log"))?;
-        let child = self.command(words).stdout(log.try_clone()?).stderr(log).stdin(Stdio::null()).spawn()?;
+        let child = command.stdout(log.try_clone()?).stderr(log).stdin(Stdio::null()).spawn()?;
         let pid = child.id();
         self.processes.push(child);
         Ok(pid)
@@ -65,6 +79,18 @@ impl Instance {
         bail!("the instance is not ready:\n{log}")
     }
 
+    /// The root key.
+    pub fn key(&self) -> Result<Key> {
+        let said = self.command(&["env"]).output()?;
+        let said = String::from_utf8(said.stdout)?;
+        let find = |name: &str| {
+            let prefix = format!("export {name}=");
+            let line = said.lines().find_map(|line| line.strip_prefix(&prefix));
+            line.map(str::to_owned).with_context(|| format!("{name} is not in the environment that was printed"))
+        };
+        Ok(Key { id: find("AWS_ACCESS_KEY_ID")?, secret: find("AWS_SECRET_ACCESS_KEY")? })
+    }
+
     pub fn client(&self) -> Result<Client> {
         Client::connect(&self.address)
     }
@@ -78,26 +104,9 @@ impl Instance {
         Ok(())
     }
 
-    /// A Fargate task definition of one container that sleeps, and the RunTask input for it.
-    pub fn sleeper(&self, count: i32) -> Result<Value> {
-        let mut client = self.client()?;
-        client.ecs("CreateCluster", &json!({ "clusterName": "bench" }))?;
-        client.ecs(
-            "RegisterTaskDefinition",
-            &json!({
-                "family": "sleeper", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
-                "cpu": "256", "memory": "512",
-                "containerDefinitions": [{
-                    "name": "main", "image": "busybox:latest", "command": ["sleep", "3600"], "stopTimeout": 2
-                }],
-            }),
-        )?;
-        let subnets = client.ec2("DescribeSubnets")?;
-        let subnet = subnets.split("<subnetId>").nth(1).and_then(|rest| rest.split('<').next()).context("a subnet")?;
-        Ok(json!({
-            "cluster": "bench", "taskDefinition": "sleeper", "launchType": "FARGATE", "count": count,
-            "networkConfiguration": { "awsvpcConfiguration": { "subnets": [subnet] } },
-        }))
+    /// A client that speaks for an account (permissive mode).
+    pub fn client_of(&self, account: &str) -> Result<Client> {
+        Ok(self.client()?.speaking_for(account))
     }
 }
 

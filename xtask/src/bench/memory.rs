@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::instance::Instance;
 use super::stats::{processes_with, resident_mb};
+use super::table::Unit;
 use super::{Row, api};
 
 pub fn run() -> Result<Vec<Row>> {
@@ -23,8 +24,8 @@ fn control_plane() -> Result<Row> {
     instance.wait_ready()?;
     api::fill(&instance, 1000)?;
     std::thread::sleep(Duration::from_secs(3));
-    let value = format!("{:.1} MB", resident_mb(pid)?);
-    Ok(Row::new("control plane, 1,000 simulated tasks, resident", value, "< 60 MB"))
+    let found = resident_mb(pid)?;
+    Ok(Row::new("control plane with 1,000 tasks, resident", Unit::Megabytes, found).at_most(60.0).simulated())
 }
 
 fn agent() -> Result<Row> {
@@ -34,7 +35,7 @@ fn agent() -> Result<Row> {
     let pid = instance.start(&["agent"])?;
     instance.wait_ready()?;
     std::thread::sleep(Duration::from_secs(1));
-    Ok(Row::new("node agent without tasks, resident", format!("{:.1} MB", resident_mb(pid)?), "< 30 MB"))
+    Ok(Row::new("node agent without tasks, resident", Unit::Megabytes, resident_mb(pid)?).at_most(30.0))
 }
 
 fn supervisor() -> Result<Row> {
@@ -43,10 +44,11 @@ fn supervisor() -> Result<Row> {
     instance.wait_ready()?;
     instance.import(Path::new("build/images/busybox.tar"), "busybox:latest")?;
     let before = processes_with("supervise");
-    let input = instance.sleeper(1)?;
-    instance.client()?.ecs("RunTask", &input)?;
+    let mut client = instance.client()?;
+    let input = client.sleeper(1)?;
+    client.ecs("RunTask", &input)?;
     std::thread::sleep(Duration::from_secs(2));
     let all = processes_with("supervise");
     let pid = all.iter().find(|pid| !before.contains(pid)).context("no supervisor was started")?;
-    Ok(Row::new("supervisor of one task, resident", format!("{:.1} MB", resident_mb(*pid)?), "< 5 MB"))
+    Ok(Row::new("supervisor of one task, resident", Unit::Megabytes, resident_mb(*pid)?).at_most(5.0))
 }

@@ -4,21 +4,70 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-/// The value below which `percent` of the sorted samples lie.
-pub fn percentile(samples: &mut [Duration], percent: usize) -> Duration {
-    samples.sort_unstable();
-    let rank = (samples.len() * percent).div_ceil(100).max(1);
-    samples.get(rank - 1).copied().unwrap_or_default()
+/// Measured values of one figure, sorted.
+#[derive(Clone, Debug, Default)]
+pub struct Samples(Vec<f64>);
+
+impl From<Vec<f64>> for Samples {
+    fn from(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        Self(values)
+    }
 }
 
-pub fn millis(duration: Duration) -> String {
-    format!("{:.1} ms", duration.as_secs_f64() * 1e3)
+impl From<f64> for Samples {
+    fn from(value: f64) -> Self {
+        Self(vec![value])
+    }
 }
 
-/// `p50 12.3 ms, p99 20.1 ms (n = 50)`
-pub fn spread(samples: &mut [Duration]) -> String {
-    let (p50, p99) = (percentile(samples, 50), percentile(samples, 99));
-    format!("p50 {}, p99 {} (n = {})", millis(p50), millis(p99), samples.len())
+impl Samples {
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The value below which `percent` of the samples lie (nearest rank); zero if there are none.
+    pub fn percentile(&self, percent: usize) -> f64 {
+        let rank = (self.0.len() * percent).div_ceil(100).max(1);
+        self.0.get(rank - 1).copied().unwrap_or_default()
+    }
+
+    pub fn median(&self) -> f64 {
+        self.percentile(50)
+    }
+
+    pub fn low(&self) -> f64 {
+        self.0.first().copied().unwrap_or_default()
+    }
+
+    pub fn high(&self) -> f64 {
+        self.0.last().copied().unwrap_or_default()
+    }
+}
+
+/// Something that is measured: one run of it gives one number.
+pub type Side<'a> = Box<dyn FnMut() -> Result<f64> + 'a>;
+
+/// Run every side once a round, in turn and each round beginning with another: what disturbs the machine disturbs all of
+/// them alike. One list of numbers a side, in the order of the rounds.
+pub fn interleaved(rounds: usize, sides: &mut [Side<'_>]) -> Result<Vec<Vec<f64>>> {
+    let mut found = vec![Vec::with_capacity(rounds); sides.len()];
+    for round in 0..rounds {
+        for step in 0..sides.len() {
+            let side = (round + step) % sides.len();
+            found[side].push(sides[side]()?);
+        }
+    }
+    Ok(found)
+}
+
+/// The ratios of the pairs that were measured in the same rounds.
+pub fn ratios(ours: &[f64], theirs: &[f64]) -> Samples {
+    ours.iter().zip(theirs).map(|(our, their)| our / their).collect::<Vec<_>>().into()
+}
+
+pub fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
 
 /// Resident memory of a process in MB, shared pages counted in full.
@@ -57,9 +106,24 @@ mod tests {
 
     #[test]
     fn percentiles_are_nearest_ranks() {
-        let mut samples: Vec<Duration> = (1..=100).map(Duration::from_millis).collect();
-        assert_eq!(percentile(&mut samples, 50), Duration::from_millis(50));
-        assert_eq!(percentile(&mut samples, 99), Duration::from_millis(99));
-        assert_eq!(percentile(&mut [], 50), Duration::ZERO);
+        let samples = Samples::from((1..=100).rev().map(f64::from).collect::<Vec<_>>());
+        assert_eq!((samples.median(), samples.percentile(99)), (50.0, 99.0));
+        assert_eq!((samples.low(), samples.high()), (1.0, 100.0));
+        assert_eq!(Samples::default().median(), 0.0);
+    }
+
+    #[test]
+    fn sides_take_turns_at_being_first() {
+        let order = std::cell::RefCell::new(String::new());
+        let side = |name: char, value: f64| -> Side<'_> {
+            let order = &order;
+            Box::new(move || {
+                order.borrow_mut().push(name);
+                Ok(value)
+            })
+        };
+        let found = interleaved(3, &mut [side('a', 2.0), side('b', 4.0)]).unwrap();
+        assert_eq!(*order.borrow(), "abbaab");
+        assert_eq!(ratios(&found[0], &found[1]).median(), 0.5);
     }
 }

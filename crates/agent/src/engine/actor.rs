@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use longshore_link::acs;
 use longshore_link::ledger::Wish;
+use longshore_link::phase::{LAUNCHES, Phase};
 use longshore_supervisor::protocol::{ContainerPhase, StopCause, StopCode, TaskPhase, TaskStatus};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -40,6 +41,8 @@ pub(super) struct Actor<R: Runner> {
     /// Container states that have been reported.
     pub(super) told: HashMap<String, ContainerPhase>,
     pub(super) progress: Progress,
+    /// When this agent started the task, until it runs.
+    pub(super) started: Option<Instant>,
 }
 
 impl<R: Runner> Actor<R> {
@@ -75,7 +78,10 @@ impl<R: Runner> Actor<R> {
         drop(preparing);
         let (prepared, pulled) = prepared.map_err(|failure| (Some(failure), Pulled::default()))?;
         match Box::pin(self.runner.start(Arc::clone(&self.task), prepared)).await {
-            Ok(running) => Ok((running, pulled)),
+            Ok(running) => {
+                self.started = Some(Instant::now());
+                Ok((running, pulled))
+            }
             Err(failure) => Err((Some(failure), pulled)),
         }
     }
@@ -117,6 +123,9 @@ impl<R: Runner> Actor<R> {
         if ran && self.progress.stage() < Stage::Running {
             self.progress.enter(Stage::Running, Instant::now());
             self.note_told(status);
+            if let Some(started) = self.started.take() {
+                LAUNCHES.note(Phase::Runtime, started.elapsed());
+            }
             tracing::info!(task = self.task.arn, "a task runs");
             self.outbox.put(Report::running(&self.task, status, pulled));
         }

@@ -168,6 +168,7 @@ impl<R: Runner> Engine<R> {
             health: Arc::clone(&self.health),
             told: HashMap::new(),
             progress: Progress::new(Instant::now()),
+            started: None,
         }
     }
 

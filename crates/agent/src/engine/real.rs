@@ -23,6 +23,7 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, stream};
 use longshore_link::acs;
+use longshore_link::phase::Phase;
 use longshore_supervisor::SOCKET_FILE;
 use longshore_supervisor::protocol::Command as SupervisorCommand;
 use longshore_supervisor::spec::{LogEndpoint, Network as SpecNetwork, RuntimeKind, RuntimeSpec, TaskSpec};
@@ -35,7 +36,7 @@ use super::end::end_task;
 use super::eni::eni;
 use super::home::{self, Home, Order};
 use super::link::{Link, START_WITHIN};
-use super::runner::{Pulled, Runner};
+use super::runner::{Pulled, Runner, timed};
 use crate::clock;
 use crate::config::{Config, Instance};
 use crate::containerd::{Containerd, Options};
@@ -168,7 +169,10 @@ impl Runner for Real {
     async fn prepare(&self, task: Arc<acs::Task>) -> Result<(Prepared, Pulled), Failure> {
         translate::check_task(&task)?;
         let started_at = Some(clock::now());
-        let (ensured, net) = tokio::try_join!(self.parts.ensure_all(&task), self.parts.attach(&task))?;
+        let (ensured, net) = tokio::try_join!(
+            timed(Phase::Snapshot, self.parts.ensure_all(&task)),
+            timed(Phase::Network, self.parts.attach(&task))
+        )?;
         let (images, _holds): (BTreeMap<_, _>, Vec<_>) = ensured;
         let digests = images.iter().map(|(name, image)| (name.clone(), image.digest.to_string())).collect();
         let pulled = Pulled { started_at, stopped_at: Some(clock::now()), digests };
@@ -176,7 +180,7 @@ impl Runner for Real {
     }
 
     async fn start(&self, task: Arc<acs::Task>, prepared: Prepared) -> Result<Contained, Failure> {
-        self.parts.start(task, prepared).await
+        timed(Phase::Supervisor, self.parts.start(task, prepared)).await
     }
 
     async fn abandon(&self, task: &acs::Task) {

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use longshore_link::acs;
+use longshore_link::phase::Phase;
 use longshore_supervisor::protocol::{ContainerPhase, ContainerStatus, StopCode, TaskStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::runner::Pulled;
+use super::runner::{Pulled, timed};
 use crate::api::{CallError, ControlPlane};
 use crate::backoff::Backoff;
 use crate::clock::seconds;
@@ -133,6 +134,10 @@ impl Report {
         Self::Container { cluster: cluster_arn(&task.arn), task: task.arn.clone(), container }
     }
 
+    fn says_running(&self) -> bool {
+        matches!(self, Self::Task(change) if change.status == "RUNNING")
+    }
+
     fn operation(&self) -> &'static str {
         match self {
             Self::Task(_) => "SubmitTaskStateChange",
@@ -222,7 +227,12 @@ impl Courier {
 
     async fn attempt(&self, report: &Report) -> Result<(), CallError> {
         let _slot = self.slots.acquire().await;
-        self.plane.call::<Value>(report.operation(), &report.input()).await.map(drop)
+        let input = report.input();
+        let call = self.plane.call::<Value>(report.operation(), &input);
+        match report.says_running() {
+            true => timed(Phase::Report, call).await.map(drop),
+            false => call.await.map(drop),
+        }
     }
 }
 

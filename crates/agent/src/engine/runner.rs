@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use longshore_link::acs;
+use longshore_link::phase::{LAUNCHES, Phase};
 use longshore_supervisor::protocol::TaskStatus;
 
 use super::link::LinkError;
@@ -18,6 +19,16 @@ pub(crate) struct Pulled {
     pub(crate) stopped_at: Option<u64>,
     /// Image digest by container name.
     pub(crate) digests: BTreeMap<String, String>,
+}
+
+/// Waits for `work` and notes how long a launch spent in it; work that fails is no part of a launch.
+pub(crate) async fn timed<T, E>(phase: Phase, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let began = std::time::Instant::now();
+    let done = work.await;
+    if done.is_ok() {
+        LAUNCHES.note(phase, began.elapsed());
+    }
+    done
 }
 
 /// Brings tasks to life. A task is put on `record` before its order is acknowledged. It then goes `prepare` (may take

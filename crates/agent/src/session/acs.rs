@@ -8,6 +8,7 @@ use longshore_link::acs::{
     TaskStopVerificationAck, TaskStopVerificationMessage,
 };
 use longshore_link::ledger::Timeline;
+use longshore_link::phase::{LAUNCHES, Phase};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
@@ -85,7 +86,9 @@ impl<R: Runner> Orders<R> {
         }
         let ack = self.ack(&payload.message_id);
         let (seq, message) = (payload.seq_num, payload.message_id.clone());
+        let began = std::time::Instant::now();
         let outcomes = self.engine.apply(payload);
+        LAUNCHES.note(Phase::Take, began.elapsed());
         tracing::debug!(message, seq, ?outcomes, "orders taken");
         socket.send(&ack).await
     }
