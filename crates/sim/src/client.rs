@@ -1,12 +1,15 @@
 //! Clients of the API: each does one thing after the other in a corner of its own, tries again until it is answered, and
 //! remembers what it was told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use crate::dice::Dice;
 use crate::site::Answer;
+
+/// An image that never starts.
+pub const BROKEN: &str = "broken:latest";
 
 /// What a service was last acknowledged to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +18,8 @@ pub struct Service {
     /// ARN of the task definition.
     pub definition: String,
     pub active: bool,
+    /// Its circuit breaker may bring an older definition back.
+    pub breaker: bool,
 }
 
 /// What is under way.
@@ -44,6 +49,8 @@ pub enum Established {
 pub struct Client {
     name: String,
     pub definitions: Vec<String>,
+    /// Those of an image that never starts.
+    broken: Vec<String>,
     pub services: BTreeMap<String, Service>,
     /// Tasks that ran for it and that it has not stopped.
     pub tasks: Vec<String>,
@@ -53,6 +60,8 @@ pub struct Client {
     tokens: u64,
     /// A request that was answered, to be repeated with its token.
     echo: Option<Doing>,
+    /// Services that have been given a sound deployment in the end.
+    renewed: BTreeSet<String>,
     /// It only winds up.
     pub closing: bool,
     subnets: Vec<String>,
@@ -63,6 +72,8 @@ impl Client {
         Self {
             name: format!("c{index}"),
             definitions: Vec::new(),
+            broken: Vec::new(),
+            renewed: BTreeSet::new(),
             services: BTreeMap::new(),
             tasks: Vec::new(),
             doing: None,
@@ -102,7 +113,9 @@ impl Client {
     }
 
     fn register(&self, dice: &mut Dice) -> Doing {
-        let mut container = json!({"name": "web", "image": "web:latest", "essential": true});
+        let broken = !self.definitions.is_empty() && dice.chance(200);
+        let image = if broken { BROKEN } else { "web:latest" };
+        let mut container = json!({"name": "web", "image": image, "essential": true});
         if dice.chance(300) {
             container["healthCheck"] = json!({"command": ["CMD", "true"]});
         }
@@ -143,11 +156,15 @@ impl Client {
         let percentages = [(100, 200), (50, 200), (0, 150), (50, 100)];
         let (minimum, maximum) = dice.pick(&percentages).copied().unwrap_or(percentages[0]);
         let token = self.token();
+        let breaker = dice.chance(300);
         let input = json!({
             "cluster": "prod", "serviceName": name, "taskDefinition": dice.pick(&self.definitions),
             "launchType": "FARGATE", "desiredCount": dice.between(1, 4), "clientToken": token,
             "networkConfiguration": self.network(dice),
-            "deploymentConfiguration": {"minimumHealthyPercent": minimum, "maximumPercent": maximum},
+            "deploymentConfiguration": {
+                "minimumHealthyPercent": minimum, "maximumPercent": maximum,
+                "deploymentCircuitBreaker": {"enable": breaker, "rollback": breaker},
+            },
         });
         Doing { operation: "CreateService", input, service: Some(name) }
     }
@@ -189,11 +206,21 @@ impl Client {
             let input = json!({"cluster": "prod", "task": task});
             return Some(Doing { operation: "StopTask", input, service: None });
         }
-        let mut other =
-            self.services.iter().filter(|(_, service)| service.active && ![0, 2].contains(&service.desired));
-        let (name, _) = other.next()?;
-        let input = json!({"cluster": "prod", "service": name, "desiredCount": 2});
+        let mut other = self.services.iter().filter(|(name, service)| service.active && !self.is_sound(name, service));
+        let (name, service) = other.next()?;
+        let sound = self.definitions.iter().find(|arn| !self.broken.contains(arn));
+        let desired = if service.desired == 0 { 0 } else { 2 };
+        let input = json!({
+            "cluster": "prod", "service": name, "desiredCount": desired, "taskDefinition": sound,
+            "forceNewDeployment": true,
+        });
         Some(Doing { operation: "UpdateService", input, service: Some(name.clone()) })
+    }
+
+    /// Whether a service may stay as it is: small, and nothing that was given up.
+    fn is_sound(&self, name: &str, service: &Service) -> bool {
+        let given_up = service.breaker || self.broken.contains(&service.definition);
+        [0, 2].contains(&service.desired) && (!given_up || self.renewed.contains(name))
     }
 
     /// The answer to what is under way.
@@ -211,6 +238,9 @@ impl Client {
         Ok(match doing.operation {
             "RegisterTaskDefinition" => {
                 let arn = text(&output["taskDefinition"]["taskDefinitionArn"]);
+                if doing.input["containerDefinitions"][0]["image"] == BROKEN {
+                    self.broken.push(arn.clone());
+                }
                 self.definitions.push(arn.clone());
                 Established::Definition(arn)
             }
@@ -248,8 +278,12 @@ impl Client {
             desired: output["desiredCount"].as_i64().unwrap_or_default(),
             definition: output["taskDefinition"].as_str().unwrap_or_default().to_owned(),
             active: output["status"] == "ACTIVE",
+            breaker: output["deploymentConfiguration"]["deploymentCircuitBreaker"]["enable"] == true,
         };
         self.services.insert(name.clone(), service);
+        if self.closing && doing.input["forceNewDeployment"] == true {
+            self.renewed.insert(name.clone());
+        }
         Established::Service(name)
     }
 

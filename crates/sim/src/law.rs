@@ -217,7 +217,7 @@ impl Laws {
                     let primary = there.primary().map(|primary| there.definition_key(primary));
                     there.is_active()
                         && i64::from(there.desired_count) == known.desired
-                        && primary == Some(definition_key(&known.definition))
+                        && (known.breaker || primary == Some(definition_key(&known.definition)))
                 }
             };
             let now = there.map(|there| (there.status, there.desired_count, there.primary().map(|it| it.revision)));

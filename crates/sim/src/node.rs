@@ -7,6 +7,7 @@ use longshore_link::acs::{
 use longshore_link::ledger::{Verdict, Wish};
 use longshore_link::{Frame, Message, acs, frame};
 
+use crate::client::BROKEN;
 use crate::machine::{Actor, Agent, Kept, Stage};
 use crate::site::{Answer, Call, Caller};
 use crate::world::{Event, World};
@@ -262,7 +263,7 @@ impl World<'_> {
         let Some(actor) = self.actor(machine, life, arn).filter(|actor| actor.stage == Stage::Preparing) else {
             return;
         };
-        if fails {
+        if fails || actor.task.containers.iter().any(|container| container.image == BROKEN) {
             actor.end(Some("CannotPullContainerError: pull image manifest has been retried 5 time(s)"));
             return self.abandon(machine, life, arn);
         }
