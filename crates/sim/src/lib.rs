@@ -12,9 +12,13 @@
 //! whole machines, failed syncs, lost, late and repeated messages), then it ends, the clients wind up, and the system
 //! must come to rest. [`law`] says what must hold after each step.
 //!
+//! Whoever calls also gets refusals, of a disk without space or of a service that is on its way out; nodes are emptied, images
+//! never start, circuit breakers bring the older definition back, the wall clock jumps by a day.
+//!
 //! One seed gives one trace, so a failure is found again by its seed: `cargo xtask sim --seed N --trace`.
 //!
 //! Left out: the gateway's bytes (routing, signatures), log events, container instances of clusters, several accounts.
+//! (docs/decisions/0018-simulation.md)
 
 mod client;
 mod dice;
