@@ -19,7 +19,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
 use longshore_api::ecs::{AssignPublicIp, AwsVpcConfiguration};
@@ -56,11 +56,14 @@ pub struct Want<'a> {
     pub network: &'a AwsVpcConfiguration,
 }
 
+/// Counts by name.
+pub type Tally = HashMap<String, i32>;
+
 /// How the tasks that this one should stay apart from are spread.
 #[derive(Clone, Debug, Default)]
 pub struct Peers {
-    pub zones: BTreeMap<String, i32>,
-    pub nodes: BTreeMap<String, i32>,
+    pub zones: Tally,
+    pub nodes: Tally,
     /// Nodes in the order in which the next task would take them, once that was worth knowing.
     ranking: Ranking,
 }

@@ -1,7 +1,5 @@
 //! Stopping what is too much or is to go, above the floor.
 
-use std::collections::BTreeMap;
-
 use longshore_api::ecs;
 use longshore_model::task::Task;
 
@@ -9,7 +7,7 @@ use super::count::Count;
 use super::{PER_TURN, Turn};
 use crate::breaker;
 use crate::event::Event;
-use crate::place::Peers;
+use crate::place::{Peers, Tally};
 use crate::view::{Member, Standing, belongs};
 
 impl Turn<'_> {
@@ -136,7 +134,7 @@ fn choose_to_stop<'m>(
     let mut peers = Peers::of(members.iter().map(|member| &**member.task));
     let mut going = Vec::with_capacity(count);
     while going.len() < count && !members.is_empty() {
-        let tally = |counts: &BTreeMap<String, i32>, name: &Option<String>| {
+        let tally = |counts: &Tally, name: &Option<String>| {
             name.as_ref().and_then(|name| counts.get(name)).copied().unwrap_or(0)
         };
         let rank = |member: &Member<'_>| {
