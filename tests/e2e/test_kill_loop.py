@@ -154,7 +154,8 @@ def check_ends(writers):
 
 
 def test_containers_and_their_lines_outlive_every_kill(fresh, chance):
-    instance = fresh("--auth", "permissive")
+    # Room for all that is wanted, whatever this machine has: the tasks do next to nothing.
+    instance = fresh("--auth", "permissive", "--cpu", "65536", "--memory", "131072")
     done = instance.command("image", "import", IMAGES / "busybox.tar", "--tag", "busybox:latest")
     assert done.returncode == 0, done.stderr
     writers = [ContainerWriter(instance, f"w{each}", chance.random(), number) for each, number in enumerate(ACCOUNTS)]
