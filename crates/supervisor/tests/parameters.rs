@@ -284,7 +284,7 @@ fn containers_of_a_task_share_its_network_and_nothing_else() {
     let (main, other) = (task.container("main").pid.unwrap(), task.container("other").pid.unwrap());
     let expected = fs::read_link(format!("/proc/self/fd/{}", namespace.as_raw_fd())).unwrap();
     assert_eq!((link(main, "net"), link(other, "net")), (expected.clone(), expected));
-    assert!(task.log("main").contains("cgroup:["));
+    task.until_said("main", "cgroup:[");
     for kind in ["pid", "ipc", "uts", "mnt", "cgroup"] {
         assert_ne!(link(main, kind), link(other, kind), "{kind}");
         assert_ne!(link(main, kind), fs::read_link(Path::new("/proc/self/ns").join(kind)).unwrap(), "{kind}");
