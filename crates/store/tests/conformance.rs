@@ -60,6 +60,7 @@ conform_all!([
     writing::an_older_writer_changes_nothing,
     writing::a_lease_keeps_others_away_until_it_ends,
     writing::a_lease_can_be_renewed_and_given_up,
+    writing::an_open_store_keeps_its_lease,
     writing::a_store_that_lost_its_epoch_acknowledges_nothing,
     writing::a_transaction_decides_against_the_newest_state,
     writing::a_transaction_that_refuses_leaves_nothing_behind,

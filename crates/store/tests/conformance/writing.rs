@@ -139,3 +139,17 @@ pub fn what_is_queued_is_written_when_the_store_is_dropped<F: Fixture>() {
     drop(store);
     assert_eq!(value(&Store::open(fixture.open()).unwrap().read(), "a"), Some(50));
 }
+
+/// The writer's thread renews the lease of an open store, and gives it up when the store is dropped.
+pub fn an_open_store_keeps_its_lease<F: Fixture>() {
+    let fixture = F::new();
+    let ttl = Duration::from_secs(2);
+    let claim = |holder: &str| Claim { holder: holder.to_owned(), now: 0, ttl: Some(ttl) };
+    let store = Store::open_as(fixture.open(), &claim("a")).unwrap();
+    std::thread::sleep(ttl + ttl / 4);
+    let refused = Store::open_as(fixture.open(), &claim("b")).err();
+    assert!(matches!(refused, Some(Error::Held { .. })), "{refused:?}");
+    settled(&store, write(&store, put("a", 1)).unwrap()).unwrap();
+    drop(store);
+    assert_eq!(value(&Store::open_as(fixture.open(), &claim("b")).unwrap().read(), "a"), Some(1));
+}
