@@ -4,16 +4,21 @@ use std::path::PathBuf;
 
 use longshore_sim::Lab;
 
+/// Seeds that are run, unless `LONGSHORE_SIM_SEEDS` says otherwise.
 const SEEDS: u64 = 200;
+
+fn seeds() -> u64 {
+    std::env::var("LONGSHORE_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
+}
 
 fn directory(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("longshore-sim-{name}-{}", std::process::id()))
 }
 
 #[test]
-fn two_hundred_seeds_keep_the_laws() {
+fn seeds_by_the_hundred_keep_the_laws() {
     let lab = Lab::new(&directory("seeds")).expect("a lab");
-    for seed in 0..SEEDS {
+    for seed in 0..seeds() {
         let outcome = lab.run(seed, false);
         if let Some((law, trace)) = outcome.failure {
             panic!("seed {seed}: {law}\n{}", trace.join("\n"));
