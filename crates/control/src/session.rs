@@ -35,6 +35,9 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 /// A node that answers no heartbeat for so long is gone.
 const SILENCE: Duration = Duration::from_secs(50);
 
+/// A node whose telemetry says nothing for so long is let go; it reports in well under a minute, with tasks or without.
+const TELEMETRY_SILENCE: Duration = Duration::from_secs(300);
+
 /// Orders that may wait for a slow node before its session is dropped.
 const QUEUE: usize = 4096;
 
@@ -283,7 +286,7 @@ impl Acs {
 pub async fn serve_tcs(server: Arc<Server>, node: String, mut socket: Socket) {
     loop {
         let message = tokio::select! {
-            message = socket.next() => message,
+            message = tokio::time::timeout(TELEMETRY_SILENCE, socket.next()) => message.ok().flatten(),
             () = server.stopping() => None,
         };
         let Some(Ok(message)) = message else { return };
