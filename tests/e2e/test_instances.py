@@ -208,7 +208,7 @@ def test_a_data_directory_that_was_open_is_closed(fresh):
     assert stat.S_IMODE(instance.data_dir.stat().st_mode) == 0o700
 
 
-METRIC = re.compile(r'([a-z_]+)(\{(?:[a-z_]+="[^"]*",?)*\})? (-?[0-9.e+]+)')
+METRIC = re.compile(r'([a-z_]+)(\{(?:[a-z_]+="[^"]*",?)*\})? (-?[0-9.e+-]+)')
 
 
 def test_metrics_are_in_prometheus_form(simulated, account):
@@ -219,7 +219,8 @@ def test_metrics_are_in_prometheus_form(simulated, account):
     typed, values = set(), {}
     for line in body.decode().splitlines():
         if line.startswith("# TYPE "):
-            typed.add(line.split()[2])
+            _, _, name, kind = line.split()
+            typed |= {name + part for part in ("_bucket", "_sum", "_count")} if kind == "histogram" else {name}
         elif not line.startswith("#"):
             row = METRIC.fullmatch(line)
             assert row and row[1] in typed, line
