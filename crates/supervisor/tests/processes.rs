@@ -13,14 +13,14 @@ fn shared(containers: Vec<ContainerSpec>) -> TaskSpec {
     TaskSpec { share_processes: true, ..task(containers) }
 }
 
-/// Waits until a shell condition holds.
+/// Waits until a shell condition holds. `ps` shows a script's own text too: no script spells out what another looks for.
 fn until(condition: &str) -> String {
     format!("until {condition}; do sleep 0.02; done; ")
 }
 
 #[test]
 fn containers_see_and_signal_each_other_and_their_exit_codes_are_known() {
-    let other = side(named("other", shell("trap 'exit 9' TERM; while :; do sleep 0.0271; done")));
+    let other = side(named("other", shell("trap 'exit 9' TERM; n=27; while :; do sleep 0.0${n}1; done")));
     let script = until("ps | grep -q '[0]\\.0271'")
         + "cat /proc/1/cmdline; echo; kill -TERM $(ps | grep '[t]rap' | grep -v 'grep' | head -n 1 | awk '{print $1}'); exit 7";
     let mut task = Task::start_with(shared(vec![other, shell(&script)]), |layer| {
@@ -36,10 +36,10 @@ fn containers_see_and_signal_each_other_and_their_exit_codes_are_known() {
 fn what_a_container_leaves_behind_ends_with_it_and_the_others_go_on() {
     let leaving = side(named(
         "leaving",
-        shell(&("sleep 1234 & sleep 1234 & ".to_string() + &until("ps | grep -q '[s]leep 77'"))),
+        shell(&("n=12; sleep ${n}34 & sleep ${n}34 & ".to_string() + &until("ps | grep -q '[s]leep 77'"))),
     ));
     let script = until("ps | grep -q '[s]leep 1234'")
-        + "sleep 77 & "
+        + "n=7; sleep ${n}7 & "
         + &until("! ps | grep -q '[s]leep 1234'")
         + "echo gone; sleep 1000";
     let mut task = Task::start(shared(vec![shell(&script), leaving]));
