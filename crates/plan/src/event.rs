@@ -4,6 +4,8 @@ use longshore_model::Mint;
 use longshore_model::service::Service;
 use longshore_wire::Timestamp;
 
+use crate::after;
+
 /// A message is repeated after this long even if nothing changed.
 const REPEAT_MILLIS: i64 = 6 * 60 * 60 * 1000;
 
@@ -92,18 +94,22 @@ impl Event {
 
     /// Whether telling it now would only repeat what is known.
     pub fn is_repeated(&self, service: &Service, now: Timestamp) -> bool {
+        self.news_again(service).is_some_and(|at| now < at)
+    }
+
+    /// When it is worth telling again though nothing changes; `None` if it is news already.
+    pub fn news_again(&self, service: &Service) -> Option<Timestamp> {
         let message = self.message(&service.name);
         for event in &service.events {
             let text = event.message.as_deref().unwrap_or_default();
             if text == message {
-                let told = event.created_at.unwrap_or_default();
-                return now.millis() - told.millis() < REPEAT_MILLIS;
+                return Some(after(event.created_at.unwrap_or_default(), REPEAT_MILLIS));
             }
             if self.cleared_by(text) {
-                return false;
+                return None;
             }
         }
-        false
+        None
     }
 
     /// Put the event on top of the service's.

@@ -190,9 +190,11 @@ impl<'a> Turn<'a> {
         event.tell(self.service.to_mut(), self.now, self.mint);
     }
 
+    /// Tell it unless that only repeats what is known; then there is a time at which it is worth telling again.
     fn tell_once(&mut self, event: Event) {
-        if !event.is_repeated(&self.service, self.now) {
-            self.tell(event);
+        match event.news_again(&self.service).filter(|at| *at > self.now) {
+            Some(at) => self.plan.wake(at),
+            None => self.tell(event),
         }
     }
 }

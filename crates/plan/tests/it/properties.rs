@@ -309,8 +309,7 @@ proptest! {
         prop_assert!(again.changes.is_empty());
         prop_assert_eq!(again.not_before, rest.not_before);
         let now = world.now.millis();
-        // After six hours a service says again that it is steady.
-        let until = rest.not_before.map_or(now + 3_600_000, |at| at.millis());
+        let until = rest.not_before.map_or(now + 7 * 24 * 3_600_000, |at| at.millis());
         prop_assert!(until > now, "a time to come");
         let then = Timestamp::from_millis(now + (until - 1 - now) * between / 1000);
         let then = reconcile::service(&world.state, KEY, then, &mut world.mint);
@@ -341,12 +340,18 @@ proptest! {
             world.pass(30);
         }
         let rest = world.settle();
-        prop_assert_eq!(rest.not_before, None, "nothing is waited for");
         let wanted = world.service().desired_count as usize;
         let running = |task: &Task| task.last == TaskStatus::Running && task.desired == TaskStatus::Running;
         prop_assert_eq!(world.live().iter().filter(|task| running(task)).count(), wanted);
         prop_assert_eq!(world.live().len(), wanted);
         world.pass(5 * 3_600);
         prop_assert!(world.turn().changes.is_empty());
+        let again = rest.not_before.expect("a service tells every six hours that it is steady");
+        prop_assert!(again > world.now, "nothing else is waited for");
+        world.now = again;
+        world.settle();
+        let told = world.events().pop();
+        prop_assert_eq!(told.as_deref(), Some("(service web) has reached a steady state."));
+        prop_assert_eq!(world.service().events[0].created_at, Some(again));
     }
 }
