@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use longshore_supervisor::cgroup::Layout;
+use nix::mount::{MntFlags, umount2};
 use tokio::task::JoinSet;
 
 use crate::config::Instance;
@@ -42,7 +43,7 @@ async fn remove_all(instance: &Instance, home: &Home) -> Vec<String> {
         ("containerd", stop_containerd(instance).await),
         ("network", Network::teardown(&instance.id).await.map_err(Error::from)),
         ("cgroups", remove_cgroups(&instance.id)),
-        ("run-time directory", remove(&instance.run_dir)),
+        ("run-time directory", remove_run_dir(&instance.run_dir)),
     ];
     let failed = steps.into_iter().filter_map(|(what, done)| done.err().map(|error| format!("{what}: {error}")));
     failed.collect()
@@ -83,9 +84,60 @@ fn remove_cgroups(instance: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn remove(directory: &PathBuf) -> Result<(), Error> {
+/// Removes the run-time directory, after what is still mounted in it, as by a containerd that was killed while it unpacked:
+/// removing goes through mounts, into what is not ours.
+fn remove_run_dir(directory: &Path) -> Result<(), Error> {
+    for point in mounted_in(directory)?.iter().rev() {
+        // Whether it is gone is looked at below.
+        let _ = umount2(point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
+    }
+    match mounted_in(directory)?.first() {
+        Some(point) => Err(Error::Remains(format!("{} is still mounted", point.display()))),
+        None => remove(directory),
+    }
+}
+
+/// What is mounted at or below a directory, in the order in which it was mounted.
+fn mounted_in(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let table = Path::new("/proc/self/mountinfo");
+    let text = std::fs::read_to_string(table).map_err(Error::file(table))?;
+    let points = text.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    Ok(points.filter(|point| point.starts_with(directory)).collect())
+}
+
+fn remove(directory: &Path) -> Result<(), Error> {
     match std::fs::remove_dir_all(directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file(directory)(error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use nix::mount::{MsFlags, mount};
+
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_in_the_run_time_directory_is_let_go_and_not_emptied() {
+        let place = std::env::temp_dir().join(format!("longshore-down-{}", std::process::id()));
+        let (run, beside, host) = (place.join("run"), place.join("run2"), place.join("host"));
+        for directory in [run.join("containerd/tmp"), beside.clone(), host.join("deep")] {
+            fs::create_dir_all(directory).unwrap();
+        }
+        fs::write(host.join("deep/kept"), "").unwrap();
+        for (what, point) in [(&host, run.join("containerd/tmp")), (&host, run.join("containerd/tmp/deep"))] {
+            mount(Some(what), &point, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("this test needs root");
+        }
+        mount(Some(&host), &beside, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+        let (removed, others) = (remove_run_dir(&run), mounted_in(&beside).unwrap());
+        umount2(&beside, MntFlags::MNT_DETACH).unwrap();
+        removed.unwrap();
+        assert!(!run.exists() && host.join("deep/kept").exists());
+        assert_eq!(others, [beside], "what is mounted elsewhere stays");
+        fs::remove_dir_all(&place).unwrap();
+        remove_run_dir(&run).unwrap();
     }
 }

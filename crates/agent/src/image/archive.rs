@@ -191,7 +191,7 @@ fn find_files(mut file: &File) -> std::io::Result<Files> {
     let mut archive = tar::Archive::new(file);
     let mut files = Files::new();
     for (number, entry) in archive.entries_with_seek()?.enumerate() {
-        let entry = entry?;
+        let entry = entry.map_err(|error| unreadable(error, number))?;
         if number >= MOST_ENTRIES {
             return Err(std::io::Error::other(format!("it has more than {MOST_ENTRIES} entries")));
         }
@@ -208,6 +208,16 @@ fn find_files(mut file: &File) -> std::io::Result<Files> {
         }
     }
     Ok(files)
+}
+
+/// What is wrong with a file whose entry of this number cannot be read. The words of the reader quote the file's bytes,
+/// whatever they are; those of the operating system do not.
+fn unreadable(error: std::io::Error, number: usize) -> std::io::Error {
+    match (error.raw_os_error(), number) {
+        (Some(_), _) => error,
+        (None, 0) => std::io::Error::other("it is no tar archive, plain or gzipped"),
+        (None, _) => std::io::Error::other(format!("it is damaged after {number} entries")),
+    }
 }
 
 fn read_file(file: &File, files: &Files, name: &str) -> Result<Bytes, Error> {
@@ -320,5 +330,28 @@ mod tests {
         for bytes in [&b""[..], &[7; 3000], &cut, b"\x1f\x8bnoise"] {
             assert!(matches!(open_bytes(bytes), Err(Error::Archive(_))), "{} bytes", bytes.len());
         }
+    }
+
+    #[test]
+    fn what_is_no_archive_is_not_quoted() {
+        let noise = vec![0xfe; 3000];
+        let mut damaged = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_ustar();
+        header.set_size(5);
+        damaged.append_data(&mut header, "a", &b"hello"[..]).unwrap();
+        let mut damaged = damaged.into_inner().unwrap();
+        damaged.truncate(1024);
+        damaged.extend(&noise);
+        for (bytes, expected) in [
+            (&noise[..], "it is no tar archive, plain or gzipped"),
+            (&b"PRETTY_NAME=secret\n".repeat(100), "it is no tar archive, plain or gzipped"),
+            (b"short", "it is no tar archive, plain or gzipped"),
+            (&damaged, "it is damaged after 1 entries"),
+        ] {
+            let reason = open_bytes(bytes).unwrap_err().to_string();
+            assert!(reason.ends_with(expected), "{reason}");
+        }
+        let directory = Archive::open(Path::new("/")).unwrap_err().to_string();
+        assert!(directory.contains("Is a directory"), "{directory}");
     }
 }

@@ -220,7 +220,7 @@ impl Images {
     /// gives itself. What was imported under that name before keeps its digest as a name.
     ///
     /// # Errors
-    /// `Archive`, `Malformed` or `Mismatch` for what is wrong with it; `Reference` for a bad tag or none at all.
+    /// `Archive`, `Malformed` or `Mismatch` for what is wrong with it, or when neither names it; `Reference` for a bad name.
     pub async fn import(&self, path: &Path, tag: Option<&str>) -> Result<Image, Error> {
         let given = tag.map(Name::parse).transpose()?;
         let path = path.to_owned();
@@ -501,8 +501,7 @@ fn own_name(archive: &Archive) -> Result<Name, Error> {
         document::Document::Manifest(_) => None,
     };
     let name = archive.name.clone().or(annotated);
-    let none =
-        || Error::Reference { reference: String::new(), reason: "the archive does not name its image".to_owned() };
+    let none = || Error::Archive("it does not name its image; choose a name with --tag".to_owned());
     Name::parse(&name.ok_or_else(none)?)
 }
 

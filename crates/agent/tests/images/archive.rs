@@ -99,4 +99,8 @@ async fn bad_archives_are_refused_and_leave_nothing() {
     let wrong = node.images.import(Path::new("/nonexistent.tar"), Some("app")).await;
     assert!(matches!(wrong, Err(Error::Archive(_))), "{wrong:?}");
     assert!(matches!(node.images.import(&archive, Some("../x")).await, Err(Error::Reference { .. })));
+    two_layers().write(&archive, false);
+    let nameless = node.images.import(&archive, None).await.unwrap_err().to_string();
+    assert_eq!(nameless, "image archive: it does not name its image; choose a name with --tag");
+    assert_eq!(node.images.list().await.unwrap(), []);
 }
