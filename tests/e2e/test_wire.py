@@ -110,6 +110,24 @@ def test_an_operation_that_is_not_built_says_so(simulated):
     assert "does not implement ecs:ListDaemons" in answer
 
 
+# One for each form: REST with XML, REST with JSON, JSON, query; and a body that is not read.
+NOT_HERE = {
+    "s3": (["s3", "ls"], "ListBuckets"),
+    "s3, a body": (["s3", "cp", __file__, "s3://bucket/key"], "PutObject"),
+    "lambda": (["lambda", "list-functions"], "ListFunctions"),
+    "dynamodb": (["dynamodb", "list-tables"], "ListTables"),
+    "redshift": (["redshift", "describe-clusters"], "DescribeClusters"),
+}
+
+
+@pytest.mark.parametrize("words,operation", NOT_HERE.values(), ids=NOT_HERE.keys())
+def test_the_cli_prints_that_a_service_is_not_here(simulated, words, operation):
+    done = simulated.aws(*words, check=False)
+    expected = f"(UnsupportedOperationException) when calling the {operation} operation: " \
+               f"Longshore does not implement {words[0]} yet"
+    assert done.returncode != 0 and expected in done.stderr, done.stderr
+
+
 QUERIES = {
     "no action": (b"Version=2011-06-15", "MissingAction"),
     "an unknown action": (b"Action=MakeCoffee&Version=2011-06-15", "InvalidAction"),

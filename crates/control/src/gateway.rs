@@ -23,7 +23,7 @@ use longshore_model::AccountId;
 use longshore_services::{Context, SERVICES, Service};
 use longshore_store::logs::Ticket;
 use longshore_store::{Revision, Unsettled};
-use longshore_wire::protocol::{Call, Refusal, Reply, body_limit, route};
+use longshore_wire::protocol::{Call, Refusal, Reply, body_limit, route, unserved};
 use longshore_wire::sigv4::Scope;
 use longshore_wire::{Fault, ServiceDef};
 use tokio::net::{TcpListener, TcpStream};
@@ -231,7 +231,7 @@ async fn api(server: Arc<Server>, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
     let reply = match read_body(&head, body).await {
         Ok((body, _room)) => call(&server, &head, &body, &request_id).await,
-        Err(fault) => refuse(&server, &Refusal::early(&head, fault), &request_id),
+        Err(fault) => turn_away(&server, &head, Refusal::early(&head, fault), &request_id),
     };
     reply.map(|body| Full::new(Bytes::from(body)))
 }
@@ -240,6 +240,11 @@ fn refuse(server: &Server, refusal: &Refusal, request_id: &str) -> Reply {
     server.metrics.refused.fetch_add(1, Ordering::Relaxed);
     tracing::debug!(request_id, fault = %refusal.fault, "a request was refused");
     refusal.reply(request_id)
+}
+
+/// Refuses what no operation is called by; a request for a service that is not here is told so, whatever else is wrong.
+fn turn_away(server: &Server, head: &Parts, refusal: Refusal, request_id: &str) -> Reply {
+    refuse(server, &unserved(definitions(), head).unwrap_or(refusal), request_id)
 }
 
 /// The body, and the room it takes as long as it is there.
@@ -284,7 +289,7 @@ fn definitions() -> &'static [&'static ServiceDef] {
 async fn call(server: &Arc<Server>, head: &Parts, body: &Bytes, request_id: &str) -> Reply {
     let call = match route(definitions(), head, body) {
         Ok(call) => call,
-        Err(refusal) => return refuse(server, &refusal, request_id),
+        Err(refusal) => return turn_away(server, head, refusal, request_id),
     };
     let reply = match carry_out(server, &call, head, body, request_id).await {
         Ok(reply) => reply,

@@ -108,6 +108,12 @@ impl Fault {
         )
     }
 
+    /// A service AWS has and Longshore does not, yet.
+    pub fn service_not_implemented(service: &str) -> Self {
+        let message = format!("Longshore does not implement {} yet", excerpt(service));
+        Fault::common("UnsupportedOperationException", 400, message)
+    }
+
     /// Our own failure. The cause goes to the log, not to the caller.
     pub fn internal() -> Self {
         Fault::common("InternalFailure", 500, "The request processing has failed because of an unknown error")

@@ -1,7 +1,7 @@
 //! Routing, decoding and answering whole requests: bad-input classes W1 and W3 to W6.
 
 use http::request::Parts;
-use longshore_wire::protocol::{Call, Refusal, body_limit, codec, route};
+use longshore_wire::protocol::{Call, Refusal, body_limit, codec, route, unserved};
 use longshore_wire::{
     Fault, Kind, MemberDef, OperationDef, ProtocolKind, ServiceDef, Shape, ShapeDef, ShapeRef, Value, record,
 };
@@ -300,6 +300,41 @@ fn an_operation_without_output_has_an_empty_reply() {
     let expected = "<PutResponse xmlns=\"https://example.com/\"><ResponseMetadata><RequestId>id-1</RequestId>\
                     </ResponseMetadata></PutResponse>";
     assert_eq!(String::from_utf8_lossy(reply.body()), expected);
+}
+
+#[test]
+fn who_asks_for_a_service_that_is_not_here_is_told_so_in_its_own_form() {
+    let signed = |service: &str| {
+        format!("AWS4-HMAC-SHA256 Credential=k/20200101/r/{service}/aws4_request, SignedHeaders=host, Signature=0")
+    };
+    let json = r#"{"__type":"UnsupportedOperationException","message":"Longshore does not implement SERVICE yet"}"#;
+    let xml = "<ErrorResponse><Error><Type>Sender</Type><Code>UnsupportedOperationException</Code>\
+               <Message>Longshore does not implement SERVICE yet</Message></Error><RequestId>id</RequestId></ErrorResponse>";
+    let form = [FORM_TYPE];
+    for (method, uri, headers, service, expected) in [
+        ("GET", "/", &[][..], "s3", xml),
+        ("PUT", "/bucket/key", &[("content-type", "application/json")], "s3", xml),
+        ("GET", "/2013-04-01/hostedzone", &[], "route53", xml),
+        ("GET", "/2015-03-31/functions", &[], "lambda", json),
+        ("POST", "/", &form, "redshift", xml),
+        ("POST", "/", &[("content-type", "application/x-amz-json-1.0"), ("x-amz-target", "D.L")], "dynamodb", json),
+        ("POST", "/", &[TARGET], "s3", json),
+    ] {
+        let authorization = signed(service);
+        let headers: Vec<_> = headers.iter().copied().chain([("authorization", authorization.as_str())]).collect();
+        let refusal = unserved(SERVICES, &head(method, uri, &headers)).expect("a refusal");
+        let reply = refusal.reply("id");
+        let body = String::from_utf8_lossy(reply.body()).into_owned();
+        assert_eq!((reply.status().as_u16(), body), (400, expected.replace("SERVICE", service)), "{service}");
+    }
+    let long = signed(&"<".repeat(5000));
+    let reply =
+        unserved(SERVICES, &head("GET", "/", &[FORM_TYPE, ("authorization", &long)])).expect("a refusal").reply("id");
+    assert!(reply.body().len() < 1000 && !reply.body().windows(2).any(|pair| pair == b"<<"));
+    for authorization in [signed("query"), signed("json"), "Basic eDp5".to_owned()] {
+        assert!(unserved(SERVICES, &head("GET", "/", &[("authorization", &authorization)])).is_none());
+    }
+    assert!(unserved(SERVICES, &head("GET", "/", &[])).is_none());
 }
 
 #[test]

@@ -21,7 +21,7 @@ mod route;
 mod xml;
 
 pub(crate) use ec2_query::capitalise;
-pub use route::{Refusal, body_limit, route};
+pub use route::{Refusal, body_limit, route, unserved};
 
 use crate::validate::validate;
 use crate::{Fault, OperationDef, ProtocolKind, ServiceDef, Shape, ShapeDef, Value, Writer};

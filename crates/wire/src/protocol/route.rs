@@ -68,12 +68,34 @@ pub fn route(services: &[&'static ServiceDef], head: &Parts, body: &[u8]) -> Res
     if looks_like_json(head) { by_target(services, head) } else { by_action(services, head, body) }
 }
 
-fn guess(head: &Parts) -> &'static dyn Protocol {
-    codec(if looks_like_json(head) {
-        json_version(head).unwrap_or(ProtocolKind::AwsJson11)
-    } else {
-        ProtocolKind::AwsQuery
+/// The refusal of a request that is signed for none of `services`: it says which service is missing, in words that the
+/// client of that service reads. `None` for a request that is not signed, or for one of them.
+pub fn unserved(services: &[&'static ServiceDef], head: &Parts) -> Option<Refusal> {
+    let wanted = Scope::of_request(head)?.service;
+    let served = services.iter().any(|service| service.signing_name == wanted);
+    (!served).then(|| Refusal {
+        fault: Fault::service_not_implemented(&wanted),
+        service: None,
+        protocol: if speaks_xml(head, &wanted) { codec(ProtocolKind::AwsQuery) } else { guess_json(head) },
     })
+}
+
+/// The signing names of the services of AWS that speak REST and XML; all others that speak REST speak JSON.
+const REST_XML: &[&str] = &["s3", "s3express", "s3-object-lambda", "s3-outposts", "route53", "cloudfront"];
+
+/// Whether the client of a service that is not here reads XML: it sent a form, or the service speaks REST and XML.
+fn speaks_xml(head: &Parts, service: &str) -> bool {
+    let form = media_type(&head.headers).eq_ignore_ascii_case("application/x-www-form-urlencoded");
+    let json = head.headers.contains_key(TARGET);
+    !json && (form || REST_XML.contains(&service))
+}
+
+fn guess_json(head: &Parts) -> &'static dyn Protocol {
+    codec(json_version(head).unwrap_or(ProtocolKind::AwsJson11))
+}
+
+fn guess(head: &Parts) -> &'static dyn Protocol {
+    if looks_like_json(head) { guess_json(head) } else { codec(ProtocolKind::AwsQuery) }
 }
 
 fn looks_like_json(head: &Parts) -> bool {
