@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Task, named, output, run, shell, side, task};
+use common::{PATIENCE, Task, held, named, output, run, shell, side, task};
 use longshore_supervisor::protocol::{Command, ContainerPhase, Health, Message, Reply, StopCode, TaskPhase};
 use longshore_supervisor::spec::{
     Condition, ContainerSpec, Dependency, HealthCheck, RestartPolicy, RuntimeKind, RuntimeSpec, TaskSpec,
@@ -19,9 +19,9 @@ const FOREVER: &str = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sle
 
 #[test]
 fn a_task_runs_and_its_end_is_told() {
-    let mut task = Task::start(task(vec![shell("echo hello; sleep 0.2; exit 7")]));
+    let mut task = Task::start(task(vec![shell(&held("echo hello; exit 7"))]));
     task.until_running();
-    assert!(task.container("main").pid.is_some());
+    task.go("main");
     task.until_stopped();
     let container = task.container("main");
     assert_eq!((container.exit_code, container.status), (Some(7), ContainerPhase::Stopped));
@@ -54,9 +54,9 @@ fn what_cannot_start_fails_the_task() {
 fn many_short_containers_all_tell_their_end() {
     let containers = (0..8).map(|n| side(named(&format!("c{n}"), shell(&format!("exit {n}"))))).collect::<Vec<_>>();
     let mut all = containers;
-    all.push(named("main", shell("sleep 1")));
+    all.push(named("main", shell("sleep 1000")));
     let mut task = Task::start(task(all));
-    task.until_stopped();
+    task.until("eight ends", |t| t.containers[..8].iter().all(|c| c.status == ContainerPhase::Stopped));
     for n in 0..8 {
         assert_eq!(task.container(&format!("c{n}")).exit_code, Some(n));
     }
@@ -65,8 +65,11 @@ fn many_short_containers_all_tell_their_end() {
 #[test]
 fn an_essential_exit_stops_the_others_with_their_signal() {
     let other = named("other", shell(FOREVER));
-    let main = after("other", Condition::Start, shell("sleep 0.3"));
+    let main = after("other", Condition::Start, shell(&held("exit 0")));
     let mut task = Task::start(task(vec![other, main]));
+    task.until_running();
+    task.until_said("other", "ready");
+    task.go("main");
     task.until_stopped();
     assert_eq!(task.container("main").exit_code, Some(0));
     assert_eq!(task.container("other").exit_code, Some(0));
@@ -117,7 +120,7 @@ fn checked(command: &[&str], interval: u32, container: ContainerSpec) -> Contain
     let health_check = Some(HealthCheck {
         command: command.iter().map(|c| c.to_string()).collect(),
         interval_seconds: interval,
-        timeout_seconds: 1,
+        timeout_seconds: 60,
         retries: 1,
         start_period_seconds: 0,
     });
@@ -126,7 +129,8 @@ fn checked(command: &[&str], interval: u32, container: ContainerSpec) -> Contain
 
 #[test]
 fn healthy_is_waited_for() {
-    let db = checked(&["CMD-SHELL", "test -f /tmp/ready"], 1, named("db", shell("touch /tmp/ready; sleep 60")));
+    let mut db = checked(&["CMD-SHELL", "test -f /tmp/ready"], 1, named("db", shell("touch /tmp/ready; sleep 600")));
+    db.health_check.as_mut().unwrap().retries = 10;
     let mut task = Task::start(task(vec![side(db), after("db", Condition::Healthy, shell("exit 0"))]));
     task.until("healthy", |t| t.containers[0].health == Health::Healthy);
     task.until_stopped();
@@ -135,24 +139,31 @@ fn healthy_is_waited_for() {
 
 #[test]
 fn health_follows_the_checks() {
-    let main =
-        checked(&["CMD", "/bin/test", "-f", "/tmp/ok"], 1, shell("touch /tmp/ok; sleep 1.5; rm /tmp/ok; sleep 60"));
+    let main = checked(&["CMD", "/bin/test", "-f", "/tmp/ok"], 1, shell("touch /tmp/ok; sleep 1000"));
     let mut task = Task::start(task(vec![main]));
     task.until("healthy", |t| t.health == Health::Healthy);
+    std::fs::remove_file(task.inside("main", "tmp/ok")).unwrap();
     task.until("unhealthy", |t| t.health == Health::Unhealthy);
     assert_eq!(task.status.phase, TaskPhase::Running);
 }
 
 #[test]
 fn a_check_that_hangs_is_a_failure_and_is_killed() {
-    let main = checked(&["CMD-SHELL", "sleep 1000"], 1, shell("sleep 60"));
+    let mut main = checked(&["CMD-SHELL", "sleep 1000"], 1, shell("sleep 600"));
+    main.health_check.as_mut().unwrap().timeout_seconds = 1;
     let mut task = Task::start(task(vec![main]));
     task.until("unhealthy", |t| t.health == Health::Unhealthy);
+    std::thread::sleep(Duration::from_secs(3));
     let layout = longshore_supervisor::cgroup::Layout::detect().unwrap();
     let sleeping =
         |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().contains("1000");
-    let left: Vec<i32> = layout.processes(&task.spec.cgroup).into_iter().filter(sleeping).collect();
-    assert!(left.len() <= 1, "no more than a check that is under way: {left:?}");
+    let left = || layout.processes(&task.spec.cgroup).into_iter().filter(sleeping).count();
+    // For a moment there may be one that ends beside one that begins.
+    let one = (0..1000).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        left() <= 1
+    });
+    assert!(one, "no more than a check that is under way, but {}", left());
 }
 
 #[test]
@@ -202,7 +213,7 @@ fn who_does_not_stop_is_killed_after_the_stop_timeout() {
     task.stop();
     task.until_stopped();
     assert_eq!(task.container("main").exit_code, Some(137));
-    assert!((2000..4000).contains(&since.elapsed().as_millis()), "{:?}", since.elapsed());
+    assert!(since.elapsed() >= Duration::from_secs(2), "{:?}", since.elapsed());
 }
 
 #[test]
@@ -219,12 +230,16 @@ fn a_restart_policy_starts_it_again_in_place() {
 
 #[test]
 fn an_agent_that_comes_back_gets_everything() {
-    let mut task = Task::start(task(vec![shell("sleep 0.5; echo done; exit 4")]));
+    let mut task = Task::start(task(vec![shell(&held("echo done; exit 4"))]));
     task.until_running();
     task.disconnect();
-    std::thread::sleep(Duration::from_millis(1000));
-    task.connect();
-    assert_eq!(task.status.phase, TaskPhase::Stopped);
+    task.go("main");
+    let since = Instant::now();
+    while task.status.phase != TaskPhase::Stopped {
+        assert!(since.elapsed() < PATIENCE, "what a new client is told first: {:#?}", task.status);
+        std::thread::sleep(Duration::from_millis(20));
+        task.connect();
+    }
     assert_eq!(task.container("main").exit_code, Some(4));
     assert_eq!(task.log("main"), "done\n");
 }
@@ -272,11 +287,14 @@ fn stats_tell_of_real_use() {
         Reply::Stats { containers } => containers["main"].clone(),
         other => panic!("{other:?}"),
     };
-    sample(&mut task);
-    std::thread::sleep(Duration::from_millis(300));
-    let stats = sample(&mut task);
-    let used = stats.cpu_stats.cpu_usage.total_usage - stats.precpu_stats.cpu_usage.total_usage;
-    assert!(used > 20_000_000, "{used} ns");
+    let first = sample(&mut task).cpu_stats.cpu_usage.total_usage;
+    let (mut stats, since) = (sample(&mut task), Instant::now());
+    while stats.cpu_stats.cpu_usage.total_usage < first + 20_000_000 {
+        assert!(since.elapsed() < PATIENCE, "a loop uses no processor: {:?}", stats.cpu_stats);
+        std::thread::sleep(Duration::from_millis(100));
+        stats = sample(&mut task);
+        assert!(stats.cpu_stats.cpu_usage.total_usage > stats.precpu_stats.cpu_usage.total_usage);
+    }
     assert!(stats.cpu_stats.system_cpu_usage > stats.precpu_stats.system_cpu_usage);
     assert!(stats.memory_stats.usage > 0);
     assert_eq!(stats.memory_stats.limit, 64 << 20);
@@ -341,9 +359,11 @@ fn termination_of_the_supervisor_stops_the_task_gently() {
 #[test]
 fn runc_works_as_well() {
     let runtime = RuntimeSpec { kind: RuntimeKind::Runc, path: "/usr/sbin/runc".into() };
-    let main = checked(&["CMD-SHELL", "test -f /tmp/ok"], 1, shell("echo hi; touch /tmp/ok; sleep 2; exit 6"));
+    let main =
+        checked(&["CMD-SHELL", "test -f /tmp/ok"], 1, shell(&format!("echo hi; touch /tmp/ok; {}", held("exit 6"))));
     let mut task = Task::start(TaskSpec { runtime: runtime.clone(), ..task(vec![main]) });
     task.until("healthy", |t| t.health == Health::Healthy);
+    task.go("main");
     task.until_stopped();
     assert_eq!(task.container("main").exit_code, Some(6));
     assert_eq!(task.log("main"), "hi\n");

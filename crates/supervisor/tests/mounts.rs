@@ -216,7 +216,8 @@ fn a_task_with_more_on_disk_than_it_may_have_is_stopped_and_says_why() {
     };
     let modest = write(7, "/big") + &write(7, "/data/big") + &write(40, "/dev/shm/big") + "sleep 1000";
     let mut modest = Task::start(task_of(shell(&modest)));
-    let greedy = write(9, "/big") + &write(9, "/data/big") + "trap 'exit 3' TERM; while :; do sleep 0.1; done";
+    let greedy =
+        "trap 'exit 3' TERM; ".to_string() + &write(9, "/big") + &write(9, "/data/big") + "while :; do sleep 0.1; done";
     let mut greedy = Task::start(task_of(shell(&greedy)));
     greedy.until_stopped();
     let cause = greedy.status.stop.clone().unwrap();

@@ -76,7 +76,8 @@ fn open_files_default_to_fargates_number_or_what_the_host_gives() {
 
 #[test]
 fn an_init_is_the_first_process() {
-    let script = "cat /proc/1/cmdline | tr '\\0' ' '; echo; (sleep 0.1 &) ; sleep 0.4; \
+    let script = "cat /proc/1/cmdline | tr '\\0' ' '; echo; (sleep 0.1 & echo $! > /tmp/orphan); \
+        while [ -e /proc/$(cat /tmp/orphan) ]; do sleep 0.05; done; \
         cat /proc/[0-9]*/stat | grep -c ' Z ' ; trap 'echo got; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
     let mut task = Task::start(task(vec![ContainerSpec { init: true, ..shell(script) }]));
     task.until_said("main", "\nready");
@@ -249,7 +250,7 @@ fn processor_time_is_held_to_the_quota() {
     task.until_running();
     let before = throttled(&task);
     // On a busy machine the loop may not get its quarter for a while.
-    let held = (0..300).any(|_| {
+    let held = (0..1200).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(100));
         throttled(&task) > before
     });

@@ -62,7 +62,8 @@ fn pause_of(task: &Task) -> i32 {
 
 #[test]
 fn what_holds_the_namespace_reaps_and_cannot_be_killed_or_used() {
-    let script = "(sleep 0.1 &) ; sleep 0.4; cat /proc/[0-9]*/stat | grep -c ' Z '; \
+    let script = "(sleep 0.1 & echo $! > /tmp/orphan); while [ -e /proc/$(cat /tmp/orphan) ]; do sleep 0.05; done; \
+        cat /proc/[0-9]*/stat | grep -c ' Z '; \
         for s in TERM KILL INT HUP STOP USR1; do kill -$s 1; done; sleep 0.1; kill -0 1 && echo alive; \
         ls /proc/1/root/bin /proc/1/root/etc 2>/dev/null; ls /proc/1/root/ | tr '\\n' ' '; grep CapEff /proc/1/status; \
         grep -c . /proc/1/root/run/longshore-test 2>/dev/null; ls /proc/1/fd | tr '\\n' ' '";
@@ -76,7 +77,8 @@ fn what_holds_the_namespace_reaps_and_cannot_be_killed_or_used() {
 fn restarts_and_health_checks_work_in_a_shared_namespace() {
     let restart_policy =
         RestartPolicy { enabled: true, ignored_exit_codes: vec![5], restart_attempt_period_seconds: 0 };
-    let script = "n=43; sleep ${n}21 & sleep 0.3; ps | grep -c \"[s]leep ${n}21\"; [ $(cat /lives 2>/dev/null | wc -l) = 2 ] && exit 5; \
+    let script = "n=43; sleep ${n}21 & until ps | grep -q \"[s]leep ${n}21\"; do sleep 0.02; done; \
+        ps | grep -c \"[s]leep ${n}21\"; [ $(cat /lives 2>/dev/null | wc -l) = 2 ] && exit 5; \
         echo life >> /lives; exit 1";
     let again = side(named("again", ContainerSpec { restart_policy: Some(restart_policy), ..shell(script) }));
     let health_check = HealthCheck {

@@ -6,19 +6,21 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Once;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use longshore_supervisor::protocol::{Command as Ask, ContainerStatus, Message, Reply, Request, TaskPhase, TaskStatus};
 use longshore_supervisor::spec::{ContainerSpec, LogConfig, Network, RuntimeKind, TaskSpec};
 use longshore_supervisor::{SPEC_FILE, cgroup, reap, runtime};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Nothing takes as long; but a busy machine may take long.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 const APPLETS: [&str; 37] = [
     "sh", "sleep", "echo", "cat", "true", "false", "id", "pwd", "ls", "mount", "hostname", "touch", "stat", "kill",
     "test", "[", "env", "ulimit", "chroot", "mknod", "ps", "head", "yes", "dd", "grep", "tr", "wc", "mkdir", "rm",
@@ -26,6 +28,20 @@ const APPLETS: [&str; 37] = [
 ];
 static NEXT: AtomicU32 = AtomicU32::new(0);
 static PREPARE: Once = Once::new();
+
+/// An address where nobody listens. Its port is none that the kernel gives to whoever asks for any: it stays free while a
+/// server is away, and nobody who looks for that server meets himself.
+pub fn free_address() -> String {
+    static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let number = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+        let port = 20_000 + (std::process::id() * 31 + u32::from(number)) % 10_000;
+        let address = format!("127.0.0.1:{port}");
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
+}
 
 /// A task with its supervisor. Dropping it ends both and checks that nothing is left.
 pub struct Task {
@@ -45,8 +61,9 @@ pub fn shell(script: &str) -> ContainerSpec {
         args: ["/bin/sh", "-c", script].map(str::to_string).to_vec(),
         log: LogConfig::JsonFile,
         hostname: "test-host".into(),
-        // A shell that is the first process does not die of SIGTERM.
-        stop_timeout_seconds: Some(2),
+        // A shell that is the first process does not die of SIGTERM, unless it is told what to do then: that may take its
+        // time on a busy machine.
+        stop_timeout_seconds: Some(if script.contains("trap ") { 60 } else { 2 }),
         ..ContainerSpec::default()
     }
 }
@@ -57,6 +74,11 @@ pub fn named(name: &str, container: ContainerSpec) -> ContainerSpec {
 
 pub fn side(container: ContainerSpec) -> ContainerSpec {
     ContainerSpec { essential: false, ..container }
+}
+
+/// A script that waits for [`Task::go`] before it goes on.
+pub fn held(script: &str) -> String {
+    format!("until [ -e /tmp/go ]; do sleep 0.02; done; {script}")
 }
 
 pub fn texts(list: &[&str]) -> Vec<String> {
@@ -86,11 +108,6 @@ impl Task {
     /// Fills in what every task needs, and starts its supervisor.
     pub fn start(spec: TaskSpec) -> Task {
         Task::start_with(spec, |_| {})
-    }
-
-    /// As [`Task::start`], noting when the supervisor's process was made.
-    pub fn start_noting(spec: TaskSpec, at: &mut Instant) -> Task {
-        Task::start_with(spec, |_| *at = Instant::now())
     }
 
     /// As [`Task::start`], with changes to the layer of the root file system before.
@@ -221,6 +238,17 @@ impl Task {
             assert!(Instant::now() < until, "{name} does not say {text:?} but {:?}", self.log(name));
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// The place of a file of a running container, seen from here.
+    pub fn inside(&self, name: &str, file: &str) -> PathBuf {
+        let pid = self.container(name).pid.expect("the container runs");
+        PathBuf::from(format!("/proc/{pid}/root")).join(file)
+    }
+
+    /// Lets a container whose script is [`held`] go on.
+    pub fn go(&self, name: &str) {
+        fs::write(self.inside(name, "tmp/go"), "").unwrap();
     }
 
     /// Kills the supervisor as the kernel would, leaving its containers.

@@ -1,7 +1,7 @@
 //! botocore's own protocol cases, with us as the server: its serialized requests are decoded, its parsed results encoded.
 //!
 //! The cases are not part of this repository. `LONGSHORE_BOTOCORE_CASES` names the `tests/unit/protocols` directory of an
-//! unpacked botocore source package; without it these tests say so and pass. `./test` fetches it and sets it.
+//! unpacked botocore source package; else the one that `./test` fetched into `build/` is taken.
 #![allow(clippy::disallowed_methods, reason = "tests read the cases from files")]
 
 mod input;
@@ -11,15 +11,18 @@ mod signature;
 mod tree;
 
 use serde_json::Value as Json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// The cases' directory, if the environment names one.
-fn directory() -> Option<PathBuf> {
-    let directory = std::env::var_os("LONGSHORE_BOTOCORE_CASES").map(PathBuf::from);
-    if directory.is_none() {
-        println!("skipped: LONGSHORE_BOTOCORE_CASES is not set");
+/// The cases' directory: the one that the environment names, else what lies unpacked in `build/`.
+fn directory() -> PathBuf {
+    if let Some(named) = std::env::var_os("LONGSHORE_BOTOCORE_CASES") {
+        return PathBuf::from(named);
     }
-    directory
+    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build");
+    let unpacked = std::fs::read_dir(&build).into_iter().flatten().flatten();
+    let packages = unpacked.filter(|entry| entry.file_name().to_string_lossy().starts_with("botocore-"));
+    let found = packages.map(|entry| entry.path().join("tests/unit/protocols")).find(|path| path.is_dir());
+    found.expect("`./test` fetches botocore's cases; or name them in LONGSHORE_BOTOCORE_CASES")
 }
 
 /// One case, with the suite it stands in.
@@ -51,7 +54,7 @@ fn cases(directory: &std::path::Path, side: &str, file: &str) -> Vec<Case> {
 /// Runs `check` over the cases of the files on one side, except the skipped ones, and reports all failures together.
 /// A skip that names no case is a failure too, and so is an empty directory.
 fn run(side: &str, files: &[&str], skips: &[(&str, &str)], check: impl Fn(&Case) -> Result<(), String>) {
-    let Some(directory) = directory() else { return };
+    let directory = directory();
     let all: Vec<Case> = files.iter().flat_map(|file| cases(&directory, side, file)).collect();
     assert!(!all.is_empty(), "there are no cases in {}", directory.display());
     let stale: Vec<&str> =
