@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 
-use longshore_supervisor::runtime;
+use longshore_supervisor::runtime::{self, Candidate};
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,13 +105,15 @@ fn cgroups() -> Check {
 /// The runtimes that are there, what keeps them from working, and the known holes of their versions.
 fn oci_runtime(fix: bool) -> Vec<Check> {
     let mut checks = if fix { mend_runtime() } else { Vec::new() };
-    match runtime::choose() {
-        Some(chosen) => checks.push(Check::good("runtime", format!("tasks run by {}", chosen.path.display()))),
-        None => {
-            checks.push(Check::with("runtime", Level::Bad, "none works", "install crun, then longshore doctor --fix"))
+    let (chosen, there) = (runtime::choose(), runtime::detect());
+    let chosen = chosen.and_then(|chosen| there.iter().find(|candidate| candidate.path == chosen.path));
+    checks.push(match chosen {
+        Some(Candidate { path, version, .. }) => {
+            Check::good("runtime", format!("tasks run by {} {version}", path.display()))
         }
-    }
-    for candidate in runtime::detect() {
+        None => Check::with("runtime", Level::Bad, "none works", "install crun, then longshore doctor --fix"),
+    });
+    for candidate in there {
         let found = format!("{} {}", candidate.path.display(), candidate.version);
         let problems = runtime::problems(&candidate).into_iter();
         checks.extend(problems.map(|problem| {
@@ -174,6 +176,15 @@ fn disk(data_dir: &Path) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_runtime_is_named_with_its_version() {
+        let checks = oci_runtime(false);
+        let good = checks.iter().find(|check| check.level == Level::Good).expect("a runtime that works");
+        let path = runtime::choose().expect("a runtime that works").path;
+        let version = good.found.strip_prefix(&format!("tasks run by {} ", path.display())).expect(&good.found);
+        assert!(version.starts_with(|first: char| first.is_ascii_digit()), "{version}");
+    }
 
     #[test]
     fn what_slows_starts_down_is_a_warning() {
