@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +12,28 @@ use serde_json::Value;
 
 use super::*;
 use crate::spec::{AwsLogs, LogMode};
+
+/// Nothing takes as long; but a busy machine may take long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An address where nobody listens, and of a port that the kernel gives to nobody who asks for any.
+fn free_address() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let address = || {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        format!("127.0.0.1:{}", 20_000 + (std::process::id() * 31 + u32::from(number)) % 10_000)
+    };
+    std::iter::repeat_with(address).find(|address| TcpListener::bind(address).is_ok()).unwrap()
+}
+
+/// Waits until something holds.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !holds() {
+        assert!(since.elapsed() < PATIENCE, "{what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// What the server is to do with the next PutLogEvents calls; then it behaves.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +105,7 @@ fn serve(stream: TcpStream, store: &Mutex<Store>, stop: &AtomicBool) {
             Err(_) if stop.load(Ordering::SeqCst) => return,
             Err(_) => continue,
         }
-        reader.get_ref().set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        reader.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
         let (headers, body) = read_request(&mut reader);
         reader.get_ref().set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         let (answer, close) = store.lock().unwrap().handle(&headers, &body);
@@ -199,11 +221,7 @@ fn attach(log: &Log) -> std::fs::File {
 
 fn drained(log: &Log) {
     log.drain();
-    let until = Instant::now() + Duration::from_secs(10);
-    while !log.is_idle() {
-        assert!(Instant::now() < until, "the log does not drain");
-        thread::sleep(Duration::from_millis(5));
-    }
+    until("the log drains", || log.is_idle());
 }
 
 fn texts(store: &Mutex<Store>) -> Vec<String> {
@@ -227,9 +245,9 @@ fn lines_arrive_once_and_in_order_whatever_goes_wrong() {
     ];
     for wrong in faults {
         let store = Arc::new(Mutex::new(Store { faults: wrong.clone(), ..Store::default() }));
-        let server = Server::start("127.0.0.1:0", store.clone());
+        let server = Server::start(&free_address(), store.clone());
         let log = open(options(), &server.address);
-        log.wait_ready(Duration::from_secs(5)).unwrap();
+        log.wait_ready(PATIENCE).unwrap();
         let mut pipe = attach(&log);
         for (count, line) in numbered(3000).iter().enumerate() {
             writeln!(pipe, "{line}").unwrap();
@@ -248,12 +266,12 @@ fn lines_arrive_once_and_in_order_whatever_goes_wrong() {
 #[test]
 fn a_server_that_comes_back_gets_everything() {
     let store = Arc::new(Mutex::new(Store::default()));
-    let server = Server::start("127.0.0.1:0", store.clone());
+    let server = Server::start(&free_address(), store.clone());
     let log = open(options(), &server.address);
-    log.wait_ready(Duration::from_secs(5)).unwrap();
+    log.wait_ready(PATIENCE).unwrap();
     let mut pipe = attach(&log);
     writeln!(pipe, "before").unwrap();
-    thread::sleep(Duration::from_millis(400));
+    until("the first line arrives", || texts(&store) == ["before"]);
     let address = server.end();
     writeln!(pipe, "while away").unwrap();
     thread::sleep(Duration::from_millis(600));
@@ -268,15 +286,14 @@ fn a_server_that_comes_back_gets_everything() {
 #[test]
 fn a_new_endpoint_is_used() {
     let store = Arc::new(Mutex::new(Store::default()));
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let place = endpoint(&nobody);
+    let place = endpoint(&free_address());
     let config = LogConfig::Awslogs(options());
     let log = Log::open(&config, Path::new("/"), "pump".into(), place.clone(), Arc::new(|| {})).unwrap();
-    assert_eq!(log.wait_ready(Duration::from_secs(5)), Ok(()), "not reachable is no reason to fail");
+    assert_eq!(log.wait_ready(Duration::from_secs(1)), Ok(()), "not reachable is no reason to fail");
     let mut pipe = attach(&log);
     writeln!(pipe, "hello").unwrap();
     drop(pipe);
-    let server = Server::start("127.0.0.1:0", store.clone());
+    let server = Server::start(&free_address(), store.clone());
     place.set(LogEndpoint { address: server.address.clone(), ..LogEndpoint::default() });
     drained(&log);
     assert_eq!(texts(&store), ["hello"]);
@@ -286,9 +303,9 @@ fn a_new_endpoint_is_used() {
 #[test]
 fn a_missing_group_is_said_before_the_start() {
     let store = Arc::new(Mutex::new(Store::default()));
-    let server = Server::start("127.0.0.1:0", store.clone());
+    let server = Server::start(&free_address(), store.clone());
     let log = open(AwsLogs { create_group: false, ..options() }, &server.address);
-    let refusal = log.wait_ready(Duration::from_secs(5)).unwrap_err();
+    let refusal = log.wait_ready(PATIENCE).unwrap_err();
     assert_eq!(refusal, "failed to create CloudWatch log stream: ResourceNotFoundException: no");
     drop(log);
     server.end();
@@ -297,7 +314,7 @@ fn a_missing_group_is_said_before_the_start() {
 #[test]
 fn large_lines_are_split_and_nothing_is_lost() {
     let store = Arc::new(Mutex::new(Store::default()));
-    let server = Server::start("127.0.0.1:0", store.clone());
+    let server = Server::start(&free_address(), store.clone());
     let log = open(AwsLogs { mode: LogMode::Blocking, ..options() }, &server.address);
     let mut pipe = attach(&log);
     let line: String = (0..3_000_000).map(|n| char::from(b'a' + (n % 26) as u8)).collect();
@@ -315,7 +332,7 @@ fn large_lines_are_split_and_nothing_is_lost() {
 #[test]
 fn a_blocked_container_waits_and_loses_nothing() {
     let store = Arc::new(Mutex::new(Store::default()));
-    let server = Server::start("127.0.0.1:0", store.clone());
+    let server = Server::start(&free_address(), store.clone());
     let address = server.end();
     let log = open(AwsLogs { mode: LogMode::Blocking, ..options() }, &address);
     let mut pipe = attach(&log);
@@ -334,7 +351,7 @@ fn a_blocked_container_waits_and_loses_nothing() {
 #[test]
 fn a_container_that_does_not_wait_loses_the_oldest() {
     let store = Arc::new(Mutex::new(Store::default()));
-    let server = Server::start("127.0.0.1:0", store.clone());
+    let server = Server::start(&free_address(), store.clone());
     let address = server.end();
     let limited = AwsLogs { max_buffer_bytes: Some(100_000), ..options() };
     let log = open(limited, &address);
@@ -342,25 +359,32 @@ fn a_container_that_does_not_wait_loses_the_oldest() {
     let line = "z".repeat(974);
     (0..1000).for_each(|n| writeln!(pipe, "{n:04}{line}").unwrap());
     drop(pipe);
-    thread::sleep(Duration::from_millis(100));
+    until("all is read", || Arc::strong_count(&log.readers) == 1);
     let server = Server::start(&address, store.clone());
     drained(&log);
     let got = texts(&store);
     assert!(log.dropped() > 500);
-    assert_eq!(got.iter().filter(|t| t.contains("earlier log events were dropped")).count(), 1);
+    let told = |text: &String| -> Option<u64> {
+        let count = text
+            .strip_prefix("[longshore: ")?
+            .strip_suffix(" earlier log events were dropped, the log buffer was full]")?;
+        Some(count.parse().unwrap())
+    };
+    let notes: Vec<u64> = got.iter().filter_map(told).collect();
     assert!(got.last().unwrap().starts_with("0999"));
-    assert_eq!(got.len() as u64 - 1 + log.dropped(), 1000);
+    assert_eq!(notes.iter().sum::<u64>(), log.dropped(), "{notes:?}");
+    assert_eq!((got.len() - notes.len()) as u64 + log.dropped(), 1000);
     server.end();
 }
 
 #[test]
 fn what_is_refused_for_good_is_given_up_and_counted() {
     let store = Arc::new(Mutex::new(Store { faults: vec![Fault::RefuseForGood], ..Store::default() }));
-    let server = Server::start("127.0.0.1:0", store.clone());
+    let server = Server::start(&free_address(), store.clone());
     let log = open(options(), &server.address);
     let mut pipe = attach(&log);
     writeln!(pipe, "bad").unwrap();
-    thread::sleep(Duration::from_millis(500));
+    until("the refusal", || log.dropped() == 1);
     writeln!(pipe, "good").unwrap();
     drop(pipe);
     drained(&log);
@@ -372,9 +396,9 @@ fn what_is_refused_for_good_is_given_up_and_counted() {
 #[test]
 fn a_missing_group_that_may_not_be_made_blocks_nobody_for_ever() {
     let store = Arc::new(Mutex::new(Store { groups: HashSet::from(["/ecs/test".into()]), ..Store::default() }));
-    let server = Server::start("127.0.0.1:0", store.clone());
+    let server = Server::start(&free_address(), store.clone());
     let log = open(AwsLogs { mode: LogMode::Blocking, create_group: false, ..options() }, &server.address);
-    log.wait_ready(Duration::from_secs(5)).unwrap();
+    log.wait_ready(PATIENCE).unwrap();
     store.lock().unwrap().groups.clear();
     store.lock().unwrap().streams.clear();
     let mut pipe = attach(&log);
@@ -383,7 +407,7 @@ fn a_missing_group_that_may_not_be_made_blocks_nobody_for_ever() {
     let since = Instant::now();
     let writer = thread::spawn(move || (0..3500).for_each(|n| writeln!(pipe, "{n} {line}").unwrap()));
     while !writer.is_finished() {
-        assert!(since.elapsed() < Duration::from_secs(40), "the container is stuck");
+        assert!(since.elapsed() < PATIENCE, "the container is stuck");
         thread::sleep(Duration::from_millis(20));
     }
     assert!(since.elapsed() > Duration::from_secs(2), "a group may be gone for a moment: {:?}", since.elapsed());
@@ -405,13 +429,13 @@ fn a_missing_group_that_may_not_be_made_blocks_nobody_for_ever() {
 #[test]
 fn joined_lines_are_one_event() {
     let store = Arc::new(Mutex::new(Store::default()));
-    let server = Server::start("127.0.0.1:0", store.clone());
+    let server = Server::start(&free_address(), store.clone());
     let with_format = AwsLogs { datetime_format: Some("%Y-%m-%d".into()), ..options() };
     let log = open(with_format, &server.address);
     let mut pipe = attach(&log);
     write!(pipe, "2025-01-01 a\n  b\n2025-01-02 c\n").unwrap();
-    thread::sleep(Duration::from_millis(1500));
-    assert_eq!(texts(&store), ["2025-01-01 a\n  b", "2025-01-02 c"], "an event does not wait for ever");
+    until("an event does not wait for ever", || texts(&store).len() == 2);
+    assert_eq!(texts(&store), ["2025-01-01 a\n  b", "2025-01-02 c"]);
     drop(pipe);
     server.end();
 }
