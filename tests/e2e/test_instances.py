@@ -17,7 +17,7 @@ from refusal import refused
 
 
 def longshore(*words, **env):
-    return subprocess.run([LONGSHORE, *words], env=BARE | env, text=True, capture_output=True, timeout=20)
+    return subprocess.run([LONGSHORE, *words], env=BARE | env, text=True, capture_output=True, timeout=120)
 
 
 # Accounts and reset
@@ -167,7 +167,7 @@ def test_it_stops_when_it_is_told(fresh, name):
     cluster = account.cluster()
     account.run(cluster, account.define())
     instance.process.send_signal(getattr(signal, name))
-    assert instance.process.wait(timeout=10) == 0
+    assert instance.process.wait(timeout=120) == 0
     assert "panicked" not in instance.log_text()
     instance.start()
     assert len(account.tasks(cluster)) == 1
@@ -240,7 +240,7 @@ def test_env_evaluates_in_a_shell(simulated):
     words = " ".join(f"'{word}'" for word in [str(LONGSHORE), "env", *simulated.place])
     script = f'eval "$({words})" && echo "$AWS_ENDPOINT_URL $AWS_REGION $AWS_ACCESS_KEY_ID ${{AWS_SESSION_TOKEN-none}}"'
     env = BARE | {"AWS_SESSION_TOKEN": "stale", "AWS_PROFILE": "work"}
-    shown = subprocess.run(["sh", "-c", script], env=env, text=True, capture_output=True, timeout=20, check=True)
+    shown = subprocess.run(["sh", "-c", script], env=env, text=True, capture_output=True, timeout=120, check=True)
     endpoint, region, key, token = shown.stdout.split()
     assert (endpoint, region, token) == (simulated.endpoint, "us-east-1", "none")
     assert re.fullmatch("AKIA[A-Z2-7]{16}", key)
@@ -373,6 +373,22 @@ def test_a_config_file_with_a_misspelt_setting_is_refused(tmp_path):
         assert done.returncode not in (0, 101) and done.stderr.strip(), text
 
 
+def test_doctor_says_what_there_is_and_what_to_do(simulated, tmp_path):
+    done = simulated.command("doctor")
+    lines = [line for line in done.stdout.splitlines() if not line.startswith(" ")]
+    assert done.returncode == 0, done.stdout
+    assert {line.split()[1] for line in lines} >= {
+        "user", "kernel", "overlayfs", "cgroups", "runtime", "containerd", "nft", "port", "disk",
+    }
+    assert f"127.0.0.1:{simulated.port} is in use by this instance" in done.stdout
+    assert re.search(r"runtime +tasks run by /\S+ \d+\.", done.stdout)
+    taken = longshore("doctor", "--listen", f"127.0.0.1:{simulated.port}", "--data-dir", str(tmp_path / "data"))
+    assert re.search(r"note +port .*in use.*\n +-> choose another by --listen", taken.stdout), taken.stdout
+    bare = longshore("doctor", "--data-dir", str(tmp_path / "data"), PATH=str(tmp_path))
+    assert bare.returncode != 0
+    assert re.search(r"FAIL +containerd +not found\n +-> install the package containerd", bare.stdout), bare.stdout
+
+
 def test_version_and_help():
     assert re.fullmatch(r"longshore \d+\.\d+\.\d+\n", longshore("--version").stdout)
     shown = longshore("--help").stdout
@@ -413,7 +429,7 @@ def test_server_and_agent_run_apart(fresh):
     finally:
         for process in (agent, server):
             process.terminate()
-            process.wait(timeout=15)
+            process.wait(timeout=120)
 
 
 def test_a_caller_who_leaves_does_no_harm(simulated, account):
