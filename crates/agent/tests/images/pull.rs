@@ -204,7 +204,7 @@ async fn a_pull_goes_on_after_containerd_is_killed_and_started_again() {
     let node = Node::new().await;
     let picture = Picture::new(&[&[("run", b"x"), ("big", &picture::noise(8 << 20, 3))]]);
     let layer = picture.layer();
-    let pause = Duration::from_millis(10);
+    let pause = Duration::from_millis(30);
     let registry = Own::start(Manners { picture, pause, ..Manners::default() });
     let name = registry.name("app:1");
     let arrived = Arc::new(AtomicU64::new(0));

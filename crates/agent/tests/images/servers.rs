@@ -16,6 +16,13 @@ use super::picture::Picture;
 /// `puller` with the password `secret`, as htpasswd's bcrypt writes it.
 const HTPASSWD: &str = "puller:$2b$05$B0eNkKimBhStfHN/0MAtx.hezdL9XRNeMgOSB90KJdVItsrUpabfu\n";
 
+/// A port where nobody listens, and that the kernel gives to nobody who asks for any.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let port = || 20_000 + ((std::process::id() * 31 + NEXT.fetch_add(1, Ordering::SeqCst)) % 10_000) as u16;
+    std::iter::repeat_with(port).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+}
+
 /// A running `docker-registry`.
 pub struct Debian {
     child: Child,
@@ -26,7 +33,7 @@ pub struct Debian {
 impl Debian {
     pub fn start(protected: bool) -> Self {
         let directory = Directory::new();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         std::fs::write(directory.0.join("htpasswd"), HTPASSWD).unwrap();
         let config = directory.0.join("config.yml");
         std::fs::write(&config, configuration(&directory.0, port, protected)).unwrap();
@@ -38,11 +45,11 @@ impl Debian {
             .spawn()
             .expect("docker-registry must be installed");
         let registry = Self { child, port, _directory: directory };
-        for _ in 0..500 {
+        for _ in 0..6000 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return registry;
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(20));
         }
         panic!("docker-registry does not listen");
     }

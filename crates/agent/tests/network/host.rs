@@ -123,7 +123,7 @@ pub fn answer_callers(listener: tokio::net::TcpListener) {
 pub fn call_from_host(ip: Ipv4Addr, port: u16) -> io::Result<String> {
     let address = SocketAddr::V4(SocketAddrV4::new(ip, port));
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let mut said = String::new();
     stream.read_to_string(&mut said)?;
     Ok(said)
@@ -195,9 +195,9 @@ pub fn everything() -> String {
     all + "forwarding " + &fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap()
 }
 
-/// Waits until something holds, a few seconds at most: the kernel removes namespaces in its own time.
+/// Waits until something holds: the kernel removes namespaces in its own time.
 pub fn eventually(what: &str, holds: impl Fn() -> bool) {
-    for _ in 0..500 {
+    for _ in 0..6000 {
         if holds() {
             return;
         }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::host::*;
 
@@ -117,12 +117,15 @@ fn a_flood_from_one_task_does_not_hold_up_another() {
         answer_callers(network.metadata_listener().await.unwrap());
         let (greedy, modest) = (attach(&network, eni(0, 10)).await, attach(&network, eni(0, 11)).await);
         let flood = || {
-            let open = || TcpStream::connect_timeout(&SocketAddr::from((METADATA, 80)), Duration::from_millis(100));
-            (0..5000).take_while(|_| open().is_ok()).count()
+            let open = || TcpStream::connect_timeout(&SocketAddr::from((METADATA, 80)), Duration::from_millis(500));
+            let begun = Instant::now();
+            ((0..20_000).take_while(|_| open().is_ok()).count(), begun.elapsed())
         };
-        let opened = inside(&greedy.netns, flood);
-        println!("{opened} connections were opened before one was dropped");
-        assert!((400..5000).contains(&opened), "{opened}");
+        let (opened, took) = inside(&greedy.netns, flood);
+        println!("{opened} connections were opened in {took:?} before one was dropped");
+        // As many come in a second; a machine that is slower than that drops none.
+        let most = 400 + (took.as_secs_f64() * 200.0) as usize;
+        assert!((400..=most + 1).contains(&opened), "{opened} in {took:?}");
         assert_eq!(call(&modest.netns, METADATA, 80).unwrap(), "172.31.0.11");
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(call(&greedy.netns, METADATA, 80).unwrap(), "172.31.0.10");

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,8 +28,8 @@ pub const NODE: &str =
     "arn:aws:ecs:us-east-1:000000000000:container-instance/longshore.fargate/11112222333344445555666677778888";
 pub const REGION: &str = "us-east-1";
 
-/// Nothing in a test takes longer.
-pub const SOON: Duration = Duration::from_secs(20);
+/// Nothing in a test takes as long; but a busy machine may take long.
+pub const SOON: Duration = Duration::from_secs(120);
 
 /// One call of an agent.
 #[derive(Clone, Debug)]
@@ -44,6 +45,19 @@ struct Script {
     operation: &'static str,
     status: u16,
     body: Value,
+}
+
+/// A listener at a port that the kernel gives to nobody who asks for any: it stays free while this is away, and an agent
+/// that looks for it meanwhile does not meet itself.
+async fn bind_anywhere() -> TcpListener {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 20_000 + (std::process::id() * 31 + u32::from(number)) % 10_000;
+        if let Ok(listener) = TcpListener::bind(format!("127.0.0.1:{port}")).await {
+            return listener;
+        }
+    }
 }
 
 #[derive(Default)]
@@ -71,7 +85,7 @@ pub struct Session {
 
 impl Plane {
     pub async fn start() -> Arc<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = bind_anywhere().await;
         let (new_acs, acs) = mpsc::unbounded_channel();
         let (new_tcs, tcs) = mpsc::unbounded_channel();
         let plane = Arc::new(Self {
@@ -127,6 +141,11 @@ impl Plane {
     /// The next call of this operation will be answered so.
     pub fn script(&self, operation: &'static str, status: u16, body: Value) {
         self.told.lock().unwrap().scripts.push_back(Script { operation, status, body });
+    }
+
+    /// Answers as usual again.
+    pub fn forget_scripts(&self) {
+        self.told.lock().unwrap().scripts.clear();
     }
 
     /// The next ACS session that an agent opens.

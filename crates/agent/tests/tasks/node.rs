@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longshore_agent::containerd::Options;
 use longshore_agent::image::local;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
-use crate::plane::{self, Plane, REGION, Session, until};
+use crate::plane::{self, Plane, REGION, SOON, Session, until};
 
 type Running = JoinHandle<Result<(), longshore_agent::Error>>;
 
@@ -147,6 +147,11 @@ impl Node {
         rows.iter().find(|row| row.task == id).and_then(|row| row.pid).expect("the task has a process")
     }
 
+    /// The place of a file of a task's first container, seen from here.
+    pub fn inside(&self, task: &str, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root", self.pid(task))).join(file)
+    }
+
     /// Process of the supervisor of a task.
     pub fn supervisor(&self, task: &str) -> u32 {
         let text = std::fs::read_to_string(self.directory(task).join("state.json")).unwrap();
@@ -185,15 +190,22 @@ impl Node {
     }
 }
 
+/// Starts an agent; again where it finds that the one before has not let go of everything yet.
 fn begin(plane: &Plane, data_dir: &Path) -> Running {
     let address = plane.address.to_string();
     let config = Config::new(data_dir, &address, REGION, "000000000000", EngineKind::Containerd);
     tokio::spawn(async move {
-        let outcome = run(config, std::future::pending()).await;
-        if let Err(error) = &outcome {
-            println!("the node ended: {error}");
+        let begun = Instant::now();
+        loop {
+            let outcome = run(config.clone(), std::future::pending()).await;
+            if let Err(error) = &outcome {
+                println!("the node ended: {error}");
+            }
+            if begun.elapsed() > SOON {
+                return outcome;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        outcome
     })
 }
 
