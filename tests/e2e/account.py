@@ -5,7 +5,11 @@ import time
 import uuid
 
 
-def eventually(check, seconds=20, every=0.05):
+# Nothing takes as long; but a busy machine may take long.
+PATIENCE = 120
+
+
+def eventually(check, seconds=PATIENCE, every=0.05):
     """The first true answer of `check`; fails with the last answer after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
@@ -100,7 +104,7 @@ class Account:
         """A task as it is now."""
         return self.ecs.describe_tasks(cluster=cluster, tasks=[arn], **fields)["tasks"][0]
 
-    def until(self, cluster, arn, status, seconds=20):
+    def until(self, cluster, arn, status, seconds=PATIENCE):
         """The task, once it is in `status`. It must not stop on its way to another."""
         def check():
             task = self.task(cluster, arn)
@@ -119,7 +123,7 @@ class Account:
         """A service as it is now."""
         return self.ecs.describe_services(cluster=cluster, services=[name])["services"][0]
 
-    def until_steady(self, cluster, name, seconds=20):
+    def until_steady(self, cluster, name, seconds=PATIENCE):
         """The service, once one deployment is left and runs what is desired."""
         def check():
             service = self.service(cluster, name)

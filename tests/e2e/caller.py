@@ -44,7 +44,7 @@ class Caller:
     def exchange(self, body, headers):
         try:
             if self.connection is None:
-                self.connection = http.client.HTTPConnection(self.address, timeout=30)
+                self.connection = http.client.HTTPConnection(self.address, timeout=120)
             self.connection.request("POST", "/", body, headers)
             answer = self.connection.getresponse()
             return answer.status, answer.read()

@@ -34,10 +34,21 @@ IMAGES = ROOT / "build" / "images"
 BARE = {key: value for key, value in os.environ.items() if not key.startswith(("LONGSHORE_", "AWS_"))}
 
 
+# A node's room for tasks that do next to nothing, whatever this machine has.
+ROOM = ["--cpu", "65536", "--memory", "131072"]
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody has and that the kernel gives to nobody who asks for any: it stays free while a server is away,
+    and nobody who looks for that server meets himself."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Instance:
@@ -68,7 +79,7 @@ class Instance:
 
     def command(self, *words, **options):
         """Run a subcommand of the binary against this instance."""
-        options = {"env": self.env, "text": True, "capture_output": True, "timeout": 120, "user": self.user} | options
+        options = {"env": self.env, "text": True, "capture_output": True, "timeout": 300, "user": self.user} | options
         return subprocess.run([self.binary, *words, *self.place], **options)
 
     def start(self, wait=True):
@@ -81,7 +92,7 @@ class Instance:
             self.wait_ready()
         return self
 
-    def wait_ready(self, seconds=30):
+    def wait_ready(self, seconds=120):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -97,11 +108,11 @@ class Instance:
     def stop(self):
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=20)
+            self.process.wait(timeout=120)
 
     def kill(self):
         self.process.kill()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=120)
 
     def remove(self):
         """Leave nothing behind. The server must not have panicked while it ran."""
@@ -116,7 +127,7 @@ class Instance:
         """Status, body and headers of a bare request."""
         request = urllib.request.Request(self.endpoint + path, data=body, method=method, headers=headers or {})
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, answer.read(), dict(answer.headers)
         except urllib.error.HTTPError as error:
             return error.code, error.read(), dict(error.headers)
@@ -154,7 +165,7 @@ class Instance:
     def aws(self, *words, check=True, **env):
         """Run the AWS CLI; standard output parsed where it is JSON."""
         env = self.aws_environment(**env)
-        done = subprocess.run(["aws", *words], env=env, text=True, capture_output=True, timeout=120)
+        done = subprocess.run(["aws", *words], env=env, text=True, capture_output=True, timeout=900)
         if check:
             assert done.returncode == 0, f"aws {' '.join(map(str, words))}\n{done.stdout}\n{done.stderr}"
             try:
@@ -170,7 +181,7 @@ class Instance:
     def tail(self, group, *words, **env):
         """Lines of `aws logs tail`; none while the group does not exist."""
         env = self.aws_environment(**env)
-        done = subprocess.run(self.tail_command(group, *words), env=env, text=True, capture_output=True, timeout=60)
+        done = subprocess.run(self.tail_command(group, *words), env=env, text=True, capture_output=True, timeout=300)
         assert done.returncode == 0 or "ResourceNotFoundException" in done.stderr, done.stderr
         return done.stdout.splitlines()
 
@@ -197,7 +208,7 @@ def account(simulated):
 
 @pytest.fixture(scope="session")
 def real():
-    instance = Instance().start()
+    instance = Instance(*ROOM).start()
     for image in ("my-web-app", "busybox"):
         done = instance.command("image", "import", IMAGES / f"{image}.tar", "--tag", f"{image}:latest")
         assert done.returncode == 0, done.stderr

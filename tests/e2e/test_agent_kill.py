@@ -13,7 +13,7 @@ import time
 import pytest
 
 from account import container, eventually, short
-from conftest import IMAGES, LONGSHORE, Instance
+from conftest import IMAGES, LONGSHORE, ROOM, Instance
 
 KILLS = int(os.environ.get("LONGSHORE_AGENT_KILLS", "5"))
 GROUP = "/agent-kill"
@@ -27,13 +27,13 @@ class Half(Instance):
     """One of the two parts of `longshore up`, in a process and a directory of its own."""
 
     def __init__(self, word, port=None):
-        super().__init__()
+        super().__init__(*(ROOM if word == "agent" else []))
         self.word, self.port = word, port or self.port
 
     def start(self, wait=True):
         with open(self.directory / "longshore.log", "a") as log:
             self.process = subprocess.Popen(
-                [LONGSHORE, self.word, *self.place], env=self.env, stdout=log, stderr=log, start_new_session=True,
+                [LONGSHORE, self.word, *self.place, *self.flags], env=self.env, stdout=log, stderr=log, start_new_session=True,
             )
         if wait and self.word == "server":
             eventually(lambda: self.http("/healthz")[0] == 200)
@@ -90,7 +90,7 @@ class World:
         self.stopped.append(task)
 
     def act(self):
-        """Something of everything, in any order; a node has room for some thirty tasks."""
+        """Something of everything, in any order."""
         acts = [self.run_mortal, self.run_mortal, self.stop_one]
         acts += [self.run_steady] * (2 if len(self.steady) < 5 else 1)
         self.chance.shuffle(acts)
@@ -111,24 +111,24 @@ class World:
     def check_mortal(self, task):
         """It ran once to its end, which is told as it was."""
         lines, code = self.mortal[task]
-        ended = self.account.until(self.cluster, task, "STOPPED", 30)
+        ended = self.account.until(self.cluster, task, "STOPPED")
         assert (ended["stopCode"], ended["containers"][0].get("exitCode")) == ("EssentialContainerExited", code), ended
         self.check_lines(task, [f"line {index}" for index in range(lines)])
 
     def check_stopped(self, task):
-        ended = self.account.until(self.cluster, task, "STOPPED", 30)
+        ended = self.account.until(self.cluster, task, "STOPPED")
         assert (ended["stopCode"], ended["stoppedReason"]) == ("UserInitiated", "enough"), ended
         code = ended["containers"][0].get("exitCode")
         # One that was stopped before it ran has no code and no lines; one that was not ready to hear it was killed.
         assert code in (5, 137, None), ended
         if code == 5:
-            eventually(lambda: "end" in self.lines(task), 30)
+            eventually(lambda: "end" in self.lines(task))
         said = self.lines(task)
         counted = [f"line {index}" for index in range(len(said))]
         self.check_lines(task, {5: counted[:-1] + ["end"], 137: counted, None: []}[code])
 
     def check_lines(self, task, wanted):
-        said = eventually(lambda: len(now := self.lines(task)) >= len(wanted) and [now], 30)[0]
+        said = eventually(lambda: len(now := self.lines(task)) >= len(wanted) and [now])[0]
         wrong = [(index, line) for index, (line, want) in enumerate(zip(said, wanted)) if line != want]
         assert not wrong and len(said) == len(wanted), f"{task}: {len(said)} lines of {len(wanted)}, {wrong[:3]}"
         return len(said)

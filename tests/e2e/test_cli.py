@@ -29,7 +29,7 @@ def public_addresses(instance, cluster, service):
 
 
 def get(address):
-    with urllib.request.urlopen(f"http://{address}:80/", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{address}:80/", timeout=30) as answer:
         return answer.read().decode()
 
 
@@ -70,7 +70,7 @@ def test_the_guides_web_service_runs_and_heals(real, name):
 
     victim = next(iter(addresses)).rsplit("/", 1)[1]
     subprocess.run(["kill", "-9", str(running_tasks(real)[victim])], check=True)
-    eventually(lambda: victim not in str(list(public_addresses(real, name, "my-web-app"))), seconds=30)
+    eventually(lambda: victim not in str(list(public_addresses(real, name, "my-web-app"))))
     real.aws("ecs", "wait", "services-stable", "--cluster", name, "--services", "my-web-app")
     stopped = real.aws("ecs", "describe-tasks", "--cluster", name, "--tasks", victim)["tasks"][0]
     assert stopped["lastStatus"] == "STOPPED"

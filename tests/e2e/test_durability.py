@@ -10,7 +10,7 @@ import time
 import pytest
 
 from account import container, eventually, short
-from conftest import IMAGES
+from conftest import IMAGES, ROOM
 
 ROLE = "arn:aws:iam::000000000000:role/ecsTaskExecutionRole"
 COUNT = "i=0; while :; do echo line $i; i=$((i+1)); usleep 10000; done"
@@ -49,7 +49,7 @@ class Machine:
         return arn
 
     def until(self, arn, status):
-        return self.account.until(self.cluster, arn, status, 30)
+        return self.account.until(self.cluster, arn, status)
 
     def lines(self, arn):
         return self.account.lines("/e2e", f"e2e/main/{short(arn)}")
@@ -78,7 +78,8 @@ class Machine:
     def traces(self):
         """Everything on this machine that carries the instance's id, by kind."""
         def told(*words):
-            shown = subprocess.run(words, text=True, capture_output=True, check=True)
+            # `find` complains of what vanishes under it.
+            shown = subprocess.run(words, text=True, capture_output=True, check=words[0] != "find")
             return [line for line in shown.stdout.splitlines() if self.id in line]
 
         cmdlines = (read(entry / "cmdline") for entry in pathlib.Path("/proc").iterdir() if entry.name.isdigit())
@@ -106,7 +107,7 @@ def alive(pid):
 
 @pytest.fixture
 def machine(fresh):
-    return Machine(fresh())
+    return Machine(fresh(*ROOM))
 
 
 def check_count(lines):
@@ -225,7 +226,7 @@ def test_a_containerd_that_dies_comes_back(machine):
 
 
 def test_a_reset_ends_the_containers_that_run(fresh):
-    machine = Machine(fresh("--auth", "permissive"))
+    machine = Machine(fresh("--auth", "permissive", *ROOM))
     arns = [machine.run(WAIT), machine.run(COUNT)]
     account = machine.account
     definition = account.define(container(entryPoint=["/bin/sh", "-c"], command=[WAIT], stopTimeout=2))
@@ -233,7 +234,7 @@ def test_a_reset_ends_the_containers_that_run(fresh):
     pids = eventually(lambda: len(now := machine.pids()) == 4 and now)
     assert machine.instance.http("/_longshore/reset", "POST", b"")[0] == 200
     assert account.ecs.list_clusters()["clusterArns"] == []
-    eventually(lambda: not any(alive(pid) for pid in pids.values()) and machine.pids() == {}, 30)
+    eventually(lambda: not any(alive(pid) for pid in pids.values()) and machine.pids() == {})
     assert not set(map(short, arns)) & set(machine.pids())
     account.cluster(clusterName="c")
     machine.run(WAIT)
@@ -267,6 +268,6 @@ def test_after_down_it_starts_again_and_its_service_runs_again(machine):
     machine.instance.stop()
     assert machine.instance.command("down").returncode == 0
     machine.instance.start()
-    eventually(lambda: account.tasks(machine.cluster, serviceName=name) != before, 30)
+    eventually(lambda: account.tasks(machine.cluster, serviceName=name) != before)
     account.until_steady(machine.cluster, name)
     assert account.task(machine.cluster, before[0])["lastStatus"] == "STOPPED"

@@ -74,7 +74,7 @@ def test_no_two_tasks_share_an_address(account, cluster):
 
 
 def test_a_task_walks_forward_and_every_change_raises_its_version(account, cluster):
-    arn = account.run(cluster, account.define(ends(0.2, 3)))[0]["taskArn"]
+    arn = account.run(cluster, account.define(ends(2, 3)))[0]["taskArn"]
     seen = []
 
     def stopped():

@@ -37,7 +37,7 @@ class Registry:
 
     def is_up(self):
         try:
-            return urllib.request.urlopen(f"http://{self.host}/v2/", timeout=2).status == 200
+            return urllib.request.urlopen(f"http://{self.host}/v2/", timeout=30).status == 200
         except OSError:
             return False
 
@@ -60,7 +60,7 @@ def registry(tmp_path_factory):
     registry = Registry(tmp_path_factory.mktemp("registry"))
     yield registry
     registry.process.terminate()
-    registry.process.wait(timeout=10)
+    registry.process.wait(timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def run(account, image, **fields):
     cluster = account.cluster()
     definition = account.define(container(image=image, command=["true"], **fields))
     arn = account.run(cluster, definition)[0]["taskArn"]
-    return account.until(cluster, arn, "STOPPED", 40)
+    return account.until(cluster, arn, "STOPPED")
 
 
 def test_an_image_is_pulled_by_tag_and_by_digest(account, registry):
@@ -100,7 +100,7 @@ def test_many_tasks_share_one_pull(account, registry):
     cluster = account.cluster()
     definition = account.define(container(image=f"{registry.host}/{name}", command=["true"]))
     for task in account.run(cluster, definition, count=8):
-        ended = account.until(cluster, task["taskArn"], "STOPPED", 40)
+        ended = account.until(cluster, task["taskArn"], "STOPPED")
         assert ended["containers"][0].get("exitCode") == 0, why(ended)
 
 
@@ -150,19 +150,19 @@ def test_a_deployment_keeps_to_what_its_first_task_ran(account, registry, tmp_pa
     sleeper = container(image=image, command=["sleep", "600"], stopTimeout=2, versionConsistency=consistency)
     name = account.serve(cluster, account.define(sleeper), desiredCount=1,
                          deploymentConfiguration={"minimumHealthyPercent": 0, "maximumPercent": 100})
-    account.until_steady(cluster, name, 40)
+    account.until_steady(cluster, name)
     assert list(digests(account, cluster, name).values()) == [first]
     second = registry.push(remade("busybox.tar", tmp_path / "second.tar", "2"), repository)
     assert second != first
     before = set(digests(account, cluster, name))
     account.ecs.update_service(cluster=cluster, service=name, desiredCount=2)
-    account.until_steady(cluster, name, 40)
+    account.until_steady(cluster, name)
     added = {arn: digest for arn, digest in digests(account, cluster, name).items() if arn not in before}
     assert list(added.values()) == [first if consistency == "enabled" else second]
     shown = account.task(cluster, next(iter(added)))["containers"][0]["image"]
     assert shown == image, "the tag is what is shown"
     account.ecs.update_service(cluster=cluster, service=name, forceNewDeployment=True)
-    eventually(lambda: (now := digests(account, cluster, name)) and len(now) == 2 and set(now.values()) == {second}, 60)
+    eventually(lambda: (now := digests(account, cluster, name)) and len(now) == 2 and set(now.values()) == {second})
     account.ecs.delete_service(cluster=cluster, service=name, force=True)
 
 
@@ -178,12 +178,12 @@ def test_a_rollback_brings_back_what_ran_before_the_tag_moved(account, registry,
     breaker = {"enable": True, "rollback": True, "thresholdConfiguration": {"type": "COUNT", "value": 1}}
     name = account.serve(cluster, good, deploymentConfiguration={
         "deploymentCircuitBreaker": breaker, "minimumHealthyPercent": 0, "maximumPercent": 100})
-    old = account.until_steady(cluster, name, 40)["deployments"][0]["id"]
+    old = account.until_steady(cluster, name)["deployments"][0]["id"]
     registry.push(remade("busybox.tar", tmp_path / "second.tar", "2"), f"{repository}:latest")
     account.ecs.update_service(cluster=cluster, service=name, taskDefinition=missing)
     told = f"(service {name}) rolling back to deployment {old}."
-    eventually(lambda: told in [event["message"] for event in account.service(cluster, name)["events"]], 60)
-    eventually(lambda: list(digests(account, cluster, name).values()) == [first], 40)
+    eventually(lambda: told in [event["message"] for event in account.service(cluster, name)["events"]])
+    eventually(lambda: list(digests(account, cluster, name).values()) == [first])
     service = account.until_steady(cluster, name)
     assert service["taskDefinition"].endswith(good) and service["deployments"][0]["id"] == old
     account.ecs.delete_service(cluster=cluster, service=name, force=True)
@@ -196,11 +196,11 @@ def test_a_deployment_keeps_to_an_imported_image(real, account, tmp_path):
     cluster = account.cluster()
     sleeper = container(image=name, command=["sleep", "600"], stopTimeout=2)
     service = account.serve(cluster, account.define(sleeper))
-    account.until_steady(cluster, service, 40)
+    account.until_steady(cluster, service)
     other = real.command("image", "import", str(remade("busybox.tar", tmp_path / "other.tar", name)), "--tag", name)
     assert other.returncode == 0 and other.stdout.split()[1] != first, other.stderr
     account.ecs.update_service(cluster=cluster, service=service, desiredCount=2)
-    account.until_steady(cluster, service, 40)
+    account.until_steady(cluster, service)
     assert list(digests(account, cluster, service).values()) == [first, first]
     account.ecs.delete_service(cluster=cluster, service=service, force=True)
 

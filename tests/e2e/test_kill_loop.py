@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from account import container, eventually, fargate, short
-from conftest import IMAGES, SIMULATED
+from account import PATIENCE, container, eventually, fargate, short
+from conftest import IMAGES, ROOM, SIMULATED
 from writer import HEALTH, Writer
 
 CYCLES = int(os.environ.get("LONGSHORE_KILL_CYCLES", "20"))
@@ -54,7 +54,7 @@ def at_once(writers, what):
 
 def settle(writers):
     """Left alone, everything becomes as it is wanted."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while unsettled := sum(at_once(writers, Writer.unsettled), []):
         assert time.monotonic() < deadline, f"{len(unsettled)} are not settled: {unsettled[:3]}"
         time.sleep(0.1)
@@ -69,7 +69,7 @@ def test_nothing_acknowledged_is_lost_however_often_it_is_killed(fresh, chance):
         back_again(instance, chance)
         everything = cycle % WHOLE == 0 or cycle == CYCLES
         at_once(writers, lambda writer: writer.check(everything))
-    assert answered > 50 * CYCLES
+    assert answered > 5 * CYCLES
     print(f"{answered} calls were answered, {sum(len(writer.lines) for writer in writers)} lines stored")
     settle(writers)
 
@@ -148,14 +148,13 @@ def check_ends(writers):
     """Once all has stopped: how many tasks there were and how many lines they said."""
     at_once(writers, Writer.stop_all)
     gone = lambda task: task["lastStatus"] == "STOPPED"
-    eventually(lambda: all(map(gone, sum(at_once(writers, Writer.tasks), []))), 30)
+    eventually(lambda: all(map(gone, sum(at_once(writers, Writer.tasks), []))))
     ended = [(writer.account, task) for writer in writers for task in writer.tasks()]
     return len(ended), sum(check_output(account, task) for account, task in ended)
 
 
 def test_containers_and_their_lines_outlive_every_kill(fresh, chance):
-    # Room for all that is wanted, whatever this machine has: the tasks do next to nothing.
-    instance = fresh("--auth", "permissive", "--cpu", "65536", "--memory", "131072")
+    instance = fresh("--auth", "permissive", *ROOM)
     done = instance.command("image", "import", IMAGES / "busybox.tar", "--tag", "busybox:latest")
     assert done.returncode == 0, done.stderr
     writers = [ContainerWriter(instance, f"w{each}", chance.random(), number) for each, number in enumerate(ACCOUNTS)]

@@ -383,7 +383,7 @@ def test_what_was_acknowledged_survives_kill_nine(fresh):
     writer.start()
     eventually(lambda: len(acknowledged) > 50, every=0.005)
     instance.kill()
-    writer.join(timeout=70)
+    writer.join(timeout=300)
     instance.start()
     kept = found(account.logs, "g")
     assert kept[:len(acknowledged)] == acknowledged
@@ -426,5 +426,5 @@ def test_tail_follows(account, logs, group, stream):
             eventually(lambda: any("after" in line for line in shown))
         finally:
             tail.terminate()
-            reader.join(timeout=10)
+            reader.join(timeout=120)
     assert [line.split()[-1] for line in shown] == ["before", "after"]

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from account import container, eventually, unique, why
-from conftest import BARE, IMAGES, LONGSHORE, Instance
+from conftest import BARE, IMAGES, LONGSHORE, ROOM, Instance
 from test_images import Registry
 
 TMPFS = """defaults ro rw suid nosuid dev nodev exec noexec sync async dirsync remount mand nomand atime noatime
@@ -31,12 +31,12 @@ address = "{socket}"
     eventually(socket.exists)
     yield socket
     process.terminate()
-    process.wait(timeout=20)
+    process.wait(timeout=120)
 
 
 @pytest.fixture(scope="module")
 def node(daemon):
-    instance = Instance("--containerd", str(daemon), "--image-cleanup-interval", "1", "--image-minimum-age", "3")
+    instance = Instance(*ROOM, "--containerd", str(daemon), "--image-cleanup-interval", "1", "--image-minimum-age", "3")
     instance.start()
     yield instance
     instance.remove()
@@ -47,7 +47,7 @@ def registry(tmp_path_factory):
     registry = Registry(tmp_path_factory.mktemp("registry"))
     yield registry
     registry.process.terminate()
-    registry.process.wait(timeout=10)
+    registry.process.wait(timeout=120)
 
 
 def names(instance, *flags):
@@ -98,15 +98,15 @@ def test_a_pulled_image_goes_when_nobody_uses_it_and_an_imported_one_stays(node,
     cluster = account.cluster()
     sleeper = container(image=image, command=["sleep", "600"], stopTimeout=2)
     arn = account.run(cluster, account.define(sleeper))[0]["taskArn"]
-    account.until(cluster, arn, "RUNNING", 40)
+    account.until(cluster, arn, "RUNNING")
     time.sleep(6)
     assert {image, kept} <= names(node), "a task runs on it"
     account.ecs.stop_task(cluster=cluster, task=arn)
-    account.until(cluster, arn, "STOPPED", 40)
-    eventually(lambda: image not in names(node), 40)
+    account.until(cluster, arn, "STOPPED")
+    eventually(lambda: image not in names(node))
     assert kept in names(node)
     again = account.run(cluster, account.define(container(image=image, command=["true"])))[0]["taskArn"]
-    ended = account.until(cluster, again, "STOPPED", 40)
+    ended = account.until(cluster, again, "STOPPED")
     assert ended["containers"][0].get("exitCode") == 0, why(ended)
 
 
@@ -115,7 +115,7 @@ def ended(node, *containers, **fields):
     account = node.account()
     cluster = account.cluster()
     arn = account.run(cluster, account.define(*containers, **fields))[0]["taskArn"]
-    task = account.until(cluster, arn, "STOPPED", 60)
+    task = account.until(cluster, arn, "STOPPED")
     return {one["name"]: one.get("exitCode") for one in task["containers"]}, why(task)
 
 
@@ -131,7 +131,8 @@ def test_every_mount_option_that_registers_starts(node):
 def test_containers_of_a_task_may_share_their_processes(node):
     image = imported(node)
     shell = {"image": image, "entryPoint": ["sh", "-c"]}
-    other = container("other", **shell, command=["trap 'exit 9' TERM; while :; do sleep 0.0271; done"], essential=False)
+    other = container("other", **shell, command=["trap 'exit 9' TERM; n=27; while :; do sleep 0.0${n}1; done"], essential=False)
+    # `ps` shows a script's own text too: what is looked for is in none of them.
     main = container(**shell, command=["until ps | grep -q '[0]\\.0271'; do sleep 0.1; done; "
                                        "kill $(ps | grep '[e]xit 9' | head -n 1 | awk '{print $1}'); exit 7"])
     codes, said = ended(node, other, main, pidMode="task")

@@ -4,7 +4,7 @@ its tasks."""
 import json
 import time
 
-from account import container, eventually, short, unique
+from account import PATIENCE, container, eventually, short, unique
 
 ROLE = "arn:aws:iam::000000000000:role/ecsTaskExecutionRole"
 ORDER = ["PROVISIONING", "PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED"]
@@ -17,7 +17,7 @@ def shell(name, script, **fields):
 
 def walk(account, cluster, arn):
     """Every state that is seen until the task has stopped."""
-    seen, deadline = [], time.monotonic() + 30
+    seen, deadline = [], time.monotonic() + PATIENCE
     while not seen or seen[-1] != "STOPPED":
         assert time.monotonic() < deadline, seen
         state = account.task(cluster, arn)["lastStatus"]
@@ -30,7 +30,7 @@ def test_a_task_is_activating_until_all_it_waits_for_is_there_and_stopping_while
     cluster = account.cluster()
     definition = account.define(
         shell("first", "sleep 1.5", essential=False),
-        shell("main", "sleep 0.5; exit 3", dependsOn=[{"containerName": "first", "condition": "SUCCESS"}]),
+        shell("main", "sleep 2; exit 3", dependsOn=[{"containerName": "first", "condition": "SUCCESS"}]),
         shell("slow", SLOW_END, essential=False, stopTimeout=10),
     )
     arn = account.run(cluster, definition)[0]["taskArn"]
