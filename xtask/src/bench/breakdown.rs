@@ -75,14 +75,13 @@ fn sums(metrics: &str) -> Sums {
     let mut sums = Sums::new();
     for line in metrics.lines() {
         let Some(rest) = line.strip_prefix("longshore_launch_seconds_") else { continue };
-        let Some((kind, rest)) = rest.split_once("{phase=\"") else { continue };
+        let Some((kind @ ("sum" | "count"), rest)) = rest.split_once("{phase=\"") else { continue };
         let Some((phase, value)) = rest.split_once("\"} ") else { continue };
         let value: f64 = value.parse().unwrap_or_default();
         let entry = sums.entry(phase.to_owned()).or_default();
         match kind {
             "sum" => entry.0 = value * 1e3,
-            "count" => entry.1 = value,
-            _ => {}
+            _ => entry.1 = value,
         }
     }
     sums
