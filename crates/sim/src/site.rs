@@ -21,6 +21,8 @@ pub enum Caller {
     Agent { machine: usize, life: u64, about: Option<String> },
     /// Whoever looks after a machine, and what it wants of the node.
     Operator { machine: usize, status: &'static str },
+    /// Nobody any more: a copy of a call, whose answer goes nowhere.
+    Nobody,
 }
 
 #[derive(Clone, Debug)]

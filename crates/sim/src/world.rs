@@ -434,13 +434,28 @@ impl<'a> World<'a> {
 
     // Calls.
 
-    /// A call sets out; it may get lost.
+    /// A call sets out; it may get lost, and it may arrive twice.
     pub fn call(&mut self, call: Call) {
+        self.double(&call);
         if self.trouble && self.dice.chance(30) {
             return self.trace.note(self.now, format_args!("lost: {} of {:?}", call.operation, call.caller));
         }
         let delay = self.latency(2_000);
         self.after(delay, Event::Request(call));
+    }
+
+    /// A copy of a call comes later, after what its caller has done since: what agents report and whatever has a token or is
+    /// final must bear that. Of other calls the last one counts, so their callers never send a copy.
+    fn double(&mut self, call: &Call) {
+        let latest = match (&call.caller, call.operation) {
+            (Caller::Agent { .. }, _) | (_, "StopTask") => 30_000,
+            (Caller::Client { .. }, "RunTask") => 100,
+            _ => return,
+        };
+        if self.trouble && self.dice.chance(40) {
+            let delay = self.dice.between(1, latest);
+            self.after(delay, Event::Request(Call { caller: Caller::Nobody, ..call.clone() }));
+        }
     }
 
     /// Milliseconds on the way; at most `most`.
@@ -465,6 +480,9 @@ impl<'a> World<'a> {
     }
 
     fn respond(&mut self, caller: Caller, answer: Answer) {
+        if caller == Caller::Nobody {
+            return;
+        }
         if self.trouble && self.dice.chance(30) {
             return self.trace.note(self.now, format_args!("lost: the answer to {caller:?}"));
         }
@@ -477,6 +495,7 @@ impl<'a> World<'a> {
         match caller {
             Caller::Client { client, attempt } => self.client_answered(*client, *attempt, &answer),
             Caller::Operator { machine, status } => self.operated(*machine, status, &answer),
+            Caller::Nobody => {}
             Caller::Agent { machine, life, about: None } => self.registered(*machine, *life, &answer),
             Caller::Agent { machine, life, about: Some(arn) } => self.delivered(*machine, *life, arn, &answer),
         }

@@ -143,10 +143,11 @@ pub fn what_is_queued_is_written_when_the_store_is_dropped<F: Fixture>() {
 /// The writer's thread renews the lease of an open store, and gives it up when the store is dropped.
 pub fn an_open_store_keeps_its_lease<F: Fixture>() {
     let fixture = F::new();
-    let ttl = Duration::from_secs(2);
+    // Renewed after a third of it: a slow disk has the rest.
+    let ttl = Duration::from_secs(8);
     let claim = |holder: &str| Claim { holder: holder.to_owned(), now: 0, ttl: Some(ttl) };
     let store = Store::open_as(fixture.open(), &claim("a")).unwrap();
-    std::thread::sleep(ttl + ttl / 4);
+    std::thread::sleep(ttl + ttl / 8);
     let refused = Store::open_as(fixture.open(), &claim("b")).err();
     assert!(matches!(refused, Some(Error::Held { .. })), "{refused:?}");
     settled(&store, write(&store, put("a", 1)).unwrap()).unwrap();
