@@ -2,21 +2,19 @@
 //! moto's server and etcd in turn.
 //!
 //! For DescribeTasks the server is bound to one processor and the client to another where there are two. For registrations
-//! both share the machine, as etcd and its clients do; the server's own processor time is told beside.
+//! both share the machine, as etcd and its clients do; the server's own processor time is told beside. Every request is
+//! signed by the root key; the client is one thread that repeats it on each connection ([`Crowd`]).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 use super::Row;
+use super::crowd::Crowd;
 use super::etcd::Etcd;
-use super::fleet::Caller;
 use super::instance::Instance;
 use super::moto::Moto;
 use super::stats::{Samples, cpu_time, ratios};
@@ -27,6 +25,10 @@ const TASKS: usize = 1000;
 
 /// Connections that describe.
 const CONNECTIONS: usize = 4;
+
+/// Bytes that a task's description has at least, and those of a task definition.
+const DESCRIBED: usize = 1000;
+const REGISTERED: usize = 500;
 
 /// Clients that register at the same time.
 pub const CLIENTS: usize = 128;
@@ -45,6 +47,7 @@ pub fn run() -> Result<Vec<Row>> {
     let (describe, register) = (Describe::new()?, Register::new()?);
     let moto = Moto::start()?;
     let etcd = Etcd::start()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (mut described, mut registered, mut put) = (Found::default(), Found::default(), Found::default());
     let (mut moto_described, mut moto_registered) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -53,7 +56,7 @@ pub fn run() -> Result<Vec<Row>> {
         registered.push(register.measure()?);
         moto_registered.push(moto.register(PERIOD)?);
         if let Some(etcd) = &etcd {
-            put.push(register.runtime.block_on(etcd.put(CLIENTS, definition(0).to_string().len(), PERIOD))?);
+            put.push(runtime.block_on(etcd.put(CLIENTS, definition(0).to_string().len(), PERIOD))?);
         }
     }
     let mut rows = vec![
@@ -105,30 +108,23 @@ impl Describe {
         Ok(Self { instance, pid, request })
     }
 
-    /// Calls a second, and the server's processor time a call in microseconds.
     fn measure(&self) -> Result<(f64, f64)> {
-        let (began, before) = (Instant::now(), cpu_time(self.pid)?);
-        let count: u64 = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(|| self.describe(began + PERIOD))).collect();
-            workers.into_iter().map(|worker| worker.join().expect("a worker does not panic")).sum::<Result<u64>>()
-        })?;
-        let cpu = cpu_time(self.pid)? - before;
-        Ok((count as f64 / began.elapsed().as_secs_f64(), cpu.as_secs_f64() * 1e6 / count as f64))
+        let client = || {
+            leave_first_processor();
+            let requests = vec![self.request.clone(); CONNECTIONS];
+            measure(self.pid, &mut Crowd::connect(&self.instance.address, requests, DESCRIBED)?)
+        };
+        // A thread of its own, because it stays bound to its processor.
+        std::thread::scope(|scope| scope.spawn(client).join().expect("the client does not panic"))
     }
+}
 
-    fn describe(&self, until: Instant) -> Result<u64> {
-        leave_first_processor();
-        let mut client = self.instance.client()?;
-        let mut count = 0;
-        while Instant::now() < until {
-            let (status, body) = client.raw(&self.request)?;
-            if status != 200 || body.len() < 500 {
-                bail!("DescribeTasks answered {status}: {}", String::from_utf8_lossy(&body));
-            }
-            count += 1;
-        }
-        Ok(count)
-    }
+/// Calls a second, and the server's processor time a call in microseconds.
+fn measure(server: u32, crowd: &mut Crowd) -> Result<(f64, f64)> {
+    let (began, before) = (Instant::now(), cpu_time(server)?);
+    let count = crowd.run(began + PERIOD)? as f64;
+    let cpu = cpu_time(server)? - before;
+    Ok((count / began.elapsed().as_secs_f64(), cpu.as_secs_f64() * 1e6 / count))
 }
 
 /// Binds this thread to the processors that the server does not have, where there is more than one.
@@ -145,7 +141,7 @@ fn leave_first_processor() {
 struct Register {
     instance: Instance,
     pid: u32,
-    runtime: tokio::runtime::Runtime,
+    requests: Vec<Vec<u8>>,
 }
 
 impl Register {
@@ -153,37 +149,15 @@ impl Register {
         let mut instance = Instance::new("register")?;
         let pid = instance.start(&["server"])?;
         instance.wait("/healthz")?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        Ok(Self { instance, pid, runtime })
+        let key = instance.key()?;
+        let sign = |body: String| super::signed::ecs(&key, &instance.address, "RegisterTaskDefinition", &body);
+        let requests = (0..CLIENTS).map(|number| sign(definition(number).to_string())).collect::<Result<_>>()?;
+        Ok(Self { instance, pid, requests })
     }
 
-    /// Calls a second, and the server's processor time a call in microseconds.
     fn measure(&self) -> Result<(f64, f64)> {
-        let (began, before) = (Instant::now(), cpu_time(self.pid)?);
-        let count = self.runtime.block_on(register(&self.instance.address, began + PERIOD))?;
-        let cpu = cpu_time(self.pid)? - before;
-        Ok((count as f64 / began.elapsed().as_secs_f64(), cpu.as_secs_f64() * 1e6 / count as f64))
+        measure(self.pid, &mut Crowd::connect(&self.instance.address, self.requests.clone(), REGISTERED)?)
     }
-}
-
-async fn register(address: &str, until: Instant) -> Result<u64> {
-    let count = Arc::new(AtomicU64::new(0));
-    let mut clients = JoinSet::new();
-    for number in 0..CLIENTS {
-        let (mut caller, count) = (Caller::new(address, "AKIABENCH"), count.clone());
-        clients.spawn(async move {
-            let body = definition(number).to_string();
-            while Instant::now() < until {
-                caller.ecs("RegisterTaskDefinition", &body).await?;
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-            anyhow::Ok(())
-        });
-    }
-    while let Some(ended) = clients.join_next().await {
-        ended??;
-    }
-    Ok(count.load(Ordering::Relaxed))
 }
 
 /// The RegisterTaskDefinition input of client `number`.

@@ -52,12 +52,6 @@ impl Client {
         Ok(serde_json::from_slice(&body)?)
     }
 
-    /// Send a request as it is.
-    pub fn raw(&mut self, request: &[u8]) -> Result<(u16, Vec<u8>)> {
-        self.stream.get_mut().write_all(request)?;
-        self.read_answer()
-    }
-
     /// The status of a page.
     pub fn get(&mut self, path: &str) -> Result<u16> {
         Ok(self.plain("GET", path)?.0)

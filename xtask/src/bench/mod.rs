@@ -8,6 +8,7 @@
 mod api;
 mod breakdown;
 mod client;
+mod crowd;
 mod etcd;
 mod fleet;
 mod instance;
