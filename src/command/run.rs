@@ -21,12 +21,14 @@ use tokio::time::timeout;
 use crate::command::env::REGION_FILE;
 use crate::options::{Auth, CONTAINERD_FILE, ENDPOINT_FILE, Engine, Instance, Resolved};
 
-/// Worker threads: the work is waiting, mostly.
+/// Most worker threads: the work is waiting, mostly.
 const THREADS: usize = 2;
 
 fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
+    // Two on one processor would only wake each other.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(THREADS)
+        .worker_threads(THREADS.min(processors))
         .max_blocking_threads(16)
         .thread_stack_size(1024 * 1024)
         .enable_all()

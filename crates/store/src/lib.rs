@@ -17,6 +17,7 @@ pub mod logs;
 mod mark;
 mod memory;
 mod queue;
+mod rows;
 mod sqlite;
 mod store;
 mod writer;
@@ -44,6 +45,10 @@ pub enum Error {
     UnknownTable(i64),
     #[error("the data directory belongs to schema version {found}; this version reads {known}")]
     Schema { found: i64, known: i64 },
+    #[error("the {table} record {key} is stored twice")]
+    Twice { table: &'static str, key: String },
+    #[error("the {table} record {key} is no longer where it was stored")]
+    Gone { table: &'static str, key: String },
     #[error("the disk is full")]
     Full,
     #[error("what was written may not have reached the disk")]

@@ -10,32 +10,41 @@ use longshore_model::{Change, Record, TableName};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::backend::{Epoch, Lease};
+use crate::rows::{Moved, Print, Rows};
 use crate::{Backend, Claim, Error, Group, Revision};
 
 /// Rises when the meaning of stored rows changes.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 
-/// Rows lie in the order in which they were made, so that what is made and changed together lies together; the index
-/// finds them. A table in the order of its keys would spread each group over pages all over the file, and keep longer
-/// records out of its pages altogether: four times the work.
+/// Rows lie in the order in which they were made, so that what is made and changed together lies together. A table in the
+/// order of its keys would spread each group over pages all over the file, and keep longer records out of its pages
+/// altogether: four times the work. An index over the keys would do the former: [`Rows`] knows where each record lies.
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS records (kind INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL);
-    CREATE UNIQUE INDEX IF NOT EXISTS records_by_key ON records (kind, key);
     CREATE TABLE IF NOT EXISTS lease (
         id INTEGER PRIMARY KEY CHECK (id = 1), holder TEXT NOT NULL, epoch INTEGER NOT NULL, until INTEGER
     );
     CREATE TABLE IF NOT EXISTS trial (id INTEGER PRIMARY KEY CHECK (id = 1), bytes BLOB NOT NULL);";
 
 /// Schema 1 kept the records in the order of their keys.
-const FROM_1_TO_2: &str = "
+const FROM_1: &str = "
     BEGIN IMMEDIATE;
     ALTER TABLE records RENAME TO records_1;
     CREATE TABLE records (kind INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL);
     INSERT INTO records SELECT kind, key, value FROM records_1;
     DROP TABLE records_1;
-    CREATE UNIQUE INDEX records_by_key ON records (kind, key);
-    UPDATE meta SET value = 2 WHERE name = 'schema';
+    UPDATE meta SET value = 3 WHERE name = 'schema';
     COMMIT;";
+
+/// Schema 2 kept an index over the keys.
+const FROM_2: &str = "
+    BEGIN IMMEDIATE;
+    DROP INDEX records_by_key;
+    UPDATE meta SET value = 3 WHERE name = 'schema';
+    COMMIT;";
+
+/// Bytes of a page, for files made from now on: what is made together takes fewer of larger ones.
+const PAGE_BYTES: i64 = 8 * 1024;
 
 /// Pages of the database that are kept in memory.
 const CACHE_KIB: i64 = 16 * 1024;
@@ -51,7 +60,7 @@ pub struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { shared: false, checkpoint: 4000 }
+        Self { shared: false, checkpoint: 2000 }
     }
 }
 
@@ -60,6 +69,8 @@ const TRIAL_BYTES: i64 = 64 * 1024;
 
 pub struct Sqlite {
     connection: Connection,
+    /// Known since this claim: before it somebody else may have written.
+    rows: Option<Rows>,
 }
 
 impl Sqlite {
@@ -74,6 +85,7 @@ impl Sqlite {
         if !tuning.shared {
             connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(Error::Open)?;
         }
+        connection.pragma_update(None, "page_size", PAGE_BYTES).map_err(Error::Open)?;
         use_log(&connection)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(Error::Open)?;
         connection.pragma_update(None, "wal_autocheckpoint", tuning.checkpoint).map_err(Error::Open)?;
@@ -81,7 +93,7 @@ impl Sqlite {
         connection.execute_batch(
             "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;",
         )?;
-        let this = Self { connection };
+        let this = Self { connection, rows: None };
         this.check_schema()?;
         this.connection.execute_batch(TABLES)?;
         Ok(this)
@@ -90,7 +102,8 @@ impl Sqlite {
     fn check_schema(&self) -> Result<(), Error> {
         match meta(&self.connection, "schema")? {
             Some(SCHEMA) => Ok(()),
-            Some(1) => Ok(self.connection.execute_batch(FROM_1_TO_2)?),
+            Some(1) => Ok(self.connection.execute_batch(FROM_1)?),
+            Some(2) => Ok(self.connection.execute_batch(FROM_2)?),
             Some(found) => Err(Error::Schema { found, known: SCHEMA }),
             None => {
                 self.connection.execute("INSERT INTO meta VALUES ('schema', ?1)", [SCHEMA])?;
@@ -111,8 +124,12 @@ impl Sqlite {
 
     /// A transaction that writes, and that nobody else's can come between.
     fn write(&mut self) -> Result<Transaction<'_>, Error> {
-        Ok(self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
+        immediate(&mut self.connection)
     }
+}
+
+fn immediate(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
+    Ok(connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
 }
 
 /// Switch to the write-ahead log. SQLite names the new mode before it has written it down, and stays in the old one if that
@@ -161,6 +178,7 @@ fn admit(transaction: &Transaction<'_>, group: &Group<'_>) -> Result<(), Error> 
 
 impl Backend for Sqlite {
     fn claim(&mut self, claim: &Claim) -> Result<Epoch, Error> {
+        self.rows = None;
         let transaction = self.write()?;
         let next = lease(&transaction)?.pass(claim)?;
         put_lease(&transaction, &next)?;
@@ -179,13 +197,7 @@ impl Backend for Sqlite {
     fn load(&mut self, put: &mut dyn FnMut(Record)) -> Result<Revision, Error> {
         // One read transaction: a shared file may change meanwhile.
         let transaction = self.connection.transaction()?;
-        let mut rows = transaction.prepare("SELECT kind, value FROM records")?;
-        let mut rows = rows.query([])?;
-        while let Some(row) = rows.next()? {
-            let number: i64 = row.get(0)?;
-            let table = TableName::from_number(number).ok_or(Error::UnknownTable(number))?;
-            put(Record::from_bytes(table, row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?);
-        }
+        self.rows = Some(read(&transaction, put)?);
         revision(&transaction)
     }
 
@@ -193,15 +205,36 @@ impl Backend for Sqlite {
         if group.commits.is_empty() {
             return self.try_space(group);
         }
-        let transaction = self.write()?;
+        let transaction = immediate(&mut self.connection)?;
         admit(&transaction, group)?;
-        for (change, key) in last_of_each(group) {
-            write(&transaction, change, &key)?;
+        if self.rows.is_none() {
+            self.rows = Some(read(&transaction, &mut drop)?);
         }
+        let rows = self.rows.get_or_insert_default();
+        let moved = write(&transaction, rows, group)?;
         let last = group.last() as i64;
         transaction.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('revision', ?1)")?.execute([last])?;
-        Ok(transaction.commit()?)
+        transaction.commit()?;
+        rows.follow(moved);
+        Ok(())
     }
+}
+
+/// Hand every record to `put`, and remember its row.
+fn read(transaction: &Transaction<'_>, put: &mut dyn FnMut(Record)) -> Result<Rows, Error> {
+    let mut rows = Rows::default();
+    let mut stored = transaction.prepare("SELECT kind, key, value, rowid FROM records")?;
+    let mut stored = stored.query([])?;
+    while let Some(row) = stored.next()? {
+        let number: i64 = row.get(0)?;
+        let table = TableName::from_number(number).ok_or(Error::UnknownTable(number))?;
+        let key = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+        if !rows.add(table, key, row.get(3)?) {
+            return Err(Error::Twice { table: table.name(), key: key.to_owned() });
+        }
+        put(Record::from_bytes(table, row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?)?);
+    }
+    Ok(rows)
 }
 
 impl From<rusqlite::Error> for Error {
@@ -213,64 +246,125 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
-/// Of each record only what the group leaves of it, with its key: a task that was placed, taken and reported running
-/// within one group is written once.
-fn last_of_each<'a>(group: &Group<'a>) -> Vec<(&'a Change, String)> {
+/// Of each record only what the group leaves of it: a task that was placed, taken and reported running within one group is
+/// written once.
+fn last_of_each<'a>(group: &Group<'a>, rows: &Rows) -> Vec<(&'a Change, String, Print)> {
     let mut seen = HashSet::new();
     let all = group.commits.iter().flat_map(|commit| &commit.changes).rev();
-    let mut last: Vec<(&Change, String)> = all
+    let mut last: Vec<_> = all
         .filter_map(|change| {
             let key = change.key();
-            seen.insert((change.table(), key.clone())).then_some((change, key))
+            let print = rows.print(change.table(), &key);
+            seen.insert(print).then_some((change, key, print))
         })
         .collect();
     last.reverse();
     last
 }
 
-const PUT: &str =
-    "INSERT INTO records VALUES (?1, ?2, ?3) ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value";
-
-fn write(transaction: &Transaction<'_>, change: &Change, key: &str) -> Result<(), Error> {
-    let kind = change.table() as i64;
-    match change {
-        Change::Put(record) => transaction.prepare_cached(PUT)?.execute(params![kind, key, record.to_bytes()])?,
-        Change::Delete(..) => transaction
-            .prepare_cached("DELETE FROM records WHERE kind = ?1 AND key = ?2")?
-            .execute(params![kind, key])?,
-    };
-    Ok(())
+/// Write what a group changes; where it put and deleted records.
+fn write(transaction: &Transaction<'_>, rows: &Rows, group: &Group<'_>) -> Result<Vec<Moved>, Error> {
+    let mut insert = transaction.prepare_cached("INSERT INTO records VALUES (?1, ?2, ?3)")?;
+    let mut update = transaction.prepare_cached("UPDATE records SET value = ?2 WHERE rowid = ?1")?;
+    let mut delete = transaction.prepare_cached("DELETE FROM records WHERE rowid = ?1")?;
+    let mut moved = Vec::new();
+    for (change, key, print) in last_of_each(group, rows) {
+        let found = match (change, rows.get(&print)) {
+            (Change::Put(record), Some(row)) => update.execute(params![row, record.to_bytes()])?,
+            (Change::Put(record), None) => {
+                let row = insert.insert(params![record.table() as i64, key, record.to_bytes()])?;
+                moved.push((print, Some(row)));
+                1
+            }
+            (Change::Delete(..), Some(row)) => {
+                moved.push((print, None));
+                delete.execute([row])?
+            }
+            (Change::Delete(..), None) => 1,
+        };
+        if found != 1 {
+            return Err(Error::Gone { table: change.table().name(), key });
+        }
+    }
+    Ok(moved)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SCHEMA_1: &str = "
+        CREATE TABLE records (
+            kind INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, key)
+        ) WITHOUT ROWID;
+        INSERT INTO meta VALUES ('schema', 1), ('revision', 7);";
+
+    const SCHEMA_2: &str = "
+        CREATE TABLE records (kind INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL);
+        CREATE UNIQUE INDEX records_by_key ON records (kind, key);
+        INSERT INTO meta VALUES ('schema', 2), ('revision', 7);";
+
+    fn cluster(name: &str) -> Record {
+        let (account, name) = ("000000000000".to_owned(), name.to_owned());
+        Record::from(longshore_model::cluster::Cluster { account, name, api: Default::default() })
+    }
+
+    fn loaded(file: &Path) -> (Sqlite, Revision, Vec<String>) {
+        let mut found = Vec::new();
+        let mut opened = Sqlite::open(file).unwrap();
+        let revision = opened.load(&mut |record| found.push(record.key())).unwrap();
+        (opened, revision, found)
+    }
+
+    fn commit(sqlite: &mut Sqlite, revision: Revision, changes: Vec<Change>) -> Result<(), Error> {
+        let epoch = sqlite.claim(&Claim::of("test"))?;
+        let commits = [std::sync::Arc::new(crate::Commit { revision, changes })];
+        sqlite.commit(&Group { epoch, after: revision - 1, commits: &commits })
+    }
+
     #[test]
-    fn a_file_of_schema_1_is_read_and_written_on() {
-        let directory = std::env::temp_dir().join(format!("longshore-store-schema-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let file = directory.join("state.db");
-        let (account, name) = ("000000000000".to_owned(), "web".to_owned());
-        let cluster = longshore_model::cluster::Cluster { account, name, api: Default::default() };
-        let record = Record::from(cluster);
-        let old = Connection::open(&file).unwrap();
-        old.execute_batch(
-            "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-             CREATE TABLE records (
-                 kind INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, key)
-             ) WITHOUT ROWID;
-             INSERT INTO meta VALUES ('schema', 1), ('revision', 7);",
-        )
-        .unwrap();
-        let row = params![record.table() as i64, record.key(), record.to_bytes()];
-        old.execute("INSERT INTO records VALUES (?1, ?2, ?3)", row).unwrap();
-        drop(old);
-        for _ in 0..2 {
-            let mut found = Vec::new();
-            let revision = Sqlite::open(&file).unwrap().load(&mut |record| found.push(record.key())).unwrap();
+    fn a_file_of_an_older_schema_is_read_and_written_on() {
+        for (number, schema) in [(1, SCHEMA_1), (2, SCHEMA_2)] {
+            let name = format!("longshore-store-schema-{number}-{}", std::process::id());
+            let directory = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&directory).unwrap();
+            let file = directory.join("state.db");
+            let record = cluster("web");
+            let old = Connection::open(&file).unwrap();
+            old.execute_batch("CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;")
+                .unwrap();
+            old.execute_batch(schema).unwrap();
+            let row = params![record.table() as i64, record.key(), record.to_bytes()];
+            old.execute("INSERT INTO records VALUES (?1, ?2, ?3)", row).unwrap();
+            drop(old);
+            let (_, revision, found) = loaded(&file);
             assert_eq!((revision, found), (7, vec![record.key()]));
+            let (mut sqlite, ..) = loaded(&file);
+            commit(&mut sqlite, 8, vec![Change::Put(record.clone()), Change::Put(cluster("api"))]).unwrap();
+            commit(&mut sqlite, 9, vec![Change::Delete(TableName::Cluster, record.key())]).unwrap();
+            drop(sqlite);
+            let (_, revision, found) = loaded(&file);
+            assert_eq!((revision, found), (9, vec![cluster("api").key()]));
+            std::fs::remove_dir_all(&directory).unwrap();
         }
+    }
+
+    #[test]
+    fn a_record_that_is_there_twice_or_not_where_it_was_is_an_error() {
+        let directory = std::env::temp_dir().join(format!("longshore-store-rows-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let (mut sqlite, ..) = loaded(&directory.join("state.db"));
+        commit(&mut sqlite, 1, vec![Change::Put(cluster("web"))]).unwrap();
+        let epoch = lease(&sqlite.connection).unwrap().epoch;
+        let commits = [std::sync::Arc::new(crate::Commit { revision: 2, changes: vec![Change::Put(cluster("web"))] })];
+        sqlite.connection.execute("DELETE FROM records", []).unwrap();
+        let gone = sqlite.commit(&Group { epoch, after: 1, commits: &commits });
+        assert!(matches!(gone, Err(Error::Gone { .. })), "{gone:?}");
+        for _ in 0..2 {
+            let row = params![TableName::Cluster as i64, "x", cluster("x").to_bytes()];
+            sqlite.connection.execute("INSERT INTO records VALUES (?1, ?2, ?3)", row).unwrap();
+        }
+        assert!(matches!(sqlite.load(&mut drop), Err(Error::Twice { .. })));
         std::fs::remove_dir_all(&directory).unwrap();
     }
 }

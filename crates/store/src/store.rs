@@ -173,6 +173,9 @@ impl Store {
         if longshore_model::planted::is(longshore_model::planted::Bug::AcknowledgeBeforeDurable) {
             return Ok(());
         }
+        if let Some(settled) = self.0.shared.mark.borrow().verdict(revision) {
+            return settled;
+        }
         let mut mark = self.0.shared.mark.subscribe();
         let settled = mark.wait_for(|mark| mark.verdict(revision).is_some()).await.map_err(|_| Closed)?;
         settled.verdict(revision).unwrap_or(Err(Closed.into()))

@@ -1,6 +1,6 @@
 //! The strict JSON reader: tokens over a checked string.
 
-use super::MAX_DEPTH;
+use super::{MAX_DEPTH, plain};
 use crate::{Error, Result};
 use std::borrow::Cow;
 
@@ -186,12 +186,13 @@ impl<'a> Parser<'a> {
     /// Passes over characters that stand for themselves; stops at a quote or backslash.
     fn plain(&mut self) -> Result<usize> {
         let rest = &self.text.as_bytes()[self.at..];
-        let Some(length) = rest.iter().position(|&byte| byte == b'"' || byte == b'\\' || byte < 0x20) else {
-            self.at = self.text.len();
-            return self.error("Unexpected end of input");
-        };
+        let length = plain(rest);
         self.at += length;
-        if rest[length] < 0x20 { self.error("Control character in a string") } else { Ok(self.at) }
+        match rest.get(length) {
+            None => self.error("Unexpected end of input"),
+            Some(..0x20) => self.error("Control character in a string"),
+            Some(_) => Ok(self.at),
+        }
     }
 
     fn escape(&mut self) -> Result<char> {

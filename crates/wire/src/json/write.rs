@@ -1,5 +1,6 @@
 //! The JSON writer.
 
+use super::plain;
 use crate::{MemberDef, ShapeDef, Timestamp, TimestampFormat, Writer};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,6 +18,11 @@ pub struct JsonWriter {
 }
 
 impl JsonWriter {
+    /// A writer with room for so many bytes to begin with.
+    pub fn with_room(bytes: usize) -> Self {
+        Self { out: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
     /// The bytes written so far.
     pub fn into_bytes(self) -> Vec<u8> {
         self.out
@@ -39,6 +45,21 @@ impl JsonWriter {
         self.separate();
         quote(&mut self.out, name);
         self.out.push(b':');
+    }
+
+    /// The name of a member: tables have no names that must be escaped.
+    fn plain_name(&mut self, name: &str) {
+        debug_assert_eq!(plain(name.as_bytes()), name.len(), "{name}");
+        self.separate();
+        self.out.reserve(name.len() + 3);
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+
+    fn word(&mut self, word: &str) {
+        self.separate();
+        self.out.extend_from_slice(word.as_bytes());
     }
 
     fn display(&mut self, value: std::fmt::Arguments<'_>) {
@@ -67,7 +88,7 @@ impl Writer for JsonWriter {
     }
 
     fn member(&mut self, def: &'static MemberDef) {
-        self.name(def.wire_name());
+        self.plain_name(def.wire_name());
         self.timestamps = def.timestamp_format.or_else(|| def.shape.get().timestamp_format);
     }
 
@@ -90,11 +111,12 @@ impl Writer for JsonWriter {
     }
 
     fn boolean(&mut self, value: bool) {
-        self.display(format_args!("{value}"));
+        self.word(if value { "true" } else { "false" });
     }
 
     fn integer(&mut self, value: i64) {
-        self.display(format_args!("{value}"));
+        self.separate();
+        integer(&mut self.out, value);
     }
 
     fn float(&mut self, value: f32) {
@@ -122,32 +144,46 @@ impl Writer for JsonWriter {
 
     fn timestamp(&mut self, value: Timestamp) {
         match self.timestamps {
-            None | Some(TimestampFormat::EpochSeconds) => {
-                self.display(format_args!("{}", value.decimal_seconds()));
-            }
+            None | Some(TimestampFormat::EpochSeconds) => self.word(&value.decimal_seconds()),
             Some(format) => self.string(&value.format(format)),
         }
     }
 
     fn null(&mut self) {
-        self.display(format_args!("null"));
+        self.word("null");
     }
+}
+
+/// Appends the digits of a number.
+fn integer(out: &mut Vec<u8>, value: i64) {
+    let mut digits = [0; 20];
+    let (mut start, mut rest) = (digits.len(), value.unsigned_abs());
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[start..]);
 }
 
 /// Appends `text` in quotes, escaping what JSON must.
 fn quote(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text.as_bytes();
+    out.reserve(rest.len() + 2);
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut clean = 0;
-    for (index, &byte) in bytes.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&bytes[clean..index]);
-        clean = index + 1;
+    loop {
+        let (clean, special) = rest.split_at(plain(rest));
+        out.extend_from_slice(clean);
+        let Some((&byte, after)) = special.split_first() else { break };
         escape(out, byte);
+        rest = after;
     }
-    out.extend_from_slice(&bytes[clean..]);
     out.push(b'"');
 }
 

@@ -43,7 +43,7 @@ impl Protocol for AwsJson {
     }
 
     fn encode(&self, _: Target<'_>, output: Option<&dyn Output>, request_id: &str) -> Reply {
-        let mut writer = JsonWriter::default();
+        let mut writer = JsonWriter::with_room(2048);
         if let Some(output) = output {
             output.write_to(&mut writer);
         }

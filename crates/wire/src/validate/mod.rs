@@ -36,7 +36,7 @@ const NOT_NULL: &str = "Member must not be null";
 
 /// Every constraint of `def` and the shapes below that `value` violates, in the order of the model.
 pub fn validate(value: &Value, def: &'static ShapeDef) -> Vec<Violation> {
-    let mut check = Check { found: Vec::new(), path: String::new() };
+    let mut check = Check { found: Vec::new(), path: Vec::new() };
     check.value(value, def);
     check.found
 }
@@ -62,13 +62,22 @@ pub fn check_pattern(pattern: &str) -> Result<(), String> {
     pattern::compile(pattern).map(drop).map_err(|error| error.to_string())
 }
 
-struct Check {
-    found: Vec<Violation>,
-    path: String,
+/// A step from a value into it. Paths are spelt for violations only: most requests have none.
+#[derive(Clone, Copy)]
+enum Part<'a> {
+    Member(&'static str),
+    /// From zero.
+    Element(usize),
+    Entry(&'a str),
 }
 
-impl Check {
-    fn value(&mut self, value: &Value, def: &'static ShapeDef) {
+struct Check<'a> {
+    found: Vec<Violation>,
+    path: Vec<Part<'a>>,
+}
+
+impl<'a> Check<'a> {
+    fn value(&mut self, value: &'a Value, def: &'static ShapeDef) {
         for constraint in failures(value, def) {
             self.report(echo(value, def), constraint);
         }
@@ -80,11 +89,13 @@ impl Check {
         }
     }
 
-    fn structure(&mut self, structure: &Structure, def: &'static ShapeDef) {
+    fn structure(&mut self, structure: &'a Structure, def: &'static ShapeDef) {
         for (member, value) in def.members.iter().zip(&structure.members) {
             match value {
-                Some(value) => self.within(&lower_first(member.name), |check| check.value(value, member.shape.get())),
-                None if member.required => self.within(&lower_first(member.name), |check| {
+                Some(value) => {
+                    self.within(Part::Member(member.name), |check| check.value(value, member.shape.get()));
+                }
+                None if member.required => self.within(Part::Member(member.name), |check| {
                     check.report("null".to_owned(), NOT_NULL.to_owned());
                 }),
                 None => {}
@@ -92,7 +103,7 @@ impl Check {
         }
     }
 
-    fn list(&mut self, values: &[Value], whole: &Value, def: &'static ShapeDef) {
+    fn list(&mut self, values: &'a [Value], whole: &Value, def: &'static ShapeDef) {
         let element = def.element();
         if is_scalar(element.kind) {
             let failed = values.iter().find(|value| !failures(value, element).is_empty());
@@ -103,11 +114,11 @@ impl Check {
             return;
         }
         for (index, value) in values.iter().enumerate() {
-            self.within(&format!("{}.member", index + 1), |check| check.value(value, element));
+            self.within(Part::Element(index), |check| check.value(value, element));
         }
     }
 
-    fn map(&mut self, entries: &[(String, Value)], whole: &Value, def: &'static ShapeDef) {
+    fn map(&mut self, entries: &'a [(String, Value)], whole: &Value, def: &'static ShapeDef) {
         let element = def.element();
         if let Some(key) = def.key.map(crate::ShapeRef::get) {
             let failed =
@@ -126,30 +137,38 @@ impl Check {
             return;
         }
         for (key, value) in entries {
-            let key = crate::fault::excerpt(key);
-            self.within(&format!("{key}.member"), |check| check.value(value, element));
+            self.within(Part::Entry(key), |check| check.value(value, element));
         }
     }
 
     /// Runs `check` with the path one part longer.
-    fn within(&mut self, part: &str, check: impl FnOnce(&mut Self)) {
+    fn within(&mut self, part: Part<'a>, check: impl FnOnce(&mut Self)) {
         if self.found.len() >= MAX_VIOLATIONS {
             return;
         }
-        let length = self.path.len();
-        if length > 0 {
-            self.path.push('.');
-        }
-        self.path.push_str(part);
+        self.path.push(part);
         check(self);
-        self.path.truncate(length);
+        self.path.pop();
     }
 
     fn report(&mut self, value: String, constraint: String) {
         if self.found.len() < MAX_VIOLATIONS {
-            self.found.push(Violation { path: self.path.clone(), value, constraint });
+            self.found.push(Violation { path: spell(&self.path), value, constraint });
         }
     }
+}
+
+fn spell(path: &[Part<'_>]) -> String {
+    let mut text = String::new();
+    for part in path {
+        let dot = if text.is_empty() { "" } else { "." };
+        let _ = match part {
+            Part::Member(name) => write!(text, "{dot}{}", lower_first(name)),
+            Part::Element(index) => write!(text, "{dot}{}.member", index + 1),
+            Part::Entry(key) => write!(text, "{dot}{}.member", crate::fault::excerpt(key)),
+        };
+    }
+    text
 }
 
 fn is_scalar(kind: Kind) -> bool {
