@@ -222,7 +222,7 @@ fn a_hostile_pattern_and_message_end_quickly() {
     assert!(!matches("[a, b]", &"[ ".repeat(100_000)));
     let nested = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(!matches("{ $[0] = 1 }", &nested));
-    assert!(begun.elapsed().as_secs() < 5);
+    assert!(begun.elapsed().as_secs() < 60, "not in a lifetime, where they back-track");
 }
 
 proptest! {
