@@ -6,10 +6,12 @@
 use std::time::Duration;
 
 use longshore_api::ecs::HealthStatus;
-use longshore_link::desk::{Desk, Sent};
-use longshore_link::tcs;
+use longshore_link::desk::{Desk, Reports, Sent, reports_taken};
+use longshore_link::{acs, tcs};
 use longshore_model::{Arn, Change, Record, State};
 use longshore_plan::{orders, report};
+use longshore_services::Context;
+use longshore_services::ecs::agent;
 use longshore_store::{Full, Revision, Unsettled};
 
 use crate::{Server, clock};
@@ -77,6 +79,20 @@ impl Server {
         for order in sent {
             let _ = self.write(|state| orders::refused(state, node, order, reason, clock::now(), &mut clock::mint()));
         }
+    }
+
+    /// What became of tasks. Returns the answer, and the revision that must be durable before it is sent; nothing if the
+    /// disk is full: the node tells it again.
+    pub(crate) fn tasks_reported(&self, node: &str, reports: Reports) -> Option<(String, Revision)> {
+        let (account, now) = (self.settings.account.clone(), clock::now());
+        let mut context = Context::new(&self.store, &self.logs, &self.settings, account, now, clock::seed());
+        let refused = agent::submit_tasks(&mut context, reports.changes).ok()?;
+        let refused = refused.into_iter().map(|(task, fault)| {
+            tracing::warn!(node, task, %fault, "a report was refused");
+            acs::RefusedChange { task, reason: fault.to_string() }
+        });
+        let answer = reports_taken(reports.message_id, refused.collect());
+        Some((answer, context.into_waits().0))
     }
 
     pub(crate) fn health_reported(&self, node: &str, sent: &tcs::PublishHealthRequest) {

@@ -8,20 +8,22 @@
 //! it says is decided by its [`Desk`]; here is the socket, and the wait until what a frame rests on is durable.
 
 use std::collections::HashMap;
+use std::future::pending;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use longshore_link::desk::{self, Desk, Heard};
+use longshore_link::desk::{self, Desk, Heard, Reports};
 use longshore_link::phase::{LAUNCHES, Phase};
 use longshore_link::{Frame, Message as _, acs, frame, tcs};
 use longshore_model::{Change, Mint, State};
-use longshore_store::{Missed, Revision};
+use longshore_store::{Missed, Revision, Unsettled};
 use longshore_wire::Timestamp;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
@@ -41,6 +43,14 @@ const TELEMETRY_SILENCE: Duration = Duration::from_secs(300);
 /// Orders that may wait for a slow node before its session is dropped.
 const QUEUE: usize = 4096;
 
+/// Sessions that may have orders written and wait for the disk with them at one time. When tasks come faster than that
+/// many sessions can order them, the others' orders gather, and each session then sends several in one message: the more
+/// there is to do, the less each order costs.
+const SPEAKERS: usize = 32;
+
+/// A session's turn to give orders, which it waits for in line.
+type Turn = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
+
 pub type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 enum Event {
@@ -56,12 +66,23 @@ struct Live {
 }
 
 /// The sessions that are open, by node id.
-#[derive(Default)]
 pub struct Sessions {
     live: Mutex<HashMap<String, Live>>,
+    speakers: Arc<Semaphore>,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { live: Mutex::default(), speakers: Arc::new(Semaphore::new(SPEAKERS)) }
+    }
 }
 
 impl Sessions {
+    fn turn(&self) -> Turn {
+        let turn = self.speakers.clone().acquire_owned();
+        Box::pin(async { turn.await.ok() })
+    }
+
     pub fn count(&self) -> usize {
         self.live.lock().len()
     }
@@ -166,12 +187,25 @@ impl Acs {
     async fn run(&mut self, mut socket: Socket, mut events: mpsc::Receiver<Event>) -> Result<(), SocketError> {
         self.speak(&mut socket, Desk::greeting).await?;
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        let server = self.server.clone();
+        let stopping = server.stopping();
+        tokio::pin!(stopping);
+        // An event that waits for its turn; those behind it stay in the queue.
+        let mut first = None;
+        let mut turn: Option<Turn> = None;
         loop {
             tokio::select! {
-                event = events.recv() => match event {
-                    Some(event) => self.on_event(&mut socket, &mut events, event).await?,
+                event = events.recv(), if turn.is_none() => match event {
+                    Some(event) => {
+                        first = Some(event);
+                        turn = Some(server.sessions.turn());
+                    }
                     None => return Ok(()),
                 },
+                permit = come(&mut turn) => {
+                    turn = None;
+                    self.on_event(&mut socket, &mut events, first.take(), permit).await?;
+                }
                 message = socket.next() => match message {
                     Some(message) => {
                         self.heard = Instant::now();
@@ -186,7 +220,7 @@ impl Acs {
                     self.send_heartbeat(&mut socket).await?;
                     self.speak(&mut socket, Desk::overdue).await?;
                 }
-                () = self.server.stopping() => return self.say_goodbye(&mut socket).await,
+                () = &mut stopping => return self.say_goodbye(&mut socket).await,
             }
         }
     }
@@ -206,10 +240,11 @@ impl Acs {
         &mut self,
         socket: &mut Socket,
         events: &mut mpsc::Receiver<Event>,
-        first: Event,
+        first: Option<Event>,
+        turn: Option<OwnedSemaphorePermit>,
     ) -> Result<(), SocketError> {
         let (mut keys, mut heard) = (vec![], vec![]);
-        let mut next = Some(first);
+        let mut next = first;
         while let Some(event) = next {
             match event {
                 Event::Task(key, at) => {
@@ -221,26 +256,35 @@ impl Acs {
             next = events.try_recv().ok();
         }
         // The newest state counts, not what it was when the event was queued.
-        let sent = self.speak(socket, |desk, state, now, mint| desk.orders(state, &keys, now, mint)).await?;
-        if sent > 0 {
-            heard.iter().for_each(|at| LAUNCHES.note(Phase::Order, at.elapsed()));
+        let (frames, revision) = self.compose(|desk, state, now, mint| desk.orders(state, &keys, now, mint));
+        if frames.is_empty() {
+            return Ok(());
         }
+        self.durable(revision).await?;
+        // Whether this node listens is no other's concern.
+        drop(turn);
+        self.send(socket, frames).await?;
+        heard.iter().for_each(|at| LAUNCHES.note(Phase::Order, at.elapsed()));
         Ok(())
     }
 
-    /// Send what the desk says of the newest state, once that is durable. Returns how many frames that was.
+    /// Send what the desk says of the newest state, once that is durable.
     async fn speak(
         &mut self,
         socket: &mut Socket,
         compose: impl FnOnce(&mut Desk, &State, Timestamp, &mut Mint) -> Vec<String>,
-    ) -> Result<usize, SocketError> {
-        let (frames, revision) = {
-            let state = self.server.store.read();
-            (compose(&mut self.desk, &state, clock::now(), &mut clock::mint()), state.revision())
-        };
-        let count = frames.len();
-        self.send_when_durable(socket, frames, revision).await?;
-        Ok(count)
+    ) -> Result<(), SocketError> {
+        let (frames, revision) = self.compose(compose);
+        self.send_when_durable(socket, frames, revision).await
+    }
+
+    /// What the desk says of the newest state, and the revision that is.
+    fn compose(
+        &mut self,
+        compose: impl FnOnce(&mut Desk, &State, Timestamp, &mut Mint) -> Vec<String>,
+    ) -> (Vec<String>, Revision) {
+        let state = self.server.store.read();
+        (compose(&mut self.desk, &state, clock::now(), &mut clock::mint()), state.revision())
     }
 
     async fn send_when_durable(
@@ -252,11 +296,29 @@ impl Acs {
         if frames.is_empty() {
             return Ok(());
         }
-        self.server.store.durable(revision).await.map_err(|_| SocketError::ConnectionClosed)?;
+        self.durable(revision).await?;
+        self.send(socket, frames).await
+    }
+
+    async fn durable(&self, revision: Revision) -> Result<(), SocketError> {
+        self.server.store.durable(revision).await.map_err(|_| SocketError::ConnectionClosed)
+    }
+
+    async fn send(&self, socket: &mut Socket, frames: Vec<String>) -> Result<(), SocketError> {
         for frame in frames {
-            socket.send(Message::text(frame)).await?;
+            socket.feed(Message::text(frame)).await?;
         }
-        Ok(())
+        socket.flush().await
+    }
+
+    /// Tell a node that its reports are durable. If the disk had no space for them it will tell them again.
+    async fn on_reports(&self, socket: &mut Socket, reports: Reports) -> Result<(), SocketError> {
+        let Some((answer, revision)) = self.server.tasks_reported(&self.node, reports) else { return Ok(()) };
+        match self.server.store.durable(revision).await {
+            Ok(()) => socket.send(Message::text(answer)).await,
+            Err(Unsettled::Full(_)) => Ok(()),
+            Err(Unsettled::Closed(_)) => Err(SocketError::ConnectionClosed),
+        }
     }
 
     async fn on_message(&mut self, socket: &mut Socket, message: Message) -> Result<(), SocketError> {
@@ -272,6 +334,7 @@ impl Acs {
                 tracing::warn!(node = self.node, reason, ?orders, "a node refused an order");
                 self.server.orders_refused(&self.node, &orders, &reason);
             }
+            Ok(Heard::Reported(reports)) => return self.on_reports(socket, reports).await,
             Ok(Heard::Answer(answer)) => return self.send_when_durable(socket, vec![answer], revision).await,
             Ok(Heard::Unknown(kind)) => {
                 tracing::warn!(node = self.node, kind, "a node sent a message of unknown type");
@@ -279,6 +342,14 @@ impl Acs {
             Err(error) => tracing::warn!(node = self.node, %error, "a node's message was dropped"),
         }
         Ok(())
+    }
+}
+
+/// Ends when the turn has come, if one is waited for.
+async fn come(turn: &mut Option<Turn>) -> Option<OwnedSemaphorePermit> {
+    match turn {
+        Some(turn) => turn.await,
+        None => pending().await,
     }
 }
 

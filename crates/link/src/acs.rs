@@ -9,11 +9,16 @@
 //!   TaskManifestMessage (on connect)        ──►
 //!                                           ◄──   TaskStopVerificationMessage (what is not in it)
 //!   TaskStopVerificationAck (what may stop) ──►
+//!                                           ◄──   TaskStateChangesMessage (what became of tasks)
+//!   TaskStateChangesAck (it is durable)     ──►
 //! ```
+//! The last two are an *addition*: many reports in one message, where Amazon's agent calls `SubmitTaskStateChange` for each.
+//! A control plane that takes them says so in its manifest (`docs/decisions/0019`).
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Tasks that the node should run or stop. A task may come again; the order with the higher `seq_num` counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -227,6 +232,8 @@ pub struct TaskManifestMessage {
     pub generated_at: i64,
     pub timeline: i64,
     pub tasks: Vec<TaskIdentifier>,
+    /// *Addition.* Whether the control plane takes [`TaskStateChangesMessage`] in this session.
+    pub takes_reports: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -254,6 +261,34 @@ pub struct TaskStopVerificationAck {
     pub stop_tasks: Vec<TaskIdentifier>,
 }
 
+/// *Addition.* What became of tasks: at most one report of each task, and [`MAX_REPORTS`] in all. Repeated under another id
+/// until it is acknowledged; a report that comes twice changes nothing the second time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TaskStateChangesMessage {
+    pub message_id: String,
+    /// Each the input of `SubmitTaskStateChange`.
+    pub changes: Vec<Value>,
+}
+
+/// Most reports of one [`TaskStateChangesMessage`].
+pub const MAX_REPORTS: usize = 100;
+
+/// *Addition.* All reports of a message are durable, but for those that are refused for good.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TaskStateChangesAck {
+    pub message_id: String,
+    pub refused: Vec<RefusedChange>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RefusedChange {
+    pub task: String,
+    pub reason: String,
+}
+
 /// The control plane ends the session; the agent connects again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -270,5 +305,7 @@ crate::messages! {
     TaskManifestMessage,
     TaskStopVerificationMessage,
     TaskStopVerificationAck,
+    TaskStateChangesMessage,
+    TaskStateChangesAck,
     CloseMessage,
 }

@@ -14,15 +14,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use longshore_api::ecs::SubmitTaskStateChangeRequest;
 use longshore_model::node::{FARGATE_CLUSTER, Node};
 use longshore_model::task::{Task, TaskStatus};
 use longshore_model::{AccountId, Change, Mint, Place, Record, State};
-use longshore_wire::Timestamp;
+use longshore_wire::{Timestamp, json, record};
 
 use crate::{Error, Frame, Message as _, acs, frame, order};
 
 /// Tasks in one payload.
-const PAYLOAD_TASKS: usize = 10;
+const PAYLOAD_TASKS: usize = 20;
 
 /// An order that nobody has acknowledged is sent again after so long.
 pub const RESEND_MILLIS: i64 = 30_000;
@@ -42,10 +43,25 @@ pub enum Heard {
     Acknowledged(Vec<Sent>),
     /// The node cannot take these orders, for this reason.
     Refused(Vec<Sent>, String),
+    /// What became of tasks. To be answered with [`reports_taken`] once all of it is durable.
+    Reported(Reports),
     /// A frame to answer with.
     Answer(String),
     /// A message of a type that is not known here.
     Unknown(String),
+}
+
+record! {
+    /// [`acs::TaskStateChangesMessage`] as the control plane reads it: by the rules for the operation's own input.
+    pub struct Reports {
+        pub message_id: String = "messageId",
+        pub changes: Vec<SubmitTaskStateChangeRequest> = "changes",
+    }
+}
+
+/// The answer to reports.
+pub fn reports_taken(message_id: String, refused: Vec<acs::RefusedChange>) -> String {
+    frame(&acs::TaskStateChangesAck { message_id, refused })
 }
 
 /// One session's memory.
@@ -100,6 +116,7 @@ impl Desk {
             generated_at: now.millis(),
             timeline: self.number(),
             tasks: open.iter().filter_map(|task| self.identifier(task)).collect(),
+            takes_reports: true,
         };
         self.sent.clear();
         self.waiting.clear();
@@ -188,6 +205,7 @@ impl Desk {
             acs::TaskStopVerificationMessage::TYPE => {
                 Ok(Heard::Answer(frame(&self.verify_stops(state, received.read()?, now))))
             }
+            acs::TaskStateChangesMessage::TYPE => reports(&received),
             acs::HeartbeatAckRequest::TYPE => Ok(Heard::Nothing),
             _ => Ok(Heard::Unknown(received.kind.chars().take(REASON_SHOWN).collect())),
         }
@@ -225,6 +243,12 @@ impl Desk {
             desired_status: if task.desired == TaskStatus::Stopped { "STOPPED" } else { "RUNNING" }.to_owned(),
         })
     }
+}
+
+fn reports(received: &Frame) -> Result<Heard, Error> {
+    let kind = acs::TaskStateChangesMessage::TYPE;
+    let read = json::from_slice(received.message.get().as_bytes());
+    read.map(Heard::Reported).map_err(|cause| Error::Reports { kind, cause })
 }
 
 /// The node's tasks that have not stopped.

@@ -15,7 +15,7 @@ pub mod tcs;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Words that nodes share with the control plane.
 pub use longshore_model::{network::private_dns_name, node::FARGATE_CLUSTER};
@@ -29,6 +29,8 @@ pub enum Error {
     Frame(serde_json::Error),
     #[error("a {kind} does not read: {cause}")]
     Message { kind: String, cause: serde_json::Error },
+    #[error("a {kind} does not read: {cause}")]
+    Reports { kind: &'static str, cause: longshore_wire::Error },
 }
 
 /// A message that may travel in a frame.
@@ -38,27 +40,26 @@ pub trait Message: Serialize + DeserializeOwned {
 }
 
 /// A frame whose message has not been read yet.
-#[derive(Debug)]
+#[derive(Debug, serde::Deserialize)]
 pub struct Frame {
+    #[serde(rename = "type")]
     pub kind: String,
-    pub message: Value,
+    /// The message's text.
+    #[serde(default = "nothing")]
+    pub message: Box<RawValue>,
+}
+
+fn nothing() -> Box<RawValue> {
+    RawValue::NULL.to_owned()
 }
 
 impl Frame {
     pub fn parse(text: &str) -> Result<Self, Error> {
-        #[derive(serde::Deserialize)]
-        struct Raw {
-            #[serde(rename = "type")]
-            kind: String,
-            #[serde(default)]
-            message: Value,
-        }
-        let raw: Raw = serde_json::from_str(text).map_err(Error::Frame)?;
-        Ok(Self { kind: raw.kind, message: raw.message })
+        serde_json::from_str(text).map_err(Error::Frame)
     }
 
     pub fn read<M: Message>(self) -> Result<M, Error> {
-        serde_json::from_value(self.message).map_err(|cause| Error::Message { kind: self.kind, cause })
+        serde_json::from_str(self.message.get()).map_err(|cause| Error::Message { kind: self.kind, cause })
     }
 }
 

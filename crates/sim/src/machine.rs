@@ -62,6 +62,12 @@ pub struct Agent {
     pub connection: Option<u64>,
     /// Channels whose end it has not noticed: frames that were under way still arrive.
     pub stale: BTreeSet<u64>,
+    /// The channel on which the control plane takes reports.
+    pub reports_to: Option<u64>,
+    /// Reports under way on a channel, with their tasks, by message id.
+    pub letters: BTreeMap<String, Vec<(String, Value)>>,
+    /// Counts them.
+    pub letters_sent: u64,
     /// When the control plane was last heard.
     pub heard: i64,
 }
@@ -110,6 +116,9 @@ impl Machine {
             actors: BTreeMap::new(),
             connection: None,
             stale: BTreeSet::new(),
+            reports_to: None,
+            letters: BTreeMap::new(),
+            letters_sent: 0,
             heard: now,
         };
         let mut waiting = Vec::new();

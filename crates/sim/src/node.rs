@@ -1,11 +1,13 @@
 //! What a machine's agent does: registration, the session, actors, reports.
 
 use longshore_link::acs::{
-    AckRequest, HeartbeatAckRequest, HeartbeatMessage, PayloadMessage, TaskManifestMessage, TaskStopVerificationAck,
-    TaskStopVerificationMessage,
+    AckRequest, HeartbeatAckRequest, HeartbeatMessage, PayloadMessage, TaskManifestMessage, TaskStateChangesAck,
+    TaskStateChangesMessage, TaskStopVerificationAck, TaskStopVerificationMessage,
 };
 use longshore_link::ledger::{Verdict, Wish};
 use longshore_link::{Frame, Message, acs, frame};
+
+use serde_json::Value;
 
 use crate::client::BROKEN;
 use crate::machine::{Actor, Agent, Kept, Stage};
@@ -159,6 +161,7 @@ impl World<'_> {
             TaskManifestMessage::TYPE => {
                 frame.read().map(|manifest| self.manifest(machine, life, connection, &manifest))
             }
+            TaskStateChangesAck::TYPE => frame.read().map(|ack| self.acknowledged(machine, life, &ack)),
             TaskStopVerificationAck::TYPE => frame.read().map(|answer| self.confirmed(machine, life, answer)),
             _ => Ok(()),
         });
@@ -228,6 +231,9 @@ impl World<'_> {
         }
         if !taken {
             return;
+        }
+        if let Some(agent) = self.agent(machine, life).filter(|_| manifest.takes_reports) {
+            agent.reports_to = Some(connection);
         }
         self.ack(machine, connection, &manifest.message_id);
         if !stop_candidates.is_empty() {
@@ -338,10 +344,41 @@ impl World<'_> {
         let Some(input) = actor.outbox.front().cloned() else { return };
         actor.attempt += 1;
         let attempt = actor.attempt;
-        let caller = Caller::Agent { machine, life, about: Some(arn.to_owned()) };
-        self.call(Call { caller, operation: "SubmitTaskStateChange", input });
+        if self.dice.chance(300) || !self.post(machine, life, arn, &input) {
+            let caller = Caller::Agent { machine, life, about: Some(arn.to_owned()) };
+            self.call(Call { caller, operation: "SubmitTaskStateChange", input });
+        }
         let patience = REPORT_PATIENCE + self.dice.between(0, 5_000);
         self.after(patience, Event::Deliver { machine, life, arn: arn.to_owned(), attempt });
+    }
+
+    /// Send a report on the channel, now and then with those of all other tasks. Returns false if there is none that takes
+    /// it.
+    fn post(&mut self, machine: usize, life: u64, arn: &str, input: &Value) -> bool {
+        let all = self.dice.chance(300);
+        let Some(agent) = self.agent(machine, life) else { return false };
+        let Some(connection) = agent.connection.filter(|id| agent.reports_to == Some(*id)) else { return false };
+        let mut reports = vec![(arn.to_owned(), input.clone())];
+        let others = agent.actors.iter().filter(|(other, _)| all && *other != arn);
+        reports.extend(others.filter_map(|(other, actor)| Some((other.clone(), actor.outbox.front()?.clone()))));
+        agent.letters_sent += 1;
+        let message_id = agent.letters_sent.to_string();
+        let changes = reports.iter().map(|(_, report)| report.clone()).collect();
+        agent.letters.insert(message_id.clone(), reports);
+        self.send_to_plane(connection, frame(&TaskStateChangesMessage { message_id, changes }));
+        true
+    }
+
+    /// A message of reports was taken.
+    fn acknowledged(&mut self, machine: usize, life: u64, ack: &TaskStateChangesAck) {
+        let letters = self.agent(machine, life).and_then(|agent| agent.letters.remove(&ack.message_id));
+        for (arn, report) in letters.into_iter().flatten() {
+            // It may have arrived another way.
+            let waits = self.actor(machine, life, &arn).is_some_and(|actor| actor.outbox.front() == Some(&report));
+            if waits {
+                self.delivered(machine, life, &arn, &Answer::Done(Value::Null));
+            }
+        }
     }
 
     /// A report was answered: taken, or refused for good.

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use longshore_api::ecs::HealthStatus;
-use longshore_link::desk::{self, Desk, Heard};
+use longshore_link::desk::{self, Desk, Heard, reports_taken};
 use longshore_link::{acs, frame};
 use longshore_model::node::Node;
 use longshore_model::{Change, Mint, Record, State};
 use longshore_plan::agenda::Agenda;
 use longshore_plan::{heal, orders, reap, report};
+use longshore_services::Context;
+use longshore_services::ecs::agent;
 use longshore_store::{Commit, Full, Revision, Store};
+use longshore_wire::Fault;
 
 use crate::disk::{Disk, Writer, Wrote};
 use crate::law::Laws;
@@ -312,6 +315,15 @@ impl Plane {
                 for order in sent {
                     let _ = self.write(|state, mint| orders::refused(state, node, &order, &reason, site.now, mint));
                 }
+            }
+            Heard::Reported(reports) => {
+                let (account, seed) = (site.settings.account.clone(), self.mint.next_u64());
+                let mut context = Context::new(&self.store, site.logs, site.settings, account, site.now, seed);
+                // What the disk has no space for is told again.
+                let Ok(refused) = agent::submit_tasks(&mut context, reports.changes) else { return Ok(()) };
+                let refuse = |(task, fault): (String, Fault)| acs::RefusedChange { task, reason: fault.to_string() };
+                let answer = reports_taken(reports.message_id, refused.into_iter().map(refuse).collect());
+                self.waiting.push((context.into_waits().0, Told::Frames { connection, frames: vec![answer] }));
             }
             Heard::Answer(answer) => {
                 self.waiting.push((revision, Told::Frames { connection, frames: vec![answer] }));

@@ -54,6 +54,8 @@ struct Fill {
     running: Duration,
     /// Processor time of the control plane.
     cpu: Duration,
+    /// Processor time of the nodes and callers, which share the machine with it.
+    load: Duration,
 }
 
 /// A control plane with nodes in session.
@@ -73,7 +75,12 @@ pub fn run() -> Result<Vec<Row>> {
     let mut world = World::new("scale", nodes, tasks)?;
     let fill = world.fill(tasks)?;
     let seconds = fill.running.as_secs_f64();
-    eprintln!("bench: {tasks} tasks run after {seconds:.1} s, {:.0} CPU-µs each", fill.cpu_us());
+    eprintln!(
+        "bench: {tasks} tasks placed after {:.1} s, run after {seconds:.1} s; {:.0} CPU-µs each, and {:.0} of nodes and callers",
+        fill.placed.as_secs_f64(),
+        fill.cpu_us(),
+        fill.load.as_secs_f64() * 1e6 / tasks as f64
+    );
     let mut rows = vec![
         Row::new("100,000 tasks on 5,000 nodes, until all are durably RUNNING", Unit::Seconds, seconds)
             .at_most(10.0)
@@ -145,12 +152,14 @@ impl World {
 
     /// Run `tasks` more tasks and wait until all of them are RUNNING.
     fn fill(&mut self, tasks: usize) -> Result<Fill> {
-        let (before, began) = (cpu_time(self.pid)?, Instant::now());
+        let own = std::process::id();
+        let (before, load, began) = (cpu_time(self.pid)?, cpu_time(own)?, Instant::now());
         let address = self.instance.address.clone();
         self.runtime.block_on(call_all(&address, &self.accounts, tasks / BATCH))?;
         let placed = began.elapsed();
         self.wait_for(tasks)?;
-        Ok(Fill { tasks, placed, running: began.elapsed(), cpu: cpu_time(self.pid)? - before })
+        let running = began.elapsed();
+        Ok(Fill { tasks, placed, running, cpu: cpu_time(self.pid)? - before, load: cpu_time(own)? - load })
     }
 
     /// A service with a task on every node; then one node dies. How soon its task runs elsewhere after the time that a node

@@ -16,6 +16,7 @@ mod eni;
 mod health;
 pub(crate) mod home;
 pub(crate) mod link;
+pub(crate) mod post;
 pub(crate) mod real;
 pub(crate) mod report;
 pub(crate) mod runner;
@@ -36,6 +37,7 @@ use tokio::time::Instant;
 
 use self::actor::Actor;
 pub(crate) use self::health::Health;
+use self::post::Post;
 use self::report::{Courier, Outbox, Report};
 use self::runner::{Pulled, Runner};
 use self::stage::Progress;
@@ -76,6 +78,11 @@ impl<R: Runner> Engine<R> {
             tasks: Mutex::new(Tasks { ledger: Ledger::new(region, R::REPEATABLE), wishes: HashMap::new() }),
             actors: Mutex::default(),
         })
+    }
+
+    /// Where a session that takes reports gets them.
+    pub(crate) fn post(&self) -> &Post {
+        self.courier.post()
     }
 
     pub(crate) fn health(&self) -> &Health {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use http::StatusCode;
 use longshore_link::acs;
 use longshore_link::phase::Phase;
 use longshore_supervisor::protocol::{ContainerPhase, ContainerStatus, StopCode, TaskStatus};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
+use super::post::Post;
 use super::runner::{Pulled, timed};
 use crate::api::{CallError, ControlPlane};
 use crate::backoff::Backoff;
@@ -24,7 +26,10 @@ use crate::translate::{Failure, cluster_arn, runtime_id};
 /// After so long a report is given up, as Amazon's agent does.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(72 * 3600);
 
-/// Reports under way at the same time.
+/// How long a session may take to acknowledge a report, before it is made a call.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(15);
+
+/// Calls under way at the same time.
 const PARALLEL_REPORTS: usize = 8;
 
 /// Input of `SubmitTaskStateChange`. Times are seconds since 1970.
@@ -199,15 +204,17 @@ fn container_change(container: &ContainerStatus, pulled: &Pulled) -> ContainerCh
     }
 }
 
-/// Delivers reports; shared by all tasks of a node.
+/// Delivers reports; shared by all tasks of a node. Reports of tasks go through the session, if it takes them, else each is
+/// a call.
 pub(crate) struct Courier {
     plane: ControlPlane,
+    post: Post,
     slots: Semaphore,
 }
 
 impl Courier {
     pub(crate) fn new(plane: ControlPlane) -> Self {
-        Self { plane, slots: Semaphore::new(PARALLEL_REPORTS) }
+        Self { plane, post: Post::default(), slots: Semaphore::new(PARALLEL_REPORTS) }
     }
 
     /// Returns when the control plane has taken the report, or will never take it.
@@ -225,14 +232,35 @@ impl Courier {
         }
     }
 
+    pub(super) fn post(&self) -> &Post {
+        &self.post
+    }
+
     async fn attempt(&self, report: &Report) -> Result<(), CallError> {
-        let _slot = self.slots.acquire().await;
-        let input = report.input();
-        let call = self.plane.call::<Value>(report.operation(), &input);
         match report.says_running() {
-            true => timed(Phase::Report, call).await.map(drop),
-            false => call.await.map(drop),
+            true => timed(Phase::Report, self.hand_over(report)).await,
+            false => self.hand_over(report).await,
         }
+    }
+
+    async fn hand_over(&self, report: &Report) -> Result<(), CallError> {
+        match self.through_the_session(report).await {
+            Some(Ok(())) => Ok(()),
+            Some(Err(message)) => {
+                let (operation, code) = (report.operation(), "Refused".to_owned());
+                Err(CallError::Refused { operation, status: StatusCode::BAD_REQUEST, code, message })
+            }
+            None => {
+                let _slot = self.slots.acquire().await;
+                self.plane.call::<Value>(report.operation(), &report.input()).await.map(drop)
+            }
+        }
+    }
+
+    /// `None` if no session takes the report, or none acknowledged it in time: a report may arrive twice.
+    async fn through_the_session(&self, report: &Report) -> Option<Result<(), String>> {
+        let Report::Task(change) = report else { return None };
+        tokio::time::timeout(ACKNOWLEDGED_WITHIN, self.post.send(change)).await.ok().flatten()
     }
 }
 

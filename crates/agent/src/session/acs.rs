@@ -5,17 +5,17 @@ use std::sync::Arc;
 use longshore_link::Frame;
 use longshore_link::acs::{
     AckRequest, CloseMessage, HeartbeatAckRequest, HeartbeatMessage, NackRequest, PayloadMessage, TaskManifestMessage,
-    TaskStopVerificationAck, TaskStopVerificationMessage,
+    TaskStateChangesMessage, TaskStopVerificationAck, TaskStopVerificationMessage,
 };
 use longshore_link::ledger::Timeline;
 use longshore_link::phase::{LAUNCHES, Phase};
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::socket::{Socket, ended};
 use super::{Lost, patience};
 use crate::engine::Engine;
+use crate::engine::post::Bag;
 use crate::engine::runner::Runner;
 
 /// Characters of the words in which a message is refused.
@@ -37,33 +37,51 @@ impl<R: Runner> Orders<R> {
     pub(super) async fn session(&mut self, mut socket: Socket) -> Lost {
         tracing::info!(node = self.node, tasks = self.engine.count(), "in session with the control plane");
         let patience = patience();
+        let mut deadline = Instant::now() + patience;
+        // The reports that this session carries, once the control plane has said that it takes them.
+        let mut bag = None;
         loop {
-            let frame = match timeout_at(Instant::now() + patience, socket.next()).await {
-                Err(_) => return Lost::Silent(patience),
-                Ok(Err(lost)) => return lost,
-                Ok(Ok(None)) => continue,
-                Ok(Ok(Some(frame))) => frame,
+            let done = tokio::select! {
+                heard = timeout_at(deadline, socket.next()) => {
+                    deadline = Instant::now() + patience;
+                    match heard {
+                        Err(_) => Err(Lost::Silent(patience)),
+                        Ok(Err(lost)) => Err(lost),
+                        Ok(Ok(None)) => Ok(()),
+                        Ok(Ok(Some(frame))) => self.take(&mut socket, &mut bag, frame).await,
+                    }
+                }
+                reports = next(&mut bag) => socket.send(&reports).await,
             };
-            if let Err(lost) = self.take(&mut socket, frame).await {
+            if let Err(lost) = done {
                 return lost;
             }
         }
     }
 
-    async fn take(&mut self, socket: &mut Socket, frame: Frame) -> Result<(), Lost> {
+    async fn take(&mut self, socket: &mut Socket, bag: &mut Option<Bag>, frame: Frame) -> Result<(), Lost> {
         match frame.kind.as_str() {
             "HeartbeatMessage" => match read::<HeartbeatMessage>(frame) {
                 Some(beat) => socket.send(&HeartbeatAckRequest { message_id: beat.message_id }).await,
                 None => Ok(()),
             },
-            "PayloadMessage" => match PayloadMessage::deserialize(&frame.message) {
+            "PayloadMessage" => match serde_json::from_str(frame.message.get()) {
                 Ok(payload) => self.payload(socket, payload).await,
-                Err(error) => self.unreadable(socket, &frame.message, &error.to_string()).await,
+                Err(error) => {
+                    let payload = serde_json::from_str(frame.message.get()).unwrap_or_default();
+                    self.unreadable(socket, &payload, &error.to_string()).await
+                }
             },
             "TaskManifestMessage" => match read(frame) {
-                Some(manifest) => self.manifest(socket, manifest).await,
+                Some(manifest) => self.manifest(socket, bag, manifest).await,
                 None => Ok(()),
             },
+            "TaskStateChangesAck" => {
+                if let (Some(bag), Some(ack)) = (bag, read(frame)) {
+                    bag.acknowledged(ack);
+                }
+                Ok(())
+            }
             "TaskStopVerificationAck" => {
                 self.confirmed(read(frame));
                 Ok(())
@@ -107,13 +125,21 @@ impl<R: Runner> Orders<R> {
         socket.send(&NackRequest { cluster, container_instance, message_id, reason: why }).await
     }
 
-    async fn manifest(&mut self, socket: &mut Socket, manifest: TaskManifestMessage) -> Result<(), Lost> {
+    async fn manifest(
+        &mut self,
+        socket: &mut Socket,
+        bag: &mut Option<Bag>,
+        manifest: TaskManifestMessage,
+    ) -> Result<(), Lost> {
         if !self.is_for_us("manifest", &manifest.cluster_arn, &manifest.container_instance_arn) {
             return Ok(());
         }
         if !self.timeline.takes(&manifest) {
             tracing::warn!(timeline = manifest.timeline, last = ?self.timeline, "an old manifest was dropped");
             return Ok(());
+        }
+        if manifest.takes_reports && bag.is_none() {
+            *bag = Some(self.engine.post().open());
         }
         socket.send(&self.ack(&manifest.message_id)).await?;
         let stop_candidates = self.engine.candidates(&manifest);
@@ -147,6 +173,14 @@ impl<R: Runner> Orders<R> {
             container_instance: self.node.clone(),
             message_id: message_id.to_owned(),
         }
+    }
+}
+
+/// The next message of reports, if this session carries them.
+async fn next(bag: &mut Option<Bag>) -> TaskStateChangesMessage {
+    match bag {
+        Some(bag) => bag.next().await,
+        None => std::future::pending().await,
     }
 }
 

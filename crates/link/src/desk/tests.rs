@@ -82,14 +82,15 @@ fn payloads(frames: &[String]) -> Vec<acs::PayloadMessage> {
 
 #[test]
 fn a_session_begins_with_a_manifest_and_then_every_open_order() {
-    let mut world = World::new(12);
+    let mut world = World::new(PAYLOAD_TASKS + 2);
     world.put(task("t00", "STOPPED", "RUNNING"));
     world.put(task("t01", "STOPPED", "STOPPED"));
     let frames = world.greet();
     let manifest: acs::TaskManifestMessage = Frame::parse(&frames[0]).and_then(Frame::read).expect("a manifest");
     let payloads = payloads(&frames[1..]);
-    assert_eq!(manifest.tasks.len(), 11);
-    assert_eq!(payloads.iter().map(|payload| payload.tasks.len()).collect::<Vec<_>>(), [10, 1]);
+    assert_eq!(manifest.tasks.len(), PAYLOAD_TASKS + 1);
+    assert!(manifest.takes_reports);
+    assert_eq!(payloads.iter().map(|payload| payload.tasks.len()).collect::<Vec<_>>(), [PAYLOAD_TASKS, 1]);
     assert_eq!(payloads[0].tasks[0].desired_status, "STOPPED");
     let numbers = [manifest.timeline, payloads[0].seq_num, payloads[1].seq_num];
     assert_eq!(numbers, [(3 << 32) | 1, (3 << 32) | 2, (3 << 32) | 3]);
@@ -115,6 +116,22 @@ fn an_acknowledgement_tells_what_the_order_wanted_and_counts_once() {
     world.put(task("t00", "STOPPED", "PROVISIONING"));
     assert_eq!(world.ack(&payload), Heard::Acknowledged(vec![(key("t00"), TaskStatus::Running)]));
     assert_eq!(world.ack(&payload), Heard::Nothing);
+}
+
+#[test]
+fn reports_are_read_as_the_operation_reads_them() {
+    let mut world = World::new(1);
+    let report = |status: &str| serde_json::json!({"task": "arn:t00", "status": status, "pullStartedAt": 1.5});
+    let changes = vec![report("PENDING"), report("RUNNING")];
+    let heard = world.hear(&acs::TaskStateChangesMessage { message_id: "m".into(), changes });
+    let Heard::Reported(reports) = heard else { panic!("{heard:?}") };
+    let read: Vec<_> =
+        reports.changes.iter().map(|change| (change.status.as_deref(), change.pull_started_at)).collect();
+    let pulled = Some(Timestamp::from_millis(1500));
+    assert_eq!((&*reports.message_id, read), ("m", vec![(Some("PENDING"), pulled), (Some("RUNNING"), pulled)]));
+    let wrong = acs::TaskStateChangesMessage { message_id: "m".into(), changes: vec![serde_json::json!({"task": 1})] };
+    let refused = world.desk.hear(&world.state, &frame(&wrong), world.now);
+    assert!(matches!(refused, Err(Error::Reports { .. })), "{refused:?}");
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! One simulated node.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::Deserialize;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -37,6 +37,7 @@ type Socket = WebSocketStream<TcpStream>;
 struct Order {
     message_id: String,
     tasks: Vec<Task>,
+    refused: Vec<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +47,7 @@ struct Task {
     #[serde(default)]
     arn: String,
     desired_status: String,
+    /// In a payload.
     #[serde(default)]
     containers: Vec<Container>,
 }
@@ -77,13 +79,9 @@ pub async fn open(address: &str, number: usize, counters: Arc<Counters>) -> Resu
     let limits = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
     let opening = tokio_tungstenite::client_async_with_config(uri, stream, Some(limits));
     let (socket, _) = opening.await.context("opening a session")?;
+    drop(caller);
     Ok(tokio::spawn(async move {
-        let (reports, waiting) = mpsc::unbounded_channel();
-        let told = counters.clone();
-        let ended = tokio::select! {
-            ended = session(socket, &arn, &counters, reports) => ended,
-            ended = deliver(caller, waiting, &told) => ended,
-        };
+        let ended = session(socket, &arn, &counters).await;
         let others = counters.lost.fetch_add(1, Ordering::Relaxed);
         if let (Err(error), 0) = (ended, others) {
             eprintln!("bench: node {number}: {error:#}");
@@ -110,33 +108,51 @@ async fn register(caller: &mut Caller, zone: &str) -> Result<String> {
     Ok(answer["containerInstance"]["containerInstanceArn"].as_str().context("an ARN")?.to_owned())
 }
 
-async fn session(
-    mut socket: Socket,
-    arn: &str,
-    counters: &Counters,
-    reports: mpsc::UnboundedSender<(bool, String)>,
-) -> Result<()> {
+async fn session(mut socket: Socket, arn: &str, counters: &Counters) -> Result<()> {
+    let mut told = 0;
+    // Reports that wait until they are durable: message id, how many of them say RUNNING and STOPPED.
+    let mut waiting: VecDeque<(String, u64, u64)> = VecDeque::new();
     while let Some(message) = socket.next().await {
         let Message::Text(text) = message? else { continue };
         let frame: Frame<'_> = serde_json::from_str(&text).context("a frame")?;
         let id = &frame.message.message_id;
-        let answer = match frame.kind {
-            "HeartbeatMessage" => format!(r#"{{"type":"HeartbeatAckRequest","message":{{"messageId":"{id}"}}}}"#),
-            "TaskManifestMessage" => acknowledge(arn, id),
+        match frame.kind {
+            "HeartbeatMessage" => {
+                let answer = format!(r#"{{"type":"HeartbeatAckRequest","message":{{"messageId":"{id}"}}}}"#);
+                socket.send(Message::text(answer)).await?;
+            }
+            "TaskManifestMessage" => socket.send(Message::text(acknowledge(arn, id))).await?,
             "PayloadMessage" => {
                 counters.payloads.fetch_add(1, Ordering::Relaxed);
-                acknowledge(arn, id)
+                told += 1;
+                waiting.push_back(count(&told.to_string(), &frame.message.tasks));
+                socket.feed(Message::text(acknowledge(arn, id))).await?;
+                socket.send(Message::text(reports(told, &frame.message.tasks))).await?;
             }
-            _ => continue,
-        };
-        socket.send(Message::text(answer)).await?;
-        if frame.kind == "PayloadMessage" {
-            for task in &frame.message.tasks {
-                reports.send(report(task))?;
+            "TaskStateChangesAck" => {
+                ensure!(frame.message.refused.is_empty(), "reports were refused: {text}");
+                let (_, running, stopped) =
+                    waiting.pop_front().filter(|(told, _, _)| told == id).context("an answer to reports")?;
+                counters.running.fetch_add(running, Ordering::Relaxed);
+                counters.stopped.fetch_add(stopped, Ordering::Relaxed);
             }
+            _ => {}
         }
     }
     Ok(())
+}
+
+/// The id of a message about these tasks, how many of them run and how many have stopped.
+fn count(message: &str, tasks: &[Task]) -> (String, u64, u64) {
+    let running = tasks.iter().filter(|task| task.desired_status == "RUNNING").count();
+    (message.to_owned(), running as u64, (tasks.len() - running) as u64)
+}
+
+/// What became of these tasks: each does what was wanted at once.
+fn reports(message: u64, tasks: &[Task]) -> String {
+    let changes: Vec<String> = tasks.iter().map(report).collect();
+    let changes = changes.join(",");
+    format!(r#"{{"type":"TaskStateChangesMessage","message":{{"messageId":"{message}","changes":[{changes}]}}}}"#)
 }
 
 fn acknowledge(arn: &str, message: &str) -> String {
@@ -145,8 +161,8 @@ fn acknowledge(arn: &str, message: &str) -> String {
     )
 }
 
-/// Whether the task runs, and the input of SubmitTaskStateChange.
-fn report(task: &Task) -> (bool, String) {
+/// The input of SubmitTaskStateChange.
+fn report(task: &Task) -> String {
     let runs = task.desired_status == "RUNNING";
     let status = if runs { "RUNNING" } else { "STOPPED" };
     let id = task.arn.rsplit('/').next().unwrap_or_default();
@@ -162,24 +178,9 @@ fn report(task: &Task) -> (bool, String) {
             )
         })
         .collect();
-    let body = format!(
+    format!(
         r#"{{"cluster":"longshore.fargate","task":"{}","status":"{status}","containers":[{}]}}"#,
         task.arn,
         containers.join(",")
-    );
-    (runs, body)
-}
-
-/// Delivers reports one after the other; each waits until the one before is durable.
-async fn deliver(
-    mut caller: Caller,
-    mut waiting: mpsc::UnboundedReceiver<(bool, String)>,
-    counters: &Counters,
-) -> Result<()> {
-    while let Some((runs, body)) = waiting.recv().await {
-        caller.ecs("SubmitTaskStateChange", &body).await?;
-        let counter = if runs { &counters.running } else { &counters.stopped };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-    Ok(())
+    )
 }

@@ -241,6 +241,27 @@ pub fn submit_task(
     Ok(ecs::SubmitTaskStateChangeResponse { acknowledgment: accept() })
 }
 
+/// Many calls of SubmitTaskStateChange at once, as they come in a node's session. Returns the tasks whose report is refused
+/// for good, with the reason.
+///
+/// # Errors
+/// What may pass: then what is not settled by it is to be reported again.
+pub fn submit_tasks(
+    context: &mut Context<'_>,
+    requests: Vec<ecs::SubmitTaskStateChangeRequest>,
+) -> Result<Vec<(String, Fault)>, Fault> {
+    let mut refused = Vec::new();
+    for request in requests {
+        let task = request.task.clone().unwrap_or_default();
+        match submit_task(context, request) {
+            Ok(_) => {}
+            Err(fault) if fault.status >= 500 => return Err(fault),
+            Err(fault) => refused.push((task, fault)),
+        }
+    }
+    Ok(refused)
+}
+
 /// SubmitContainerStateChange: a report on one container.
 pub fn submit_container(
     context: &mut Context<'_>,
