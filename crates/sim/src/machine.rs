@@ -64,8 +64,8 @@ pub struct Agent {
     pub stale: BTreeSet<u64>,
     /// The channel on which the control plane takes reports.
     pub reports_to: Option<u64>,
-    /// Reports under way on a channel, with their tasks, by message id.
-    pub letters: BTreeMap<String, Vec<(String, Value)>>,
+    /// Reports under way on a channel, with their task, by message id.
+    pub letters: BTreeMap<String, (String, Value)>,
     /// Counts them.
     pub letters_sent: u64,
     /// When the control plane was last heard.

@@ -17,6 +17,9 @@ use crate::world::{Event, World};
 /// A report that is not answered for so long, and longer each time, is sent again.
 const REPORT_PATIENCE: i64 = 6_000;
 
+/// As long as an answer on the channel may take, and longer.
+const LETTER_PATIENCE: i64 = 12_000;
+
 /// Of 60 to 120 seconds: after how long a silence a session is dead.
 const SILENCE: i64 = 60_000;
 
@@ -344,40 +347,39 @@ impl World<'_> {
         let Some(input) = actor.outbox.front().cloned() else { return };
         actor.attempt += 1;
         let attempt = actor.attempt;
-        if self.dice.chance(300) || !self.post(machine, life, arn, &input) {
+        let posted = !self.dice.chance(300) && self.post(machine, life, arn, &input);
+        if !posted {
             let caller = Caller::Agent { machine, life, about: Some(arn.to_owned()) };
             self.call(Call { caller, operation: "SubmitTaskStateChange", input });
         }
-        let patience = REPORT_PATIENCE + self.dice.between(0, 5_000);
+        let patience = if posted { LETTER_PATIENCE } else { REPORT_PATIENCE } + self.dice.between(0, 5_000);
         self.after(patience, Event::Deliver { machine, life, arn: arn.to_owned(), attempt });
     }
 
-    /// Send a report on the channel, now and then with those of all other tasks. Returns false if there is none that takes
-    /// it.
+    /// Send a report on the channel, now and then with those of all other tasks, which go their own way too. Returns false
+    /// if there is none that takes it.
     fn post(&mut self, machine: usize, life: u64, arn: &str, input: &Value) -> bool {
         let all = self.dice.chance(300);
         let Some(agent) = self.agent(machine, life) else { return false };
         let Some(connection) = agent.connection.filter(|id| agent.reports_to == Some(*id)) else { return false };
-        let mut reports = vec![(arn.to_owned(), input.clone())];
         let others = agent.actors.iter().filter(|(other, _)| all && *other != arn);
-        reports.extend(others.filter_map(|(other, actor)| Some((other.clone(), actor.outbox.front()?.clone()))));
+        let mut changes = vec![input.clone()];
+        changes.extend(others.filter_map(|(_, actor)| actor.outbox.front().cloned()));
         agent.letters_sent += 1;
         let message_id = agent.letters_sent.to_string();
-        let changes = reports.iter().map(|(_, report)| report.clone()).collect();
-        agent.letters.insert(message_id.clone(), reports);
+        agent.letters.insert(message_id.clone(), (arn.to_owned(), input.clone()));
         self.send_to_plane(connection, frame(&TaskStateChangesMessage { message_id, changes }));
         true
     }
 
     /// A message of reports was taken.
     fn acknowledged(&mut self, machine: usize, life: u64, ack: &TaskStateChangesAck) {
-        let letters = self.agent(machine, life).and_then(|agent| agent.letters.remove(&ack.message_id));
-        for (arn, report) in letters.into_iter().flatten() {
-            // It may have arrived another way.
-            let waits = self.actor(machine, life, &arn).is_some_and(|actor| actor.outbox.front() == Some(&report));
-            if waits {
-                self.delivered(machine, life, &arn, &Answer::Done(Value::Null));
-            }
+        let letter = self.agent(machine, life).and_then(|agent| agent.letters.remove(&ack.message_id));
+        let Some((arn, report)) = letter else { return };
+        // It may have arrived another way.
+        let waits = self.actor(machine, life, &arn).is_some_and(|actor| actor.outbox.front() == Some(&report));
+        if waits {
+            self.delivered(machine, life, &arn, &Answer::Done(Value::Null));
         }
     }
 
