@@ -124,8 +124,17 @@ impl Client {
         )?;
         Ok(json!({
             "cluster": "bench", "taskDefinition": "web", "launchType": "FARGATE", "count": 1,
-            "networkConfiguration": { "awsvpcConfiguration": { "subnets": self.subnets()? } },
+            "networkConfiguration": {
+                "awsvpcConfiguration": { "subnets": self.subnets()?, "assignPublicIp": "ENABLED" }
+            },
         }))
+    }
+
+    /// The public address of a network interface: the one at which this machine reaches a task.
+    pub fn public_address(&mut self, interface: &str) -> Result<String> {
+        let answer = self.ec2(&format!("DescribeNetworkInterfaces&NetworkInterfaceId.1={interface}"))?;
+        let found = answer.split("<publicIp>").nth(1).and_then(|rest| rest.split('<').next());
+        Ok(found.with_context(|| format!("{interface} has no public address: {answer}"))?.to_owned())
     }
 
     /// The subnets of the account's default VPC.

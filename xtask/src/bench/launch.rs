@@ -99,8 +99,9 @@ fn answering(client: &mut Client, input: &Value) -> Result<Duration> {
     let began = Instant::now();
     let task = start(client, input)?;
     let details = task["attachments"][0]["details"].as_array().context("the interface's details")?;
-    let address = details.iter().find(|detail| detail["name"] == "privateIPv4Address").context("an address")?;
-    let address: SocketAddr = format!("{}:80", address["value"].as_str().context("an address")?).parse()?;
+    let interface = details.iter().find(|detail| detail["name"] == "networkInterfaceId").context("an interface")?;
+    let address = client.public_address(interface["value"].as_str().context("the interface's id")?)?;
+    let address: SocketAddr = format!("{address}:80").parse()?;
     while ask(address).is_none() {
         if began.elapsed() > Duration::from_secs(30) {
             bail!("the container at {address} does not answer");
