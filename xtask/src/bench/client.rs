@@ -9,25 +9,44 @@ use serde_json::{Value, json};
 pub struct Client {
     stream: BufReader<TcpStream>,
     address: String,
-    /// Lines of the head that say who calls.
-    credential: String,
+    /// Whom to speak for, which permissive mode reads off the access key.
+    account: Option<String>,
+    /// The server has said that it closes the connection.
+    closing: bool,
+}
+
+fn open(address: &str) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 impl Client {
     pub fn connect(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::new(stream), address: address.to_owned(), credential: String::new() })
+        let address = address.to_owned();
+        Ok(Self { stream: BufReader::new(open(&address)?), address, account: None, closing: false })
     }
 
-    /// Speak for an account, which permissive mode reads off the access key.
     pub fn speaking_for(self, account: &str) -> Self {
-        let credential = format!(
-            "Authorization: AWS4-HMAC-SHA256 Credential={account}/20260101/us-east-1/ecs/aws4_request, \
+        Self { account: Some(account.to_owned()), ..self }
+    }
+
+    /// Lines of the head that say who calls.
+    fn credential(&self, service: &str) -> String {
+        let Some(account) = &self.account else { return String::new() };
+        format!(
+            "Authorization: AWS4-HMAC-SHA256 Credential={account}/20260101/us-east-1/{service}/aws4_request, \
              SignedHeaders=host;x-amz-date, Signature={}\r\nX-Amz-Date: 20260101T000000Z\r\n",
             "0".repeat(64)
-        );
-        Self { credential, ..self }
+        )
+    }
+
+    /// Sends a request, over a new connection if the last answer ended the old one.
+    fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        if std::mem::take(&mut self.closing) {
+            self.stream = BufReader::new(open(&self.address)?);
+        }
+        Ok(self.stream.get_mut().write_all(bytes)?)
     }
 
     pub fn ecs(&mut self, operation: &str, input: &Value) -> Result<Value> {
@@ -40,11 +59,10 @@ impl Client {
             "POST / HTTP/1.1\r\nHost: {}\r\nX-Amz-Target: {prefix}.{operation}\r\n\
              Content-Type: application/x-amz-json-1.1\r\n{}Content-Length: {}\r\n\r\n",
             self.address,
-            self.credential,
+            self.credential("ecs"),
             body.len()
         );
-        let stream = self.stream.get_mut();
-        stream.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+        self.send(&[head.as_bytes(), body.as_bytes()].concat())?;
         let (status, body) = self.read_answer()?;
         if status != 200 {
             bail!("{operation} answered {status}: {}", String::from_utf8_lossy(&body));
@@ -73,7 +91,7 @@ impl Client {
 
     fn plain(&mut self, method: &str, path: &str) -> Result<(u16, Vec<u8>)> {
         let head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\n\r\n", self.address);
-        self.stream.get_mut().write_all(head.as_bytes())?;
+        self.send(head.as_bytes())?;
         self.read_answer()
     }
 
@@ -83,10 +101,10 @@ impl Client {
         let head = format!(
             "POST / HTTP/1.1\r\nHost: {}\r\nContent-Type: application/x-www-form-urlencoded\r\n{}Content-Length: {}\r\n\r\n",
             self.address,
-            self.credential,
+            self.credential("ec2"),
             body.len()
         );
-        self.stream.get_mut().write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+        self.send(&[head.as_bytes(), body.as_bytes()].concat())?;
         Ok(String::from_utf8(self.read_answer()?.1)?)
     }
 
@@ -153,10 +171,11 @@ impl Client {
             if line.is_empty() {
                 break;
             }
-            if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse()?;
+            let Some((name, value)) = line.split_once(':') else { continue };
+            match name.to_ascii_lowercase().as_str() {
+                "content-length" => length = value.trim().parse()?,
+                "connection" => self.closing = value.trim().eq_ignore_ascii_case("close"),
+                _ => {}
             }
         }
         let mut body = vec![0; length];

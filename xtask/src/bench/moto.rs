@@ -67,10 +67,9 @@ impl Moto {
     }
 
     fn rate(&self, period: Duration, mut call: impl FnMut(&mut Client, usize) -> Result<()>) -> Result<f64> {
+        let mut client = Client::connect(&self.address)?.speaking_for("000000000000");
         let (began, mut count) = (Instant::now(), 0);
         while began.elapsed() < period {
-            // It closes the connection after each answer.
-            let mut client = Client::connect(&self.address)?.speaking_for("000000000000");
             call(&mut client, count % super::api::CLIENTS)?;
             count += 1;
         }
