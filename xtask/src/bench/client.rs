@@ -27,6 +27,7 @@ impl Client {
         Ok(Self { stream: BufReader::new(open(&address)?), address, account: None, closing: false })
     }
 
+    /// Speak for an account, which permissive mode reads off the access key.
     pub fn speaking_for(self, account: &str) -> Self {
         Self { account: Some(account.to_owned()), ..self }
     }
