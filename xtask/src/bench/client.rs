@@ -118,7 +118,8 @@ impl Client {
                 "family": "sleeper", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
                 "cpu": "256", "memory": "512",
                 "containerDefinitions": [{
-                    "name": "main", "image": "busybox:latest", "command": ["sleep", "3600"], "stopTimeout": 2
+                    "name": "main", "image": "busybox:latest", "command": ["sleep", "3600"],
+                    "cpu": 256, "memory": 512, "stopTimeout": 2
                 }],
             }),
         )?;
