@@ -37,6 +37,11 @@ class Ledger:
         self.may[name] = [found]
         self.touched.discard(name)
 
+    def forgo(self, name):
+        """A write whose effect nothing shows any more counts as not made."""
+        self.may[name] = [None]
+        self.touched.discard(name)
+
     def names(self, kind, everything=False):
         """The names of a kind: those written since they were last read, or all."""
         return sorted(name for name in (self.may if everything else self.touched) if name[0] == kind)

@@ -290,12 +290,19 @@ class Writer:
         stopped = {arn for _, arn in self.ledger.names("stop", everything)}
         for task in self.described(sorted(wanted | stopped)):
             self.sightings.see(task)
-            told = task.get("stopCode") == "UserInitiated"
-            if told or task["lastStatus"] != "STOPPED":
-                self.ledger.settle(("stop", task["taskArn"]), task["stoppedReason"] if told else None)
+            self.settle_stop(("stop", task["taskArn"]), task)
         if everything:
             self.check_effects()
         self.stop_candidates()
+
+    def settle_stop(self, name, task):
+        """A task that ends by itself keeps the reason of its own, whoever asked it to stop after that."""
+        if task["desiredStatus"] == "RUNNING":
+            self.ledger.settle(name, None)
+        elif task["stopCode"] == "UserInitiated":
+            self.ledger.settle(name, task["stoppedReason"])
+        else:
+            self.ledger.forgo(name)
 
     def stop_candidates(self):
         self.live += [arn for token in self.fresh for arn in self.runs[token]]
