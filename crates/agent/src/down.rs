@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use longshore_supervisor::cgroup::Layout;
+use longshore_supervisor::points_below;
 use nix::mount::{MntFlags, umount2};
 use tokio::task::JoinSet;
 
@@ -87,22 +88,15 @@ fn remove_cgroups(instance: &str) -> Result<(), Error> {
 /// Removes the run-time directory, after what is still mounted in it, as by a containerd that was killed while it unpacked:
 /// removing goes through mounts, into what is not ours.
 fn remove_run_dir(directory: &Path) -> Result<(), Error> {
-    for point in mounted_in(directory)?.iter().rev() {
+    let mounted = || points_below(directory).map_err(Error::file("/proc/self/mountinfo"));
+    for point in mounted()?.iter().rev() {
         // Whether it is gone is looked at below.
         let _ = umount2(point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
     }
-    match mounted_in(directory)?.first() {
+    match mounted()?.first() {
         Some(point) => Err(Error::Remains(format!("{} is still mounted", point.display()))),
         None => remove(directory),
     }
-}
-
-/// What is mounted at or below a directory, in the order in which it was mounted.
-fn mounted_in(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    let table = Path::new("/proc/self/mountinfo");
-    let text = std::fs::read_to_string(table).map_err(Error::file(table))?;
-    let points = text.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
-    Ok(points.filter(|point| point.starts_with(directory)).collect())
 }
 
 fn remove(directory: &Path) -> Result<(), Error> {
@@ -132,7 +126,7 @@ mod tests {
             mount(Some(what), &point, None::<&str>, MsFlags::MS_BIND, None::<&str>).expect("this test needs root");
         }
         mount(Some(&host), &beside, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
-        let (removed, others) = (remove_run_dir(&run), mounted_in(&beside).unwrap());
+        let (removed, others) = (remove_run_dir(&run), points_below(&beside).unwrap());
         umount2(&beside, MntFlags::MNT_DETACH).unwrap();
         removed.unwrap();
         assert!(!run.exists() && host.join("deep/kept").exists());

@@ -86,7 +86,7 @@ impl Server {
     pub(crate) fn tasks_reported(&self, node: &str, reports: Reports) -> Option<(String, Revision)> {
         let (account, now) = (self.settings.account.clone(), clock::now());
         let mut context = Context::new(&self.store, &self.logs, &self.settings, account, now, clock::seed());
-        let refused = agent::submit_tasks(&mut context, reports.changes).ok()?;
+        let refused = agent::submit_tasks(&mut context, node, reports.changes).ok()?;
         let refused = refused.into_iter().map(|(task, fault)| {
             tracing::warn!(node, task, %fault, "a report was refused");
             acs::RefusedChange { task, reason: fault.to_string() }

@@ -261,7 +261,7 @@ pub struct TaskStopVerificationAck {
     pub stop_tasks: Vec<TaskIdentifier>,
 }
 
-/// *Addition.* What became of tasks: at most one report of each task, and [`MAX_REPORTS`] in all. Repeated under another id
+/// *Addition.* What became of tasks: [`MAX_REPORTS`] reports at most, of the node's own tasks. Repeated under another id
 /// until it is acknowledged; a report that comes twice changes nothing the second time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -247,8 +247,12 @@ impl Desk {
 
 fn reports(received: &Frame) -> Result<Heard, Error> {
     let kind = acs::TaskStateChangesMessage::TYPE;
-    let read = json::from_slice(received.message.get().as_bytes());
-    read.map(Heard::Reported).map_err(|cause| Error::Reports { kind, cause })
+    let read: Result<Reports, _> = json::from_slice(received.message.get().as_bytes());
+    let reports = read.map_err(|cause| Error::Reports { kind, cause })?;
+    match reports.changes.len() {
+        count if count > acs::MAX_REPORTS => Err(Error::TooMany { count, most: acs::MAX_REPORTS }),
+        _ => Ok(Heard::Reported(reports)),
+    }
 }
 
 /// The node's tasks that have not stopped.

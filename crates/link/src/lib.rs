@@ -31,6 +31,8 @@ pub enum Error {
     Message { kind: String, cause: serde_json::Error },
     #[error("a {kind} does not read: {cause}")]
     Reports { kind: &'static str, cause: longshore_wire::Error },
+    #[error("{count} reports came in one message, which takes {most}")]
+    TooMany { count: usize, most: usize },
 }
 
 /// A message that may travel in a frame.

@@ -320,7 +320,7 @@ impl Plane {
                 let (account, seed) = (site.settings.account.clone(), self.mint.next_u64());
                 let mut context = Context::new(&self.store, site.logs, site.settings, account, site.now, seed);
                 // What the disk has no space for is told again.
-                let Ok(refused) = agent::submit_tasks(&mut context, reports.changes) else { return Ok(()) };
+                let Ok(refused) = agent::submit_tasks(&mut context, node, reports.changes) else { return Ok(()) };
                 let refuse = |(task, fault): (String, Fault)| acs::RefusedChange { task, reason: fault.to_string() };
                 let answer = reports_taken(reports.message_id, refused.into_iter().map(refuse).collect());
                 self.waiting.push((context.into_waits().0, Told::Frames { connection, frames: vec![answer] }));

@@ -207,10 +207,10 @@ impl Backend for Sqlite {
         }
         let transaction = immediate(&mut self.connection)?;
         admit(&transaction, group)?;
-        if self.rows.is_none() {
-            self.rows = Some(read(&transaction, &mut drop)?);
-        }
-        let rows = self.rows.get_or_insert_default();
+        let rows = match &mut self.rows {
+            Some(rows) => rows,
+            none => none.insert(read(&transaction, &mut drop)?),
+        };
         let moved = write(&transaction, rows, group)?;
         let last = group.last() as i64;
         transaction.prepare_cached("INSERT OR REPLACE INTO meta VALUES ('revision', ?1)")?.execute([last])?;

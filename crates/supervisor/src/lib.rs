@@ -35,6 +35,7 @@ use std::path::Path;
 
 pub use error::{Error, Result};
 pub use lock::{is_held, reserve};
+pub use mount::points_below;
 pub use oci::is_tmpfs_option;
 pub use reap::{Remains, is_alive, reap};
 pub use task::{SOCKET_FILE, SPEC_FILE, STATE_FILE};

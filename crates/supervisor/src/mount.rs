@@ -54,7 +54,7 @@ pub fn bind_host(source: &Path, target: &Path) -> Result<()> {
 
 /// Unmounts everything at or below a directory, newest first. Gathers nothing: what cannot be unmounted is detached.
 pub fn unmount_below(directory: &Path) -> Result<()> {
-    let points = points_below(directory)?;
+    let points = points_below(directory).map_err(Error::system("reading the mount table"))?;
     for point in points.iter().rev() {
         umount2(point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).map_err(|e| Error::File {
             action: "unmount",
@@ -68,7 +68,7 @@ pub fn unmount_below(directory: &Path) -> Result<()> {
 /// Removes a directory with everything in it, but only if nothing is mounted there: a volume of the host must never be
 /// emptied by mistake.
 pub fn remove_tree(directory: &Path) -> Result<()> {
-    if let Some(point) = points_below(directory)?.first() {
+    if let Some(point) = points_below(directory).map_err(Error::system("reading the mount table"))?.first() {
         return Err(Error::Parameter(format!("{} is still mounted", point.display())));
     }
     match fs::remove_dir_all(directory) {
@@ -78,8 +78,8 @@ pub fn remove_tree(directory: &Path) -> Result<()> {
 }
 
 /// Mount points at or below a directory, in the order they were made.
-pub fn points_below(directory: &Path) -> Result<Vec<PathBuf>> {
-    let table = fs::read_to_string("/proc/self/mountinfo").map_err(Error::file("read", "/proc/self/mountinfo"))?;
+pub fn points_below(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let table = fs::read_to_string("/proc/self/mountinfo")?;
     let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
     Ok(points.filter(|point| point.starts_with(directory)).collect())
 }

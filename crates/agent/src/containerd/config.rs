@@ -61,8 +61,9 @@ impl Layout {
     /// Removes the run-time directory, and those above it that hold nothing else. It stays if something is mounted in it,
     /// as by a daemon that was killed while it unpacked.
     pub(super) fn remove_run_dir(&self) -> Result<(), Error> {
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").map_err(Error::io("reading the mount table"))?;
-        if self.run_dir.to_str().is_none_or(|path| mounts.contains(path)) {
+        let mounted =
+            longshore_supervisor::points_below(&self.run_dir).map_err(Error::io("reading the mount table"))?;
+        if !mounted.is_empty() {
             return Ok(());
         }
         match std::fs::remove_dir_all(&self.run_dir) {

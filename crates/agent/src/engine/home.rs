@@ -150,8 +150,6 @@ fn make(directory: &Path) -> std::io::Result<()> {
 
 /// Whether something is mounted right at `path`.
 fn is_mounted(path: &Path) -> Result<bool, Error> {
-    let table = Path::new("/proc/self/mountinfo");
-    let text = fs::read_to_string(table).map_err(Error::file(table))?;
-    let path = path.to_string_lossy();
-    Ok(text.lines().any(|line| line.split(' ').nth(4) == Some(&*path)))
+    let points = longshore_supervisor::points_below(path).map_err(Error::file("/proc/self/mountinfo"))?;
+    Ok(points.iter().any(|point| point == path))
 }

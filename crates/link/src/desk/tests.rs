@@ -121,17 +121,23 @@ fn an_acknowledgement_tells_what_the_order_wanted_and_counts_once() {
 #[test]
 fn reports_are_read_as_the_operation_reads_them() {
     let mut world = World::new(1);
-    let report = |status: &str| serde_json::json!({"task": "arn:t00", "status": status, "pullStartedAt": 1.5});
-    let changes = vec![report("PENDING"), report("RUNNING")];
+    let report = |task: &str, status: &str| serde_json::json!({"task": task, "status": status, "pullStartedAt": 1.5});
+    let changes = vec![report("arn:t00", "PENDING"), report("arn:t01", "RUNNING")];
     let heard = world.hear(&acs::TaskStateChangesMessage { message_id: "m".into(), changes });
     let Heard::Reported(reports) = heard else { panic!("{heard:?}") };
     let read: Vec<_> =
         reports.changes.iter().map(|change| (change.status.as_deref(), change.pull_started_at)).collect();
     let pulled = Some(Timestamp::from_millis(1500));
     assert_eq!((&*reports.message_id, read), ("m", vec![(Some("PENDING"), pulled), (Some("RUNNING"), pulled)]));
-    let wrong = acs::TaskStateChangesMessage { message_id: "m".into(), changes: vec![serde_json::json!({"task": 1})] };
-    let refused = world.desk.hear(&world.state, &frame(&wrong), world.now);
-    assert!(matches!(refused, Err(Error::Reports { .. })), "{refused:?}");
+    let mut refused = |changes| {
+        let message = acs::TaskStateChangesMessage { message_id: "m".into(), changes };
+        world.desk.hear(&world.state, &frame(&message), world.now).map_err(|error| error.to_string())
+    };
+    let wrong = refused(vec![serde_json::json!({"task": 1})]).unwrap_err();
+    assert!(wrong.starts_with("a TaskStateChangesMessage does not read: "), "{wrong}");
+    assert!(refused(vec![report("arn:t00", "RUNNING"); acs::MAX_REPORTS]).is_ok());
+    let long = refused(vec![report("arn:t00", "RUNNING"); acs::MAX_REPORTS + 1]).unwrap_err();
+    assert_eq!(long, "101 reports came in one message, which takes 100");
 }
 
 #[test]

@@ -82,8 +82,18 @@ impl World {
         self.store.transact(put).unwrap();
     }
 
-    fn fault_or(&mut self, operation: &str, input: &str) -> Result<Value, Fault> {
+    /// What an operation gets that the caller calls now.
+    pub fn context(&mut self) -> Context<'_> {
         self.calls += 1;
+        let (account, now) = (self.account.clone(), Timestamp::from_millis(self.now));
+        let mut context = Context::new(&self.store, &self.logs, &self.settings, account, now, self.calls);
+        if let Some(principal) = &self.principal {
+            context.principal = principal.clone();
+        }
+        context
+    }
+
+    fn fault_or(&mut self, operation: &str, input: &str) -> Result<Value, Fault> {
         let service = &super::SERVICE;
         let def = service.def.operation(operation).unwrap().input.unwrap().get();
         let value =
@@ -92,12 +102,7 @@ impl World {
         if !violations.is_empty() {
             return Err(Fault::validation(service.def, &violations));
         }
-        let (account, now) = (self.account.clone(), Timestamp::from_millis(self.now));
-        let mut context = Context::new(&self.store, &self.logs, &self.settings, account, now, self.calls);
-        if let Some(principal) = &self.principal {
-            context.principal = principal.clone();
-        }
-        let output = (service.operation(operation).unwrap().run)(&mut context, value)?;
+        let output = (service.operation(operation).unwrap().run)(&mut self.context(), value)?;
         let mut writer = JsonWriter::default();
         output.write_to(&mut writer);
         Ok(serde_json::from_slice(&writer.into_bytes()).unwrap())

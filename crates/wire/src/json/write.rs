@@ -116,7 +116,7 @@ impl Writer for JsonWriter {
 
     fn integer(&mut self, value: i64) {
         self.separate();
-        integer(&mut self.out, value);
+        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 
     fn float(&mut self, value: f32) {
@@ -152,24 +152,6 @@ impl Writer for JsonWriter {
     fn null(&mut self) {
         self.word("null");
     }
-}
-
-/// Appends the digits of a number.
-fn integer(out: &mut Vec<u8>, value: i64) {
-    let mut digits = [0; 20];
-    let (mut start, mut rest) = (digits.len(), value.unsigned_abs());
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if value < 0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(&digits[start..]);
 }
 
 /// Appends `text` in quotes, escaping what JSON must.

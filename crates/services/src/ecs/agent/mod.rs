@@ -228,6 +228,37 @@ pub fn submit_task(
     context: &mut Context<'_>,
     request: ecs::SubmitTaskStateChangeRequest,
 ) -> Result<ecs::SubmitTaskStateChangeResponse, Fault> {
+    submit_of(context, None, request)?;
+    Ok(ecs::SubmitTaskStateChangeResponse { acknowledgment: accept() })
+}
+
+/// Many calls of SubmitTaskStateChange at once, as they come in the session of `node`, which reports its own tasks and no
+/// others. Returns the tasks whose report is refused for good, with the reason.
+///
+/// # Errors
+/// What may pass: then what is not settled by it is to be reported again.
+pub fn submit_tasks(
+    context: &mut Context<'_>,
+    node: &str,
+    requests: Vec<ecs::SubmitTaskStateChangeRequest>,
+) -> Result<Vec<(String, Fault)>, Fault> {
+    let mut refused = Vec::new();
+    for request in requests {
+        let task = request.task.clone().unwrap_or_default();
+        match submit_of(context, Some(node), request) {
+            Ok(()) => {}
+            Err(fault) if fault.status >= 500 => return Err(fault),
+            Err(fault) => refused.push((task, fault)),
+        }
+    }
+    Ok(refused)
+}
+
+fn submit_of(
+    context: &mut Context<'_>,
+    node: Option<&str>,
+    request: ecs::SubmitTaskStateChangeRequest,
+) -> Result<(), Fault> {
     let containers = request.containers.unwrap_or_default().into_iter().map(container);
     let report = TaskReport {
         status: status(request.status.as_deref())?,
@@ -237,29 +268,7 @@ pub fn submit_task(
         pull_stopped_at: request.pull_stopped_at,
         execution_stopped_at: request.execution_stopped_at,
     };
-    submit(context, request.task.as_deref(), &report)?;
-    Ok(ecs::SubmitTaskStateChangeResponse { acknowledgment: accept() })
-}
-
-/// Many calls of SubmitTaskStateChange at once, as they come in a node's session. Returns the tasks whose report is refused
-/// for good, with the reason.
-///
-/// # Errors
-/// What may pass: then what is not settled by it is to be reported again.
-pub fn submit_tasks(
-    context: &mut Context<'_>,
-    requests: Vec<ecs::SubmitTaskStateChangeRequest>,
-) -> Result<Vec<(String, Fault)>, Fault> {
-    let mut refused = Vec::new();
-    for request in requests {
-        let task = request.task.clone().unwrap_or_default();
-        match submit_task(context, request) {
-            Ok(_) => {}
-            Err(fault) if fault.status >= 500 => return Err(fault),
-            Err(fault) => refused.push((task, fault)),
-        }
-    }
-    Ok(refused)
+    submit(context, node, request.task.as_deref(), &report)
 }
 
 /// SubmitContainerStateChange: a report on one container.
@@ -277,7 +286,7 @@ pub fn submit_container(
         image_digest: None,
     };
     let report = TaskReport { containers: vec![container(change)?], ..TaskReport::default() };
-    submit(context, request.task.as_deref(), &report)?;
+    submit(context, None, request.task.as_deref(), &report)?;
     Ok(ecs::SubmitContainerStateChangeResponse { acknowledgment: accept() })
 }
 
@@ -289,11 +298,12 @@ pub fn submit_attachments(
     Ok(ecs::SubmitAttachmentStateChangesResponse { acknowledgment: accept() })
 }
 
-fn submit(context: &mut Context<'_>, task: Option<&str>, report: &TaskReport) -> Result<(), Fault> {
+/// Takes a report on a task: from `node`, or from whoever may call the operation.
+fn submit(context: &mut Context<'_>, node: Option<&str>, task: Option<&str>, report: &TaskReport) -> Result<(), Fault> {
     let key = task_key(context, task.unwrap_or_default())?;
     let now = context.now;
     context.transact(|state: &State, changes: &mut Vec<Change>, mint| {
-        let applied = report::task(state, &key, None, report, now, mint).map_err(|refused| match refused {
+        let applied = report::task(state, &key, node, report, now, mint).map_err(|refused| match refused {
             Refused::UnknownTask | Refused::ForeignTask => fault::task_not_found(),
         })?;
         changes.extend(applied);

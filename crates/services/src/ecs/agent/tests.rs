@@ -1,7 +1,9 @@
 //! Agents by JSON: registration, reports, and instances as operators see them.
 
+use longshore_api::ecs::SubmitTaskStateChangeRequest;
 use serde_json::{Value, json};
 
+use super::submit_tasks;
 use crate::ecs::testing::{HERE, World};
 use crate::ecs::testing_tasks::{Tasks, fargate, registration};
 
@@ -167,6 +169,29 @@ fn reports_on_what_is_unknown_or_foreign_are_refused() {
     let fault = world.fault("SubmitTaskStateChange", json!({"task": arn, "status": "DANCING"}));
     assert_eq!(fault, "InvalidParameterException: Invalid status DANCING.");
     assert_eq!(described(&mut world, &arn)["lastStatus"], json!("PROVISIONING"));
+}
+
+#[test]
+fn a_node_reports_its_own_tasks_in_its_session_and_no_others() {
+    let mut world = world();
+    let (own, never) = (run(&mut world), format!("{HERE}task/prod/{}", "0".repeat(32)));
+    let node = world.store.read().tasks.iter().next().unwrap().1.node.clone().unwrap();
+    let mut reported = |node: &str, tasks: &[&str], status: &str| {
+        let request = |task: &&str| SubmitTaskStateChangeRequest {
+            task: Some(task.to_string()),
+            status: Some(status.to_owned()),
+            ..Default::default()
+        };
+        let refused = submit_tasks(&mut world.context(), node, tasks.iter().map(request).collect()).unwrap();
+        let refused: Vec<_> = refused.into_iter().map(|(task, fault)| format!("{task}: {fault}")).collect();
+        (refused, described(&mut world, &own)["lastStatus"].as_str().unwrap().to_owned())
+    };
+    let not_found = |task: &str| format!("{task}: InvalidParameterException: The referenced task was not found.");
+    assert_eq!(reported("another", &[&own], "RUNNING"), (vec![not_found(&own)], "PROVISIONING".to_owned()));
+    let refused = vec![not_found(&never), not_found("task")];
+    assert_eq!(reported(&node, &[&never, &own, "task"], "RUNNING"), (refused, "RUNNING".to_owned()));
+    let dancing = format!("{own}: InvalidParameterException: Invalid status DANCING.");
+    assert_eq!(reported(&node, &[&own], "DANCING"), (vec![dancing], "RUNNING".to_owned()));
 }
 
 #[test]
