@@ -43,12 +43,9 @@ const TELEMETRY_SILENCE: Duration = Duration::from_secs(300);
 /// Orders that may wait for a slow node before its session is dropped.
 const QUEUE: usize = 4096;
 
-/// Sessions that may have orders written and wait for the disk with them at one time. When tasks come faster than that
-/// many sessions can order them, the others' orders gather, and each session then sends several in one message: the more
-/// there is to do, the less each order costs.
-const SPEAKERS: usize = 32;
-
-/// A session's turn to give orders, which it waits for in line.
+/// A session's turn to have orders written, which it waits for in line. One has it at a time and then gives way to whatever
+/// else waits for the processor, calls of the API above all. When tasks come faster than sessions have turns, their orders
+/// gather and go several in one message: the more there is to do, the less each order costs.
 type Turn = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
 
 pub type Socket = WebSocketStream<TokioIo<Upgraded>>;
@@ -68,18 +65,18 @@ struct Live {
 /// The sessions that are open, by node id.
 pub struct Sessions {
     live: Mutex<HashMap<String, Live>>,
-    speakers: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
 }
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self { live: Mutex::default(), speakers: Arc::new(Semaphore::new(SPEAKERS)) }
+        Self { live: Mutex::default(), turns: Arc::new(Semaphore::new(1)) }
     }
 }
 
 impl Sessions {
     fn turn(&self) -> Turn {
-        let turn = self.speakers.clone().acquire_owned();
+        let turn = self.turns.clone().acquire_owned();
         Box::pin(async { turn.await.ok() })
     }
 
@@ -260,9 +257,10 @@ impl Acs {
         if frames.is_empty() {
             return Ok(());
         }
-        self.durable(revision).await?;
-        // Whether this node listens is no other's concern.
+        tokio::task::yield_now().await;
+        // How long the disk and this node take is no other's concern.
         drop(turn);
+        self.durable(revision).await?;
         self.send(socket, frames).await?;
         heard.iter().for_each(|at| LAUNCHES.note(Phase::Order, at.elapsed()));
         Ok(())
