@@ -7,7 +7,7 @@ use longshore_supervisor::protocol::{Command, ContainerPhase, Health, Message, R
 use longshore_supervisor::spec::{
     Condition, ContainerSpec, Dependency, HealthCheck, RestartPolicy, RuntimeKind, RuntimeSpec, TaskSpec,
 };
-use longshore_supervisor::{is_held, reap};
+use longshore_supervisor::{is_held, reap, runtime};
 use std::time::{Duration, Instant};
 
 fn after(other: &str, condition: Condition, container: ContainerSpec) -> ContainerSpec {
@@ -135,6 +135,22 @@ fn healthy_is_waited_for() {
     task.until("healthy", |t| t.containers[0].health == Health::Healthy);
     task.until_stopped();
     assert_eq!(task.container("main").exit_code, Some(0));
+}
+
+/// The filter of system calls is handed to one runtime finished, and compiled by the other.
+#[test]
+fn containers_and_their_checks_are_filtered_by_every_runtime() {
+    let filtered = "grep -q 'Seccomp:.*2' /proc/self/status && ! unshare -U true 2>/dev/null";
+    let runtimes = runtime::detect().into_iter().filter(|runtime| runtime.kind != RuntimeKind::Runsc);
+    let runtimes: Vec<_> = runtimes.map(|found| RuntimeSpec { kind: found.kind, path: found.path }).collect();
+    assert_eq!(runtimes.len(), 2, "crun and runc are both tried: {runtimes:?}");
+    for runtime in runtimes {
+        let main = checked(&["CMD-SHELL", filtered], 1, shell(&format!("{filtered} && sleep 1000")));
+        let mut task = Task::start(TaskSpec { runtime, ..task(vec![main]) });
+        task.until("healthy", |t| t.health == Health::Healthy);
+        task.stop();
+        task.until_stopped();
+    }
 }
 
 #[test]

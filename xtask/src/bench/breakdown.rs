@@ -47,7 +47,7 @@ pub fn run() -> Result<String> {
 
 fn table(found: &[Vec<f64>], before: &Sums, after: &Sums) -> Result<String> {
     let whole = mean(&found[0]);
-    let bare = Samples::from(found[1].clone()).median();
+    let bare = mean(&found[1]);
     let mut text = format!("| phase | mean of {ROUNDS} | what |\n|---|---|---|\n");
     let mut means = BTreeMap::new();
     for (phase, what) in PHASES {

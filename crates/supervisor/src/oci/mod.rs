@@ -1,12 +1,12 @@
 //! The OCI runtime's `config.json` of one container.
 //!
 //! Namespaces are private but for the network, which the containers of a task share, and that of processes where the task
-//! asks for it. Defaults are Docker's: masked and
-//! read-only parts of `/proc` and `/sys`, the default capabilities, devices and seccomp rules. Everything hostile (the
+//! asks for it. Defaults are Docker's: masked and read-only parts of `/proc` and `/sys`, the default capabilities, devices and seccomp rules. Everything hostile (the
 //! root file system) is left to the runtime and to [`crate::rootfs`].
 
 mod capability;
 mod device;
+mod filter;
 pub mod limit;
 mod mounts;
 mod seccomp;
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::cgroup::container_group;
 use crate::error::{Error, Result};
-use crate::spec::{ContainerSpec, Network, TaskSpec};
+use crate::spec::{ContainerSpec, Network, RuntimeKind, TaskSpec};
 use crate::user::User;
 
 /// What the supervisor prepared for a container.
@@ -60,16 +60,27 @@ const MASKED_PATHS: [&str; 12] = [
 ];
 const READONLY_PATHS: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// crun's annotation for a filter that it need not compile. A crun that did not know it would compile `seccomp`.
+const FINISHED_FILTER: &str = "run.oci.seccomp_bpf_data";
+
 /// The whole `config.json`. Labels are not made annotations: runtimes take orders from those (`run.oci.…`).
 pub fn config(task: &TaskSpec, container: &ContainerSpec, prepared: &Prepared) -> Result<Value> {
-    Ok(json!({
+    let seccomp = (!container.privileged).then(|| seccomp::profile(&container.cap_add));
+    let mut config = json!({
         "ociVersion": "1.0.2",
         "hostname": container.hostname,
         "process": process(container, prepared)?,
         "root": {"path": prepared.rootfs, "readonly": container.readonly_rootfs},
         "mounts": mounts::list(container, prepared)?,
         "linux": linux(task, container, prepared)?,
-    }))
+    });
+    if let Some(profile) = seccomp {
+        config["linux"]["seccomp"] = profile.to_oci();
+        if task.runtime.kind == RuntimeKind::Crun {
+            config["annotations"] = json!({ FINISHED_FILTER: filter::encoded(&profile) });
+        }
+    }
+    Ok(config)
 }
 
 /// The `process` object of a health check or another command inside a container that runs.
@@ -158,7 +169,6 @@ fn linux(task: &TaskSpec, container: &ContainerSpec, prepared: &Prepared) -> Res
     if !container.privileged {
         linux["maskedPaths"] = json!(MASKED_PATHS);
         linux["readonlyPaths"] = json!(READONLY_PATHS);
-        linux["seccomp"] = seccomp::profile(&container.cap_add);
     }
     Ok(linux)
 }
@@ -249,8 +259,8 @@ mod tests {
     fn labels_are_no_orders_to_the_runtime() {
         let mut container = container();
         container.labels.insert("run.oci.seccomp_bpf_data".into(), "AAAA".into());
-        let config = config(&task(), &container, &prepared()).unwrap();
-        assert!(!config.to_string().contains("run.oci"));
+        let made = config(&task(), &container, &prepared()).unwrap();
+        assert_eq!(made["annotations"], config(&task(), &self::container(), &prepared()).unwrap()["annotations"]);
     }
 
     #[test]

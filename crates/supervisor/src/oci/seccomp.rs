@@ -1,7 +1,9 @@
 //! Which system calls a container may make: an allow-list; anything else fails with EPERM (ENOSYS for calls that are
 //! newer than the list, so that programs fall back).
 //!
-//! The list is of calls that act only on what a container owns. Calls that need a capability are allowed with it.
+//! The list is of calls that act only on what a container owns. Calls that need a capability are allowed with it. It is
+//! said in the form of the OCI ([`Profile::to_oci`]), which every runtime compiles at each start, and as the finished
+//! program ([`super::filter`]).
 
 use serde_json::{Value, json};
 
@@ -57,14 +59,76 @@ const BY_CAPABILITY: [(&str, &str); 12] = [
 ];
 
 /// `clone` with one of the flags that make a namespace.
-const CLONE_NAMESPACES: u64 = 0x7E02_0000;
-const EPERM: u32 = libc::EPERM as u32;
-const ENOSYS: u32 = libc::ENOSYS as u32;
+const CLONE_NAMESPACES: u32 = 0x7E02_0000;
 /// AF_VSOCK reaches the hypervisor, not the network.
-const AF_VSOCK: u64 = 40;
+const AF_VSOCK: u32 = 40;
+/// Those of Linux with and without a randomized address space, of 32 bits, and the question which it is.
+const PERSONALITIES: [u32; 5] = [0, 8, 0x20000, 0x20008, 0xffff_ffff];
 
-/// The `seccomp` object, given the capabilities added to the default ones.
-pub fn profile(added: &[String]) -> Value {
+/// What becomes of calls that no rule is about.
+pub const REFUSED: i32 = libc::EPERM;
+
+/// Which calls may be made.
+pub struct Profile {
+    pub rules: Vec<Rule>,
+}
+
+/// What becomes of calls with one of these names, if the condition holds.
+pub struct Rule {
+    pub names: Vec<&'static str>,
+    pub when: Option<Condition>,
+    pub verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Allow,
+    /// It fails with this error.
+    Fail(i32),
+}
+
+/// A condition on one argument, of which the kernel itself looks at no more than 32 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condition {
+    pub argument: u32,
+    pub test: Test,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Test {
+    Is(u32),
+    IsNot(u32),
+    HasNoneOf(u32),
+}
+
+impl Rule {
+    fn allow(names: Vec<&'static str>) -> Self {
+        Self { names, when: None, verdict: Verdict::Allow }
+    }
+
+    fn allow_if(name: &'static str, argument: u32, test: Test) -> Self {
+        Self { when: Some(Condition { argument, test }), ..Self::allow(vec![name]) }
+    }
+
+    fn to_oci(&self) -> Value {
+        let mut rule = match self.verdict {
+            Verdict::Allow => json!({"names": self.names, "action": "SCMP_ACT_ALLOW"}),
+            Verdict::Fail(error) => json!({"names": self.names, "action": "SCMP_ACT_ERRNO", "errnoRet": error}),
+        };
+        if let Some(Condition { argument, test }) = self.when {
+            rule["args"] = json!([match test {
+                Test::Is(value) => json!({"index": argument, "value": value, "op": "SCMP_CMP_EQ"}),
+                Test::IsNot(value) => json!({"index": argument, "value": value, "op": "SCMP_CMP_NE"}),
+                Test::HasNoneOf(mask) =>
+                    json!({"index": argument, "value": mask, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}),
+            }]);
+        }
+        rule
+    }
+}
+
+/// What a container may call, given the capabilities added to the default ones.
+pub fn profile(added: &[String]) -> Profile {
     let full = capability::names(added, "SYS_ADMIN");
     let mut always: Vec<&str> = ALWAYS.split_whitespace().collect();
     if !full {
@@ -72,39 +136,32 @@ pub fn profile(added: &[String]) -> Value {
     }
     // Since Linux 4.8 a tracer cannot undo the rules, so tracing one's own children is safe.
     always.extend(["ptrace", "process_vm_readv", "process_vm_writev"]);
-    let mut rules = vec![
-        json!({"names": always, "action": "SCMP_ACT_ALLOW"}),
-        json!({"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [argument(0, AF_VSOCK, "SCMP_CMP_NE")]}),
-    ];
-    for persona in [0u64, 8, 0x20000, 0x20008, 0xffff_ffff] {
-        let args = json!([argument(0, persona, "SCMP_CMP_EQ")]);
-        rules.push(json!({"names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": args}));
-    }
+    let mut rules = vec![Rule::allow(always), Rule::allow_if("socket", 0, Test::IsNot(AF_VSOCK))];
+    rules.extend(PERSONALITIES.map(|persona| Rule::allow_if("personality", 0, Test::Is(persona))));
     if !full {
-        let args = json!([{"index": 0, "value": CLONE_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]);
-        rules.push(json!({"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": args}));
+        rules.push(Rule::allow_if("clone", 0, Test::HasNoneOf(CLONE_NAMESPACES)));
         // Its flags are in memory where no rule sees them: programs fall back to clone.
-        rules.push(json!({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS}));
+        rules.push(Rule { names: vec!["clone3"], when: None, verdict: Verdict::Fail(libc::ENOSYS) });
     }
     let granted = BY_CAPABILITY.iter().filter(|(name, _)| capability::names(added, name));
-    rules.extend(granted.map(|(_, calls)| {
-        let names: Vec<&str> = calls.split_whitespace().collect();
-        json!({"names": names, "action": "SCMP_ACT_ALLOW"})
-    }));
-    json!({
-        "defaultAction": "SCMP_ACT_ERRNO",
-        "defaultErrnoRet": EPERM,
-        "architectures": architectures(),
-        "syscalls": rules,
-    })
+    rules.extend(granted.map(|(_, calls)| Rule::allow(calls.split_whitespace().collect())));
+    Profile { rules }
 }
 
-fn argument(index: u32, value: u64, op: &str) -> Value {
-    json!({"index": index, "value": value, "op": op})
+impl Profile {
+    /// The `seccomp` object of `config.json`.
+    pub fn to_oci(&self) -> Value {
+        let rules: Vec<Value> = self.rules.iter().map(Rule::to_oci).collect();
+        json!({
+            "defaultAction": "SCMP_ACT_ERRNO",
+            "defaultErrnoRet": REFUSED,
+            "architectures": architectures(),
+            "syscalls": rules,
+        })
+    }
 }
 
-/// The machine's own only. Programs of its 32-bit forefather are killed: their calls would need a list of their own, and
-/// a filter for three kinds takes the runtime seven milliseconds more to make.
+/// The machine's own only. Programs of its 32-bit forefather are killed: their calls would need a list of their own.
 fn architectures() -> Value {
     match std::env::consts::ARCH {
         "x86_64" => json!(["SCMP_ARCH_X86_64"]),
