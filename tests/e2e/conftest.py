@@ -263,3 +263,11 @@ def fresh():
 def name():
     """A name that no other test uses."""
     return f"t-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def chance():
+    """Dice whose seed is printed; LONGSHORE_KILL_SEED repeats a run as far as threads let it."""
+    seed = os.environ.get("LONGSHORE_KILL_SEED") or str(random.randrange(10**9))
+    print(f"LONGSHORE_KILL_SEED={seed}")
+    return random.Random(seed)

@@ -3,38 +3,18 @@ must be there when it is back. Twenty deaths, or as many as LONGSHORE_KILL_CYCLE
 run as far as threads let it.
 """
 
-import concurrent.futures
 import contextlib
 import os
-import random
 import signal
 import time
 
-import pytest
-
 from account import PATIENCE, container, eventually, fargate, short
 from conftest import IMAGES, ROOM, SIMULATED
-from writer import HEALTH, Writer
+from writer import HEALTH, Writer, at_once, until_ended
 
 CYCLES = int(os.environ.get("LONGSHORE_KILL_CYCLES", "20"))
 # The deaths after which everything ever acknowledged is read, and not only the newest.
 WHOLE = 10
-
-
-@pytest.fixture
-def chance():
-    seed = os.environ.get("LONGSHORE_KILL_SEED") or str(random.randrange(10**9))
-    print(f"LONGSHORE_KILL_SEED={seed}")
-    return random.Random(seed)
-
-
-def until_killed(instance, writers, seconds):
-    """All write until the process dies; how many calls were answered."""
-    with concurrent.futures.ThreadPoolExecutor(len(writers)) as pool:
-        working = [pool.submit(writer.work) for writer in writers]
-        concurrent.futures.wait(working, seconds, concurrent.futures.FIRST_COMPLETED)
-        instance.kill()
-        return sum(one.result() for one in working)
 
 
 def back_again(instance, chance):
@@ -45,11 +25,6 @@ def back_again(instance, chance):
         instance.kill()
         instance.start(wait=False)
     instance.wait_ready()
-
-
-def at_once(writers, what):
-    with concurrent.futures.ThreadPoolExecutor(len(writers)) as pool:
-        return list(pool.map(what, writers))
 
 
 def settle(writers):
@@ -65,7 +40,7 @@ def test_nothing_acknowledged_is_lost_however_often_it_is_killed(fresh, chance):
     writers = [Writer(instance, f"w{each}", chance.random(), f"70000000000{each}") for each in range(4)]
     answered = 0
     for cycle in range(1, CYCLES + 1):
-        answered += until_killed(instance, writers, chance.uniform(0.01, 1.0))
+        answered += until_ended(writers, chance.uniform(0.01, 1.0), instance.kill)
         back_again(instance, chance)
         everything = cycle % WHOLE == 0 or cycle == CYCLES
         at_once(writers, lambda writer: writer.check(everything))
@@ -160,7 +135,7 @@ def test_containers_and_their_lines_outlive_every_kill(fresh, chance):
     writers = [ContainerWriter(instance, f"w{each}", chance.random(), number) for each, number in enumerate(ACCOUNTS)]
     victims, ever = set(), {}
     for cycle in range(max(4, CYCLES // 4)):
-        until_killed(instance, writers, chance.uniform(0.1, 1.5))
+        until_ended(writers, chance.uniform(0.1, 1.5), instance.kill)
         before = processes(instance)
         victims |= {end_one(before, chance)} if before else set()
         back_again(instance, chance)

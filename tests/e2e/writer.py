@@ -1,5 +1,6 @@
 """A client that writes all kinds of things at random until the server goes, and then holds it to its answers."""
 
+import concurrent.futures
 import random
 import time
 
@@ -377,3 +378,17 @@ class Writer:
             if (service["runningCount"], service["pendingCount"]) != (wanted, 0):
                 found.append(service)
         return found
+
+
+def until_ended(writers, seconds, end):
+    """All write for so long, and on until `end` has made an end of the server; how many calls were answered."""
+    with concurrent.futures.ThreadPoolExecutor(len(writers)) as pool:
+        working = [pool.submit(writer.work) for writer in writers]
+        concurrent.futures.wait(working, seconds, concurrent.futures.FIRST_COMPLETED)
+        end()
+        return sum(one.result() for one in working)
+
+
+def at_once(writers, what):
+    with concurrent.futures.ThreadPoolExecutor(len(writers)) as pool:
+        return list(pool.map(what, writers))

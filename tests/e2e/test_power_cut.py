@@ -1,0 +1,90 @@
+"""The power goes while clients write all kinds of things, and what was acknowledged must be there when it is back.
+
+The data directory is a file system of its own, in an image. What the server has written and not yet synced lies in the
+kernel's memory; a copy of the image, made while the server stands still, is what a machine finds after a power cut.
+"""
+
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import SIMULATED, Instance
+from writer import Writer, at_once, until_ended
+
+CUTS = 5
+
+
+class Disk:
+    """An ext4 of one gigabyte in a sparse file. It writes nothing of its own accord while a test runs."""
+
+    def __init__(self, directory, point):
+        self.directory, self.point, self.images = directory, point, 0
+        self.image = self.next_image()
+        with open(self.image, "wb") as file:
+            file.truncate(1 << 30)
+        subprocess.run(["mkfs.ext4", "-q", self.image], check=True)
+        self.mount()
+
+    def next_image(self):
+        self.images += 1
+        return self.directory / f"disk-{self.images}.img"
+
+    def mount(self):
+        self.point.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "-o", "loop,commit=300", self.image, self.point], check=True)
+
+    def unmount(self):
+        subprocess.run(["umount", self.point], check=True)
+        self.image.unlink()
+
+    def lose_power(self, process):
+        """The process ends, and of what it wrote there is what has reached the disk."""
+        stand_still(process)
+        after = self.next_image()
+        subprocess.run(["cp", "--sparse=always", self.image, after], check=True)
+        process.kill()
+        process.wait(timeout=120)
+        self.unmount()
+        self.image = after
+        self.mount()
+
+
+def stand_still(process):
+    """Stop all threads; a system call that one is in comes to its end first."""
+    process.send_signal(signal.SIGSTOP)
+    threads = pathlib.Path(f"/proc/{process.pid}/task")
+    deadline = time.monotonic() + 60
+    while any((thread / "stat").read_text().rpartition(")")[2].split()[0] != "T" for thread in threads.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@pytest.fixture
+def powered(tmp_path):
+    """An instance, not started, and its disk."""
+    if subprocess.run(["losetup", "--find"], capture_output=True).returncode != 0:
+        pytest.skip("this machine has no loop devices")
+    instance = Instance(*SIMULATED, directory=tmp_path / "instance")
+    disk = Disk(tmp_path, instance.data_dir)
+    yield instance, disk
+    instance.remove()
+    disk.unmount()
+    shutil.rmtree(tmp_path)
+
+
+def test_nothing_acknowledged_is_lost_when_the_power_goes(powered, chance):
+    instance, disk = powered
+    instance.start()
+    writers = [Writer(instance, f"w{each}", chance.random(), f"70000000000{each}") for each in range(4)]
+    answered = 0
+    for cut in range(1, CUTS + 1):
+        answered += until_ended(writers, chance.uniform(0.3, 1.5), lambda: disk.lose_power(instance.process))
+        instance.start()
+        at_once(writers, lambda writer: writer.check(everything=cut == CUTS))
+    lines = sum(len(writer.lines) for writer in writers)
+    print(f"{answered} calls were answered, {lines} lines stored")
+    assert answered > 20 * CUTS and lines > 20
