@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 
+import botocore.exceptions
 import pytest
 
 from conftest import SIMULATED, Instance
@@ -88,3 +89,56 @@ def test_nothing_acknowledged_is_lost_when_the_power_goes(powered, chance):
     lines = sum(len(writer.lines) for writer in writers)
     print(f"{answered} calls were answered, {lines} lines stored")
     assert answered > 20 * CUTS and lines > 20
+
+
+# Syncs of files whose path has SYNC_FAILS_AT in it fail once the file SYNC_FAILS_FROM exists.
+FAILING = r"""
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int fails(int fd) {
+    char link[64], path[4096] = "";
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (readlink(link, path, sizeof path - 1) < 0 || !strstr(path, getenv("SYNC_FAILS_AT"))) return 0;
+    return access(getenv("SYNC_FAILS_FROM"), F_OK) == 0;
+}
+static int sync_by(long number, int fd) {
+    if (!fails(fd)) return syscall(number, fd);
+    errno = EIO;
+    return -1;
+}
+int fsync(int fd) { return sync_by(SYS_fsync, fd); }
+int fdatasync(int fd) { return sync_by(SYS_fdatasync, fd); }
+"""
+
+
+@pytest.mark.parametrize("where", ["/logs/", ".db"])
+def test_a_sync_that_fails_stops_the_server(fresh, tmp_path, where):
+    source, library, begin = tmp_path / "fail.c", tmp_path / "fail.so", tmp_path / "begin"
+    source.write_text(FAILING)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    env = {"LD_PRELOAD": str(library), "SYNC_FAILS_AT": where, "SYNC_FAILS_FROM": str(begin)}
+    instance = fresh(*SIMULATED, env=env)
+    account = instance.account()
+    account.logs.create_log_group(logGroupName="g")
+    account.logs.create_log_stream(logGroupName="g", logStreamName="s")
+
+    def write(message):
+        event = {"timestamp": int(time.time() * 1000), "message": message}
+        account.logs.put_log_events(logGroupName="g", logStreamName="s", logEvents=[event])
+        account.ecs.create_cluster(clusterName=message)
+
+    write("kept")
+    begin.touch()
+    with pytest.raises((botocore.exceptions.ClientError, botocore.exceptions.HTTPClientError)):
+        write("refused")
+    assert instance.process.wait(timeout=60) == 1
+    begin.unlink()
+    instance.start()
+    events = account.logs.get_log_events(logGroupName="g", logStreamName="s", startFromHead=True)["events"]
+    assert events[0]["message"] == "kept"
+    assert account.ecs.describe_clusters(clusters=["kept"])["clusters"][0]["status"] == "ACTIVE"
