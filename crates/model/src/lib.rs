@@ -15,6 +15,7 @@ mod newest;
 pub mod node;
 #[cfg(feature = "planted")]
 pub mod planted;
+pub mod policy;
 pub mod service;
 pub mod setting;
 mod state;
