@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::{HeaderValue, Request, header};
-use longshore_wire::sigv4::{CanonicalRequest, Signer, payload_hash};
+use longshore_wire::sigv4::{CanonicalRequest, Signer, Standing, payload_hash};
 
 use crate::clock;
 use crate::config::AccessKey;
@@ -47,11 +47,9 @@ fn authorization<T>(request: &Request<T>, body: &[u8], key: &AccessKey, signer: 
 
 /// Headers that say whose the log lines of a task are, for a sender that cannot sign each request itself: they are
 /// sent unchanged for as long as the task lives.
-pub(crate) fn standing(key: &AccessKey, region: &str, service: &str) -> BTreeMap<String, String> {
-    let timestamp = clock::compact(clock::now());
-    let signer = Signer { secret_key: &key.secret, timestamp: &timestamp, region, service };
-    let authorization = signer.authorization(&key.id, &["host", "x-amz-date"], &signer.signature(""));
-    BTreeMap::from([("Authorization".to_owned(), authorization), ("X-Amz-Date".to_owned(), timestamp.clone())])
+pub(crate) fn standing(key: &AccessKey, region: &str) -> BTreeMap<String, String> {
+    let authorization = Standing::authorization(&key.id, &key.secret, region);
+    BTreeMap::from([("Authorization".to_owned(), authorization)])
 }
 
 #[cfg(test)]

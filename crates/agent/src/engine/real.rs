@@ -259,7 +259,7 @@ impl Parts {
     /// A task's logs are sent in its account's name.
     fn log_endpoint(&self, task: &acs::Task) -> LogEndpoint {
         let key = self.metadata.plane().key_of(translate::account(&task.arn));
-        let headers = crate::sign::standing(&key, &self.surroundings.region, "logs");
+        let headers = crate::sign::standing(&key, &self.surroundings.region);
         LogEndpoint { address: self.endpoint.to_string(), headers }
     }
 
