@@ -83,7 +83,7 @@ END
   source=$(cargo metadata --quiet --format-version 1 --manifest-path "$manifest" |
     .venv/bin/python -c 'import json, sys
 print(next(one["manifest_path"] for one in json.load(sys.stdin)["packages"] if one["name"] == "aws-sigv4"))')
-  export LONGSHORE_SIGV4_CASES=${source%/Cargo.toml}/aws-signing-test-suite/v4
+  ln -sfn "${source%/Cargo.toml}/aws-signing-test-suite" build/signature-cases/suite
 }
 
 build_test_image() { cargo xtask image busybox; }

@@ -8,6 +8,7 @@ pub mod arn;
 pub mod cluster;
 pub mod definition;
 mod definition_use;
+pub mod iam;
 pub mod ids;
 pub mod index;
 pub mod network;

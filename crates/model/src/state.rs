@@ -9,6 +9,7 @@ use longshore_wire::json;
 
 use crate::cluster::Cluster;
 use crate::definition::{Family, TaskDefinition};
+use crate::iam::{AccessKey, AccountAlias, Group, InstanceProfile, ManagedPolicy, Revocation, Role, User, entity_key};
 use crate::index::Index;
 use crate::network::{SecurityGroup, Subnet, Vpc};
 use crate::node::Node;
@@ -195,6 +196,14 @@ tables! {
     Subnet 10 subnets |row| format!("{}/{}", row.account, row.id);
     SecurityGroup 11 security_groups |row| format!("{}/{}", row.account, row.id);
     LogGroup 12 log_groups |row| format!("{}/{}", row.account, row.name);
+    User 13 users |row| entity_key(&row.account, &row.name);
+    Group 14 groups |row| entity_key(&row.account, &row.name);
+    Role 15 roles |row| entity_key(&row.account, &row.name);
+    InstanceProfile 16 instance_profiles |row| entity_key(&row.account, &row.name);
+    ManagedPolicy 17 managed_policies |row| entity_key(&row.account, &row.name);
+    AccessKey 18 access_keys |row| row.id.clone();
+    AccountAlias 19 account_aliases |row| row.account.clone();
+    Revocation 20 revocations |row| format!("{}/{}", row.account, row.handle);
 }
 
 impl State {

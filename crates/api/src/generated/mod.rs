@@ -7,4 +7,6 @@ pub mod logs;
 #[rustfmt::skip]
 pub mod sts;
 #[rustfmt::skip]
+pub mod iam;
+#[rustfmt::skip]
 pub mod ec2;

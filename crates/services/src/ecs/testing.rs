@@ -165,6 +165,7 @@ fn settings(account: &AccountId) -> Settings {
         endpoint: "127.0.0.1:4566".to_owned(),
         stopped_task_ttl_seconds: 3600,
         page_key: [7; 32],
+        vault: crate::Vault::new(&[8; 32]),
     }
 }
 

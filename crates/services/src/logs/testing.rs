@@ -45,6 +45,7 @@ impl Bench {
                 endpoint: "127.0.0.1:4566".to_owned(),
                 stopped_task_ttl_seconds: 3600,
                 page_key: [7; 32],
+                vault: crate::Vault::new(&[8; 32]),
             },
             account,
             now: NOW,

@@ -16,18 +16,18 @@ pub struct Case {
 }
 
 /// Each case of the crate's suite twice: signed by header, and by query.
-pub fn of_crate() -> Option<Vec<Case>> {
-    let directory = named("LONGSHORE_SIGV4_CASES")?;
+pub fn of_crate() -> Vec<Case> {
+    let directory = crate_suite();
     let mut cases = Vec::new();
     for case in children(&directory).into_iter().filter(|path| path.is_dir()) {
         cases.extend(["header", "query"].iter().filter_map(|way| crate_case(&case, way)));
     }
-    Some(cases)
+    cases
 }
 
 /// The cases that have no key and no signature: a path, and its canonical form.
-pub fn paths_of_crate() -> Option<Vec<(String, String)>> {
-    let directories = children(&named("LONGSHORE_SIGV4_CASES")?).into_iter();
+pub fn paths_of_crate() -> Vec<(String, String)> {
+    let directories = children(&crate_suite()).into_iter();
     let bare = directories.filter(|path| path.is_dir() && !path.join("context.json").exists());
     let read = |path: PathBuf| std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     let path = |directory: PathBuf| {
@@ -36,7 +36,7 @@ pub fn paths_of_crate() -> Option<Vec<(String, String)>> {
         let path = request.split(' ').nth(1).expect("a request line").to_owned();
         (path, canonical.lines().nth(1).expect("a canonical path").to_owned())
     };
-    Some(bare.map(path).collect())
+    bare.map(path).collect()
 }
 
 fn crate_case(directory: &Path, way: &str) -> Option<Case> {
@@ -66,9 +66,8 @@ fn signed_headers(canonical: &str) -> String {
     canonical.trim_end().lines().rev().nth(1).unwrap_or_default().to_owned()
 }
 
-pub fn of_botocore() -> Option<Vec<Case>> {
-    let directory = named("LONGSHORE_BOTOCORE_CASES")?.join("../auth/aws4_testsuite");
-    Some(requests(&directory).iter().map(|path| botocore_case(path)).collect())
+pub fn of_botocore() -> Vec<Case> {
+    requests(&botocore_suite()).iter().map(|path| botocore_case(path)).collect()
 }
 
 fn requests(directory: &Path) -> Vec<PathBuf> {
@@ -103,12 +102,21 @@ fn botocore_case(path: &Path) -> Case {
     }
 }
 
-fn named(variable: &str) -> Option<PathBuf> {
-    let directory = std::env::var_os(variable).map(PathBuf::from);
-    if directory.is_none() {
-        println!("skipped: {variable} is not set");
-    }
-    directory
+fn crate_suite() -> PathBuf {
+    let fetched = || build().join("signature-cases/suite/v4");
+    std::env::var_os("LONGSHORE_SIGV4_CASES").map_or_else(fetched, PathBuf::from)
+}
+
+fn botocore_suite() -> PathBuf {
+    let packages = || children(&build()).into_iter().filter(|path| path.to_string_lossy().contains("/botocore-"));
+    let fetched = || packages().map(|path| path.join("tests/unit/protocols")).find(|path| path.is_dir());
+    let named = std::env::var_os("LONGSHORE_BOTOCORE_CASES").map(PathBuf::from);
+    let cases = named.or_else(fetched).expect("`./test` fetches the cases; or name them in LONGSHORE_BOTOCORE_CASES");
+    cases.join("../auth/aws4_testsuite")
+}
+
+fn build() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build")
 }
 
 fn children(directory: &Path) -> Vec<PathBuf> {

@@ -1,0 +1,81 @@
+//! Temporary credentials. A session token is what its bearer may claim, sealed: no record is kept, so that taking a role
+//! writes nothing. What ends a session before its time is the role's end, or a revocation of its handle.
+
+use longshore_api::sts::Credentials;
+use longshore_model::State;
+use longshore_model::iam::{Caller, Claims, Identity, key};
+use longshore_model::ids::AccountId;
+use longshore_wire::{Fault, Timestamp, json};
+
+use crate::{Vault, vault};
+
+/// Binds what is sealed to being a session token.
+const ABOUT: &str = "session token";
+
+/// No token of ours is longer: a session policy, tags and some ids.
+const LONGEST: usize = 16 * 1024;
+
+/// Makes credentials for `claims`, whose access key and secret are new, valid from `now` on for `seconds`.
+///
+/// # Errors
+/// `InternalFailure` without randomness.
+pub fn issue(vault: &Vault, now: Timestamp, seconds: i64, claims: Claims) -> Result<Credentials, Fault> {
+    let (access_key, secret) = (vault::access_key_id("ASIA")?, vault::secret_key()?);
+    let expires_at = now.millis().saturating_add(seconds.saturating_mul(1000));
+    let claims = Claims { access_key, secret, issued_at: now.millis(), expires_at, ..claims };
+    let token = vault.seal(ABOUT, &json::to_vec(&claims))?;
+    Ok(Credentials {
+        access_key_id: Some(claims.access_key),
+        secret_access_key: Some(claims.secret),
+        session_token: Some(token),
+        expiration: Some(Timestamp::from_millis(expires_at / 1000 * 1000)),
+    })
+}
+
+/// What a token says, if it is one of ours for this access key.
+pub fn open(vault: &Vault, access_key: &str, token: &str) -> Option<Claims> {
+    let short = (token.len() <= LONGEST).then_some(token)?;
+    let claims: Claims = json::from_slice(&vault.open(ABOUT, short)?).ok()?;
+    (claims.access_key == access_key).then_some(claims)
+}
+
+/// The caller that claims stand for; `None` if the role or user they name is gone, was made anew, or was revoked.
+pub fn caller(state: &State, claims: Claims) -> Option<Caller> {
+    let account = AccountId::parse(&claims.account)?;
+    let revoked = |handle: &String| state.revocations.contains(&format!("{account}/{handle}"));
+    if claims.handle.as_ref().is_some_and(revoked) {
+        return None;
+    }
+    let identity = identity(state, &account, &claims)?;
+    Some(Caller { account, access_key: claims.access_key.clone(), identity, claims: Some(claims) })
+}
+
+fn identity(state: &State, account: &AccountId, claims: &Claims) -> Option<Identity> {
+    if let Some(name) = &claims.role {
+        let role = state.roles.get(&key(account, name)).filter(|role| Some(&role.id) == claims.role_id.as_ref())?;
+        let mut tags = role.tags.clone();
+        for (key, value) in &claims.tags {
+            tags.retain(|other, _| !other.eq_ignore_ascii_case(key));
+            tags.insert(key.clone(), value.clone());
+        }
+        return Some(Identity::Session {
+            role: role.name.clone(),
+            path: role.path.clone(),
+            id: role.id.clone(),
+            name: claims.session_name.clone()?,
+            tags,
+        });
+    }
+    match &claims.user_id {
+        None => Some(Identity::Root),
+        Some(id) => {
+            let user = state.users.get(&key(account, claims.user.as_ref()?)).filter(|user| user.id == *id)?;
+            Some(Identity::User {
+                name: user.name.clone(),
+                path: user.path.clone(),
+                id: user.id.clone(),
+                tags: user.tags.clone(),
+            })
+        }
+    }
+}
