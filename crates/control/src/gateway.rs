@@ -23,7 +23,7 @@ use longshore_services::{Context, SERVICES, Service};
 use longshore_store::logs::Ticket;
 use longshore_store::{Revision, Unsettled};
 use longshore_wire::protocol::{Call, Refusal, Reply, body_limit, route, unserved};
-use longshore_wire::{Fault, ProtocolKind, ServiceDef};
+use longshore_wire::{Fault, ServiceDef};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -187,13 +187,13 @@ async fn reset(server: &Server) -> Answer {
 
 /// The websocket channels of nodes.
 fn channel(server: Arc<Server>, request: Request<Incoming>) -> Answer {
+    let telemetry = request.uri().path().starts_with("/tcs");
     let (head, body) = request.into_parts();
-    if let Err(denial) = signin::channel(&server, &head) {
-        let fault = denial.fault(ProtocolKind::AwsJson11);
+    let action = if telemetry { "ecs:StartTelemetrySession" } else { "ecs:Poll" };
+    if let Err(fault) = signin::channel(&server, &head, action) {
         return text(StatusCode::FORBIDDEN, format!("{fault}\n"));
     }
     let mut request = Request::from_parts(head, body);
-    let telemetry = request.uri().path().starts_with("/tcs");
     let parameter = if telemetry { "containerInstance" } else { "containerInstanceArn" };
     let Some(node) = query_value(request.uri().query().unwrap_or_default(), parameter) else {
         return text(StatusCode::BAD_REQUEST, "InvalidInstanceException: which container instance?\n");

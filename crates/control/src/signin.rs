@@ -18,7 +18,7 @@ use longshore_services::authority::{self, Asked};
 use longshore_services::sts::token;
 use longshore_wire::protocol::Call;
 use longshore_wire::sigv4::{Denial, Endpoint, Scope, Signature, Standing};
-use longshore_wire::{Fault, TimestampFormat};
+use longshore_wire::{Fault, ProtocolKind, TimestampFormat};
 
 use crate::{Auth, Server, clock};
 
@@ -122,47 +122,44 @@ fn verified(server: &Server, call: &Call, head: &Parts, body: &[u8]) -> Result<C
     if let Some(caller) = standing(server, call, head) {
         return caller;
     }
-    let signature = Signature::of_request(head)?.ok_or(Denial::Missing)?;
     let own = [server.settings.region.as_str(), GLOBAL_REGION];
     let regions = if GLOBAL.contains(&call.service.name) { &own[..] } else { &own[..1] };
-    let now = clock::wall().millis().div_euclid(1000);
-    signature.admissible(head, &Endpoint { regions, service: call.service.signing_name, now })?;
+    signer(server, head, body, regions, call.service.signing_name)
+}
+
+/// Who signed a request for a service in one of some regions.
+fn signer(server: &Server, head: &Parts, body: &[u8], regions: &[&str], service: &str) -> Result<Caller, Denial> {
+    let signature = Signature::of_request(head)?.ok_or(Denial::Missing)?;
+    let now = clock::wall().millis();
+    signature.admissible(head, &Endpoint { regions, service, now: now.div_euclid(1000) })?;
     // The state is let go before the body is hashed.
     let found = holder(server, &server.store.read(), &signature.scope.access_key, signature.session_token.as_deref());
     let secret = found.as_ref().map_or(NOBODYS_SECRET, |holder| &holder.secret);
     let signed = signature.is_by(secret, head, body);
-    let holder = found?;
+    let caller = found?.caller;
     if !signed {
         return Err(Denial::Mismatch);
     }
-    let expired =
-        |caller: &Caller| caller.claims.as_ref().is_some_and(|claims| claims.expires_at <= clock::wall().millis());
-    if expired(&holder.caller) {
-        return Err(Denial::ExpiredToken);
+    match caller.claims.as_ref().is_some_and(|claims| claims.expires_at <= now) {
+        true => Err(Denial::ExpiredToken),
+        false => Ok(caller),
     }
-    Ok(holder.caller)
 }
 
-/// A node's channel: a request without a body, signed for ECS.
+/// A node's channel: a request without a body, signed for ECS by one that may `ecs:Poll` or `ecs:StartTelemetrySession`.
 ///
 /// # Errors
-/// As [`caller`], in the words of the JSON protocols.
-pub(crate) fn channel(server: &Server, head: &Parts) -> Result<(), Denial> {
+/// As [`caller`] and [`authorize`], in the words of the JSON protocols.
+pub(crate) fn channel(server: &Server, head: &Parts, action: &str) -> Result<(), Fault> {
     if server.auth == Auth::Permissive {
         return Ok(());
     }
-    let signature = Signature::of_request(head)?.ok_or(Denial::Missing)?;
-    let now = clock::wall().millis().div_euclid(1000);
+    let kind = ProtocolKind::AwsJson11;
     let regions = [server.settings.region.as_str()];
-    signature.admissible(head, &Endpoint { regions: &regions, service: "ecs", now })?;
-    let found = holder(server, &server.store.read(), &signature.scope.access_key, signature.session_token.as_deref());
-    let secret = found.as_ref().map_or(NOBODYS_SECRET, |holder| &holder.secret);
-    let signed = signature.is_by(secret, head, b"");
-    match (found?.caller.identity, signed) {
-        (Identity::Root, true) => Ok(()),
-        (_, true) => Err(Denial::UnknownKey),
-        (_, false) => Err(Denial::Mismatch),
-    }
+    let caller = signer(server, head, b"", &regions, "ecs").map_err(|denial| denial.fault(kind))?;
+    let conditions = conditions(server, &caller, head);
+    let asked = Asked { action, resources: &[ANYTHING.to_owned()], conditions: &conditions };
+    authority::check(&server.store.read(), &caller, &asked).map_err(|sentence| authority::denied(kind, &sentence))
 }
 
 /// The caller of a request that comes with a node's standing leave; `None` if it comes with none.
@@ -172,7 +169,7 @@ fn standing(server: &Server, call: &Call, head: &Parts) -> Option<Result<Caller,
     let holder = holder(server, &server.store.read(), standing.access_key, None).ok();
     let secret = holder.as_ref().map_or(NOBODYS_SECRET, |holder| &holder.secret);
     let made = standing.is_by(secret, &server.settings.region);
-    let caller = holder.map(|holder| holder.caller).filter(|caller| caller.identity == Identity::Root);
+    let caller = holder.map(|holder| holder.caller);
     Some(caller.filter(|_| good && made).ok_or(Denial::UnknownKey))
 }
 
