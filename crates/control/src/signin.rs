@@ -130,8 +130,8 @@ fn verified(server: &Server, call: &Call, head: &Parts, body: &[u8]) -> Result<C
 /// Who signed a request for a service in one of some regions.
 fn signer(server: &Server, head: &Parts, body: &[u8], regions: &[&str], service: &str) -> Result<Caller, Denial> {
     let signature = Signature::of_request(head)?.ok_or(Denial::Missing)?;
-    let now = clock::wall().millis();
-    signature.admissible(head, &Endpoint { regions, service, now: now.div_euclid(1000) })?;
+    let now = clock::wall();
+    signature.admissible(head, &Endpoint { regions, service, now: now.millis().div_euclid(1000) })?;
     // The state is let go before the body is hashed.
     let found = holder(server, &server.store.read(), &signature.scope.access_key, signature.session_token.as_deref());
     let secret = found.as_ref().map_or(NOBODYS_SECRET, |holder| &holder.secret);
@@ -140,7 +140,7 @@ fn signer(server: &Server, head: &Parts, body: &[u8], regions: &[&str], service:
     if !signed {
         return Err(Denial::Mismatch);
     }
-    match caller.claims.as_ref().is_some_and(|claims| claims.expires_at <= now) {
+    match caller.claims.as_ref().is_some_and(|claims| claims.is_over(now)) {
         true => Err(Denial::ExpiredToken),
         false => Ok(caller),
     }

@@ -38,6 +38,13 @@ record! {
     }
 }
 
+impl Claims {
+    /// Whether the session's time has passed.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.expires_at <= now.millis()
+    }
+}
+
 /// What kind of identity a caller is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {

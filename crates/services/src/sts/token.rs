@@ -79,3 +79,78 @@ fn identity(state: &State, account: &AccountId, claims: &Claims) -> Option<Ident
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logs::testing::{Bench, NOW};
+    use longshore_model::iam::{Revocation, Role};
+
+    fn role(id: &str) -> Role {
+        Role {
+            account: "123456789012".to_owned(),
+            name: "Task".to_owned(),
+            path: "/".to_owned(),
+            id: id.to_owned(),
+            created_at: Timestamp::from_millis(NOW),
+            trust: String::new(),
+            description: None,
+            max_session_seconds: 3600,
+            boundary: None,
+            tags: std::collections::BTreeMap::from([("Team".to_owned(), "red".to_owned())]),
+            grants: None,
+            service: None,
+        }
+    }
+
+    fn claims() -> Claims {
+        Claims {
+            account: "123456789012".to_owned(),
+            role: Some("Task".to_owned()),
+            role_id: Some("AROA1".to_owned()),
+            session_name: Some("abc".to_owned()),
+            handle: Some("abc".to_owned()),
+            tags: std::collections::BTreeMap::from([("team".to_owned(), "blue".to_owned())]),
+            ..Claims::default()
+        }
+    }
+
+    #[test]
+    fn a_token_opens_for_its_key_in_its_installation_and_ends() {
+        let vault = Vault::new(&[1; 32]);
+        let now = Timestamp::from_millis(NOW);
+        let made = issue(&vault, now, 900, claims()).unwrap();
+        let (id, token) = (made.access_key_id.unwrap(), made.session_token.unwrap());
+        let opened = open(&vault, &id, &token).unwrap();
+        assert_eq!(Some(&opened.secret), made.secret_access_key.as_ref());
+        assert_eq!(made.expiration, Some(Timestamp::from_millis(NOW + 900_000)));
+        assert!(!opened.is_over(Timestamp::from_millis(NOW + 899_999)));
+        assert!(opened.is_over(Timestamp::from_millis(NOW + 900_000)));
+        assert!(!token.contains(&opened.secret));
+        assert_eq!(open(&vault, "ASIAOTHEROTHEROTHER1", &token), None);
+        assert_eq!(open(&Vault::new(&[2; 32]), &id, &token), None);
+        assert_eq!(open(&vault, &id, &token.repeat(100)), None);
+        assert_eq!(open(&vault, &id, ""), None);
+    }
+
+    #[test]
+    fn a_session_is_its_role_as_it_is_now_until_it_is_revoked() {
+        let bench = Bench::new();
+        assert_eq!(caller(&bench.context().read(), claims()), None, "there is no such role");
+        bench.apply(vec![role("AROA1").into()]);
+        let found = caller(&bench.context().read(), claims()).unwrap();
+        assert_eq!(found.arn(), "arn:aws:sts::123456789012:assumed-role/Task/abc");
+        assert_eq!(found.user_id(), "AROA1:abc");
+        let Identity::Session { tags, .. } = &found.identity else { panic!("{found:?}") };
+        assert_eq!(tags.iter().collect::<Vec<_>>(), [(&"team".to_owned(), &"blue".to_owned())]);
+        bench.apply(vec![role("AROA2").into()]);
+        assert_eq!(caller(&bench.context().read(), claims()), None, "a role made anew is another");
+        bench.apply(vec![role("AROA1").into()]);
+        let until = Timestamp::from_millis(NOW + 900_000);
+        let revoked = Revocation { account: "123456789012".to_owned(), handle: "abc".to_owned(), until };
+        bench.apply(vec![revoked.into()]);
+        assert_eq!(caller(&bench.context().read(), claims()), None, "revoked");
+        let other = Claims { handle: Some("abd".to_owned()), ..claims() };
+        assert!(caller(&bench.context().read(), other).is_some());
+    }
+}
