@@ -4,6 +4,7 @@
 //! returns; it never waits: loops and nodes make what it wrote come true. The gateway sends the answer once the revision
 //! it rests on ([`Context::into_waits`]) is durable.
 
+pub mod access;
 pub mod authority;
 mod context;
 pub mod ec2;

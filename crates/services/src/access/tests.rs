@@ -1,0 +1,220 @@
+//! Every operation has its entry, and requests are judged on what they are carried out on.
+
+use std::collections::BTreeSet;
+
+use longshore_api::ecs;
+use longshore_model::definition::TaskDefinition;
+use longshore_model::policy::key_type;
+use longshore_model::{AccountId, Change, Place, State};
+use longshore_wire::{OperationDef, json};
+
+use super::{Asked, NONE, TABLES, entry, needed};
+use crate::SERVICES;
+
+const ROLE: &str = "arn:aws:iam::111111111111:role/app";
+
+fn place() -> Place {
+    Place::new("us-east-1", &AccountId::parse("111111111111").unwrap())
+}
+
+/// A family `web` of revisions 1 and 2 with a role each, and a cluster `prod` with a tag.
+fn state() -> State {
+    let mut state = State::default();
+    for revision in [1, 2] {
+        let api = ecs::TaskDefinition {
+            status: Some(ecs::TaskDefinitionStatus::Active),
+            task_role_arn: Some(format!("{ROLE}{revision}")),
+            execution_role_arn: Some("arn:aws:iam::111111111111:role/exec".to_owned()),
+            ..Default::default()
+        };
+        let tags = vec![ecs::Tag { key: Some("team".to_owned()), value: Some("web".to_owned()) }];
+        let row = TaskDefinition { account: "111111111111".to_owned(), family: "web".to_owned(), revision, api, tags };
+        state.apply(&Change::from(row));
+    }
+    state
+}
+
+fn def(service: &str, operation: &str) -> &'static OperationDef {
+    let service = SERVICES.iter().find(|one| one.def.name == service).unwrap();
+    service.def.operation(operation).unwrap()
+}
+
+/// Each judgement as `ACTION RESOURCE KEY=VALUES…`, the account's key and tags left out.
+fn judged(service: &str, operation: &str, body: &str) -> Vec<String> {
+    let shape = def(service, operation).input.unwrap().get();
+    let input = json::decode(body.replace('\'', "\"").as_bytes(), shape).unwrap();
+    let (place, state) = (place(), state());
+    let asked = Asked { place: &place, state: &state, input: &input };
+    let needed = needed(service, operation, &asked).unwrap();
+    let line = |need: &super::Needed| {
+        let keys =
+            need.context.iter().filter(|(key, _)| *key != "aws:resourceaccount" && !key.starts_with("ecs:resourcetag"));
+        let keys: String = keys.map(|(key, values)| format!(" {key}={}", values.join(","))).collect();
+        format!("{} {}{keys}", need.action, need.resource)
+    };
+    needed.iter().map(line).collect()
+}
+
+fn check(service: &str, operation: &str, body: &str, wanted: &[&str]) {
+    let wanted: Vec<String> = wanted
+        .iter()
+        .map(|line| line.replace("HERE", "us-east-1:111111111111").replace("ROLE", "arn:aws:iam::111111111111:role"))
+        .collect();
+    assert_eq!(judged(service, operation, body), wanted, "{operation} {body}");
+}
+
+#[test]
+fn every_operation_has_an_entry_and_every_entry_an_operation() {
+    for service in SERVICES {
+        let Some(table) = TABLES.iter().find(|table| table.service == service.def.name) else {
+            panic!("{} has no table", service.def.name);
+        };
+        let handled: BTreeSet<&str> = service.operations.iter().map(|one| one.name).collect();
+        let listed: BTreeSet<&str> = table.operations.iter().map(|one| one.operation).collect();
+        assert_eq!(listed.len(), table.operations.len(), "{}: an entry stands twice", table.service);
+        let missing: Vec<_> = handled.difference(&listed).collect();
+        assert!(missing.is_empty(), "{}: no entry for {missing:?}", table.service);
+        let unknown: Vec<_> = listed.iter().filter(|name| service.def.operation(name).is_none()).collect();
+        assert!(unknown.is_empty(), "{}: entries for no operation: {unknown:?}", table.service);
+    }
+}
+
+#[test]
+fn an_entry_begins_with_its_own_action_and_its_keys_are_known() {
+    for table in TABLES {
+        for access in table.operations.iter().filter(|access| !access.open) {
+            let own = access.needs.first().unwrap_or_else(|| panic!("{} needs nothing", access.operation));
+            assert_eq!(own.action, format!("{}:{}", table.service, access.operation));
+            for key in access.needs.iter().flat_map(|need| need.keys) {
+                let name = if key.name.ends_with('/') { format!("{}x", key.name) } else { key.name.to_owned() };
+                assert!(key_type(&name).is_some(), "{}: {name}", access.operation);
+            }
+        }
+    }
+    assert_eq!(NONE.form, "*");
+    assert!(entry("ecs", "NoSuchOperation").is_none() && entry("s3", "GetObject").is_none());
+    assert!(entry("sts", "GetCallerIdentity").unwrap().open);
+}
+
+#[test]
+fn short_names_and_old_arns_are_judged_as_the_resource_they_mean() {
+    let service = [
+        "ecs:UpdateService arn:aws:ecs:HERE:service/prod/web ecs:cluster=arn:aws:ecs:HERE:cluster/prod ecs:enable-ebs-volumes=false",
+    ];
+    for given in [
+        "'cluster':'prod','service':'web'",
+        "'cluster':'arn:aws:ecs:us-east-1:111111111111:cluster/prod','service':'arn:aws:ecs:us-east-1:111111111111:service/web'",
+        "'cluster':'prod','service':'arn:aws:ecs:us-east-1:111111111111:service/prod/web'",
+    ] {
+        check("ecs", "UpdateService", &format!("{{{given}}}"), &service);
+    }
+    check("ecs", "DescribeClusters", "{}", &["ecs:DescribeClusters arn:aws:ecs:HERE:cluster/default"]);
+    check(
+        "ecs",
+        "DescribeTasks",
+        "{'tasks':['a','arn:aws:ecs:us-east-1:111111111111:task/default/b','arn:aws:ecs:us-east-1:222222222222:task/x/c']}",
+        &[
+            "ecs:DescribeTasks arn:aws:ecs:HERE:task/default/a ecs:cluster=arn:aws:ecs:HERE:cluster/default",
+            "ecs:DescribeTasks arn:aws:ecs:HERE:task/default/b ecs:cluster=arn:aws:ecs:HERE:cluster/default",
+            "ecs:DescribeTasks arn:aws:ecs:HERE:task/default/* ecs:cluster=arn:aws:ecs:HERE:cluster/default",
+        ],
+    );
+    check("ecs", "DescribeServices", "{}", &["ecs:DescribeServices * ecs:cluster=arn:aws:ecs:HERE:cluster/default"]);
+    check("ecs", "ListClusters", "{}", &["ecs:ListClusters *"]);
+    let tasks = "ecs:ListTasks arn:aws:ecs:HERE:container-instance/prod/* ecs:cluster=arn:aws:ecs:HERE:cluster/prod";
+    check("ecs", "ListTasks", "{'cluster':'prod'}", &[tasks]);
+}
+
+#[test]
+fn roles_that_are_passed_on_are_judged_by_the_revision_that_will_run() {
+    let pass = |role: &str| format!("iam:PassRole ROLE/{role} iam:passedtoservice=ecs-tasks.amazonaws.com");
+    let run = "ecs:RunTask arn:aws:ecs:HERE:task-definition/web:2 aws:resourcetag/team=web \
+               ecs:cluster=arn:aws:ecs:HERE:cluster/default ecs:enable-ebs-volumes=false";
+    check("ecs", "RunTask", "{'taskDefinition':'web'}", &[run, &pass("app2"), &pass("exec")]);
+    check(
+        "ecs",
+        "RunTask",
+        "{'taskDefinition':'web:1','overrides':{'taskRoleArn':'other'}}",
+        &[&run.replace("web:2", "web:1"), &pass("app1"), &pass("exec"), &pass("other")],
+    );
+    check(
+        "ecs",
+        "RegisterTaskDefinition",
+        "{'family':'web','taskRoleArn':'app','executionRoleArn':'arn:aws:iam::222222222222:role/exec','cpu':'.5 vCPU',
+          'memory':'1024','requiresCompatibilities':['FARGATE'],'containerDefinitions':[{'privileged':true}]}",
+        &[
+            "ecs:RegisterTaskDefinition arn:aws:ecs:HERE:task-definition/web:* ecs:compute-compatibility=FARGATE \
+             ecs:privileged=true ecs:task-cpu=512 ecs:task-memory=1024",
+            &pass("app"),
+            "iam:PassRole arn:aws:iam::222222222222:role/exec iam:passedtoservice=ecs-tasks.amazonaws.com",
+        ],
+    );
+}
+
+#[test]
+fn tags_of_a_request_and_what_is_made_with_them_are_judged() {
+    let tags = "aws:requesttag/team=web aws:tagkeys=team";
+    check(
+        "ecs",
+        "CreateCluster",
+        "{'clusterName':'prod','capacityProviders':['FARGATE'],'tags':[{'key':'team','value':'web'}]}",
+        &[
+            &format!(
+                "ecs:CreateCluster arn:aws:ecs:HERE:cluster/prod {tags} \
+                 ecs:capacity-provider=arn:aws:ecs:HERE:capacity-provider/FARGATE"
+            ),
+            &format!("ecs:TagResource arn:aws:ecs:HERE:cluster/prod {tags} ecs:createaction=CreateCluster"),
+        ],
+    );
+    check(
+        "logs",
+        "CreateLogGroup",
+        "{'logGroupName':'/ecs/web','tags':{'team':'web'}}",
+        &[
+            &format!("logs:CreateLogGroup arn:aws:logs:HERE:log-group:/ecs/web:log-stream: {tags}"),
+            &format!("logs:TagResource arn:aws:logs:HERE:log-group:/ecs/web {tags}"),
+        ],
+    );
+    check(
+        "ecs",
+        "UntagResource",
+        "{'resourceArn':'arn:aws:ecs:us-east-1:111111111111:cluster/prod','tagKeys':['team']}",
+        &["ecs:UntagResource arn:aws:ecs:HERE:cluster/prod aws:tagkeys=team"],
+    );
+}
+
+#[test]
+fn groups_and_streams_are_judged_by_awss_forms() {
+    let stream = "'logGroupName':'a','logStreamName':'s/1'";
+    check(
+        "logs",
+        "PutLogEvents",
+        &format!("{{{stream}}}"),
+        &["logs:PutLogEvents arn:aws:logs:HERE:log-group:a:log-stream:s/1"],
+    );
+    check("logs", "DescribeLogGroups", "{}", &["logs:DescribeLogGroups arn:aws:logs:HERE:log-group::log-stream:"]);
+    let events = &["logs:FilterLogEvents arn:aws:logs:HERE:log-group:a:log-stream:"];
+    check(
+        "logs",
+        "FilterLogEvents",
+        "{'logGroupIdentifier':'arn:aws:logs:us-east-1:111111111111:log-group:a'}",
+        events,
+    );
+    check(
+        "logs",
+        "ListTagsForResource",
+        "{'resourceArn':'arn:aws:logs:us-east-1:111111111111:log-group:a'}",
+        &["logs:ListTagsForResource arn:aws:logs:HERE:log-group:a"],
+    );
+}
+
+#[test]
+fn a_role_is_asked_for_with_what_its_trust_policy_looks_at() {
+    check(
+        "sts",
+        "AssumeRole",
+        "{'RoleArn':'arn:aws:iam::222222222222:role/x','RoleSessionName':'s','ExternalId':'e'}",
+        &["sts:AssumeRole arn:aws:iam::222222222222:role/x sts:externalid=e sts:rolesessionname=s"],
+    );
+    check("sts", "GetCallerIdentity", "{}", &[]);
+}
