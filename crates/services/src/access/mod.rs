@@ -1,7 +1,7 @@
 //! What each operation asks of policies: actions, resources, condition keys. Said once, here, one table a service.
 //!
-//! The gateway asks [`needed`] for an operation's input and has each [`Needed`] judged ([`longshore_model::policy`]); the
-//! guide's table of actions is written from the same entries. An operation without an entry may not be called.
+//! The gateway has a request [`judge`]d: each [`Needed`] of it by the policy engine ([`longshore_model::policy`]). An
+//! operation without an entry may not be called.
 //!
 //! The first need of an operation is its own action; the others are what it does in the caller's name besides (pass a
 //! role, tag what it makes), each for as many resources as the request names: none, no need. What a request names by a
@@ -18,7 +18,7 @@ mod sts;
 #[cfg(test)]
 mod tests;
 
-use longshore_model::policy::Context;
+use longshore_model::policy::{Context, Decision, Policies, Principal, Reason, Request, evaluate};
 use longshore_model::{AccountId, Arn};
 
 pub use asked::Asked;
@@ -132,4 +132,50 @@ pub fn entry(service: &str, operation: &str) -> Option<&'static Access> {
 pub fn needed(service: &str, operation: &str, asked: &Asked<'_>) -> Option<Vec<Needed>> {
     let needs = entry(service, operation)?.needs.iter().enumerate();
     Some(needs.flat_map(|(index, need)| need.judged(asked, index == 0)).collect())
+}
+
+/// Who calls, and what bears on everything that the caller does.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    pub principal: &'a Principal,
+    /// The caller's own: identity, boundary, session. Policies of resources are asked by the operations that have them.
+    pub policies: &'a Policies<'a>,
+    /// The keys of the principal and of the request: source address, time, tags of the principal.
+    pub context: &'a Context,
+}
+
+/// Whether a caller may carry out an operation with this input.
+///
+/// # Errors
+/// AWS's sentence about the first judgement that is against it.
+pub fn judge(service: &str, operation: &str, asked: &Asked<'_>, caller: &Caller<'_>) -> Result<(), String> {
+    let Some(needed) = needed(service, operation, asked) else {
+        let action = format!("{service}:{operation}");
+        let owner = &asked.place.account;
+        let request =
+            Request { principal: caller.principal, action: &action, resource: "*", owner, context: caller.context };
+        return Err(Reason::Error.sentence(&request));
+    };
+    needed.iter().try_for_each(|needed| needed.judge(caller))
+}
+
+impl Needed {
+    /// # Errors
+    /// AWS's sentence, if the caller may not.
+    pub fn judge(&self, caller: &Caller<'_>) -> Result<(), String> {
+        // What the request says of itself does not outweigh what is known of the caller.
+        let mut context = self.context.clone();
+        context.extend(caller.context.clone());
+        let request = Request {
+            principal: caller.principal,
+            action: self.action,
+            resource: &self.resource,
+            owner: &self.owner,
+            context: &context,
+        };
+        match evaluate(&request, caller.policies) {
+            Decision::Allow => Ok(()),
+            Decision::Deny(reason) => Err(reason.sentence(&request)),
+        }
+    }
 }

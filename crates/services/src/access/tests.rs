@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use longshore_api::ecs;
 use longshore_model::definition::TaskDefinition;
-use longshore_model::policy::key_type;
+use longshore_model::policy::{Kind, Policies, Policy, Principal, key_type};
 use longshore_model::{AccountId, Change, Place, State};
 use longshore_wire::{OperationDef, json};
 
-use super::{Asked, NONE, TABLES, entry, needed};
+use super::{Asked, Caller, NONE, TABLES, entry, needed};
 use crate::SERVICES;
 
 const ROLE: &str = "arn:aws:iam::111111111111:role/app";
@@ -217,4 +217,48 @@ fn a_role_is_asked_for_with_what_its_trust_policy_looks_at() {
         &["sts:AssumeRole arn:aws:iam::222222222222:role/x sts:externalid=e sts:rolesessionname=s"],
     );
     check("sts", "GetCallerIdentity", "{}", &[]);
+}
+
+#[test]
+fn the_first_judgement_against_a_caller_is_told() {
+    let user = "arn:aws:iam::111111111111:user/ann";
+    let principal = Principal::User { account: place().account, arn: user.to_owned() };
+    let shape = def("ecs", "RunTask").input.unwrap().get();
+    let input = json::decode(br#"{"taskDefinition":"web","cluster":"prod"}"#, shape).unwrap();
+    let (place, state, context) = (place(), state(), principal.context());
+    let asked = Asked { place: &place, state: &state, input: &input };
+    let told = |statements: &str, operation: &str| {
+        let text = format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#).replace('\'', "\"");
+        let policy = Policy::parse(Kind::Identity, &text).unwrap();
+        let policies = Policies { identity: vec![&policy], ..Policies::default() };
+        super::judge(
+            "ecs",
+            operation,
+            &asked,
+            &Caller { principal: &principal, policies: &policies, context: &context },
+        )
+    };
+    let run = "{'Effect':'Allow','Action':'ecs:RunTask','Resource':'arn:aws:ecs:*:*:task-definition/web:*',
+                'Condition':{'ArnEquals':{'ecs:cluster':'arn:aws:ecs:us-east-1:111111111111:cluster/prod'}}}";
+    let pass = |role: &str| {
+        format!(
+            "{{'Effect':'Allow','Action':'iam:PassRole','Resource':'{ROLE}{role}',
+               'Condition':{{'StringEquals':{{'iam:PassedToService':'ecs-tasks.amazonaws.com'}}}}}}"
+        )
+    };
+    let exec = "{'Effect':'Allow','Action':'iam:PassRole','Resource':'arn:aws:iam::111111111111:role/exec'}";
+    let denied = |action: &str, resource: &str| {
+        Err(format!(
+            "User: {user} is not authorized to perform: {action} on resource: {resource} because no identity-based \
+             policy allows the {action} action"
+        ))
+    };
+    assert_eq!(told(&[run, &pass("2"), exec].join(","), "RunTask"), Ok(()));
+    assert_eq!(told(&[run, &pass("1"), exec].join(","), "RunTask"), denied("iam:PassRole", &format!("{ROLE}2")));
+    assert_eq!(
+        told(&run.replace("cluster/prod", "cluster/test"), "RunTask"),
+        denied("ecs:RunTask", "arn:aws:ecs:us-east-1:111111111111:task-definition/web:2")
+    );
+    let unlisted = told("{'Effect':'Allow','Action':'*','Resource':'*'}", "NoSuchOperation");
+    assert_eq!(unlisted, Err(format!("User: {user} is not authorized to perform: ecs:NoSuchOperation on resource: *")));
 }
