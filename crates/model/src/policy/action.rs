@@ -3,18 +3,16 @@
 use super::Malformed;
 use super::glob::Glob;
 
+/// Of the whole text: the service holds no wildcard, so none reaches over the colon.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum ActionPattern {
-    Any,
-    Of { service: String, operation: Glob },
-}
+pub(super) struct ActionPattern(Glob);
 
 impl ActionPattern {
     /// # Errors
     /// In AWS's words, if it is neither `*` nor a service and an operation.
     pub(super) fn parse(text: &str) -> Result<Self, Malformed> {
         if text == "*" {
-            return Ok(ActionPattern::Any);
+            return Ok(ActionPattern(Glob::Any));
         }
         let Some((service, operation)) = text.split_once(':') else {
             return Err(Malformed::document(
@@ -31,15 +29,11 @@ impl ActionPattern {
         if operation.is_empty() || !operation.bytes().all(|byte| plain(byte) || b"*?_".contains(&byte)) {
             return Err(Malformed::document("The policy failed legacy parsing"));
         }
-        let operation = Glob::of(&operation.to_ascii_lowercase());
-        Ok(ActionPattern::Of { service: service.to_ascii_lowercase(), operation })
+        Ok(ActionPattern(Glob::of(&text.to_ascii_lowercase())))
     }
 
-    /// Both parts are in lower case.
-    pub(super) fn matches(&self, service: &str, operation: &str) -> bool {
-        match self {
-            ActionPattern::Any => true,
-            ActionPattern::Of { service: ours, operation: glob } => ours == service && glob.matches(operation),
-        }
+    /// `action` is in lower case.
+    pub(super) fn matches(&self, action: &str) -> bool {
+        self.0.matches(action)
     }
 }

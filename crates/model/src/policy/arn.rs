@@ -30,6 +30,10 @@ impl<'a> Cut<'a> {
         let all = segments.iter_mut().all(|segment| parts.next().map(|part| *segment = part).is_some());
         Self { text, segments: (all && segments[0] == "arn").then_some(segments) }
     }
+
+    pub(super) fn is_arn(&self) -> bool {
+        self.segments.is_some()
+    }
 }
 
 impl ArnPattern {
@@ -48,6 +52,9 @@ impl ArnPattern {
         let Some([_, partition, service, ..]) = parts.as_deref().and_then(<[&str]>::first_chunk::<SEGMENTS>) else {
             return Err(Malformed::document("The policy failed legacy parsing"));
         };
+        if parts.iter().flatten().take(SEGMENTS - 1).any(|part| variables && part.contains("${")) {
+            return Err(Malformed::syntax(format!("a variable before the fifth colon of {text:.200}")));
+        }
         if service.is_empty() || !service.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             return Err(Malformed::document("Resource vendor must be fully qualified and cannot contain regexes."));
         }
@@ -165,6 +172,10 @@ mod tests {
         let cases = [
             ("", "Resource  must be in ARN format or \"*\"."),
             ("**", "Resource ** must be in ARN format or \"*\"."),
+            (
+                "arn:aws:ecs:*:${aws:PrincipalAccount}:*",
+                "Syntax errors in policy. (a variable before the fifth colon of arn:aws:ecs:*:${aws:PrincipalAccount}:*)",
+            ),
             ("arn:aws:ecs:*", "The policy failed legacy parsing"),
             ("arn:aws:*:*:*:*", "Resource vendor must be fully qualified and cannot contain regexes."),
             ("arn:*:*:*:*:*", "Resource vendor must be fully qualified and cannot contain regexes."),

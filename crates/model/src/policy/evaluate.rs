@@ -68,12 +68,13 @@ pub fn evaluate(request: &Request<'_>, policies: &Policies<'_>) -> Decision {
     if action == "sts:getcalleridentity" {
         return Decision::Allow;
     }
-    let Some((service, operation)) = action.split_once(':') else { return Decision::Deny(Reason::Error) };
+    if !action.contains(':') {
+        return Decision::Deny(Reason::Error);
+    }
     let asked = Asked {
         principal: request.principal,
         bounded: policies.boundary.is_some(),
-        service,
-        operation,
+        action: &action,
         resource: Cut::new(request.resource),
         context: request.context,
     };

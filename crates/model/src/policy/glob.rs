@@ -7,16 +7,22 @@
 
 /// What stands between two stars.
 #[derive(Clone, Debug, PartialEq)]
-enum Piece {
+pub(super) enum Piece {
     Plain(String),
     /// `None` is any one character.
     Holed(Vec<Option<char>>),
 }
 
-/// A compiled pattern; one piece means that there is no star.
+/// A compiled pattern. Most are of the first three forms, which need no list of pieces.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Glob {
-    pieces: Vec<Piece>,
+pub(super) enum Glob {
+    /// A star alone.
+    Any,
+    Exactly(Box<str>),
+    /// A text and a star.
+    Beginning(Box<str>),
+    /// One piece means that there is no star.
+    Pieces(Box<[Piece]>),
 }
 
 /// What a pattern is written with.
@@ -60,6 +66,12 @@ impl Piece {
     fn find(&self, text: &str) -> Option<usize> {
         match self {
             Piece::Plain(plain) => text.find(plain.as_str()).map(|at| at + plain.len()),
+            Piece::Holed(wanted) if text.is_ascii() => {
+                let same =
+                    |(byte, wanted): (&u8, &Option<char>)| wanted.is_none_or(|wanted| wanted == char::from(*byte));
+                let mut windows = text.as_bytes().windows(wanted.len());
+                windows.position(|window| window.iter().zip(wanted).all(same)).map(|at| at + wanted.len())
+            }
             Piece::Holed(_) => {
                 text.char_indices().find_map(|(at, _)| self.begins(&text[at..]).map(|length| at + length))
             }
@@ -99,7 +111,12 @@ impl Glob {
             at += 1;
             at == 1 || at > last || !piece.is_empty()
         });
-        Self { pieces }
+        match pieces.as_mut_slice() {
+            [Piece::Plain(one)] => Glob::Exactly(std::mem::take(one).into()),
+            [Piece::Plain(one), Piece::Plain(two)] if two.is_empty() && one.is_empty() => Glob::Any,
+            [Piece::Plain(one), Piece::Plain(two)] if two.is_empty() => Glob::Beginning(std::mem::take(one).into()),
+            _ => Glob::Pieces(pieces.into()),
+        }
     }
 
     /// The glob of a text in which `*` and `?` are meant.
@@ -108,22 +125,27 @@ impl Glob {
     }
 
     pub(super) fn matches(&self, text: &str) -> bool {
-        self.try_match(text).is_some()
-    }
-
-    fn try_match(&self, text: &str) -> Option<()> {
-        let (first, others) = self.pieces.split_first()?;
-        let begun = first.begins(text)?;
-        let Some((last, middle)) = others.split_last() else {
-            return (begun == text.len()).then_some(());
-        };
-        let mut rest = &text[begun..];
-        rest = &rest[..last.ends(rest)?];
-        for piece in middle {
-            rest = &rest[piece.find(rest)?..];
+        match self {
+            Glob::Any => true,
+            Glob::Exactly(exactly) => **exactly == *text,
+            Glob::Beginning(beginning) => text.starts_with(&**beginning),
+            Glob::Pieces(pieces) => in_order(pieces, text).is_some(),
         }
-        Some(())
     }
+}
+
+fn in_order(pieces: &[Piece], text: &str) -> Option<()> {
+    let (first, others) = pieces.split_first()?;
+    let begun = first.begins(text)?;
+    let Some((last, middle)) = others.split_last() else {
+        return (begun == text.len()).then_some(());
+    };
+    let mut rest = &text[begun..];
+    rest = &rest[..last.ends(rest)?];
+    for piece in middle {
+        rest = &rest[piece.find(rest)?..];
+    }
+    Some(())
 }
 
 /// A text's tokens; `*` and `?` are meant.

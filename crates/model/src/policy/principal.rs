@@ -92,6 +92,7 @@ pub(super) enum Grant {
 /// One that a policy names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Named {
+    /// Services too.
     Everyone,
     Account(String),
     /// A user, a role, a session, a federated user.
@@ -143,8 +144,8 @@ impl Named {
         let granted = |is: bool, grant| if is { grant } else { Grant::Nothing };
         match (self, principal) {
             (Named::Service(name), Principal::Service(asks)) => granted(name == asks, Grant::Direct),
-            (_, Principal::Service(_)) | (Named::Service(_) | Named::Stranger, _) => Grant::Nothing,
             (Named::Everyone, _) => Grant::Limited,
+            (_, Principal::Service(_)) | (Named::Service(_) | Named::Stranger, _) => Grant::Nothing,
             (Named::Account(id), Principal::Root(account)) => granted(account.as_str() == id, Grant::Direct),
             (Named::Account(id), _) => {
                 granted(principal.account().is_some_and(|account| account.as_str() == id), Grant::Account)

@@ -39,9 +39,7 @@ pub(super) struct Asked<'a> {
     /// Whether the principal has a permissions boundary.
     pub bounded: bool,
     /// In lower case.
-    pub service: &'a str,
-    /// In lower case.
-    pub operation: &'a str,
+    pub action: &'a str,
     pub resource: Cut<'a>,
     pub context: &'a Context,
 }
@@ -60,7 +58,7 @@ impl Statement {
     }
 
     fn is_of_action(&self, asked: &Asked<'_>) -> bool {
-        let any = |list: &[ActionPattern]| list.iter().any(|one| one.matches(asked.service, asked.operation));
+        let any = |list: &[ActionPattern]| list.iter().any(|one| one.matches(asked.action));
         match &self.actions {
             Element::Of(list) => any(list),
             Element::Except(list) => !any(list),

@@ -6,8 +6,6 @@ use longshore_model::policy::{
 };
 use serde_json::Value;
 
-pub const KINDS: [Kind; 5] = [Kind::Identity, Kind::Resource, Kind::Trust, Kind::Boundary, Kind::Session];
-
 /// Who asks, by letter: `root`, `user`, `session`, `federated`, `service`, all of account 111111111111.
 pub type Who = &'static str;
 
@@ -35,26 +33,6 @@ pub struct Case {
 }
 
 impl Case {
-    /// A user with one policy.
-    pub fn bare(identity: Value) -> Self {
-        Self {
-            who: "user",
-            action: "ecs:StopTask".to_owned(),
-            resource: "*".to_owned(),
-            owner: ACCOUNT.to_owned(),
-            context: Vec::new(),
-            identity: vec![identity],
-            boundary: None,
-            session: None,
-            resource_policies: Vec::new(),
-            required: false,
-        }
-    }
-
-    pub fn federated(&self) -> bool {
-        self.who == "federated"
-    }
-
     /// Every key of the request, by name in lower case.
     pub fn keys(&self) -> Vec<(String, Vec<String>)> {
         let mut context = principal(self.who).context();

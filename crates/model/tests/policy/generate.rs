@@ -41,7 +41,6 @@ const RESOURCE_PATTERNS: &[&str] = &[
     "arn:aws:ecs:*:*:task/${aws:username}/*",
     "arn:aws:ecs:*:*:task/${aws:PrincipalTag/team}/*",
     "arn:aws:ecs:*:*:task/${aws:PrincipalTag/team, 'prod'}/?",
-    "arn:aws:ecs:*:${aws:PrincipalAccount}:*",
     "arn:aws:ecs:*:*:task/prod/a${*}b",
     "arn:aws:ecs:us-*-1:*:task/*/?",
     "arn:aws:logs:*:*:log-group:web:*",
@@ -116,7 +115,7 @@ const WORDS: &[Words] = &[
     },
     Words {
         operators: NUMBERS,
-        key: "ecs:task-cpu",
+        key: "aws:MultiFactorAuthAge",
         wanted: &["256", "512", "-1", "256.0", "1e3"],
         found: &["256", "512.5", "1000", "many", ""],
     },
@@ -132,7 +131,7 @@ const WORDS: &[Words] = &[
         wanted: &["true", "False"],
         found: &["true", "FALSE", "x"],
     },
-    Words { operators: &["BinaryEquals"], key: "other:blob", wanted: &["AQID", "AQI="], found: &["AQID", "AQI="] },
+    Words { operators: &["BinaryEquals"], key: "aws:userid", wanted: &["AQID", "AQI="], found: &["AQID", "AQI="] },
     Words {
         operators: &["IpAddress", "NotIpAddress"],
         key: "aws:SourceIp",
@@ -182,7 +181,8 @@ fn principal() -> impl Strategy<Value = Value> {
     prop_oneof![1 => Just(json!("*")), 6 => aws, 1 => service, 1 => both]
 }
 
-fn statement(names_principals: bool) -> impl Strategy<Value = Value> {
+/// A statement, of a policy of a resource or of another kind.
+pub fn statement(names_principals: bool) -> impl Strategy<Value = Value> {
     let effect = prop_oneof![4 => Just("Allow"), 1 => Just("Deny")];
     let broad = select(&["*", "ecs:*"][..]).prop_map(|action| json!(action));
     let action = prop_oneof![1 => broad, 1 => one_or_more(ACTION_PATTERNS, 3)];
@@ -220,14 +220,6 @@ fn policy(names_principals: bool) -> impl Strategy<Value = Value> {
             policy["Version"] = json!(version);
         }
         policy
-    })
-}
-
-/// A policy of one statement that denies.
-pub fn denial() -> impl Strategy<Value = Value> {
-    statement(false).prop_map(|mut statement| {
-        statement["Effect"] = json!("Deny");
-        json!({ "Version": "2012-10-17", "Statement": statement })
     })
 }
 

@@ -265,10 +265,12 @@ fn directness(case: &Case, statement: &Value) -> u8 {
 
 fn rank(case: &Case, named: &Value) -> u8 {
     if named == "*" {
-        return if case.who == "service" { 0 } else { 2 };
+        return 2;
     }
     if case.who == "service" {
-        return if texts(&named["Service"]).iter().any(|text| text == SERVICE) { 3 } else { 0 };
+        let everyone = named.get("AWS").map(texts).unwrap_or_default().iter().any(|text| text == "*");
+        let itself = texts(&named["Service"]).iter().any(|text| text == SERVICE);
+        return if itself { 3 } else { 2 * u8::from(everyone) };
     }
     let mut best = 0;
     for text in named.get("AWS").map(texts).unwrap_or_default() {
@@ -310,6 +312,9 @@ fn condition(operator: &str, key: &str, wanted: &[String], keys: &Keys, variable
     let Some(values) = there else {
         return Some(if_exists || all || (negated && !any));
     };
+    if values.len() > 1 && !all && !any {
+        return None;
+    }
     let each: Vec<Truth> = values
         .iter()
         .map(|value| {
@@ -320,7 +325,7 @@ fn condition(operator: &str, key: &str, wanted: &[String], keys: &Keys, variable
             }
         })
         .collect();
-    if all || (negated && !any) { conjunction(&each) } else { disjunction(&each) }
+    if any { disjunction(&each) } else { conjunction(&each) }
 }
 
 /// Whether one value of the request is what one value of the policy says, negation aside.
@@ -339,7 +344,9 @@ fn compare(name: &str, value: &str, wanted: &str, keys: &Keys, variables: bool) 
         "StringEquals" => text(false, false),
         "StringEqualsIgnoreCase" => text(true, false),
         "StringLike" => text(false, true),
-        "ArnEquals" | "ArnLike" => arn_matches(wanted, value, keys, variables),
+        // What is no ARN is not known to differ from one.
+        "ArnEquals" | "ArnLike" => arn_matches(wanted, value, keys, variables)
+            .filter(|matches| *matches || (value.starts_with("arn:") && value.matches(':').count() >= 5)),
         "Bool" => match value.to_lowercase().as_str() {
             flag @ ("true" | "false") => Some(flag == wanted.to_lowercase()),
             _ => None,

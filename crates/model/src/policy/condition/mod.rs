@@ -2,8 +2,8 @@
 //!
 //! A missing key fails an operator, unless the operator is negated, ends in `IfExists` or begins with `ForAllValues`. A
 //! value of the request that is not of the operator's type equals nothing; whether it *differs* cannot be said, nor can it
-//! be said of a variable without a value. What cannot be said is [`Held::Unclear`]: then a statement that allows does not
-//! apply and one that denies does.
+//! be said of a variable without a value, nor of several values under an operator without `For…`. What cannot be said is
+//! [`Held::Unclear`]: then a statement that allows does not apply and one that denies does.
 
 mod operator;
 
@@ -92,10 +92,13 @@ impl Condition {
             return yes(wanted.iter().any(|absent| *absent == values.is_none()));
         }
         let Some(values) = values else { return yes(self.holds_without()) };
+        if values.len() > 1 && self.operator.quantifier == Quantifier::None {
+            return Held::Unclear;
+        }
         let each = values.iter().map(|value| self.satisfied(value, context));
-        match (self.operator.quantifier, self.operator.negated) {
-            (Quantifier::All, _) | (Quantifier::None, true) => each.fold(Held::Yes, Held::and),
-            (Quantifier::Any, _) | (Quantifier::None, false) => each.fold(Held::No, Held::or),
+        match self.operator.quantifier {
+            Quantifier::All | Quantifier::None => each.fold(Held::Yes, Held::and),
+            Quantifier::Any => each.fold(Held::No, Held::or),
         }
     }
 
@@ -176,7 +179,10 @@ impl Wanted {
             Wanted::Text(patterns, false) => any(patterns.iter().map(|pattern| pattern.matches(value, context))),
             Wanted::Arn(patterns) => {
                 let cut = Cut::new(value);
-                any(patterns.iter().map(|pattern| pattern.matches(cut, context)))
+                match any(patterns.iter().map(|pattern| pattern.matches(cut, context))) {
+                    Match::No if !cut.is_arn() => Match::Undefined,
+                    outcome => outcome,
+                }
             }
             Wanted::Number(wanted, order) => among(number(value), wanted, |found, one| order.holds(*found, *one)),
             Wanted::Date(wanted, order) => among(date(value), wanted, |found, one| order.holds(*found, *one)),

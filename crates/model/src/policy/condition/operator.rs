@@ -26,7 +26,7 @@ pub(crate) enum Order {
 /// How many of the request's values must satisfy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Quantifier {
-    /// No set operator: some value, or if negated every value.
+    /// No set operator: the request must have one value.
     None,
     All,
     Any,

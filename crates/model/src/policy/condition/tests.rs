@@ -22,8 +22,15 @@ const EQUALITIES: &[Row] = &[
     ("StringEquals", "aws:userid", "a*", "a*", "abc", None),
     ("StringEqualsIgnoreCase", "aws:userid", "Äb*", "äB*", "abc", None),
     ("StringLike", "aws:userid", "a*c?", "abbcd", "Abbcd", None),
-    ("ArnEquals", "aws:SourceArn", "arn:aws:ecs:*:1:*", "arn:aws:ecs:x:1:y:z", "arn:aws:ecs:x:2:y", None),
-    ("ArnLike", "aws:SourceArn", "arn:aws:*:*:1:*", "arn:aws:ecs:x:1:y:z", "arn:aws:ecs:x:1", None),
+    ("ArnEquals", "aws:SourceArn", "arn:aws:ecs:*:1:*", "arn:aws:ecs:x:1:y:z", "arn:aws:ecs:x:2:y", Some("x")),
+    (
+        "ArnLike",
+        "aws:SourceArn",
+        "arn:aws:*:*:1:*",
+        "arn:aws:ecs:x:1:y:z",
+        "arn:aws:ecs:x:2:y",
+        Some("arn:aws:ecs:x:1"),
+    ),
     ("NumericEquals", "ecs:task-cpu", "1.0", "1", "2", Some("many")),
     ("DateEquals", "aws:CurrentTime", "1970-01-01T00:00:01Z", "1970-01-01T01:00:01+01:00", "2", Some("soon")),
     ("IpAddress", "aws:SourceIp", "10.0.0.0/8", "10.9.9.9", "11.0.0.0", Some("home")),
@@ -48,9 +55,11 @@ fn positive_operators_need_a_value_that_matches() {
         let check = |operator: &str, found: Option<&[&str]>, expected| {
             assert_eq!(held(operator, key, &[wanted], found), expected, "{operator} {found:?}");
         };
-        for (prefix, absent, both) in
-            [("", Held::No, Held::Yes), ("ForAllValues:", Held::Yes, Held::No), ("ForAnyValue:", Held::No, Held::Yes)]
-        {
+        for (prefix, absent, both) in [
+            ("", Held::No, Held::Unclear),
+            ("ForAllValues:", Held::Yes, Held::No),
+            ("ForAnyValue:", Held::No, Held::Yes),
+        ] {
             let plain = format!("{prefix}{operator}");
             check(&plain, Some(&[same]), Held::Yes);
             check(&plain, Some(&[other]), Held::No);
@@ -78,9 +87,11 @@ fn negated_operators_hold_without_a_value_and_not_of_one_that_matches() {
             None if *operator == "IpAddress" => "NotIpAddress".to_owned(),
             None => operator.replace("Equals", "NotEquals"),
         };
-        for (prefix, absent, both) in
-            [("", Held::Yes, Held::No), ("ForAllValues:", Held::Yes, Held::No), ("ForAnyValue:", Held::No, Held::Yes)]
-        {
+        for (prefix, absent, both) in [
+            ("", Held::Yes, Held::Unclear),
+            ("ForAllValues:", Held::Yes, Held::No),
+            ("ForAnyValue:", Held::No, Held::Yes),
+        ] {
             let plain = format!("{prefix}{negated}");
             check(&plain, Some(&[same]), Held::No);
             check(&plain, Some(&[other]), Held::Yes);
