@@ -92,10 +92,10 @@ pub fn evaluate(request: &Request<'_>, policies: &Policies<'_>) -> Decision {
 fn collect(asked: &Asked<'_>, policies: &Policies<'_>) -> Result<Verdicts, Kind> {
     let root = matches!(asked.principal, Principal::Root(_));
     let federated = matches!(asked.principal, Principal::Federated { .. });
-    let identity = granted(asked, &policies.identity)?;
-    let boundary = policies.boundary.map(|boundary| granted(asked, &[boundary])).transpose()?;
-    let session = policies.session.as_deref().map(|session| granted(asked, session)).transpose()?;
-    let resource = granted(asked, &policies.resource)?;
+    let identity = granted(asked, &policies.identity, |_| Kind::Identity)?;
+    let boundary = policies.boundary.map(|boundary| granted(asked, &[boundary], |_| Kind::Boundary)).transpose()?;
+    let session = policies.session.as_deref().map(|session| granted(asked, session, |_| Kind::Session)).transpose()?;
+    let resource = granted(asked, &policies.resource, Policy::kind)?;
     Ok(Verdicts {
         identity: root || identity > Grant::Nothing,
         boundary: boundary.is_none_or(|grant| grant > Grant::Nothing),
@@ -104,17 +104,17 @@ fn collect(asked: &Asked<'_>, policies: &Policies<'_>) -> Result<Verdicts, Kind>
     })
 }
 
-/// The strongest grant among the policies of one kind.
+/// The strongest grant among policies that stand in one place. A managed policy may be a boundary or narrow a session.
 ///
 /// # Errors
-/// The kind of the policy that denies.
-fn granted(asked: &Asked<'_>, policies: &[&Policy]) -> Result<Grant, Kind> {
+/// What the policy that denies is there, by `kind`.
+fn granted(asked: &Asked<'_>, policies: &[&Policy], kind: fn(&Policy) -> Kind) -> Result<Grant, Kind> {
     let mut strongest = Grant::Nothing;
     for policy in policies {
         for statement in &policy.statements {
             match (statement.applies(asked), statement.effect) {
                 (Grant::Nothing, _) => {}
-                (_, Effect::Deny) => return Err(policy.kind()),
+                (_, Effect::Deny) => return Err(kind(policy)),
                 (grant, Effect::Allow) => strongest = strongest.max(grant),
             }
         }
