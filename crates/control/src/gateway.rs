@@ -324,8 +324,8 @@ async fn carry_out(
     let caller = signin::caller(server, call, head, body)?;
     server.ensure_account(&caller.account)?;
     let conditions = signin::conditions(server, &caller, head);
-    signin::authorize(server, call, &caller, &conditions)?;
     let input = call.input(head, body)?;
+    signin::authorize(server, call, &caller, &conditions, &input)?;
     // Log events come with the time of other clocks, so theirs is the machine's.
     let now = if call.service.name == "logs" { clock::wall() } else { clock::now() };
     let account = caller.account.clone();

@@ -13,12 +13,13 @@ use http::header::{AUTHORIZATION, USER_AGENT};
 use http::request::Parts;
 use longshore_model::iam::{AccessKey, Caller, Identity, key};
 use longshore_model::policy::Context as Conditions;
-use longshore_model::{AccountId, State};
-use longshore_services::authority::{self, Asked};
+use longshore_model::{AccountId, Place, State};
+use longshore_services::access::{self, Asked};
+use longshore_services::authority;
 use longshore_services::sts::token;
 use longshore_wire::protocol::Call;
 use longshore_wire::sigv4::{Denial, Endpoint, Scope, Signature, Standing};
-use longshore_wire::{Fault, ProtocolKind, TimestampFormat};
+use longshore_wire::{Fault, ProtocolKind, TimestampFormat, Value};
 
 use crate::{Auth, Server, clock};
 
@@ -71,25 +72,30 @@ pub(crate) fn conditions(server: &Server, caller: &Caller, head: &Parts) -> Cond
     conditions
 }
 
-/// Whether the caller may call the operation.
+/// Whether the caller may call the operation with this input.
 ///
 /// # Errors
 /// The protocol's refusal, with the sentence that says why.
-pub(crate) fn authorize(server: &Server, call: &Call, caller: &Caller, conditions: &Conditions) -> Result<(), Fault> {
-    let own_rule = OWN_RULES.contains(&(call.service.name, call.operation.name));
+pub(crate) fn authorize(
+    server: &Server,
+    call: &Call,
+    caller: &Caller,
+    conditions: &Conditions,
+    input: &Value,
+) -> Result<(), Fault> {
+    let (service, operation) = (call.service.name, call.operation.name);
+    let own_rule = OWN_RULES.contains(&(service, operation));
     if server.auth == Auth::Permissive || caller.identity == Identity::Root || own_rule {
         return Ok(());
     }
-    let resources = &[ANYTHING.to_owned()];
-    let action = format!("{}:{}", call.service.name, call.operation.name);
-    let asked = Asked { action: &action, resources, conditions };
     let refuse = |sentence: String| authority::denied(call.protocol.kind(), &sentence);
     check_session(caller, call).map_err(refuse)?;
-    authority::check(&server.store.read(), caller, &asked).map_err(refuse)
+    let place = Place::new(&server.settings.region, &caller.account);
+    let user = if let Identity::User { name, .. } = &caller.identity { Some(name.as_str()) } else { None };
+    let state = server.store.read();
+    let asked = Asked { place: &place, state: &state, input, user };
+    access::judge(service, operation, &asked, caller, conditions).map_err(refuse)
 }
-
-/// What every operation is asked about so far: a statement that names resources allows none of them.
-const ANYTHING: &str = "*";
 
 /// Operations that decide for themselves who may call them, or that everybody may call.
 const OWN_RULES: &[(&str, &str)] = &[("sts", "AssumeRole"), ("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")];

@@ -1,15 +1,13 @@
 //! What a caller may do: its policies, gathered from the records, and the decision over them.
 //!
-//! The engine is `longshore_model::policy`; here is only what feeds it. A policy that cannot be read denies: nothing here
+//! The engine is `longshore_model::policy`; here is only what feeds it. What operations ask is in [`crate::access`]. A policy that cannot be read denies: nothing here
 //! answers yes for want of knowing better.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, RwLock};
 
 use longshore_model::iam::{Caller, Grants, Identity, key};
-use longshore_model::policy::{
-    Context as Conditions, Decision, Kind, Policies, Policy, Reason, Request, ResourceRule, evaluate,
-};
+use longshore_model::policy::{Decision, Kind, Policies, Policy, Request, ResourceRule, evaluate};
 use longshore_model::{AccountId, State};
 use longshore_wire::{Fault, ProtocolKind};
 
@@ -118,42 +116,6 @@ pub fn parsed(kind: Kind, document: &str) -> Option<Arc<Policy>> {
         kept[slot].insert(document.to_owned(), policy.clone());
     }
     Some(policy)
-}
-
-/// One request of a caller: the action, and everything known of it.
-#[derive(Debug)]
-pub struct Asked<'a> {
-    /// `service:Operation`
-    pub action: &'a str,
-    /// ARNs of what it is about; `*` for an operation that is about nothing in particular.
-    pub resources: &'a [String],
-    pub conditions: &'a Conditions,
-}
-
-/// Whether a caller may do something to each of the resources, all in the caller's account.
-///
-/// # Errors
-/// The sentence that says why not, in AWS's words.
-pub fn check(state: &State, caller: &Caller, asked: &Asked<'_>) -> Result<(), String> {
-    let principal = caller.principal();
-    let authority = Authority::of(state, caller);
-    for resource in asked.resources {
-        let request = Request {
-            principal: &principal,
-            action: asked.action,
-            resource,
-            owner: &caller.account,
-            context: asked.conditions,
-        };
-        let decision = match &authority {
-            Some(authority) => authority.decide(&request, Vec::new(), ResourceRule::Suffices),
-            None => Decision::Deny(Reason::Error),
-        };
-        if let Decision::Deny(reason) = decision {
-            return Err(reason.sentence(&request));
-        }
-    }
-    Ok(())
 }
 
 /// The refusal of a protocol: `AccessDeniedException` in JSON, `AccessDenied` in awsQuery, `UnauthorizedOperation` in EC2's.

@@ -10,6 +10,8 @@ pub struct Asked<'a> {
     pub place: &'a Place,
     pub state: &'a State,
     pub input: &'a Value,
+    /// The name of the user that asks, for operations of IAM that mean it where none is named.
+    pub user: Option<&'a str>,
 }
 
 impl<'a> Asked<'a> {

@@ -13,13 +13,17 @@
 mod asked;
 mod ec2;
 mod ecs;
+mod iam;
 mod logs;
 mod sts;
 #[cfg(test)]
 mod tests;
 
-use longshore_model::policy::{Context, Decision, Policies, Principal, Reason, Request, evaluate};
+use longshore_model::iam::Caller;
+use longshore_model::policy::{Context, Decision, Principal, Reason, Request, ResourceRule};
 use longshore_model::{AccountId, Arn};
+
+use crate::authority::Authority;
 
 pub use asked::Asked;
 
@@ -81,7 +85,7 @@ pub struct Needed {
 /// No resource: such an operation is allowed by a policy for `*` only.
 static NONE: Resource = Resource { form: "*", find: |_| Vec::new() };
 
-static TABLES: &[&Table] = &[&ecs::TABLE, &logs::TABLE, &ec2::TABLE, &sts::TABLE];
+static TABLES: &[&Table] = &[&ecs::TABLE, &logs::TABLE, &ec2::TABLE, &iam::TABLE, &sts::TABLE];
 
 impl Access {
     const fn new(operation: &'static str, needs: &'static [Need]) -> Self {
@@ -134,46 +138,42 @@ pub fn needed(service: &str, operation: &str, asked: &Asked<'_>) -> Option<Vec<N
     Some(needs.flat_map(|(index, need)| need.judged(asked, index == 0)).collect())
 }
 
-/// Who calls, and what bears on everything that the caller does.
-#[derive(Clone, Copy)]
-pub struct Caller<'a> {
-    pub principal: &'a Principal,
-    /// The caller's own: identity, boundary, session. Policies of resources are asked by the operations that have them.
-    pub policies: &'a Policies<'a>,
-    /// The keys of the principal and of the request: source address, time, tags of the principal.
-    pub context: &'a Context,
-}
-
-/// Whether a caller may carry out an operation with this input.
+/// Whether a caller may carry out an operation with this input. `conditions` are the keys of the caller and of the
+/// request: source address, time, tags of the principal.
 ///
 /// # Errors
 /// AWS's sentence about the first judgement that is against it.
-pub fn judge(service: &str, operation: &str, asked: &Asked<'_>, caller: &Caller<'_>) -> Result<(), String> {
+pub fn judge(
+    service: &str,
+    operation: &str,
+    asked: &Asked<'_>,
+    caller: &Caller,
+    conditions: &Context,
+) -> Result<(), String> {
+    let (principal, authority) = (caller.principal(), Authority::of(asked.state, caller));
     let Some(needed) = needed(service, operation, asked) else {
         let action = format!("{service}:{operation}");
         let owner = &asked.place.account;
-        let request =
-            Request { principal: caller.principal, action: &action, resource: "*", owner, context: caller.context };
+        let request = Request { principal: &principal, action: &action, resource: "*", owner, context: conditions };
         return Err(Reason::Error.sentence(&request));
     };
-    needed.iter().try_for_each(|needed| needed.judge(caller))
+    needed.iter().try_for_each(|needed| needed.judge(&principal, authority.as_ref(), conditions))
 }
 
 impl Needed {
     /// # Errors
     /// AWS's sentence, if the caller may not.
-    pub fn judge(&self, caller: &Caller<'_>) -> Result<(), String> {
+    fn judge(&self, principal: &Principal, authority: Option<&Authority>, conditions: &Context) -> Result<(), String> {
         // What the request says of itself does not outweigh what is known of the caller.
         let mut context = self.context.clone();
-        context.extend(caller.context.clone());
-        let request = Request {
-            principal: caller.principal,
-            action: self.action,
-            resource: &self.resource,
-            owner: &self.owner,
-            context: &context,
+        context.extend(conditions.clone());
+        let (action, resource) = (self.action, self.resource.as_str());
+        let request = Request { principal, action, resource, owner: &self.owner, context: &context };
+        let decision = match authority {
+            Some(authority) => authority.decide(&request, Vec::new(), ResourceRule::Suffices),
+            None => Decision::Deny(Reason::Error),
         };
-        match evaluate(&request, caller.policies) {
+        match decision {
             Decision::Allow => Ok(()),
             Decision::Deny(reason) => Err(reason.sentence(&request)),
         }

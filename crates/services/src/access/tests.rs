@@ -1,14 +1,15 @@
 //! Every operation has its entry, and requests are judged on what they are carried out on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_api::ecs;
 use longshore_model::definition::TaskDefinition;
-use longshore_model::policy::{Kind, Policies, Policy, Principal, key_type};
+use longshore_model::iam::{Caller, Grants, Identity, User};
+use longshore_model::policy::key_type;
 use longshore_model::{AccountId, Change, Place, State};
-use longshore_wire::{OperationDef, json};
+use longshore_wire::{OperationDef, Timestamp, json};
 
-use super::{Asked, Caller, NONE, TABLES, entry, needed};
+use super::{Asked, NONE, TABLES, entry, needed};
 use crate::SERVICES;
 
 const ROLE: &str = "arn:aws:iam::111111111111:role/app";
@@ -39,12 +40,28 @@ fn def(service: &str, operation: &str) -> &'static OperationDef {
     service.def.operation(operation).unwrap()
 }
 
+fn with_policy(name: &str, document: String) -> User {
+    let inline = BTreeMap::from([("it".to_owned(), document)]);
+    User {
+        account: "111111111111".to_owned(),
+        name: name.to_owned(),
+        path: "/team/".to_owned(),
+        id: "AIDA".to_owned(),
+        created_at: Timestamp::from_millis(0),
+        boundary: Some("arn:aws:iam::aws:policy/AdministratorAccess".to_owned()),
+        tags: BTreeMap::new(),
+        groups: Vec::new(),
+        grants: Some(Grants { attached: Vec::new(), inline }),
+    }
+}
+
 /// Each judgement as `ACTION RESOURCE KEY=VALUES…`, the account's key and tags left out.
 fn judged(service: &str, operation: &str, body: &str) -> Vec<String> {
     let shape = def(service, operation).input.unwrap().get();
     let input = json::decode(body.replace('\'', "\"").as_bytes(), shape).unwrap();
-    let (place, state) = (place(), state());
-    let asked = Asked { place: &place, state: &state, input: &input };
+    let (place, mut state) = (place(), state());
+    state.apply(&Change::from(with_policy("ann", String::new())));
+    let asked = Asked { place: &place, state: &state, input: &input, user: Some("ann") };
     let needed = needed(service, operation, &asked).unwrap();
     let line = |need: &super::Needed| {
         let keys =
@@ -222,21 +239,18 @@ fn a_role_is_asked_for_with_what_its_trust_policy_looks_at() {
 #[test]
 fn the_first_judgement_against_a_caller_is_told() {
     let user = "arn:aws:iam::111111111111:user/ann";
-    let principal = Principal::User { account: place().account, arn: user.to_owned() };
     let shape = def("ecs", "RunTask").input.unwrap().get();
     let input = json::decode(br#"{"taskDefinition":"web","cluster":"prod"}"#, shape).unwrap();
-    let (place, state, context) = (place(), state(), principal.context());
-    let asked = Asked { place: &place, state: &state, input: &input };
+    let place = place();
+    let (name, path, id) = ("ann".to_owned(), "/".to_owned(), "AIDA".to_owned());
+    let identity = Identity::User { name, path, id, tags: BTreeMap::new() };
+    let caller = Caller { account: place.account.clone(), access_key: String::new(), identity, claims: None };
     let told = |statements: &str, operation: &str| {
         let text = format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#).replace('\'', "\"");
-        let policy = Policy::parse(Kind::Identity, &text).unwrap();
-        let policies = Policies { identity: vec![&policy], ..Policies::default() };
-        super::judge(
-            "ecs",
-            operation,
-            &asked,
-            &Caller { principal: &principal, policies: &policies, context: &context },
-        )
+        let mut state = state();
+        state.apply(&Change::from(with_policy("ann", text)));
+        let asked = Asked { place: &place, state: &state, input: &input, user: Some("ann") };
+        super::judge("ecs", operation, &asked, &caller, &caller.context())
     };
     let run = "{'Effect':'Allow','Action':'ecs:RunTask','Resource':'arn:aws:ecs:*:*:task-definition/web:*',
                 'Condition':{'ArnEquals':{'ecs:cluster':'arn:aws:ecs:us-east-1:111111111111:cluster/prod'}}}";
@@ -261,4 +275,37 @@ fn the_first_judgement_against_a_caller_is_told() {
     );
     let unlisted = told("{'Effect':'Allow','Action':'*','Resource':'*'}", "NoSuchOperation");
     assert_eq!(unlisted, Err(format!("User: {user} is not authorized to perform: ecs:NoSuchOperation on resource: *")));
+}
+
+#[test]
+fn entities_are_judged_by_the_arn_they_have() {
+    let iam = |operation: &str, body: &str, wanted: &[&str]| check("iam", operation, body, wanted);
+    iam("GetUser", "{}", &["iam:GetUser arn:aws:iam::111111111111:user/team/ann"]);
+    iam("GetUser", "{'UserName':'ANN'}", &["iam:GetUser arn:aws:iam::111111111111:user/team/ann"]);
+    iam("GetUser", "{'UserName':'bob'}", &["iam:GetUser arn:aws:iam::111111111111:user/bob"]);
+    iam("ListUsers", "{}", &["iam:ListUsers *"]);
+    iam("CreateRole", "{'RoleName':'x','Path':'/a/'}", &["iam:CreateRole ROLE/a/x"]);
+    iam(
+        "UpdateUser",
+        "{'UserName':'ann','NewUserName':'eve'}",
+        &[
+            "iam:UpdateUser arn:aws:iam::111111111111:user/team/ann",
+            "iam:UpdateUser arn:aws:iam::111111111111:user/team/eve",
+        ],
+    );
+    iam(
+        "AttachUserPolicy",
+        "{'UserName':'ann','PolicyArn':'arn:aws:iam::aws:policy/AdministratorAccess'}",
+        &["iam:AttachUserPolicy arn:aws:iam::111111111111:user/team/ann \
+           iam:permissionsboundary=arn:aws:iam::aws:policy/AdministratorAccess \
+           iam:policyarn=arn:aws:iam::aws:policy/AdministratorAccess"],
+    );
+    iam(
+        "AddRoleToInstanceProfile",
+        "{'InstanceProfileName':'p','RoleName':'r'}",
+        &[
+            "iam:AddRoleToInstanceProfile arn:aws:iam::111111111111:instance-profile/p",
+            "iam:PassRole ROLE/r iam:passedtoservice=ec2.amazonaws.com",
+        ],
+    );
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use longshore_api::ecs::Tag;
 use longshore_model::definition::TaskDefinition;
-use longshore_model::{Arn, cluster, definition, service, task};
+use longshore_model::{Arn, cluster, definition, iam, service, task};
 
 use crate::access::{Asked, Found, Resource};
 use crate::ecs::definition::find;
@@ -152,11 +152,14 @@ fn named_definition(asked: &Asked<'_>, given: &str) -> String {
     asked.place.arn("ecs", &format!("task-definition/{resource}"))
 }
 
-/// Roles by ARN or by name, each once.
+/// Roles by ARN or by name, each once. A name is the role's of that name, wherever its path leads.
 fn roles(asked: &Asked<'_>, given: &[Option<&str>]) -> Vec<String> {
     let arn = |text: &str| match text.starts_with("arn:") {
         true => text.to_owned(),
-        false => format!("arn:aws:iam::{}:role/{text}", asked.place.account),
+        false => match asked.state.roles.get(&iam::key(&asked.place.account, text)) {
+            Some(role) => role.arn(),
+            None => format!("arn:aws:iam::{}:role/{text}", asked.place.account),
+        },
     };
     let given = given.iter().flatten().filter(|text| !text.is_empty());
     let mut arns: Vec<String> = given.map(|text| arn(text)).collect();
