@@ -14,7 +14,7 @@ use http::request::Parts;
 use longshore_model::iam::{AccessKey, Caller, Identity, key};
 use longshore_model::policy::Context as Conditions;
 use longshore_model::{AccountId, Place, State};
-use longshore_services::access::{self, Asked};
+use longshore_services::access::{self, Asked, Needed};
 use longshore_services::authority;
 use longshore_services::sts::token;
 use longshore_wire::protocol::Call;
@@ -156,7 +156,7 @@ fn signer(server: &Server, head: &Parts, body: &[u8], regions: &[&str], service:
 ///
 /// # Errors
 /// As [`caller`] and [`authorize`], in the words of the JSON protocols.
-pub(crate) fn channel(server: &Server, head: &Parts, action: &str) -> Result<(), Fault> {
+pub(crate) fn channel(server: &Server, head: &Parts, action: &'static str) -> Result<(), Fault> {
     if server.auth == Auth::Permissive {
         return Ok(());
     }
@@ -164,8 +164,9 @@ pub(crate) fn channel(server: &Server, head: &Parts, action: &str) -> Result<(),
     let regions = [server.settings.region.as_str()];
     let caller = signer(server, head, b"", &regions, "ecs").map_err(|denial| denial.fault(kind))?;
     let conditions = conditions(server, &caller, head);
-    let asked = Asked { action, resources: &[ANYTHING.to_owned()], conditions: &conditions };
-    authority::check(&server.store.read(), &caller, &asked).map_err(|sentence| authority::denied(kind, &sentence))
+    let needed = Needed::on_nothing(action, &caller.account);
+    let judged = access::judge_one(&server.store.read(), &needed, &caller, &conditions);
+    judged.map_err(|sentence| authority::denied(kind, &sentence))
 }
 
 /// The caller of a request that comes with a node's standing leave; `None` if it comes with none.

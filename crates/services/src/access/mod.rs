@@ -21,7 +21,7 @@ mod tests;
 
 use longshore_model::iam::Caller;
 use longshore_model::policy::{Context, Decision, Principal, Reason, Request, ResourceRule};
-use longshore_model::{AccountId, Arn};
+use longshore_model::{AccountId, Arn, State};
 
 use crate::authority::Authority;
 
@@ -160,7 +160,20 @@ pub fn judge(
     needed.iter().try_for_each(|needed| needed.judge(&principal, authority.as_ref(), conditions))
 }
 
+/// Whether a caller may do a thing that is no operation of a table: open a node's channel.
+///
+/// # Errors
+/// AWS's sentence, if not.
+pub fn judge_one(state: &State, needed: &Needed, caller: &Caller, conditions: &Context) -> Result<(), String> {
+    needed.judge(&caller.principal(), Authority::of(state, caller).as_ref(), conditions)
+}
+
 impl Needed {
+    /// An action on no resource.
+    pub fn on_nothing(action: &'static str, owner: &AccountId) -> Self {
+        Self { action, resource: "*".to_owned(), owner: owner.clone(), context: Context::default() }
+    }
+
     /// # Errors
     /// AWS's sentence, if the caller may not.
     fn judge(&self, principal: &Principal, authority: Option<&Authority>, conditions: &Context) -> Result<(), String> {
