@@ -35,7 +35,7 @@ const grants = line =>
 const narrowed = line => line.boundary || line.session
 const MISFITS = ['', 'many', 'noon', 'x', 'home', 'no-arn', 'arn:aws:ecs']
 
-// Where the two are known to differ, by what a case must hold; docs/decisions/0019-policy-engine.md says why. A case that
+// Where the two are known to differ, by what a case must hold; docs/decisions/0022-policy-engine.md says why. A case that
 // holds none of these must come out alike.
 const CONSTRUCTS = {
   'the root in its own account': line => line.principal.endsWith(':root'),
