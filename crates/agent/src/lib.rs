@@ -30,6 +30,7 @@ mod run;
 mod session;
 mod sign;
 mod translate;
+mod wallet;
 
 pub use api::CallError;
 pub use config::{Config, EngineKind, Instance};

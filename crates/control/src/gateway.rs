@@ -190,17 +190,22 @@ fn channel(server: Arc<Server>, request: Request<Incoming>) -> Answer {
     let telemetry = request.uri().path().starts_with("/tcs");
     let (head, body) = request.into_parts();
     let action = if telemetry { "ecs:StartTelemetrySession" } else { "ecs:Poll" };
-    if let Err(fault) = signin::channel(&server, &head, action) {
-        return text(StatusCode::FORBIDDEN, format!("{fault}\n"));
-    }
+    let principal = match signin::channel(&server, &head, action) {
+        Ok(principal) => principal,
+        Err(fault) => return text(StatusCode::FORBIDDEN, format!("{fault}\n")),
+    };
     let mut request = Request::from_parts(head, body);
     let parameter = if telemetry { "containerInstance" } else { "containerInstanceArn" };
     let Some(node) = query_value(request.uri().query().unwrap_or_default(), parameter) else {
         return text(StatusCode::BAD_REQUEST, "InvalidInstanceException: which container instance?\n");
     };
     let id = node.rsplit('/').next().unwrap_or_default().to_owned();
-    if !server.store.read().nodes.contains(&id) {
+    let Some(known) = server.store.read().nodes.get(&id).cloned() else {
         return text(StatusCode::BAD_REQUEST, "InactiveInstanceException: the container instance is not registered\n");
+    };
+    // Who may poll for one node gets no other's orders, nor its tasks' credentials.
+    if principal.is_some_and(|principal| !known.is_of(&principal)) {
+        return text(StatusCode::FORBIDDEN, "AccessDeniedException: the container instance is somebody else's\n");
     }
     let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) else {
         return text(StatusCode::UPGRADE_REQUIRED, "this is a websocket\n");

@@ -94,6 +94,7 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         zones: config.zones(),
         endpoint: address.to_string(),
         stopped_task_ttl_seconds: STOPPED_TASK_TTL_SECONDS,
+        enforces: config.auth == Auth::Enforce,
         page_key: root_key::page_key(&config.data_dir)?,
         vault: Vault::new(&root_key::master_key(&config.data_dir)?),
     };

@@ -153,12 +153,13 @@ fn signer(server: &Server, head: &Parts, body: &[u8], regions: &[&str], service:
 }
 
 /// A node's channel: a request without a body, signed for ECS by one that may `ecs:Poll` or `ecs:StartTelemetrySession`.
+/// Returns the ARN of who signed it, where signatures are verified.
 ///
 /// # Errors
 /// As [`caller`] and [`authorize`], in the words of the JSON protocols.
-pub(crate) fn channel(server: &Server, head: &Parts, action: &'static str) -> Result<(), Fault> {
+pub(crate) fn channel(server: &Server, head: &Parts, action: &'static str) -> Result<Option<String>, Fault> {
     if server.auth == Auth::Permissive {
-        return Ok(());
+        return Ok(None);
     }
     let kind = ProtocolKind::AwsJson11;
     let regions = [server.settings.region.as_str()];
@@ -166,7 +167,7 @@ pub(crate) fn channel(server: &Server, head: &Parts, action: &'static str) -> Re
     let conditions = conditions(server, &caller, head);
     let needed = Needed::on_nothing(action, &caller.account);
     let judged = access::judge_one(&server.store.read(), &needed, &caller, &conditions);
-    judged.map_err(|sentence| authority::denied(kind, &sentence))
+    judged.map(|()| Some(caller.arn())).map_err(|sentence| authority::denied(kind, &sentence))
 }
 
 /// The caller of a request that comes with a node's standing leave; `None` if it comes with none.

@@ -12,7 +12,7 @@
 //!                                           ◄──   TaskStateChangesMessage (what became of tasks)
 //!   TaskStateChangesAck (it is durable)     ──►
 //! ```
-//! The last two are an *addition*: many reports in one message, where Amazon's agent calls `SubmitTaskStateChange` for each.
+//! Credentials of tasks' roles are in [`crate::credentials`]. The last two are an *addition*: many reports in one message, where Amazon's agent calls `SubmitTaskStateChange` for each.
 //! A control plane that takes them says so in its manifest (`docs/decisions/0019`).
 
 use std::collections::BTreeMap;
@@ -62,6 +62,9 @@ pub struct Task {
     pub ephemeral_storage_gib: Option<i32>,
     /// *Addition.* VPC id that the metadata endpoint tells.
     pub vpc_id: Option<String>,
+    /// *Addition.* The role that the task's programs have; the node asks for its credentials
+    /// ([`crate::credentials`]).
+    pub task_role_arn: Option<String>,
     /// *Addition.* The node has acknowledged an order for this task before. If it has no trace of the task, the task is
     /// over: a task never runs a second time.
     pub known: bool,

@@ -7,6 +7,7 @@ use longshore_model::definition::TaskDefinition;
 use longshore_model::network::{Block, private_dns_name, private_domain};
 use longshore_model::setting::setting_key;
 use longshore_model::task::{Container, Eni, Task, TaskStatus};
+use longshore_model::task_role::RoleKind;
 use longshore_model::{AccountId, Place, State};
 
 use crate::{acs, docker};
@@ -37,6 +38,7 @@ pub fn order(state: &State, region: &str, task: &Task) -> Option<acs::Task> {
         availability_zone: task.zone.clone(),
         ephemeral_storage_gib: task.ephemeral_storage_gib,
         vpc_id: task.eni.as_ref().and_then(|eni| vpc_of(state, &task.account, &eni.subnet)),
+        task_role_arn: state.role_arn_of(task, RoleKind::Task).filter(|arn| state.role(arn).is_some()),
         known: task.last > TaskStatus::Provisioning,
     })
 }

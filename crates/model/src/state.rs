@@ -9,7 +9,7 @@ use longshore_wire::json;
 
 use crate::cluster::Cluster;
 use crate::definition::{Family, TaskDefinition};
-use crate::iam::{AccessKey, AccountAlias, Group, InstanceProfile, ManagedPolicy, Revocation, Role, User, entity_key};
+use crate::iam::{AccessKey, AccountAlias, Group, InstanceProfile, ManagedPolicy, Role, User, entity_key};
 use crate::index::Index;
 use crate::network::{SecurityGroup, Subnet, Vpc};
 use crate::node::Node;
@@ -203,7 +203,6 @@ tables! {
     ManagedPolicy 17 managed_policies |row| entity_key(&row.account, &row.name);
     AccessKey 18 access_keys |row| row.id.clone();
     AccountAlias 19 account_aliases |row| row.account.clone();
-    Revocation 20 revocations |row| format!("{}/{}", row.account, row.handle);
 }
 
 impl State {

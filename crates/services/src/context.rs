@@ -23,6 +23,8 @@ pub struct Settings {
     pub stopped_task_ttl_seconds: i64,
     /// Secret of this installation that page tokens are authenticated with.
     pub page_key: [u8; 32],
+    /// Whether policies are asked: those of callers, and those that lend roles to tasks.
+    pub enforces: bool,
     /// Seals secrets under the master key of this installation.
     pub vault: Vault,
 }

@@ -45,6 +45,7 @@ use crate::image::{Auth, Hold, Image, Images};
 use crate::metadata::{Listening, Metadata, Served};
 use crate::network::{EniSpec, Network, NetworkConfig, TaskNet};
 use crate::translate::{self, Failure, Surroundings, task_id, task_spec};
+use crate::wallet::{self, Held};
 
 /// Tasks of an agent before that are looked at at the same time. A supervisor that does not answer takes a while to be
 /// given up, and holds up the node only if there are more of them.
@@ -133,6 +134,7 @@ fn surroundings(config: &Config, instance: &Instance, runtime: RuntimeSpec) -> S
         resolver: config.resolver(),
         runtime,
         log_endpoint: None,
+        credentials_id: None,
         protected: vec![instance.data_dir.clone()],
     }
 }
@@ -162,7 +164,7 @@ impl Runner for Real {
     const REPEATABLE: bool = false;
 
     fn record(&self, task: &acs::Task) -> std::io::Result<()> {
-        let order = Order { task: task.clone(), pulled: Pulled::default() };
+        let order = Order { task: task.clone(), pulled: Pulled::default(), credentials_id: None };
         self.parts.home.enter(task_id(&task.arn), &order).map(drop)
     }
 
@@ -231,9 +233,13 @@ impl Parts {
     }
 
     async fn start(self: &Arc<Self>, task: Arc<acs::Task>, prepared: Prepared) -> Result<Contained, Failure> {
-        let spec = self.spec(&task, &prepared)?;
-        let served = self.metadata.expect(prepared.net.eni.private_ip);
-        let directory = self.write(&task, &prepared, &spec).map_err(Failure::resource)?;
+        let credentials = self.credentials(&task)?;
+        let credentials_id = credentials.as_ref().map(|held| held.id().to_owned());
+        let spec = self.spec(&task, &prepared, credentials_id.clone())?;
+        let served = self.metadata.expect(prepared.net.eni.private_ip, credentials);
+        let (task_order, pulled) = (acs::Task::clone(&task), prepared.pulled.clone());
+        let order = Order { task: task_order, pulled, credentials_id };
+        let directory = self.write(&order, &spec).map_err(Failure::resource)?;
         let mut child = self
             .spawn(&directory)
             .map_err(|error| Failure::resource(format!("the supervisor does not start: {error}")))?;
@@ -248,12 +254,27 @@ impl Parts {
 
     /// What the supervisor is told. It opens the namespace by this process's descriptor, which stays open until its first
     /// word.
-    fn spec(&self, task: &acs::Task, prepared: &Prepared) -> Result<TaskSpec, Failure> {
-        let around = Surroundings { log_endpoint: Some(self.log_endpoint(task)), ..self.surroundings.clone() };
+    fn spec(
+        &self,
+        task: &acs::Task,
+        prepared: &Prepared,
+        credentials_id: Option<String>,
+    ) -> Result<TaskSpec, Failure> {
+        let log_endpoint = Some(self.log_endpoint(task));
+        let around = Surroundings { log_endpoint, credentials_id, ..self.surroundings.clone() };
         let mut spec = task_spec(task, &prepared.images, &around)?;
         let descriptor = prepared.net.netns.as_fd().as_raw_fd();
         spec.network = SpecNetwork::Path { path: format!("/proc/{}/fd/{descriptor}", std::process::id()).into() };
         Ok(spec)
+    }
+
+    /// A place for the credentials of a task that has a role.
+    fn credentials(&self, task: &acs::Task) -> Result<Option<Held>, Failure> {
+        if task.task_role_arn.is_none() {
+            return Ok(None);
+        }
+        let id = wallet::fresh_id().map_err(|error| Failure::resource(format!("no id for credentials: {error}")))?;
+        Ok(Some(self.metadata.wallet().open(&task.arn, &id)))
     }
 
     /// A task's logs are sent in its account's name.
@@ -263,9 +284,8 @@ impl Parts {
         LogEndpoint { address: self.endpoint.to_string(), headers }
     }
 
-    fn write(&self, task: &Arc<acs::Task>, prepared: &Prepared, spec: &TaskSpec) -> std::io::Result<PathBuf> {
-        let order = Order { task: acs::Task::clone(task), pulled: prepared.pulled.clone() };
-        let directory = self.home.enter(task_id(&task.arn), &order)?;
+    fn write(&self, order: &Order, spec: &TaskSpec) -> std::io::Result<PathBuf> {
+        let directory = self.home.enter(task_id(&order.task.arn), order)?;
         std::fs::write(directory.join(longshore_supervisor::SPEC_FILE), serde_json::to_vec(spec)?)?;
         Ok(directory)
     }
@@ -309,7 +329,8 @@ impl Parts {
         let running = match Link::find(&directory).await {
             Some(link) => {
                 tracing::info!(task = task.arn, "found a task that runs");
-                let served = self.rejoin(&task, &link, &order.pulled).await;
+                let credentials = order.credentials_id.map(|id| self.metadata.wallet().open(&task.arn, &id));
+                let served = self.rejoin(&task, &link, &order.pulled, credentials).await;
                 Contained::new(Arc::clone(self), Arc::clone(&task), order.pulled.clone(), link, None, served)
             }
             None if !home::was_begun(&directory) => {
@@ -322,7 +343,13 @@ impl Parts {
     }
 
     /// Takes over the network of a task. What fails here costs the task what the agent gives it, not its life.
-    async fn rejoin(&self, task: &Arc<acs::Task>, link: &Link, pulled: &Pulled) -> Option<Served> {
+    async fn rejoin(
+        &self,
+        task: &Arc<acs::Task>,
+        link: &Link,
+        pulled: &Pulled,
+        credentials: Option<Held>,
+    ) -> Option<Served> {
         let moved = SupervisorCommand::LogEndpoint { endpoint: self.log_endpoint(task) };
         if let Err(error) = link.ask(moved).await {
             tracing::warn!(task = task.arn, %error, "a supervisor could not be told where its logs go");
@@ -332,7 +359,7 @@ impl Parts {
             let netns = namespace_of(status.supervisor_pid).map_err(|error| error.to_string())?;
             let eni: EniSpec = eni(task).map_err(|failure| failure.reason)?;
             let net = self.network.adopt(netns, eni).await.map_err(|error| error.to_string())?;
-            Ok::<_, String>(self.metadata.expect(net.eni.private_ip))
+            Ok::<_, String>(self.metadata.expect(net.eni.private_ip, credentials))
         };
         match taken.await {
             Ok(served) => {

@@ -74,6 +74,8 @@ pub(crate) struct Surroundings {
     pub(crate) resolver: Ipv4Addr,
     pub(crate) runtime: RuntimeSpec,
     pub(crate) log_endpoint: Option<LogEndpoint>,
+    /// Of a task that has a role.
+    pub(crate) credentials_id: Option<String>,
     /// Host directories that no task may mount, beyond the system's own.
     pub(crate) protected: Vec<PathBuf>,
 }

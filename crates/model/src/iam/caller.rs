@@ -33,8 +33,8 @@ record! {
         /// Keys of tags that go on to the next role of a chain.
         pub transitive: Vec<String> = "transitive",
         pub source_identity: Option<String> = "sourceIdentity",
-        /// What a [`Revocation`](super::Revocation) names.
-        pub handle: Option<String> = "handle",
+        /// Of a task's session: `CLUSTER/ID` of the task, with which it ends.
+        pub task: Option<String> = "task",
     }
 }
 

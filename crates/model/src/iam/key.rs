@@ -1,4 +1,4 @@
-//! Access keys, the account's alias, and session tokens that are void before their time.
+//! Access keys and the account's alias.
 
 use longshore_wire::{Timestamp, record};
 
@@ -20,13 +20,5 @@ record! {
     pub struct AccountAlias {
         pub account: String = "account",
         pub alias: String = "alias",
-    }
-
-    /// Sessions whose handle is this are void. Forgotten once they would have expired.
-    pub struct Revocation {
-        pub account: String = "account",
-        /// As in the token: the task's id, for a task's role.
-        pub handle: String = "handle",
-        pub until: Timestamp = "until",
     }
 }

@@ -11,7 +11,7 @@ mod key;
 
 pub use caller::{Caller, Claims, Identity};
 pub use entity::{Grants, Group, InstanceProfile, ManagedPolicy, PolicyVersion, Role, User};
-pub use key::{AccessKey, AccountAlias, Revocation};
+pub use key::{AccessKey, AccountAlias};
 
 use crate::ids::AccountId;
 

@@ -46,6 +46,7 @@ impl Bench {
                 stopped_task_ttl_seconds: 3600,
                 page_key: [7; 32],
                 vault: crate::Vault::new(&[8; 32]),
+                enforces: false,
             },
             account,
             now: NOW,

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use longshore_api::sts as api;
-use longshore_model::iam::{Claims, Identity, Role, key};
+use longshore_model::iam::{Claims, Identity, Role};
 use longshore_model::policy::{Context as Conditions, Kind, Policy, Reason, Request, ResourceRule};
-use longshore_model::{AccountId, Arn, State};
+use longshore_model::{AccountId, State};
 use longshore_wire::Fault;
 
 use super::token;
@@ -31,7 +31,7 @@ pub fn assume_role(
         return Err(access_denied("Roles may not be assumed by root accounts."));
     }
     let state = context.read();
-    let role = find(&state, &arn);
+    let role = state.role(&arn).map(AsRef::as_ref);
     let conditions = conditions(context, &request);
     for action in actions(&request) {
         check(&state, context, role, action, &arn, &conditions)?;
@@ -74,13 +74,6 @@ fn access_denied(message: &str) -> Fault {
 
 fn invalid(message: impl Into<String>) -> Fault {
     Fault::common("ValidationError", 400, message)
-}
-
-fn find<'a>(state: &'a State, arn: &str) -> Option<&'a Role> {
-    let parsed = Arn::parse(arn)?;
-    let account = AccountId::parse(parsed.account)?;
-    let role = state.roles.get(&key(&account, parsed.resource.rsplit('/').next()?))?;
-    (role.arn() == arn).then_some(role.as_ref())
 }
 
 /// What the caller must be allowed to do to the role.

@@ -1,5 +1,6 @@
 //! Temporary credentials. A session token is what its bearer may claim, sealed: no record is kept, so that taking a role
-//! writes nothing. What ends a session before its time is the role's end, or a revocation of its handle.
+//! writes nothing. What ends a session before its time is the role's end and, of a task's, the end of the
+//! task.
 
 use longshore_api::sts::Credentials;
 use longshore_model::State;
@@ -39,11 +40,12 @@ pub fn open(vault: &Vault, access_key: &str, token: &str) -> Option<Claims> {
     (claims.access_key == access_key).then_some(claims)
 }
 
-/// The caller that claims stand for; `None` if the role or user they name is gone, was made anew, or was revoked.
+/// The caller that claims stand for; `None` if the role or user they name is gone or was made anew, or the task that they
+/// were made for has stopped.
 pub fn caller(state: &State, claims: Claims) -> Option<Caller> {
     let account = AccountId::parse(&claims.account)?;
-    let revoked = |handle: &String| state.revocations.contains(&format!("{account}/{handle}"));
-    if claims.handle.as_ref().is_some_and(revoked) {
+    let lives = |task: &String| state.tasks.get(&format!("{account}/{task}")).is_some_and(|task| !task.is_stopped());
+    if claims.task.as_ref().is_some_and(|task| !lives(task)) {
         return None;
     }
     let identity = identity(state, &account, &claims)?;
@@ -84,7 +86,8 @@ fn identity(state: &State, account: &AccountId, claims: &Claims) -> Option<Ident
 mod tests {
     use super::*;
     use crate::logs::testing::{Bench, NOW};
-    use longshore_model::iam::{Revocation, Role};
+    use longshore_model::iam::Role;
+    use longshore_model::task::Task;
 
     fn role(id: &str) -> Role {
         Role {
@@ -109,7 +112,6 @@ mod tests {
             role: Some("Task".to_owned()),
             role_id: Some("AROA1".to_owned()),
             session_name: Some("abc".to_owned()),
-            handle: Some("abc".to_owned()),
             tags: std::collections::BTreeMap::from([("team".to_owned(), "blue".to_owned())]),
             ..Claims::default()
         }
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_its_role_as_it_is_now_until_it_is_revoked() {
+    fn a_session_is_its_role_as_it_is_now() {
         let bench = Bench::new();
         assert_eq!(caller(&bench.context().read(), claims()), None, "there is no such role");
         bench.apply(vec![role("AROA1").into()]);
@@ -146,11 +148,27 @@ mod tests {
         bench.apply(vec![role("AROA2").into()]);
         assert_eq!(caller(&bench.context().read(), claims()), None, "a role made anew is another");
         bench.apply(vec![role("AROA1").into()]);
-        let until = Timestamp::from_millis(NOW + 900_000);
-        let revoked = Revocation { account: "123456789012".to_owned(), handle: "abc".to_owned(), until };
-        bench.apply(vec![revoked.into()]);
-        assert_eq!(caller(&bench.context().read(), claims()), None, "revoked");
-        let other = Claims { handle: Some("abd".to_owned()), ..claims() };
-        assert!(caller(&bench.context().read(), other).is_some());
+    }
+
+    #[test]
+    fn a_tasks_session_ends_with_the_task() {
+        let bench = Bench::new();
+        bench.apply(vec![role("AROA1").into()]);
+        let known = || {
+            let claims = Claims { task: Some("prod/abc".to_owned()), ..claims() };
+            caller(&bench.context().read(), claims).is_some()
+        };
+        assert!(!known(), "there is no such task");
+        let task = |last: &str| -> Task {
+            let text = format!(
+                r#"{{"account": "123456789012", "cluster": "prod", "id": "abc", "family": "web", "revision": 1,
+                    "desired": "STOPPED", "last": "{last}", "launchType": "FARGATE", "createdAt": 1}}"#
+            );
+            json::from_slice(text.as_bytes()).unwrap()
+        };
+        for (last, lives) in [("RUNNING", true), ("STOPPING", true), ("DEPROVISIONING", true), ("STOPPED", false)] {
+            bench.apply(vec![task(last).into()]);
+            assert_eq!(known(), lives, "{last}");
+        }
     }
 }

@@ -1,0 +1,102 @@
+//! The roles of tasks: whether they may be had, and their credentials.
+//!
+//! Nothing is kept of credentials: they are sealed in their token, made when a node asks for its task, good for an hour,
+//! and void with the end of the task (see [`crate::sts::token`]). Where policies are not asked (`--auth permissive`), a role
+//! need not exist, and one that does is had by every task of its account.
+
+use longshore_api::ecs;
+use longshore_api::sts::Credentials;
+use longshore_model::definition::TaskDefinition;
+use longshore_model::iam::{Claims, Role};
+use longshore_model::task_role::{RoleKind, is_lent};
+use longshore_model::{AccountId, Place, State};
+use longshore_wire::{Fault, Timestamp};
+
+use super::fault;
+use crate::sts::token;
+use crate::{Settings, Vault};
+
+/// How long credentials of tasks are good for.
+const LIFETIME_SECONDS: i64 = 3600;
+
+/// ECS's words for a role that does not exist, or is not lent to tasks.
+pub fn unable(arn: &str) -> String {
+    format!(
+        "ECS was unable to assume the role '{arn}' that was provided for this task. Please verify that the role being \
+         passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this \
+         role."
+    )
+}
+
+/// Checks the roles of a launch.
+///
+/// # Errors
+/// `ClientException` for the first that tasks cannot have.
+pub fn check(
+    settings: &Settings,
+    state: &State,
+    place: &Place,
+    definition: &TaskDefinition,
+    overrides: Option<&ecs::TaskOverride>,
+) -> Result<(), Fault> {
+    let api = &definition.api;
+    let over = |pick: fn(&ecs::TaskOverride) -> &Option<String>| overrides.and_then(|given| pick(given).as_ref());
+    let given = [
+        over(|given| &given.task_role_arn).or(api.task_role_arn.as_ref()),
+        over(|given| &given.execution_role_arn).or(api.execution_role_arn.as_ref()),
+    ];
+    for role in given.into_iter().flatten().filter(|role| !role.is_empty()) {
+        let arn = state.whole_role_arn(place.account.as_str(), role);
+        lent(settings, state, place, &arn).ok_or_else(|| fault::client(unable(&arn)))?;
+    }
+    Ok(())
+}
+
+/// Whether tasks of this place can have the role; it need not exist where policies are not asked.
+fn lent(settings: &Settings, state: &State, place: &Place, arn: &str) -> Option<()> {
+    let role = state.role(arn).filter(|role| is_lent(role, place));
+    (role.is_some() || !settings.enforces).then_some(())
+}
+
+/// Credentials of one of a task's roles, and the role's ARN.
+///
+/// # Errors
+/// Why there are none, in words for the node's log.
+pub fn credentials(
+    state: &State,
+    settings: &Settings,
+    now: Timestamp,
+    task: &str,
+    kind: RoleKind,
+) -> Result<(String, Credentials), String> {
+    let task = state.tasks.get(task).filter(|task| !task.is_stopped()).ok_or("the task is over")?;
+    let account = AccountId::parse(&task.account).ok_or("the task has no account")?;
+    let arn = state.role_arn_of(task, kind).ok_or("the task has no such role")?;
+    let place = Place::new(&settings.region, &account);
+    let role = state.role(&arn).filter(|role| role.account == task.account);
+    let role = role.filter(|role| !settings.enforces || is_lent(role, &place)).ok_or_else(|| unable(&arn))?;
+    let session = Session { role, cluster: &task.cluster, task: &task.id };
+    let issued = session.issue(&settings.vault, now).map_err(|fault| fault.to_string())?;
+    Ok((arn, issued))
+}
+
+/// A task in a role.
+struct Session<'a> {
+    role: &'a Role,
+    cluster: &'a str,
+    task: &'a str,
+}
+
+impl Session<'_> {
+    fn issue(&self, vault: &Vault, now: Timestamp) -> Result<Credentials, Fault> {
+        let claims = Claims {
+            account: self.role.account.clone(),
+            role: Some(self.role.name.clone()),
+            role_id: Some(self.role.id.clone()),
+            session_name: Some(self.task.to_owned()),
+            task: Some(format!("{}/{}", self.cluster, self.task)),
+            ..Claims::default()
+        };
+        token::issue(vault, now, LIFETIME_SECONDS, claims)
+    }
+}
