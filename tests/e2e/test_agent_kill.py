@@ -51,6 +51,7 @@ def halves():
         agent.start()
         done = agent.command("image", "import", IMAGES / "busybox.tar", "--tag", "busybox:latest")
         assert done.returncode == 0, done.stderr
+        server.lend_execution_role()
         yield server, agent
     finally:
         agent.remove()

@@ -192,6 +192,20 @@ def test_a_role_that_tasks_cannot_have_is_refused_as_ecs_does(real):
     assert account.tasks(cluster) == []
 
 
+def test_a_service_tells_of_such_a_role_and_starts_when_it_is_lent(real):
+    account, cluster = real.account(), real.account().cluster()
+    arn = role(real, trusting({"Service": "ec2.amazonaws.com"}))
+    name = account.serve(cluster, account.define(STAY, taskRoleArn=arn))
+    words = (f"(service {name}) failed to launch a task with (error ECS was unable to assume the role '{arn}' that was "
+             "provided for this task. Please verify that the role being passed has the proper trust relationship and "
+             "permissions and that your IAM user has permissions to pass this role.).")
+    eventually(lambda: [event["message"] for event in account.service(cluster, name)["events"]] == [words])
+    assert account.tasks(cluster) == []
+    root(real).client("iam").update_assume_role_policy(RoleName=short(arn), PolicyDocument=json.dumps(TASKS))
+    eventually(lambda: account.service(cluster, name)["runningCount"] == 1)
+    account.ecs.delete_service(cluster=cluster, service=name, force=True)
+
+
 def test_the_role_of_a_launch_comes_before_the_definitions(real):
     account, cluster = real.account(), real.account().cluster()
     made = lending(real, allow("ecs:ListClusters"))
@@ -202,6 +216,47 @@ def test_the_role_of_a_launch_comes_before_the_definitions(real):
     assert task.credentials()["RoleArn"] == made
     assert task.bearer().client("ecs").list_clusters()["clusterArns"]
     task.stop()
+
+
+def logging(group, **more):
+    """A container that logs to a group."""
+    options = {"awslogs-group": group, "awslogs-region": "us-east-1", "awslogs-stream-prefix": "e2e"} | more
+    return STAY | {"logConfiguration": {"logDriver": "awslogs", "options": options}}
+
+
+@pytest.mark.parametrize("what", ["stream", "group"])
+def test_a_task_stops_whose_execution_role_may_not_write_its_logs(real, what):
+    account, cluster, group = real.account(), real.account().cluster(), f"/e2e/{unique()}"
+    if what == "stream":
+        account.logs.create_log_group(logGroupName=group)
+        made, container_definition = lending(real), logging(group)
+    else:
+        made = lending(real, allow("logs:CreateLogStream", "logs:PutLogEvents"))
+        container_definition = logging(group, **{"awslogs-create-group": "true"})
+    definition = account.define(container_definition, executionRoleArn=made)
+    arn = account.run(cluster, definition)[0]["taskArn"]
+    task = account.until(cluster, arn, "STOPPED")
+    stream = f"e2e/main/{short(arn)}" if what == "stream" else ""
+    action = f"logs:CreateLog{what.capitalize()}"
+    assert task["stopCode"] == "TaskFailedToStart" and task["stoppedReason"] == (
+        "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to "
+        f"create Cloudwatch log {what}: AccessDeniedException: User: arn:aws:sts::{ACCOUNT}:assumed-role/{short(made)}/"
+        f"{short(arn)} is not authorized to perform: {action} on resource: "
+        f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{group}:log-stream:{stream} because no identity-based policy allows "
+        f"the {action} action: exit status 1")
+    assert account.lines(group) == []
+
+
+def test_a_task_logs_by_what_its_execution_role_may(real):
+    account, cluster, group = real.account(), real.account().cluster(), f"/e2e/{unique()}"
+    account.logs.create_log_group(logGroupName=group)
+    made = lending(real, allow("logs:CreateLogStream", "logs:PutLogEvents",
+                               resource=f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{group}:*"))
+    says = logging(group) | {"command": ["echo written; while :; do sleep 1; done"]}
+    arn = account.run(cluster, account.define(says, executionRoleArn=made))[0]["taskArn"]
+    eventually(lambda: account.lines(group, f"e2e/main/{short(arn)}") == ["written"])
+    account.ecs.stop_task(cluster=cluster, task=arn)
+    account.until(cluster, arn, "STOPPED")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use longshore_link::credentials::{
-    IAMRoleCredentialsAckRequest, IAMRoleCredentialsMessage, RoleCredentials, TASK_APPLICATION, TaskCredentialsRefusal,
+    IAMRoleCredentialsAckRequest, IAMRoleCredentialsMessage, RoleCredentials, TaskCredentialsRefusal,
     TaskCredentialsRequest,
 };
 use parking_lot::Mutex;
@@ -47,18 +47,30 @@ struct Shared {
     news: Notify,
 }
 
+/// ARN of a task, and the word for the role.
+type Key = (String, String);
+
 #[derive(Default)]
 struct Pockets {
-    by_task: HashMap<String, Pocket>,
-    /// When to ask for the credentials of which task.
-    due: BTreeSet<(Instant, String)>,
+    by_role: HashMap<Key, Pocket>,
+    /// When to ask for which credentials.
+    due: BTreeSet<(Instant, Key)>,
     number: u64,
 }
 
 struct Pocket {
     id: String,
     ask_at: Instant,
-    kept: watch::Sender<Option<Arc<Kept>>>,
+    has: watch::Sender<Has>,
+}
+
+/// What is in a pocket.
+#[derive(Clone)]
+enum Has {
+    Nothing,
+    Kept(Arc<Kept>),
+    /// There were none; why.
+    Refused(String),
 }
 
 /// Credentials, and when they expire, in milliseconds since 1970.
@@ -67,18 +79,18 @@ pub(crate) struct Kept {
     expires_at: u64,
 }
 
-/// A task's place in the wallet, which is emptied when this is dropped.
+/// A place in the wallet, which is emptied when this is dropped.
 pub(crate) struct Held {
     wallet: Wallet,
-    task: String,
+    key: Key,
     purse: Purse,
 }
 
-/// The credentials of one task, for its endpoint.
+/// The credentials of one task in one role.
 #[derive(Clone)]
 pub(crate) struct Purse {
     id: String,
-    kept: watch::Receiver<Option<Arc<Kept>>>,
+    has: watch::Receiver<Has>,
 }
 
 impl fmt::Debug for Purse {
@@ -88,17 +100,18 @@ impl fmt::Debug for Purse {
 }
 
 impl Wallet {
-    /// Makes a place for a task's credentials, which are asked for at once.
-    pub(crate) fn open(&self, task: &str, id: &str) -> Held {
-        let (sender, kept) = watch::channel(None);
-        let now = Instant::now();
+    /// Makes a place for a task's credentials in a role (a word of [`longshore_link::credentials`]), which are asked for at
+    /// once.
+    pub(crate) fn open(&self, task: &str, role: &str, id: &str) -> Held {
+        let (sender, has) = watch::channel(Has::Nothing);
+        let (now, key) = (Instant::now(), (task.to_owned(), role.to_owned()));
         let mut pockets = self.0.pockets.lock();
-        pockets.close(task, None);
-        pockets.due.insert((now, task.to_owned()));
-        pockets.by_task.insert(task.to_owned(), Pocket { id: id.to_owned(), ask_at: now, kept: sender });
+        pockets.close(&key, None);
+        pockets.due.insert((now, key.clone()));
+        pockets.by_role.insert(key.clone(), Pocket { id: id.to_owned(), ask_at: now, has: sender });
         drop(pockets);
         self.0.news.notify_one();
-        Held { wallet: self.clone(), task: task.to_owned(), purse: Purse { id: id.to_owned(), kept } }
+        Held { wallet: self.clone(), key, purse: Purse { id: id.to_owned(), has } }
     }
 
     /// Waits until credentials are to be asked for. May be dropped at any point.
@@ -116,21 +129,19 @@ impl Wallet {
         }
     }
 
-    /// Keeps credentials that have come, if a task here waits for them, and acknowledges them.
+    /// Keeps credentials that have come, if somebody here waits for them, and acknowledges them.
     pub(crate) fn put(&self, message: IAMRoleCredentialsMessage) -> Option<IAMRoleCredentialsAckRequest> {
         let IAMRoleCredentialsMessage { message_id, task_arn, role_type, role_credentials: credentials } = message;
         let expires: Timestamp = credentials.expiration.parse().ok()?;
-        let expires_at = u64::try_from(expires.as_millisecond()).ok()?;
+        let (expires_at, key) = (u64::try_from(expires.as_millisecond()).ok()?, (task_arn, role_type));
         let mut pockets = self.0.pockets.lock();
-        let known = role_type == TASK_APPLICATION
-            && pockets.by_task.get(&task_arn).is_some_and(|pocket| pocket.id == credentials.credentials_id);
-        if !known {
+        if pockets.by_role.get(&key).is_none_or(|pocket| pocket.id != credentials.credentials_id) {
             return None;
         }
-        pockets.ask(&task_arn, Instant::now() + half_of(expires_at, clock::now()));
+        pockets.ask(&key, Instant::now() + half_of(expires_at, clock::now()));
         let (credentials_id, expiration) = (credentials.credentials_id.clone(), credentials.expiration.clone());
-        if let Some(pocket) = pockets.by_task.get(&task_arn) {
-            pocket.kept.send_replace(Some(Arc::new(Kept { credentials, expires_at })));
+        if let Some(pocket) = pockets.by_role.get(&key) {
+            pocket.has.send_replace(Has::Kept(Arc::new(Kept { credentials, expires_at })));
         }
         drop(pockets);
         // Whoever waits for the next that is due waits for another now.
@@ -139,9 +150,21 @@ impl Wallet {
     }
 
     /// There are no credentials for a task, for now. Those that it has are good for as long as they are.
-    pub(crate) fn refused(&self, refusal: &TaskCredentialsRefusal) {
+    pub(crate) fn refused(&self, refusal: TaskCredentialsRefusal) {
         tracing::warn!(task = refusal.task_arn, reason = refusal.reason, "a task has no credentials");
-        self.0.pockets.lock().ask(&refusal.task_arn, Instant::now() + ASK_AFTER_REFUSAL);
+        let key = (refusal.task_arn, refusal.role_type);
+        let mut pockets = self.0.pockets.lock();
+        pockets.ask(&key, Instant::now() + ASK_AFTER_REFUSAL);
+        if let Some(pocket) = pockets.by_role.get(&key) {
+            pocket.has.send_if_modified(|has| {
+                let none = !matches!(has, Has::Kept(_));
+                if none {
+                    *has = Has::Refused(refusal.reason);
+                }
+                none
+            });
+        }
+        drop(pockets);
         self.0.news.notify_one();
     }
 }
@@ -154,37 +177,34 @@ fn half_of(expires_at: u64, now: u64) -> Duration {
 impl Pockets {
     /// The next request; if none is due, when one will be.
     fn take_due(&mut self, now: Instant) -> Result<TaskCredentialsRequest, Option<Instant>> {
-        let (at, task) = self.due.first().cloned().ok_or(None)?;
+        let (at, key) = self.due.first().cloned().ok_or(None)?;
         if at > now {
             return Err(Some(at));
         }
-        self.ask(&task, now + ASK_AGAIN);
+        self.ask(&key, now + ASK_AGAIN);
         self.number += 1;
-        let credentials_id = self.by_task.get(&task).map(|pocket| pocket.id.clone()).unwrap_or_default();
-        Ok(TaskCredentialsRequest {
-            message_id: format!("credentials-{}", self.number),
-            task_arn: task,
-            role_type: TASK_APPLICATION.to_owned(),
-            credentials_id,
-        })
+        let credentials_id = self.by_role.get(&key).map(|pocket| pocket.id.clone()).unwrap_or_default();
+        let (task_arn, role_type) = key;
+        let message_id = format!("credentials-{}", self.number);
+        Ok(TaskCredentialsRequest { message_id, task_arn, role_type, credentials_id })
     }
 
-    /// Puts off the next request of a task.
-    fn ask(&mut self, task: &str, at: Instant) {
-        let Some(pocket) = self.by_task.get_mut(task) else { return };
+    /// Puts off the next request.
+    fn ask(&mut self, key: &Key, at: Instant) {
+        let Some(pocket) = self.by_role.get_mut(key) else { return };
         let before = std::mem::replace(&mut pocket.ask_at, at);
-        self.due.remove(&(before, task.to_owned()));
-        self.due.insert((at, task.to_owned()));
+        self.due.remove(&(before, key.clone()));
+        self.due.insert((at, key.clone()));
     }
 
-    /// Empties a task's place, of this id if one is given.
-    fn close(&mut self, task: &str, id: Option<&str>) {
+    /// Empties a place, of this id if one is given.
+    fn close(&mut self, key: &Key, id: Option<&str>) {
         let other = |pocket: &Pocket| id.is_some_and(|id| pocket.id != id);
-        if self.by_task.get(task).is_none_or(other) {
+        if self.by_role.get(key).is_none_or(other) {
             return;
         }
-        if let Some(pocket) = self.by_task.remove(task) {
-            self.due.remove(&(pocket.ask_at, task.to_owned()));
+        if let Some(pocket) = self.by_role.remove(key) {
+            self.due.remove(&(pocket.ask_at, key.clone()));
         }
     }
 }
@@ -201,7 +221,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.wallet.0.pockets.lock().close(&self.task, Some(&self.purse.id));
+        self.wallet.0.pockets.lock().close(&self.key, Some(&self.purse.id));
     }
 }
 
@@ -212,8 +232,20 @@ impl Purse {
 
     /// The credentials, as soon as there are some that have not expired; none if the task ends before.
     pub(crate) async fn take(&mut self) -> Option<Arc<Kept>> {
-        let good = |kept: &Option<Arc<Kept>>| kept.as_ref().is_some_and(|kept| kept.expires_at > clock::now());
-        self.kept.wait_for(good).await.ok()?.clone()
+        let good = |has: &Has| matches!(has, Has::Kept(kept) if kept.expires_at > clock::now());
+        match &*self.has.wait_for(good).await.ok()? {
+            Has::Kept(kept) => Some(Arc::clone(kept)),
+            Has::Nothing | Has::Refused(_) => None,
+        }
+    }
+
+    /// The credentials, or why there are none.
+    pub(crate) async fn settle(&mut self) -> Result<Arc<Kept>, String> {
+        match self.has.wait_for(|has| !matches!(has, Has::Nothing)).await.as_deref() {
+            Ok(Has::Kept(kept)) => Ok(Arc::clone(kept)),
+            Ok(Has::Refused(reason)) => Err(reason.clone()),
+            Ok(Has::Nothing) | Err(_) => Err("the task is over".to_owned()),
+        }
     }
 }
 
@@ -234,6 +266,7 @@ pub(crate) fn fresh_id() -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use longshore_link::credentials::{TASK_APPLICATION, TASK_EXECUTION};
 
     use super::*;
 
@@ -253,6 +286,11 @@ mod tests {
         }
     }
 
+    fn refusal() -> TaskCredentialsRefusal {
+        let (task_arn, role_type) = (TASK.to_owned(), TASK_APPLICATION.to_owned());
+        TaskCredentialsRefusal { task_arn, role_type, reason: "no role".to_owned(), ..Default::default() }
+    }
+
     fn secret(held: &Held) -> Option<String> {
         let kept = held.purse().take().now_or_never().flatten();
         kept.map(|kept| kept.credentials.secret_access_key.clone())
@@ -262,14 +300,14 @@ mod tests {
     async fn credentials_are_asked_for_once_and_given_to_their_task() {
         let wallet = Wallet::default();
         assert!(wallet.next().now_or_never().is_none());
-        let held = wallet.open(TASK, "a");
+        let held = wallet.open(TASK, TASK_APPLICATION, "a");
         let asked = wallet.next().await;
         assert_eq!((asked.task_arn.as_str(), asked.credentials_id.as_str()), (TASK, "a"));
         assert!(wallet.next().now_or_never().is_none(), "an answer is waited for");
         assert_eq!(secret(&held), None);
         assert_eq!(wallet.put(issued(TASK, "b", 3600)), None, "of another id");
         assert_eq!(wallet.put(issued("arn:other", "a", 3600)), None, "of another task");
-        let of_execution = IAMRoleCredentialsMessage { role_type: "TaskExecution".into(), ..issued(TASK, "a", 3600) };
+        let of_execution = IAMRoleCredentialsMessage { role_type: TASK_EXECUTION.into(), ..issued(TASK, "a", 3600) };
         assert_eq!(wallet.put(of_execution), None, "of another role");
         assert_eq!(secret(&held), None);
         let ack = wallet.put(issued(TASK, "a", 3600)).unwrap();
@@ -278,16 +316,15 @@ mod tests {
         assert!(wallet.next().now_or_never().is_none());
         let mut purse = held.purse();
         drop(held);
-        assert!(wallet.0.pockets.lock().by_task.is_empty() && wallet.0.pockets.lock().due.is_empty());
+        assert!(wallet.0.pockets.lock().by_role.is_empty() && wallet.0.pockets.lock().due.is_empty());
         assert_eq!(wallet.put(issued(TASK, "a", 3600)), None, "the task is over");
-        assert!(purse.kept.has_changed().is_err());
-        assert!(purse.take().now_or_never().is_some());
+        assert!(purse.has.has_changed().is_err() && purse.settle().now_or_never().is_some());
     }
 
     #[tokio::test]
     async fn the_next_are_asked_for_when_half_of_their_life_has_passed() {
         let wallet = Wallet::default();
-        let _held = wallet.open(TASK, "a");
+        let _held = wallet.open(TASK, TASK_APPLICATION, "a");
         wallet.next().await;
         wallet.put(issued(TASK, "a", 3600)).unwrap();
         let mut pockets = wallet.0.pockets.lock();
@@ -303,9 +340,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_refused_is_asked_for_later_and_what_has_expired_is_not_given() {
         let wallet = Wallet::default();
-        let held = wallet.open(TASK, "a");
+        let held = wallet.open(TASK, TASK_APPLICATION, "a");
         wallet.next().await;
-        wallet.refused(&TaskCredentialsRefusal { task_arn: TASK.to_owned(), ..Default::default() });
+        wallet.refused(refusal());
+        assert_eq!(held.purse().settle().await.err().as_deref(), Some("no role"));
         let now = Instant::now();
         assert!(wallet.0.pockets.lock().take_due(now + Duration::from_secs(58)).is_err());
         assert!(wallet.0.pockets.lock().take_due(now + Duration::from_secs(61)).is_ok());
@@ -313,13 +351,15 @@ mod tests {
         assert_eq!(secret(&held), None);
         wallet.put(issued(TASK, "a", 60)).unwrap();
         assert_eq!(secret(&held).as_deref(), Some("secret"));
+        wallet.refused(refusal());
+        assert_eq!(secret(&held).as_deref(), Some("secret"), "what it has is good");
     }
 
     #[tokio::test]
     async fn a_task_that_is_opened_again_leaves_the_later_place_alone() {
         let wallet = Wallet::default();
-        let first = wallet.open(TASK, "a");
-        let second = wallet.open(TASK, "b");
+        let first = wallet.open(TASK, TASK_APPLICATION, "a");
+        let second = wallet.open(TASK, TASK_APPLICATION, "b");
         drop(first);
         assert_eq!(wallet.next().await.credentials_id, "b");
         wallet.put(issued(TASK, "b", 60)).unwrap();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use longshore_model::{Change, State};
 use longshore_plan::agenda::Agenda;
+use longshore_plan::reconcile::Roles;
 use longshore_plan::{Plan, heal, reap};
 use longshore_services::logs::Upkeep;
 use longshore_store::{Commit, Full, Missed, Watch};
@@ -75,7 +76,8 @@ async fn breathe(planned: Duration) {
 /// An agenda of everything, and what comes after it.
 fn follow(server: &Server) -> (Agenda, Watch) {
     let (state, commits) = server.store.read_and_watch();
-    (Agenda::new(&state), commits)
+    let roles = if server.settings.enforces { Roles::Lent } else { Roles::Any };
+    (Agenda::new(&state).with_roles(roles), commits)
 }
 
 /// Plan until nothing is due. An agenda whose plan was refused has forgotten it: it must be made afresh.

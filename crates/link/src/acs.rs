@@ -65,6 +65,8 @@ pub struct Task {
     /// *Addition.* The role that the task's programs have; the node asks for its credentials
     /// ([`crate::credentials`]).
     pub task_role_arn: Option<String>,
+    /// *Addition.* The role by which its logs are written; likewise.
+    pub execution_role_arn: Option<String>,
     /// *Addition.* The node has acknowledged an order for this task before. If it has no trace of the task, the task is
     /// over: a task never runs a second time.
     pub known: bool,

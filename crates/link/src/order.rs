@@ -38,9 +38,15 @@ pub fn order(state: &State, region: &str, task: &Task) -> Option<acs::Task> {
         availability_zone: task.zone.clone(),
         ephemeral_storage_gib: task.ephemeral_storage_gib,
         vpc_id: task.eni.as_ref().and_then(|eni| vpc_of(state, &task.account, &eni.subnet)),
-        task_role_arn: state.role_arn_of(task, RoleKind::Task).filter(|arn| state.role(arn).is_some()),
+        task_role_arn: role(state, task, RoleKind::Task),
+        execution_role_arn: role(state, task, RoleKind::Execution),
         known: task.last > TaskStatus::Provisioning,
     })
+}
+
+/// A role of the task's, if it exists.
+fn role(state: &State, task: &Task, kind: RoleKind) -> Option<String> {
+    state.role_arn_of(task, kind).filter(|arn| state.role(arn).is_some())
 }
 
 fn desired(task: &Task) -> &'static str {

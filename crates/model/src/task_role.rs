@@ -62,6 +62,15 @@ impl State {
     }
 }
 
+/// ECS's words for a role that does not exist, or is not lent to tasks.
+pub fn unable(arn: &str) -> String {
+    format!(
+        "ECS was unable to assume the role '{arn}' that was provided for this task. Please verify that the role being \
+         passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this \
+         role."
+    )
+}
+
 /// Whether a role's trust policy lends it to tasks of this place.
 pub fn is_lent(role: &Role, place: &Place) -> bool {
     let Ok(trust) = Policy::parse(Kind::Trust, &role.trust) else { return false };
@@ -70,8 +79,7 @@ pub fn is_lent(role: &Role, place: &Place) -> bool {
     context.set("aws:SourceAccount", [place.account.as_str()]);
     context.set("aws:SourceArn", [place.arn("ecs", "*")]);
     let (arn, owner) = (role.arn(), &place.account);
-    let request =
-        Request { principal: &principal, action: "sts:AssumeRole", resource: &arn, owner, context: &context };
+    let request = Request { principal: &principal, action: "sts:AssumeRole", resource: &arn, owner, context: &context };
     let policies = Policies { resource: vec![&trust], rule: ResourceRule::Required, ..Policies::default() };
     role.account == place.account.as_str() && evaluate(&request, &policies).is_allowed()
 }

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, stream};
 use longshore_link::acs;
+use longshore_link::credentials::TASK_APPLICATION;
 use longshore_link::phase::Phase;
 use longshore_supervisor::SOCKET_FILE;
 use longshore_supervisor::protocol::Command as SupervisorCommand;
@@ -171,9 +172,10 @@ impl Runner for Real {
     async fn prepare(&self, task: Arc<acs::Task>) -> Result<(Prepared, Pulled), Failure> {
         translate::check_task(&task)?;
         let started_at = Some(clock::now());
-        let (ensured, net) = tokio::try_join!(
+        let (ensured, net, ()) = tokio::try_join!(
             timed(Phase::Snapshot, self.parts.ensure_all(&task)),
-            timed(Phase::Network, self.parts.attach(&task))
+            timed(Phase::Network, self.parts.attach(&task)),
+            self.parts.check_logs(&task)
         )?;
         let (images, _holds): (BTreeMap<_, _>, Vec<_>) = ensured;
         let digests = images.iter().map(|(name, image)| (name.clone(), image.digest.to_string())).collect();
@@ -196,6 +198,10 @@ impl Runner for Real {
 }
 
 impl Parts {
+    pub(super) fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
+    }
+
     async fn ensure_all(&self, task: &acs::Task) -> Result<(BTreeMap<String, Image>, Vec<Hold>), Failure> {
         let each = try_join_all(task.containers.iter().map(|container| self.ensure(container))).await?;
         Ok(each.into_iter().map(|(name, (image, hold))| ((name, image), hold)).unzip())
@@ -254,12 +260,7 @@ impl Parts {
 
     /// What the supervisor is told. It opens the namespace by this process's descriptor, which stays open until its first
     /// word.
-    fn spec(
-        &self,
-        task: &acs::Task,
-        prepared: &Prepared,
-        credentials_id: Option<String>,
-    ) -> Result<TaskSpec, Failure> {
+    fn spec(&self, task: &acs::Task, prepared: &Prepared, credentials_id: Option<String>) -> Result<TaskSpec, Failure> {
         let log_endpoint = Some(self.log_endpoint(task));
         let around = Surroundings { log_endpoint, credentials_id, ..self.surroundings.clone() };
         let mut spec = task_spec(task, &prepared.images, &around)?;
@@ -274,7 +275,7 @@ impl Parts {
             return Ok(None);
         }
         let id = wallet::fresh_id().map_err(|error| Failure::resource(format!("no id for credentials: {error}")))?;
-        Ok(Some(self.metadata.wallet().open(&task.arn, &id)))
+        Ok(Some(self.metadata.wallet().open(&task.arn, TASK_APPLICATION, &id)))
     }
 
     /// A task's logs are sent in its account's name.
@@ -329,7 +330,8 @@ impl Parts {
         let running = match Link::find(&directory).await {
             Some(link) => {
                 tracing::info!(task = task.arn, "found a task that runs");
-                let credentials = order.credentials_id.map(|id| self.metadata.wallet().open(&task.arn, &id));
+                let credentials =
+                    order.credentials_id.map(|id| self.metadata.wallet().open(&task.arn, TASK_APPLICATION, &id));
                 let served = self.rejoin(&task, &link, &order.pulled, credentials).await;
                 Contained::new(Arc::clone(self), Arc::clone(&task), order.pulled.clone(), link, None, served)
             }

@@ -85,7 +85,11 @@ impl Endpoint {
     /// The credentials of the task's role, if that is their id.
     async fn credentials(&self, id: &str) -> (StatusCode, Value) {
         if id.is_empty() {
-            return error(StatusCode::BAD_REQUEST, "NoIdInRequest", "CredentialsV2Request: No Credential ID in the request");
+            return error(
+                StatusCode::BAD_REQUEST,
+                "NoIdInRequest",
+                "CredentialsV2Request: No Credential ID in the request",
+            );
         }
         let Some(mut purse) = self.purse.clone().filter(|purse| purse.is_under(id)) else {
             return error(StatusCode::NOT_FOUND, "InvalidIdInRequest", "CredentialsV2Request: ID not found");

@@ -89,7 +89,7 @@ impl<R: Runner> Orders<R> {
             "IAMRoleCredentialsMessage" => self.credentials(socket, frame).await,
             "TaskCredentialsRefusal" => {
                 if let Some(refusal) = read(frame) {
-                    self.wallet.refused(&refusal);
+                    self.wallet.refused(refusal);
                 }
                 Ok(())
             }

@@ -234,7 +234,8 @@ fn credentials_go_out_in_amazons_form_and_are_not_shown() {
         role_type: "TaskApplication".into(),
         credentials_id: "c".into(),
     };
-    let issued = RoleCredentials { secret_access_key: "hidden".into(), session_token: "hidden".into(), ..Default::default() };
+    let issued =
+        RoleCredentials { secret_access_key: "hidden".into(), session_token: "hidden".into(), ..Default::default() };
     assert!(!format!("{issued:?}").contains("hidden"));
     let text = credentials_issued(asked, issued);
     let frame: serde_json::Value = serde_json::from_str(&text).expect("JSON");

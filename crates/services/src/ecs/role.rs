@@ -8,7 +8,7 @@ use longshore_api::ecs;
 use longshore_api::sts::Credentials;
 use longshore_model::definition::TaskDefinition;
 use longshore_model::iam::{Claims, Role};
-use longshore_model::task_role::{RoleKind, is_lent};
+use longshore_model::task_role::{RoleKind, is_lent, unable};
 use longshore_model::{AccountId, Place, State};
 use longshore_wire::{Fault, Timestamp};
 
@@ -18,15 +18,6 @@ use crate::{Settings, Vault};
 
 /// How long credentials of tasks are good for.
 const LIFETIME_SECONDS: i64 = 3600;
-
-/// ECS's words for a role that does not exist, or is not lent to tasks.
-pub fn unable(arn: &str) -> String {
-    format!(
-        "ECS was unable to assume the role '{arn}' that was provided for this task. Please verify that the role being \
-         passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this \
-         role."
-    )
-}
 
 /// Checks the roles of a launch.
 ///
