@@ -48,6 +48,7 @@ def halves():
     agent = Half("agent", server.port)
     try:
         server.start()
+        agent.env |= server.environment()
         agent.start()
         done = agent.command("image", "import", IMAGES / "busybox.tar", "--tag", "busybox:latest")
         assert done.returncode == 0, done.stderr

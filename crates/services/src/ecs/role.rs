@@ -91,3 +91,93 @@ impl Session<'_> {
         token::issue(vault, now, LIFETIME_SECONDS, claims)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::ecs::testing::{ACCOUNT, World, record};
+    use crate::ecs::testing_tasks::{Tasks, container, fargate};
+
+    const TRUST: &str = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
+        "Principal": {"Service": "ecs-tasks.amazonaws.com"}}]}"#;
+
+    fn role(name: &str, trust: &str) -> longshore_model::Change {
+        let id = format!("AROA{name}");
+        record::<Role>(json!({
+            "account": ACCOUNT, "name": name, "path": "/", "id": id, "createdAt": 1, "trust": trust,
+        }))
+    }
+
+    fn arn(name: &str) -> String {
+        format!("arn:aws:iam::{ACCOUNT}:role/{name}")
+    }
+
+    /// Where policies are asked; `lent` exists and is lent to tasks, `kept` exists.
+    fn world() -> World {
+        let mut world = World::new();
+        world.prepare(8);
+        world.put([role("lent", TRUST), role("kept", &TRUST.replace("ecs-tasks", "ec2"))]);
+        world.settings.enforces = true;
+        for name in ["lent", "kept", "none"] {
+            let request = json!({
+                "family": name, "requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256",
+                "memory": "512", "taskRoleArn": arn(name), "containerDefinitions": [container(json!({}))],
+            });
+            world.ok("RegisterTaskDefinition", request);
+        }
+        world
+    }
+
+    fn with(definition: &str, overrides: Value) -> Value {
+        let mut request = fargate(definition);
+        request["overrides"] = overrides;
+        request
+    }
+
+    #[test]
+    fn a_launch_is_refused_whose_roles_tasks_cannot_have() {
+        let mut world = world();
+        world.ok("RunTask", fargate("lent"));
+        world.ok("RunTask", with("kept", json!({"taskRoleArn": arn("lent")})));
+        world.ok("RunTask", with("web", json!({"taskRoleArn": "lent", "executionRoleArn": ""})));
+        let rows = [
+            (fargate("kept"), "kept"),
+            (fargate("none"), "none"),
+            (with("web", json!({"taskRoleArn": arn("kept")})), "kept"),
+            (with("lent", json!({"executionRoleArn": arn("none")})), "none"),
+        ];
+        for (request, name) in rows {
+            let told = format!("ClientException: {}", unable(&arn(name)));
+            assert_eq!(world.fault("RunTask", request.clone()), told);
+            world.settings.enforces = false;
+            world.ok("RunTask", request);
+            world.settings.enforces = true;
+        }
+    }
+
+    #[test]
+    fn credentials_are_of_the_tasks_own_role_and_name_the_task() {
+        let mut world = world();
+        let task = world.ok("RunTask", fargate("lent"))["tasks"][0]["taskArn"].as_str().unwrap().to_owned();
+        let id = task.rsplit('/').next().unwrap().to_owned();
+        let key = format!("{ACCOUNT}/prod/{id}");
+        let now = Timestamp::from_millis(world.now);
+        let issued = |world: &World, kind| credentials(&world.store.read(), &world.settings, now, &key, kind);
+        let (role_arn, made) = issued(&world, RoleKind::Task).unwrap();
+        assert_eq!(role_arn, arn("lent"));
+        assert_eq!(made.expiration, Some(Timestamp::from_millis(world.now + 3_600_000)));
+        let (access_key, token) = (made.access_key_id.unwrap(), made.session_token.unwrap());
+        let claims = token::open(&world.settings.vault, &access_key, &token).unwrap();
+        let caller = token::caller(&world.store.read(), claims.clone()).unwrap();
+        assert_eq!(caller.arn(), format!("arn:aws:sts::{ACCOUNT}:assumed-role/lent/{id}"));
+        assert_eq!(issued(&world, RoleKind::Execution).unwrap_err(), "the task has no such role");
+        world.put([role("lent", &TRUST.replace("ecs-tasks", "ec2"))]);
+        assert_eq!(issued(&world, RoleKind::Task).unwrap_err(), unable(&arn("lent")));
+        world.put([role("lent", TRUST)]);
+        world.finish_all();
+        assert_eq!(issued(&world, RoleKind::Task).unwrap_err(), "the task is over");
+        assert_eq!(token::caller(&world.store.read(), claims), None, "with the task its sessions end");
+    }
+}

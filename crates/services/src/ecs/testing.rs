@@ -29,8 +29,8 @@ pub struct World {
     pub principal: Option<String>,
     /// Milliseconds since the epoch.
     pub now: i64,
+    pub settings: Settings,
     logs: Logs,
-    settings: Settings,
     directory: PathBuf,
     calls: u64,
 }
