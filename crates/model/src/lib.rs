@@ -14,6 +14,7 @@ pub mod index;
 pub mod network;
 mod newest;
 pub mod node;
+pub mod parameter;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod policy;

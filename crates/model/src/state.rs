@@ -13,6 +13,7 @@ use crate::iam::{AccessKey, AccountAlias, Group, InstanceProfile, ManagedPolicy,
 use crate::index::Index;
 use crate::network::{SecurityGroup, Subnet, Vpc};
 use crate::node::Node;
+use crate::parameter::{self, Parameter, ParameterVersion};
 use crate::service::Service;
 use crate::setting::{LogGroup, Setting, Token};
 use crate::table::Table;
@@ -114,6 +115,10 @@ macro_rules! tables {
                         let old = self.tokens.put(key.clone(), row.clone());
                         self.index.ages.replace_token(&key, old.as_deref(), Some(row));
                     }
+                    Record::Parameter(row) => {
+                        let old = self.parameters.put(key.clone(), row.clone());
+                        self.index.ages.replace_parameter(&key, old.as_deref(), Some(row));
+                    }
                     $(#[allow(unreachable_patterns)] Record::$name(row) => { self.$field.put(key, row.clone()); })*
                 }
             }
@@ -140,6 +145,10 @@ macro_rules! tables {
                     TableName::Token => {
                         let old = self.tokens.delete(key);
                         self.index.ages.replace_token(&key.into(), old.as_deref(), None);
+                    }
+                    TableName::Parameter => {
+                        let old = self.parameters.delete(key);
+                        self.index.ages.replace_parameter(&key.into(), old.as_deref(), None);
                     }
                     $(#[allow(unreachable_patterns)] TableName::$name => { self.$field.delete(key); })*
                 }
@@ -203,6 +212,8 @@ tables! {
     ManagedPolicy 17 managed_policies |row| entity_key(&row.account, &row.name);
     AccessKey 18 access_keys |row| row.id.clone();
     AccountAlias 19 account_aliases |row| row.account.clone();
+    Parameter 40 parameters |row| parameter::key(&row.account, &row.name);
+    ParameterVersion 41 parameter_versions |row| parameter::numbered_key(&row.account, &row.name, row.number);
 }
 
 impl State {

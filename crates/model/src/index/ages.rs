@@ -1,4 +1,5 @@
-//! What time alone will end, the next first: client tokens, inactive services, nodes that are gone or away.
+//! What time alone will end, the next first: client tokens, inactive services, nodes that are gone or away,
+//! parameters that expire.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -6,6 +7,7 @@ use std::sync::Arc;
 use longshore_wire::Timestamp;
 
 use crate::node::Node;
+use crate::parameter::Parameter;
 use crate::service::{Service, ServiceStatus};
 use crate::setting::Token;
 
@@ -27,6 +29,8 @@ pub struct Ages {
     inactive_nodes: BTreeSet<Arc<str>>,
     /// Nodes that take no tasks: away, DRAINING or INACTIVE. Few, most of the time none.
     closed_nodes: BTreeSet<Arc<str>>,
+    /// Parameters that expire, by when.
+    parameters: Timeline,
 }
 
 impl Ages {
@@ -58,6 +62,15 @@ impl Ages {
     /// Whether the node is there and takes no tasks: it is away, DRAINING or INACTIVE.
     pub fn is_closed(&self, node: &str) -> bool {
         !self.closed_nodes.is_empty() && self.closed_nodes.contains(node)
+    }
+
+    pub fn expiring_parameters(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
+        pairs(&self.parameters)
+    }
+
+    pub(crate) fn replace_parameter(&mut self, key: &Arc<str>, old: Option<&Parameter>, new: Option<&Parameter>) {
+        let end = |parameter: &Parameter| parameter.expires_at;
+        replace(&mut self.parameters, key, old.and_then(end), new.and_then(end));
     }
 
     pub(crate) fn replace_token(&mut self, key: &Arc<str>, old: Option<&Token>, new: Option<&Token>) {
