@@ -15,6 +15,7 @@ mod ec2;
 mod ecs;
 mod iam;
 mod logs;
+mod ssm;
 mod sts;
 #[cfg(test)]
 mod tests;
@@ -85,7 +86,7 @@ pub struct Needed {
 /// No resource: such an operation is allowed by a policy for `*` only.
 static NONE: Resource = Resource { form: "*", find: |_| Vec::new() };
 
-static TABLES: &[&Table] = &[&ecs::TABLE, &logs::TABLE, &ec2::TABLE, &iam::TABLE, &sts::TABLE];
+static TABLES: &[&Table] = &[&ecs::TABLE, &logs::TABLE, &ec2::TABLE, &iam::TABLE, &sts::TABLE, &ssm::TABLE];
 
 impl Access {
     const fn new(operation: &'static str, needs: &'static [Need]) -> Self {
