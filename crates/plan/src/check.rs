@@ -9,6 +9,7 @@ use longshore_model::State;
 use longshore_model::index::room::Spare;
 use longshore_model::network::{Block, RESERVED_HEAD};
 use longshore_model::node::Node;
+use longshore_model::parameter::VERSIONS_KEPT;
 use longshore_model::service::{EVENTS_KEPT, ServiceStatus};
 use longshore_model::task::{Task, TaskStatus};
 
@@ -52,6 +53,7 @@ pub fn state(state: &State) -> Vec<Violation> {
         found.unless(!service.is_active() || primaries == 1, "an active service has one primary deployment", &**key);
         found.unless(service.events.len() <= EVENTS_KEPT, "at most 100 events are kept", &**key);
     }
+    parameters(state, &mut found);
     found.0
 }
 
@@ -74,6 +76,23 @@ pub fn step(before: &State, after: &State) -> Vec<Violation> {
         found.unless(old.eni.is_none() || new.eni == old.eni, "a task never changes its interface", &**key);
     }
     found.0
+}
+
+fn parameters(state: &State, found: &mut Found) {
+    for (key, head) in state.parameters.iter() {
+        let prefix = format!("{key}:");
+        let rows: Vec<_> = state.parameter_versions.scan(&prefix).map(|(_, row)| row).collect();
+        let newest = rows.last().is_some_and(|row| row.number == head.latest);
+        found.unless(newest, "a parameter's newest version is there", &**key);
+        found.unless(rows.len() <= VERSIONS_KEPT, "at most 100 versions of a parameter are kept", &**key);
+        let labels: Vec<&String> = rows.iter().flat_map(|row| &row.labels).collect();
+        let distinct: BTreeSet<_> = labels.iter().collect();
+        found.unless(distinct.len() == labels.len(), "a label is on one version of a parameter", &**key);
+    }
+    for (key, row) in state.parameter_versions.iter() {
+        let head = key.rsplit_once(':').and_then(|(head, _)| state.parameters.get(head));
+        found.unless(head.is_some_and(|head| head.name == row.name), "a version is of a parameter", &**key);
+    }
 }
 
 fn live(state: &State) -> impl Iterator<Item = &Task> {

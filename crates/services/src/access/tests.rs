@@ -309,3 +309,39 @@ fn entities_are_judged_by_the_arn_they_have() {
         ],
     );
 }
+
+#[test]
+fn parameters_are_judged_by_their_name_however_they_are_named() {
+    let ssm = |operation: &str, body: &str, wanted: &[&str]| check("ssm", operation, body, wanted);
+    let get = &["ssm:GetParameter arn:aws:ssm:HERE:parameter/a/b"];
+    for name in ["/a/b", "/a/b:3", "/a/b:live", "arn:aws:ssm:us-east-1:111111111111:parameter/a/b:3"] {
+        ssm("GetParameter", &format!("{{'Name':'{name}'}}"), get);
+    }
+    ssm("GetParameter", "{'Name':'a b'}", &["ssm:GetParameter arn:aws:ssm:HERE:parameter/*"]);
+    let foreign = "arn:aws:ssm:us-east-1:222222222222:parameter/a";
+    ssm(
+        "GetParameters",
+        &format!("{{'Names':['x','/x/y','{foreign}']}}"),
+        &[
+            "ssm:GetParameters arn:aws:ssm:HERE:parameter/x",
+            "ssm:GetParameters arn:aws:ssm:HERE:parameter/x/y",
+            &format!("ssm:GetParameters {foreign}"),
+        ],
+    );
+    let path = &["ssm:GetParametersByPath arn:aws:ssm:HERE:parameter/a/ ssm:recursive=true"];
+    ssm("GetParametersByPath", "{'Path':'/a/','Recursive':true}", path);
+    ssm("DescribeParameters", "{}", &["ssm:DescribeParameters arn:aws:ssm:HERE:*"]);
+    ssm(
+        "PutParameter",
+        "{'Name':'/a','Value':'v','Tags':[{'Key':'team','Value':'web'}]}",
+        &[
+            "ssm:PutParameter arn:aws:ssm:HERE:parameter/a aws:requesttag/team=web aws:tagkeys=team ssm:overwrite=false",
+            "ssm:AddTagsToResource arn:aws:ssm:HERE:parameter/a aws:requesttag/team=web aws:tagkeys=team",
+        ],
+    );
+    ssm(
+        "RemoveTagsFromResource",
+        "{'ResourceType':'Parameter','ResourceId':'/a','TagKeys':['team']}",
+        &["ssm:RemoveTagsFromResource arn:aws:ssm:HERE:parameter/a aws:tagkeys=team"],
+    );
+}

@@ -20,7 +20,9 @@ fn call(bench: &Bench, operation: &str, input: &Value) -> Result<Value, Fault> {
     if !violations.is_empty() {
         return Err(Fault::validation(service.def, &violations));
     }
-    let output = (service.operation(operation).unwrap().run)(&mut bench.context(), value)?;
+    let answered = (service.operation(operation).unwrap().run)(&mut bench.context(), value);
+    assert_eq!(longshore_plan::check::state(&bench.store.read()), [], "after {operation} {input}");
+    let output = answered?;
     let mut writer = JsonWriter::default();
     output.write_to(&mut writer);
     Ok(serde_json::from_slice(&writer.into_bytes()).unwrap_or(Value::Null))
