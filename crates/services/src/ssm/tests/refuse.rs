@@ -44,7 +44,7 @@ fn requests_that_contradict_themselves_are_refused() {
     let expiration = r#"{"Type":"Expiration","Version":"1.0","Attributes":{"Timestamp":"2030-01-01T00:00:00Z"}}"#;
     let twice = format!("[{expiration},{expiration}]");
     let change = r#"{"Type":"NoChangeNotification","Version":"1.0","Attributes":{"After":"1","Unit":"Days"}}"#;
-    let many = format!("[{}]", vec![change; 11].join(","));
+    let many = format!("[{}]", [change; 11].join(","));
     let policies = |text: &str| json!({"Tier": "Advanced", "Policies": text});
     let deep = format!("{}{}", "[".repeat(2000), "]".repeat(2000));
     let rows = [
