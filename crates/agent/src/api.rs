@@ -69,6 +69,8 @@ pub(crate) struct Api {
 
 const ECS: Api = Api { target: "AmazonEC2ContainerServiceV20141113", signed_for: "ecs" };
 pub(crate) const LOGS: Api = Api { target: "Logs_20140328", signed_for: "logs" };
+pub(crate) const SSM: Api = Api { target: "AmazonSSM", signed_for: "ssm" };
+pub(crate) const SECRETS_MANAGER: Api = Api { target: "secretsmanager", signed_for: "secretsmanager" };
 
 /// The control plane as seen by a node. Clones share their connections.
 #[derive(Clone)]

@@ -27,6 +27,7 @@ pub mod network;
 mod node;
 pub mod ps;
 mod run;
+mod secret;
 mod session;
 mod sign;
 mod translate;

@@ -111,6 +111,7 @@ fn container(
         command: command.filter(|command| !command.is_empty()),
         entry_point: from.entry_point.clone().filter(|entry| !entry.is_empty()),
         environment: environment(from, overrides),
+        secrets: from.secrets.iter().flatten().map(secret).collect(),
         port_mappings: from.port_mappings.iter().flatten().map(port).collect(),
         mount_points: from.mount_points.iter().flatten().map(mount).collect(),
         volumes_from: from.volumes_from.iter().flatten().map(volume_from).collect(),
@@ -136,6 +137,10 @@ fn environment(
     let added = overrides.and_then(|o| o.environment.as_ref());
     let all = from.environment.iter().flatten().chain(added.into_iter().flatten());
     all.filter_map(|pair| Some((pair.name.clone()?, pair.value.clone().unwrap_or_default()))).collect()
+}
+
+fn secret(from: &ecs::Secret) -> acs::Secret {
+    acs::Secret { name: from.name.clone().unwrap_or_default(), value_from: from.value_from.clone().unwrap_or_default() }
 }
 
 fn port(from: &ecs::PortMapping) -> acs::PortMapping {

@@ -1,7 +1,7 @@
 //! Tasks with real containers: images, a network interface and a supervisor process each.
 //!
 //! ```text
-//!   prepare:  every image ensured │ ENI attached          (at the same time)
+//!   prepare:  every image ensured │ ENI attached │ log streams made, secrets read     (at the same time)
 //!   start:    directory, order.json, task.json ──► metadata endpoint ──► `supervise DIR` ──► its first word
 //!   ended:    ENI released ──► report taken ──► `release` ──► directory gone
 //! ```
@@ -15,6 +15,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -45,6 +46,7 @@ use crate::error::Error;
 use crate::image::{Auth, Hold, Image, Images};
 use crate::metadata::{Listening, Metadata, Served};
 use crate::network::{EniSpec, Network, NetworkConfig, TaskNet};
+use crate::secret;
 use crate::translate::{self, Failure, Surroundings, task_id, task_spec};
 use crate::wallet::{self, Held};
 
@@ -76,6 +78,8 @@ pub(crate) struct Prepared {
     /// Keep the images until the supervisor runs on them.
     _holds: Vec<Hold>,
     net: TaskNet,
+    /// What the supervisor reads its secrets from, if the task has any.
+    secrets: Option<File>,
     pulled: Pulled,
 }
 
@@ -172,15 +176,15 @@ impl Runner for Real {
     async fn prepare(&self, task: Arc<acs::Task>) -> Result<(Prepared, Pulled), Failure> {
         translate::check_task(&task)?;
         let started_at = Some(clock::now());
-        let (ensured, net, ()) = tokio::try_join!(
+        let (ensured, net, secrets) = tokio::try_join!(
             timed(Phase::Snapshot, self.parts.ensure_all(&task)),
             timed(Phase::Network, self.parts.attach(&task)),
-            self.parts.check_logs(&task)
+            self.parts.act_as_executor(&task)
         )?;
         let (images, _holds): (BTreeMap<_, _>, Vec<_>) = ensured;
         let digests = images.iter().map(|(name, image)| (name.clone(), image.digest.to_string())).collect();
         let pulled = Pulled { started_at, stopped_at: Some(clock::now()), digests };
-        Ok((Prepared { images, _holds, net, pulled: pulled.clone() }, pulled))
+        Ok((Prepared { images, _holds, net, secrets, pulled: pulled.clone() }, pulled))
     }
 
     async fn start(&self, task: Arc<acs::Task>, prepared: Prepared) -> Result<Contained, Failure> {
@@ -200,6 +204,12 @@ impl Runner for Real {
 impl Parts {
     pub(super) fn surroundings(&self) -> &Surroundings {
         &self.surroundings
+    }
+
+    /// What the node does as the task's execution role.
+    async fn act_as_executor(&self, task: &acs::Task) -> Result<Option<File>, Failure> {
+        self.check_logs(task).await?;
+        secret::read(self.metadata.plane(), self.metadata.wallet(), task).await
     }
 
     async fn ensure_all(&self, task: &acs::Task) -> Result<(BTreeMap<String, Image>, Vec<Hold>), Failure> {
@@ -258,14 +268,16 @@ impl Parts {
         Ok(Contained::new(Arc::clone(self), task, prepared.pulled, link, Some(child), Some(served)))
     }
 
-    /// What the supervisor is told. It opens the namespace by this process's descriptor, which stays open until its first
-    /// word.
+    /// What the supervisor is told. It opens the namespace and the secrets by this process's descriptors, which stay open
+    /// until its first word.
     fn spec(&self, task: &acs::Task, prepared: &Prepared, credentials_id: Option<String>) -> Result<TaskSpec, Failure> {
         let log_endpoint = Some(self.log_endpoint(task));
         let around = Surroundings { log_endpoint, credentials_id, ..self.surroundings.clone() };
         let mut spec = task_spec(task, &prepared.images, &around)?;
         let descriptor = prepared.net.netns.as_fd().as_raw_fd();
         spec.network = SpecNetwork::Path { path: format!("/proc/{}/fd/{descriptor}", std::process::id()).into() };
+        let secrets = prepared.secrets.as_ref().map(|file| file.as_raw_fd());
+        spec.secrets = secrets.map(|descriptor| format!("/proc/{}/fd/{descriptor}", std::process::id()).into());
         Ok(spec)
     }
 
@@ -292,7 +304,7 @@ impl Parts {
     }
 
     fn spawn(&self, directory: &Path) -> std::io::Result<Child> {
-        let log = std::fs::File::create(directory.join("supervisor.log"))?;
+        let log = File::create(directory.join("supervisor.log"))?;
         let lock = longshore_supervisor::reserve(directory).map_err(std::io::Error::other)?;
         Command::new(&self.self_exe)
             .arg("supervise")
@@ -382,7 +394,7 @@ fn namespace_of(pid: u32) -> std::io::Result<OwnedFd> {
         let path = entry?.path();
         let target = std::fs::read_link(&path).unwrap_or_default();
         if target.to_string_lossy().starts_with("net:[") {
-            return Ok(std::fs::File::open(&path)?.into());
+            return Ok(File::open(&path)?.into());
         }
     }
     Err(std::io::Error::other("the supervisor holds no network namespace"))

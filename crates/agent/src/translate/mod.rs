@@ -142,6 +142,7 @@ pub(crate) fn task_spec(
         volumes: volumes(task, around)?,
         log_endpoint: around.log_endpoint.clone(),
         client_fd: None,
+        secrets: None,
         containers: containers.collect::<Result<_, _>>()?,
     })
 }

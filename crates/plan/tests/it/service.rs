@@ -177,7 +177,7 @@ fn what_cannot_run_stops_at_once_says_why_and_is_not_tried_in_a_loop() {
     let mut world = World::new();
     let mut secret = definition(1, false);
     if let Some(container) = secret.api.container_definitions.as_mut().and_then(|list| list.first_mut()) {
-        container.secrets = Some(vec![ecs::Secret { name: Some("S".into()), value_from: Some("arn".into()) }]);
+        container.environment_files = Some(vec![ecs::EnvironmentFile::default()]);
     }
     world.put(secret);
     world.put(service(3, 100, 200, world.now));
@@ -188,7 +188,9 @@ fn what_cannot_run_stops_at_once_says_why_and_is_not_tried_in_a_loop() {
     assert_eq!(stopped[0].stop_code, Some(ecs::TaskStopCode::TaskFailedToStart));
     assert_eq!(
         stopped[0].stopped_reason.as_deref(),
-        Some("ResourceInitializationError: secrets of container web are not supported by this version of Longshore")
+        Some(
+            "ResourceInitializationError: environmentFiles of container web are not supported by this version of Longshore"
+        )
     );
     assert!(plan.not_before.is_some_and(|at| at > world.now));
 }
