@@ -323,7 +323,7 @@ async fn carry_out(
     let operation = service.operation(call.operation.name).ok_or_else(unbuilt)?;
     let caller = signin::caller(server, call, head, body)?;
     server.ensure_account(&caller.account)?;
-    let conditions = signin::conditions(server, &caller, head);
+    let conditions = signin::conditions(server, call, &caller, head);
     let input = call.input(head, body)?;
     signin::authorize(server, call, &caller, &conditions, &input)?;
     // Log events come with the time of other clocks, so theirs is the machine's.

@@ -11,12 +11,14 @@ mod definition_use;
 pub mod iam;
 pub mod ids;
 pub mod index;
+pub mod kms;
 pub mod network;
 mod newest;
 pub mod node;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod policy;
+pub mod secret;
 pub mod service;
 pub mod setting;
 mod state;

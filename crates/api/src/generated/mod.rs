@@ -9,4 +9,8 @@ pub mod sts;
 #[rustfmt::skip]
 pub mod iam;
 #[rustfmt::skip]
+pub mod kms;
+#[rustfmt::skip]
+pub mod secretsmanager;
+#[rustfmt::skip]
 pub mod ec2;
