@@ -331,6 +331,7 @@ async fn carry_out(
     let account = caller.account.clone();
     let context = Context::new(&server.store, &server.logs, &server.settings, account, now, clock::seed());
     let mut context = context.called_by(caller, conditions);
+    context.judged = server.auth == Auth::Enforce;
     context.batch = header(head, "x-longshore-batch");
     let read = Instant::now();
     let answer = match service.blocking {

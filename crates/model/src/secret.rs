@@ -10,6 +10,9 @@ use longshore_wire::{Blob, Timestamp, record};
 use crate::arn::Place;
 use crate::ids::AccountId;
 
+/// Characters of a suffix.
+pub const SUFFIX: usize = 6;
+
 /// Versions that one secret may have.
 pub const MOST_VERSIONS: usize = 100;
 
@@ -51,8 +54,8 @@ record! {
         pub kms_key: Option<String> = "kmsKey",
         /// Whether the value is text; it is binary else.
         pub text: bool = "text",
-        /// A ciphertext of KMS; none for a version without a value.
-        pub sealed: Option<Blob> = "sealed",
+        /// The value: a ciphertext of KMS.
+        pub sealed: Blob = "sealed",
     }
 }
 
@@ -85,6 +88,13 @@ impl SecretVersion {
 
     /// Bytes that its value takes.
     pub fn size(&self) -> usize {
-        self.sealed.as_ref().map_or(0, |sealed| sealed.0.len())
+        self.sealed.0.len()
     }
+}
+
+/// Name and suffix of an ARN's resource, `secret:NAME-SUFFIX`.
+pub fn split(resource: &str) -> Option<(&str, &str)> {
+    let whole = resource.strip_prefix("secret:")?;
+    let (name, suffix) = whole.split_at_checked(whole.len().checked_sub(SUFFIX)?)?;
+    Some((name.strip_suffix('-').filter(|name| !name.is_empty())?, suffix))
 }

@@ -12,6 +12,7 @@ pub mod ecs;
 pub mod iam;
 pub mod kms;
 pub mod logs;
+pub mod secretsmanager;
 pub mod sts;
 pub mod vault;
 

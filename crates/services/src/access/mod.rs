@@ -17,6 +17,7 @@ mod iam;
 mod kms;
 mod logs;
 mod policy;
+mod secretsmanager;
 mod sts;
 #[cfg(test)]
 mod tests;
@@ -89,7 +90,8 @@ pub struct Needed {
 /// No resource: such an operation is allowed by a policy for `*` only.
 static NONE: Resource = Resource { form: "*", find: |_| Vec::new() };
 
-static TABLES: &[&Table] = &[&ecs::TABLE, &logs::TABLE, &ec2::TABLE, &iam::TABLE, &sts::TABLE, &kms::TABLE];
+static TABLES: &[&Table] =
+    &[&ecs::TABLE, &logs::TABLE, &ec2::TABLE, &iam::TABLE, &sts::TABLE, &kms::TABLE, &secretsmanager::TABLE];
 
 impl Access {
     const fn new(operation: &'static str, needs: &'static [Need]) -> Self {
