@@ -40,8 +40,15 @@ pub struct Service {
 }
 
 /// Every service. The gateway routes by it, docs/operations.md is written from it.
-pub static SERVICES: &[&Service] =
-    &[&ecs::SERVICE, &logs::SERVICE, &ec2::SERVICE, &iam::SERVICE, &sts::SERVICE, &kms::SERVICE];
+pub static SERVICES: &[&Service] = &[
+    &ecs::SERVICE,
+    &logs::SERVICE,
+    &ec2::SERVICE,
+    &iam::SERVICE,
+    &sts::SERVICE,
+    &kms::SERVICE,
+    &secretsmanager::SERVICE,
+];
 
 impl Service {
     pub fn operation(&self, name: &str) -> Option<&'static Operation> {

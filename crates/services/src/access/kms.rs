@@ -41,7 +41,12 @@ macro_rules! resources {
 
 resources! {
     KEY "key/ID" |asked| named(asked, "KeyId");
-    KEY_OF_CIPHERTEXT "key/ID" |asked| of_ciphertext(asked).map(|key| found(asked, key)).into_iter().collect();
+    /// The key that decrypts; of what is no ciphertext, the key that the request names.
+    KEY_OF_CIPHERTEXT "key/ID" |asked| match of_ciphertext(asked) {
+        Some(key) => vec![found(asked, key)],
+        None if asked.given("SourceKeyId").is_some() => named(asked, "SourceKeyId"),
+        None => named(asked, "KeyId"),
+    };
     KEY_OF_DESTINATION "key/ID" |asked| named(asked, "DestinationKeyId");
     KEY_OF_TARGET "key/ID" |asked| named(asked, "TargetKeyId");
     /// The key that an alias stands for now.

@@ -15,7 +15,9 @@ fn call(bench: &Bench, operation: &str, input: Value) -> Result<Value, String> {
 
 fn ok(bench: &Bench, operation: &str, input: Value) -> Value {
     let shown = input.to_string();
-    call(bench, operation, input).unwrap_or_else(|fault| panic!("{operation} {shown}: {fault}"))
+    let answer = call(bench, operation, input).unwrap_or_else(|fault| panic!("{operation} {shown}: {fault}"));
+    assert_eq!(longshore_plan::check::state(&bench.store.read()), [], "{operation} {shown}");
+    answer
 }
 
 fn fault(bench: &Bench, operation: &str, input: Value) -> String {
