@@ -9,12 +9,5 @@ pub use generated::*;
 use longshore_wire::ServiceDef;
 
 /// Every service, in the order in which requests are matched.
-pub static SERVICES: &[&ServiceDef] = &[
-    &ecs::SERVICE,
-    &logs::SERVICE,
-    &sts::SERVICE,
-    &ec2::SERVICE,
-    &iam::SERVICE,
-    &kms::SERVICE,
-    &secretsmanager::SERVICE,
-];
+pub static SERVICES: &[&ServiceDef] =
+    &[&ecs::SERVICE, &logs::SERVICE, &sts::SERVICE, &ec2::SERVICE, &kms::SERVICE, &secretsmanager::SERVICE];
