@@ -328,7 +328,7 @@ async fn carry_out(
     let operation = service.operation(call.operation.name).ok_or_else(unbuilt)?;
     let caller = signin::caller(server, call, head, body)?;
     server.ensure_account(&caller.account)?;
-    let conditions = signin::conditions(server, &caller, head);
+    let conditions = signin::conditions(server, call, &caller, head);
     let input = call.input(head, body)?;
     signin::authorize(server, call, &caller, &conditions, &input)?;
     // Log events come with the time of other clocks, so theirs is the machine's.
@@ -336,6 +336,7 @@ async fn carry_out(
     let account = caller.account.clone();
     let context = Context::new(&server.store, &server.logs, &server.settings, account, now, clock::seed());
     let mut context = context.called_by(caller, conditions);
+    context.judged = server.auth == Auth::Enforce;
     context.batch = header(head, "x-longshore-batch");
     let read = Instant::now();
     let answer = match service.blocking {

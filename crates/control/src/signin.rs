@@ -52,11 +52,21 @@ pub(crate) fn caller(server: &Server, call: &Call, head: &Parts, body: &[u8]) ->
     found.map_err(|denial| denial.fault(call.protocol.kind()))
 }
 
-/// What the policies of a caller are asked about, beside who it is; nothing for the root, who has none.
-pub(crate) fn conditions(server: &Server, caller: &Caller, head: &Parts) -> Conditions {
-    if caller.identity == Identity::Root {
-        return Conditions::default();
+/// What the policies of a caller are asked about, beside who it is; nothing for the root, who has none, unless a resource
+/// may have one.
+pub(crate) fn conditions(server: &Server, call: &Call, caller: &Caller, head: &Parts) -> Conditions {
+    match is_unbound(call, caller) {
+        true => Conditions::default(),
+        false => known_conditions(server, caller, head),
     }
+}
+
+/// Whether no policy bears on what the caller calls.
+fn is_unbound(call: &Call, caller: &Caller) -> bool {
+    caller.identity == Identity::Root && !access::bears_policies(call.service.name)
+}
+
+fn known_conditions(server: &Server, caller: &Caller, head: &Parts) -> Conditions {
     let now = clock::wall();
     let mut conditions = caller.context();
     if let Some(Peer(address)) = head.extensions.get() {
@@ -85,7 +95,7 @@ pub(crate) fn authorize(
 ) -> Result<(), Fault> {
     let (service, operation) = (call.service.name, call.operation.name);
     let own_rule = OWN_RULES.contains(&(service, operation));
-    if server.auth == Auth::Permissive || caller.identity == Identity::Root || own_rule {
+    if server.auth == Auth::Permissive || is_unbound(call, caller) || own_rule {
         return Ok(());
     }
     let refuse = |sentence: String| authority::denied(call.protocol.kind(), &sentence);
@@ -164,7 +174,7 @@ pub(crate) fn channel(server: &Server, head: &Parts, action: &'static str) -> Re
     let kind = ProtocolKind::AwsJson11;
     let regions = [server.settings.region.as_str()];
     let caller = signer(server, head, b"", &regions, "ecs").map_err(|denial| denial.fault(kind))?;
-    let conditions = conditions(server, &caller, head);
+    let conditions = known_conditions(server, &caller, head);
     let needed = Needed::on_nothing(action, &caller.account);
     let judged = access::judge_one(&server.store.read(), &needed, &caller, &conditions);
     judged.map(|()| Some(caller.arn())).map_err(|sentence| authority::denied(kind, &sentence))

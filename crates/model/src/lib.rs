@@ -11,6 +11,7 @@ mod definition_use;
 pub mod iam;
 pub mod ids;
 pub mod index;
+pub mod kms;
 pub mod network;
 mod newest;
 pub mod node;
@@ -18,6 +19,7 @@ pub mod parameter;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod policy;
+pub mod secret;
 pub mod service;
 pub mod setting;
 mod state;

@@ -11,9 +11,11 @@ use crate::cluster::Cluster;
 use crate::definition::{Family, TaskDefinition};
 use crate::iam::{AccessKey, AccountAlias, Group, InstanceProfile, ManagedPolicy, Role, User, entity_key};
 use crate::index::Index;
+use crate::kms::{EncryptionKey, KeyAlias};
 use crate::network::{SecurityGroup, Subnet, Vpc};
 use crate::node::Node;
 use crate::parameter::{self, Parameter, ParameterVersion};
+use crate::secret::{Secret, SecretVersion};
 use crate::service::Service;
 use crate::setting::{LogGroup, Setting, Token};
 use crate::table::Table;
@@ -119,6 +121,18 @@ macro_rules! tables {
                         let old = self.parameters.put(key.clone(), row.clone());
                         self.index.ages.replace_parameter(&key, old.as_deref(), Some(row));
                     }
+                    Record::EncryptionKey(row) => {
+                        let old = self.encryption_keys.put(key.clone(), row.clone());
+                        self.index.ages.replace_encryption_key(&key, old.as_deref(), Some(row));
+                    }
+                    Record::Secret(row) => {
+                        let old = self.secrets.put(key.clone(), row.clone());
+                        self.index.replace_secret(&key, old.as_deref(), Some(row));
+                    }
+                    Record::SecretVersion(row) => {
+                        let old = self.secret_versions.put(key, row.clone());
+                        self.index.stocks.replace_version(old.as_deref(), Some(row));
+                    }
                     $(#[allow(unreachable_patterns)] Record::$name(row) => { self.$field.put(key, row.clone()); })*
                 }
             }
@@ -149,6 +163,18 @@ macro_rules! tables {
                     TableName::Parameter => {
                         let old = self.parameters.delete(key);
                         self.index.ages.replace_parameter(&key.into(), old.as_deref(), None);
+                    }
+                    TableName::EncryptionKey => {
+                        let old = self.encryption_keys.delete(key);
+                        self.index.ages.replace_encryption_key(&key.into(), old.as_deref(), None);
+                    }
+                    TableName::Secret => {
+                        let old = self.secrets.delete(key);
+                        self.index.replace_secret(&key.into(), old.as_deref(), None);
+                    }
+                    TableName::SecretVersion => {
+                        let old = self.secret_versions.delete(key);
+                        self.index.stocks.replace_version(old.as_deref(), None);
                     }
                     $(#[allow(unreachable_patterns)] TableName::$name => { self.$field.delete(key); })*
                 }
@@ -212,6 +238,10 @@ tables! {
     ManagedPolicy 17 managed_policies |row| entity_key(&row.account, &row.name);
     AccessKey 18 access_keys |row| row.id.clone();
     AccountAlias 19 account_aliases |row| row.account.clone();
+    EncryptionKey 30 encryption_keys |row| format!("{}/{}", row.account, row.id);
+    KeyAlias 31 key_aliases |row| format!("{}/{}", row.account, row.name);
+    Secret 32 secrets |row| format!("{}/{}", row.account, row.name);
+    SecretVersion 33 secret_versions |row| row.key();
     Parameter 40 parameters |row| parameter::key(&row.account, &row.name);
     ParameterVersion 41 parameter_versions |row| parameter::numbered_key(&row.account, &row.name, row.number);
 }

@@ -95,13 +95,14 @@ const KEPT: usize = 4096;
 type Documents = HashMap<String, Arc<Policy>>;
 
 /// Parsing is much dearer than evaluating, and documents repeat. One map a kind.
-static PARSED: LazyLock<RwLock<[Documents; 2]>> = LazyLock::new(RwLock::default);
+static PARSED: LazyLock<RwLock<[Documents; 3]>> = LazyLock::new(RwLock::default);
 
 /// What a document says. The same text always says the same, so that it is read once.
 pub fn parsed(kind: Kind, document: &str) -> Option<Arc<Policy>> {
     let slot = match kind {
         Kind::Identity => 0,
         Kind::Session => 1,
+        Kind::Resource => 2,
         _ => return Policy::parse(kind, document).ok().map(Arc::new),
     };
     let known = PARSED.read().ok().and_then(|kept| kept[slot].get(document).cloned());

@@ -41,6 +41,8 @@ pub struct Context<'a> {
     pub caller: Caller,
     /// What is known of the request besides: the condition keys of policies.
     pub conditions: Conditions,
+    /// Whether policies are asked what callers may do: for handlers that ask more of them than the gateway has.
+    pub judged: bool,
     pub now: Timestamp,
     pub mint: Mint,
     /// Value of the `x-longshore-batch` header: `PUMP/SEQUENCE`, see `logs::put_log_events`.
@@ -68,6 +70,7 @@ impl<'a> Context<'a> {
             principal: caller.arn(),
             conditions: Conditions::default(),
             caller,
+            judged: true,
             now,
             mint: Mint::new(seed),
             batch: None,

@@ -10,7 +10,9 @@ mod context;
 pub mod ec2;
 pub mod ecs;
 pub mod iam;
+pub mod kms;
 pub mod logs;
+pub mod secretsmanager;
 pub mod ssm;
 pub mod sts;
 pub mod vault;
@@ -39,8 +41,16 @@ pub struct Service {
 }
 
 /// Every service. The gateway routes by it, docs/operations.md is written from it.
-pub static SERVICES: &[&Service] =
-    &[&ecs::SERVICE, &logs::SERVICE, &ec2::SERVICE, &iam::SERVICE, &sts::SERVICE, &ssm::SERVICE];
+pub static SERVICES: &[&Service] = &[
+    &ecs::SERVICE,
+    &logs::SERVICE,
+    &ec2::SERVICE,
+    &iam::SERVICE,
+    &sts::SERVICE,
+    &kms::SERVICE,
+    &secretsmanager::SERVICE,
+    &ssm::SERVICE,
+];
 
 impl Service {
     pub fn operation(&self, name: &str) -> Option<&'static Operation> {

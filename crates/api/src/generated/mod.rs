@@ -9,6 +9,10 @@ pub mod sts;
 #[rustfmt::skip]
 pub mod iam;
 #[rustfmt::skip]
+pub mod kms;
+#[rustfmt::skip]
+pub mod secretsmanager;
+#[rustfmt::skip]
 pub mod ssm;
 #[rustfmt::skip]
 pub mod ec2;

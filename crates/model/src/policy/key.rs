@@ -128,7 +128,7 @@ const KEYS: &[(&str, KeyType)] = &[
     ("kms:resourcealiases", Text),
     ("kms:retiringprincipal", Text),
     ("kms:rotationperiodindays", Number),
-    ("kms:scheduledeletionpendingwindowindays", Number),
+    ("kms:schedulekeydeletionpendingwindowindays", Number),
     ("kms:viaservice", Text),
     ("logs:destinationarn", Arn),
     ("logs:loggeneratingresourcearns", Arn),

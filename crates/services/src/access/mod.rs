@@ -6,7 +6,7 @@
 //! The first need of an operation is its own action; the others are what it does in the caller's name besides (pass a
 //! role, tag what it makes), each for as many resources as the request names: none, no need. What a request names by a
 //! short name is looked up as the operation does, so that the resource judged is the one acted on; a name that is no name
-//! is judged as `KIND/*`, and the operation refuses it.
+//! is judged as `KIND/*`, and the operation refuses it. What the resource's own policy says counts as well ([`policy`]).
 //!
 //! Left out: condition keys of features that are not built.
 
@@ -14,7 +14,10 @@ mod asked;
 mod ec2;
 mod ecs;
 mod iam;
+mod kms;
 mod logs;
+mod policy;
+mod secretsmanager;
 mod ssm;
 mod sts;
 #[cfg(test)]
@@ -27,6 +30,8 @@ use longshore_model::{AccountId, Arn, State};
 use crate::authority::Authority;
 
 pub use asked::Asked;
+pub use policy::bears_policies;
+use policy::{Attached, attached};
 
 /// The operations of a service.
 pub struct Table {
@@ -86,7 +91,16 @@ pub struct Needed {
 /// No resource: such an operation is allowed by a policy for `*` only.
 static NONE: Resource = Resource { form: "*", find: |_| Vec::new() };
 
-static TABLES: &[&Table] = &[&ecs::TABLE, &logs::TABLE, &ec2::TABLE, &iam::TABLE, &sts::TABLE, &ssm::TABLE];
+static TABLES: &[&Table] = &[
+    &ecs::TABLE,
+    &logs::TABLE,
+    &ec2::TABLE,
+    &iam::TABLE,
+    &sts::TABLE,
+    &kms::TABLE,
+    &secretsmanager::TABLE,
+    &ssm::TABLE,
+];
 
 impl Access {
     const fn new(operation: &'static str, needs: &'static [Need]) -> Self {
@@ -158,7 +172,7 @@ pub fn judge(
         let request = Request { principal: &principal, action: &action, resource: "*", owner, context: conditions };
         return Err(Reason::Error.sentence(&request));
     };
-    needed.iter().try_for_each(|needed| needed.judge(&principal, authority.as_ref(), conditions))
+    needed.iter().try_for_each(|needed| needed.judge(asked.state, &principal, authority.as_ref(), conditions))
 }
 
 /// Whether a caller may do a thing that is no operation of a table: open a node's channel.
@@ -166,7 +180,7 @@ pub fn judge(
 /// # Errors
 /// AWS's sentence, if not.
 pub fn judge_one(state: &State, needed: &Needed, caller: &Caller, conditions: &Context) -> Result<(), String> {
-    needed.judge(&caller.principal(), Authority::of(state, caller).as_ref(), conditions)
+    needed.judge(state, &caller.principal(), Authority::of(state, caller).as_ref(), conditions)
 }
 
 impl Needed {
@@ -177,15 +191,22 @@ impl Needed {
 
     /// # Errors
     /// AWS's sentence, if the caller may not.
-    fn judge(&self, principal: &Principal, authority: Option<&Authority>, conditions: &Context) -> Result<(), String> {
+    fn judge(
+        &self,
+        state: &State,
+        principal: &Principal,
+        authority: Option<&Authority>,
+        conditions: &Context,
+    ) -> Result<(), String> {
         // What the request says of itself does not outweigh what is known of the caller.
         let mut context = self.context.clone();
         context.extend(conditions.clone());
         let (action, resource) = (self.action, self.resource.as_str());
         let request = Request { principal, action, resource, owner: &self.owner, context: &context };
-        let decision = match authority {
-            Some(authority) => authority.decide(&request, Vec::new(), ResourceRule::Suffices),
-            None => Decision::Deny(Reason::Error),
+        let decision = match (authority, attached(state, resource)) {
+            (Some(authority), Attached::Nothing) => authority.decide(&request, Vec::new(), ResourceRule::Suffices),
+            (Some(authority), Attached::Policy(policy, rule)) => authority.decide(&request, vec![&policy], rule),
+            _ => Decision::Deny(Reason::Error),
         };
         match decision {
             Decision::Allow => Ok(()),

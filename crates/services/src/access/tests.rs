@@ -101,9 +101,11 @@ fn an_entry_begins_with_its_own_action_and_its_keys_are_known() {
     for table in TABLES {
         for access in table.operations.iter().filter(|access| !access.open) {
             let own = access.needs.first().unwrap_or_else(|| panic!("{} needs nothing", access.operation));
-            assert_eq!(own.action, format!("{}:{}", table.service, access.operation));
+            // The only operation without an action of its own.
+            let action = if access.operation == "ReEncrypt" { "ReEncryptFrom" } else { access.operation };
+            assert_eq!(own.action, format!("{}:{action}", table.service));
             for key in access.needs.iter().flat_map(|need| need.keys) {
-                let name = if key.name.ends_with('/') { format!("{}x", key.name) } else { key.name.to_owned() };
+                let name = if key.name.ends_with(['/', ':']) { format!("{}x", key.name) } else { key.name.to_owned() };
                 assert!(key_type(&name).is_some(), "{}: {name}", access.operation);
             }
         }
@@ -344,4 +346,50 @@ fn parameters_are_judged_by_their_name_however_they_are_named() {
         "{'ResourceType':'Parameter','ResourceId':'/a','TagKeys':['team']}",
         &["ssm:RemoveTagsFromResource arn:aws:ssm:HERE:parameter/a aws:tagkeys=team"],
     );
+}
+
+#[test]
+fn secrets_and_keys_are_judged_by_their_whole_arn_and_what_they_are_used_for() {
+    use crate::logs::testing::Bench;
+    let bench = Bench::new();
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(&text.replace('\'', "\"")).unwrap();
+    let call = |service, operation: &str, text: &str| bench.of(service, operation, json(text)).unwrap();
+    let key = call(&crate::kms::SERVICE, "CreateKey", "{}")["KeyMetadata"]["KeyId"].as_str().unwrap().to_owned();
+    call(&crate::kms::SERVICE, "CreateAlias", &format!("{{'AliasName':'alias/app','TargetKeyId':'{key}'}}"));
+    let sealed = call(&crate::kms::SERVICE, "Encrypt", &format!("{{'KeyId':'{key}','Plaintext':'eA=='}}"));
+    let made = "{'Name':'a/b','SecretString':'x','KmsKeyId':'alias/app','Tags':[{'Key':'team','Value':'web'}]}";
+    let arn = call(&crate::secretsmanager::SERVICE, "CreateSecret", made)["ARN"].as_str().unwrap().to_owned();
+    let key = format!("arn:aws:kms:us-east-1:123456789012:key/{key}");
+    let judged = |service: &str, operation: &str, text: &str| {
+        let shape = def(service, operation).input.unwrap().get();
+        let input = json::decode(text.replace('\'', "\"").as_bytes(), shape).unwrap();
+        let (place, state) = (Place::new("us-east-1", &bench.account), bench.store.read());
+        let asked = Asked { place: &place, state: &state, input: &input, user: None };
+        let needed = needed(service, operation, &asked).unwrap();
+        needed.into_iter().map(|need| (format!("{} {}", need.action, need.resource), need.context)).collect::<Vec<_>>()
+    };
+    let lines = |judged: &[(String, _)]| judged.iter().map(|(line, _): &(String, _)| line.clone()).collect::<Vec<_>>();
+    for given in ["a/b", &arn, arn.rsplit_once('-').unwrap().0] {
+        let judged = judged("secretsmanager", "GetSecretValue", &format!("{{'SecretId':'{given}'}}"));
+        assert_eq!(lines(&judged), [format!("secretsmanager:GetSecretValue {arn}"), format!("kms:Decrypt {key}")]);
+        assert_eq!(judged[0].1.get("secretsmanager:ResourceTag/team"), Some(&["web".to_owned()][..]));
+        assert_eq!(judged[1].1.get("kms:EncryptionContext:SecretARN"), Some(std::slice::from_ref(&arn)));
+    }
+    let none = judged("secretsmanager", "DescribeSecret", "{'SecretId':'none'}");
+    let form = "arn:aws:secretsmanager:us-east-1:123456789012:secret:none-??????";
+    assert_eq!(lines(&none), [format!("secretsmanager:DescribeSecret {form}")]);
+    let made = judged("secretsmanager", "CreateSecret", "{'Name':'none','Tags':[{'Key':'team','Value':'web'}]}");
+    let wanted = [format!("secretsmanager:CreateSecret {form}"), format!("secretsmanager:TagResource {form}")];
+    assert_eq!(lines(&made), wanted);
+    let described = judged("secretsmanager", "UpdateSecret", "{'SecretId':'a/b','Description':'x'}");
+    assert_eq!(lines(&described), [format!("secretsmanager:UpdateSecret {arn}")]);
+    let blob = sealed["CiphertextBlob"].as_str().unwrap();
+    let opened =
+        judged("kms", "Decrypt", &format!("{{'CiphertextBlob':'{blob}','EncryptionContext':{{'app':'web'}}}}"));
+    assert_eq!(lines(&opened), [format!("kms:Decrypt {key}")]);
+    assert_eq!(opened[0].1.get("kms:EncryptionContext:app"), Some(&["web".to_owned()][..]));
+    assert_eq!(lines(&judged("kms", "Decrypt", "{'CiphertextBlob':'eA=='}")), ["kms:Decrypt *"]);
+    let deleted = judged("kms", "DeleteAlias", "{'AliasName':'alias/app'}");
+    let alias = "arn:aws:kms:us-east-1:123456789012:alias/app";
+    assert_eq!(lines(&deleted), [format!("kms:DeleteAlias {alias}"), format!("kms:DeleteAlias {key}")]);
 }
