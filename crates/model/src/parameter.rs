@@ -30,7 +30,7 @@ record! {
         pub number: i64 = "number",
         /// `String`, `StringList` or `SecureString`.
         pub kind: String = "kind",
-        /// Of a `SecureString` the sealed form.
+        /// Of a `SecureString` the ciphertext, in base64.
         pub value: String = "value",
         /// Of a `SecureString` the KMS key, as the caller named it.
         pub key_id: Option<String> = "keyId",

@@ -1,16 +1,15 @@
 //! SSM's Parameter Store: parameters with their versions, labels, policies and tags.
 //!
-//! A `SecureString` is sealed by the [`Vault`](crate::Vault), bound to its account, name and version, before it reaches the
-//! store, and opened for an answer that asks for `WithDecryption`; without it the answer carries the sealed form, as AWS's
-//! carries KMS's.
+//! A `SecureString` is encrypted under a KMS key before it reaches the store ([`cipher`]), and decrypted for an answer that
+//! asks for `WithDecryption`; without it the answer carries the ciphertext.
 //!
 //! A parameter whose Expiration policy is due is gone for every handler; `longshore_plan::expire` removes its records.
 //!
 //! Left out: the rest of Systems Manager, notifications of policies (there is nobody to notify), parameters of other
-//! accounts and of AWS's own (`/aws/service/…`, `/aws/reference/secretsmanager/…`), the data types `aws:ec2:image` and
-//! `aws:ssm:integration`, and KMS keys: the key that a `SecureString` names is recorded and shown, and the installation's
-//! own key seals.
+//! accounts and of AWS's own (`/aws/service/…`, `/aws/reference/secretsmanager/…`), and the data types `aws:ec2:image` and
+//! `aws:ssm:integration`.
 
+mod cipher;
 mod delete;
 mod describe;
 mod fault;

@@ -33,18 +33,15 @@ pub fn get(context: &mut Context<'_>, request: GetParametersByPathRequest) -> Re
     };
     let after = asked.after(context)?;
     let place = context.place.clone();
-    let (vault, now) = (&context.settings.vault, context.now);
-    let reader = Reader { place: &place, vault, now, decrypt: request.with_decryption.unwrap_or_default() };
+    let (reader, now) = (Reader::of(context, request.with_decryption), context.now);
     let below = parameter_key(&place.account, if path == "/" { "" } else { &path });
-    let (rows, next_token) = {
-        let state = context.read();
-        let rows = state.parameters.scan_after(&below, after.as_deref()).map(|(key, head)| {
-            let within = head.is_alive(now) && (recursive || is_child(&head.name, &path));
-            (key.to_string(), within.then(|| chosen(&state, &place, head, &filters)).flatten().cloned())
-        });
-        asked.take(context, rows)
-    };
-    let parameters = rows.iter().map(|row| reader.show(row)).collect::<Result<_, _>>()?;
+    let state = context.read();
+    let rows = state.parameters.scan_after(&below, after.as_deref()).map(|(key, head)| {
+        let within = head.is_alive(now) && (recursive || is_child(&head.name, &path));
+        (key.to_string(), within.then(|| chosen(&state, &place, head, &filters)).flatten())
+    });
+    let (rows, next_token) = asked.take(context, rows);
+    let parameters = rows.iter().map(|row| reader.show(&state, row)).collect::<Result<_, _>>()?;
     Ok(GetParametersByPathResult { parameters: Some(parameters), next_token })
 }
 

@@ -7,9 +7,10 @@ use longshore_model::parameter::{Parameter, ParameterVersion, VERSIONS_KEPT, par
 use longshore_model::{Change, Place, State, TableName};
 use longshore_wire::{Fault, Timestamp};
 
+use super::cipher::Holder;
 use super::policy::{self, Policies};
 use super::{fault, name, tag, value};
-use crate::{Context, Vault};
+use crate::Context;
 
 /// Parameters of an account and region, by tier.
 const MOST_STANDARD: usize = 10_000;
@@ -40,8 +41,8 @@ struct Wish {
 pub fn put(context: &mut Context<'_>, request: PutParameterRequest) -> Result<PutParameterResult, Fault> {
     let place = context.place.clone();
     let wish = Wish::of(&place, request)?;
-    let (vault, now, by) = (&context.settings.vault, context.now, context.principal.clone());
-    context.transact(|state, changes, _| {
+    let (holder, now, by) = (Holder::of(context), context.now, context.principal.clone());
+    context.transact(|state, changes, mint| {
         let old = Old::find(state, &place, &wish.name, now);
         if old.is_some() && !wish.overwrite {
             return Err(fault::of(
@@ -53,8 +54,10 @@ pub fn put(context: &mut Context<'_>, request: PutParameterRequest) -> Result<Pu
             Some(old) => make_room(state, &place, old, changes)?,
             None => forget_expired(state, &place, &wish.name, changes),
         }
-        let stamp = Stamp { vault, now, by };
-        let row = wish.version(state, &place, old.as_ref(), stamp)?;
+        let mut row = wish.version(state, &place, old.as_ref(), Stamp { now, by })?;
+        if row.is_secure() {
+            row.value = holder.seal((state, &mut *changes, &mut *mint), &row, &wish.value)?;
+        }
         let result = PutParameterResult { version: Some(row.number), tier: row.tier.parse().ok() };
         changes.push(wish.head(&place, old.as_ref(), &row).into());
         changes.push(row.into());
@@ -76,9 +79,8 @@ impl<'a> Old<'a> {
     }
 }
 
-/// Who writes, when, and what seals.
-struct Stamp<'a> {
-    vault: &'a Vault,
+/// Who writes, and when.
+struct Stamp {
     now: Timestamp,
     by: String,
 }
@@ -115,13 +117,13 @@ impl Wish {
         })
     }
 
-    /// The version that the request makes.
+    /// The version that the request makes, its value in clear.
     fn version(
         &self,
         state: &State,
         place: &Place,
         old: Option<&Old<'_>>,
-        stamp: Stamp<'_>,
+        stamp: Stamp,
     ) -> Result<ParameterVersion, Fault> {
         let newest = old.map(|old| old.newest);
         let kind = self.kind(newest)?;
@@ -134,7 +136,7 @@ impl Wish {
         if let Some(pattern) = &allowed_pattern {
             value::check_pattern(pattern, kind, &self.value)?;
         }
-        let mut row = ParameterVersion {
+        Ok(ParameterVersion {
             account: place.account.to_string(),
             name: self.name.clone(),
             number: newest.map_or(1, |row| row.number.saturating_add(1)),
@@ -149,11 +151,7 @@ impl Wish {
             labels: Vec::new(),
             modified_at: stamp.now,
             modified_by: stamp.by,
-        };
-        if row.is_secure() {
-            row.value = value::seal(stamp.vault, &row, &self.value)?;
-        }
-        Ok(row)
+        })
     }
 
     fn head(&self, place: &Place, old: Option<&Old<'_>>, row: &ParameterVersion) -> Parameter {

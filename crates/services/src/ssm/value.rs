@@ -1,12 +1,10 @@
-//! Values: what may be one, in which tier, and how a `SecureString` is sealed and opened.
+//! Values: what may be one, and in which tier.
 
 use longshore_api::ssm::fault as def;
-use longshore_model::parameter::ParameterVersion;
 use longshore_wire::Fault;
 use regex::RegexBuilder;
 
 use super::fault;
-use crate::Vault;
 
 /// Bytes of a value, by tier.
 pub const STANDARD_BYTES: usize = 4096;
@@ -64,34 +62,4 @@ pub fn check_pattern(pattern: &str, kind: &str, value: &str) -> Result<(), Fault
             format!("Parameter value, cannot be validated against allowedPattern: {pattern}"),
         )),
     }
-}
-
-/// A `SecureString` as the store holds it.
-///
-/// # Errors
-/// `InternalFailure` if the kernel gives no randomness.
-pub fn seal(vault: &Vault, row: &ParameterVersion, plain: &str) -> Result<String, Fault> {
-    vault.seal(&about(row), plain.as_bytes())
-}
-
-/// What an answer shows of a version: in clear, or sealed where decryption was not asked for.
-///
-/// # Errors
-/// `InternalFailure` for what another master key sealed.
-pub fn shown(vault: &Vault, row: &ParameterVersion, decrypt: bool) -> Result<String, Fault> {
-    if !decrypt || !row.is_secure() {
-        return Ok(row.value.clone());
-    }
-    vault.open_text(&about(row), &row.value).ok_or_else(|| {
-        tracing::error!(
-            parameter = row.name,
-            version = row.number,
-            "a SecureString does not open under the master key"
-        );
-        Fault::internal()
-    })
-}
-
-fn about(row: &ParameterVersion) -> String {
-    format!("ssm:{}:{}:{}", row.account, row.name, row.number)
 }

@@ -79,8 +79,17 @@ fn a_secure_string_is_sealed_and_opened_on_demand() {
     assert_ne!(sealed, again);
     let history = ok(&bench, "GetParameterHistory", json!({"Name": "/app/password", "WithDecryption": true}));
     assert_eq!(history["Parameters"][0]["Value"], "planted-secret");
-    let key = json!({"Name": "k", "Type": "SecureString", "Value": "v", "KeyId": "alias/mine"});
-    ok(&bench, "PutParameter", key);
+    let key = bench.of(&crate::kms::SERVICE, "CreateKey", json!({})).unwrap()["KeyMetadata"]["KeyId"].clone();
+    let alias = json!({"AliasName": "alias/mine", "TargetKeyId": key});
+    bench.of(&crate::kms::SERVICE, "CreateAlias", alias).unwrap();
+    let under =
+        |name: &str| json!({"Name": "k", "Type": "SecureString", "Value": "v", "KeyId": name, "Overwrite": true});
+    ok(&bench, "PutParameter", under("alias/mine"));
+    assert_eq!(fault(&bench, "PutParameter", under("alias/none")), "InvalidKeyId: Invalid keyId alias/none");
+    bench.of(&crate::kms::SERVICE, "DisableKey", json!({"KeyId": key})).unwrap();
+    let read = json!({"Name": "k", "WithDecryption": true});
+    assert_eq!(fault(&bench, "GetParameter", read), "InvalidKeyId: Invalid keyId alias/mine");
+    assert_ne!(ok(&bench, "GetParameter", json!({"Name": "k"}))["Parameter"]["Value"], "v");
     let filter = json!({"ParameterFilters": [{"Key": "KeyId", "Values": ["alias/mine"]}]});
     assert_eq!(names(&ok(&bench, "DescribeParameters", filter)["Parameters"]), ["k"]);
 }
