@@ -20,6 +20,7 @@ CODES = {
     "sts": {"ValidationError"},
     "kms": {"ValidationException", "SerializationException"},
     "secretsmanager": {"ValidationException", "SerializationException"},
+    "ssm": {"ValidationException", "SerializationException"},
 }
 
 
