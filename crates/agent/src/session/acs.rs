@@ -169,7 +169,10 @@ impl<R: Runner> Orders<R> {
         };
         match self.wallet.put(message) {
             Some(ack) => socket.send(&ack).await,
-            None => Ok(()),
+            None => {
+                tracing::warn!("credentials that no task here waits for were dropped");
+                Ok(())
+            }
         }
     }
 

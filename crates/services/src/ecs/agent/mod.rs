@@ -6,8 +6,9 @@
 //!
 //! A clientToken (Amazon's agent sends one; the public model has none) makes the same node of a registration whose answer was
 //! lost. Registering again with the ARN of before keeps the node's identity, also when this control plane has never seen it
-//! (its data was lost): what the node still runs is then settled by its session. Only who registered it first can do so, or
-//! open its session, where signatures are verified. Reports carry no node of their own in
+//! (its data was lost): what the node still runs is then settled by its session. Where signatures are verified, only who
+//! registered it first can do so, or open its session, and no session of a role registers a node that serves every cluster: a
+//! task whose role may do everything in ECS would get the credentials of other tasks there. Reports carry no node of their own in
 //! this protocol; a task is found by its ARN, of the node's account or the caller's.
 
 #[cfg(test)]
@@ -46,6 +47,9 @@ pub fn register(
     let enforces = context.settings.enforces;
     let first_zone = context.settings.zones.first().cloned().unwrap_or_default();
     let offer = Offer::read(context, &request, first_zone)?;
+    if enforces && offer.cluster.is_none() && context.caller.claims.is_some() {
+        return Err(fault::client("A node that serves all clusters is not registered with temporary credentials."));
+    }
     let instance = context.transact(|state, changes, mint| {
         if let Some(name) = &offer.cluster {
             cluster::ensure_default(state, changes, &offer.place, name)?;
