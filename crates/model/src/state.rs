@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::definition::{Family, TaskDefinition};
 use crate::iam::{AccessKey, AccountAlias, Group, InstanceProfile, ManagedPolicy, Revocation, Role, User, entity_key};
 use crate::index::Index;
-use crate::kms::{EncryptionKey, KeyAlias};
+use crate::kms::{EncryptionKey, KeyAlias, KeyGrant, grant_key};
 use crate::network::{SecurityGroup, Subnet, Vpc};
 use crate::node::Node;
 use crate::secret::{Secret, SecretVersion};
@@ -234,6 +234,7 @@ tables! {
     KeyAlias 31 key_aliases |row| format!("{}/{}", row.account, row.name);
     Secret 32 secrets |row| format!("{}/{}", row.account, row.name);
     SecretVersion 33 secret_versions |row| row.key();
+    KeyGrant 34 key_grants |row| grant_key(&row.account, &row.key, &row.id);
 }
 
 impl State {
