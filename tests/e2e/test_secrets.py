@@ -212,6 +212,18 @@ def test_a_key_policy_must_allow_by_itself(strict):
     assert other.client("kms").describe_key(KeyId=key["KeyId"])["KeyMetadata"]["KeyManager"] == "CUSTOMER"
 
 
+def test_who_may_make_keys_needs_no_more_for_the_usual_policy(strict):
+    name, bearer = user(strict, allow("kms:CreateKey", "kms:Encrypt"))
+    kms = bearer.client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    assert kms.encrypt(KeyId=key, Plaintext=b"x")["KeyId"].endswith(key)
+    keeper = statement("Allow", {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "kms:*")
+    told = bearer.refused("kms", "create_key", Policy=policy(keeper))
+    assert told[0] == "MalformedPolicyDocumentException" and "update the key policy in the future" in told[2]
+    mine = statement("Allow", {"AWS": f"arn:aws:iam::{ACCOUNT}:user/{name}"}, "kms:*")
+    kms.create_key(Policy=policy(mine))
+
+
 def test_a_grant_gives_what_it_says_and_no_more(strict):
     admin = root(strict).client("kms")
     key = admin.create_key()["KeyMetadata"]["Arn"]
