@@ -121,6 +121,8 @@ def test_values_survive_a_kill_and_lie_nowhere_in_clear(fresh):
     assert "TRACE" in instance.log_text()
     files = [path for path in instance.directory.rglob("*") if path.is_file()]
     assert any(path.name == "state.db" for path in files) and any(path.name == "longshore.log" for path in files)
+    # The records do lie there: the secret's name is found.
+    assert any(b'"name":"planted"' in path.read_bytes() for path in files)
     for path in files:
         content = path.read_bytes()
         assert not any(form in content for form in forms), path
@@ -208,6 +210,48 @@ def test_a_key_policy_must_allow_by_itself(strict):
     _, other = user(strict, allow("kms:*"))
     assert other.refused("kms", "decrypt", CiphertextBlob=sealed, EncryptionContext=context)[0] == "AccessDeniedException"
     assert other.client("kms").describe_key(KeyId=key["KeyId"])["KeyMetadata"]["KeyManager"] == "CUSTOMER"
+
+
+def test_who_may_make_keys_needs_no_more_for_the_usual_policy(strict):
+    name, bearer = user(strict, allow("kms:CreateKey", "kms:Encrypt"))
+    kms = bearer.client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    assert kms.encrypt(KeyId=key, Plaintext=b"x")["KeyId"].endswith(key)
+    keeper = statement("Allow", {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "kms:*")
+    told = bearer.refused("kms", "create_key", Policy=policy(keeper))
+    assert told[0] == "MalformedPolicyDocumentException" and "update the key policy in the future" in told[2]
+    mine = statement("Allow", {"AWS": f"arn:aws:iam::{ACCOUNT}:user/{name}"}, "kms:*")
+    kms.create_key(Policy=policy(mine))
+
+
+def test_a_grant_gives_what_it_says_and_no_more(strict):
+    admin = root(strict).client("kms")
+    key = admin.create_key()["KeyMetadata"]["Arn"]
+    sealed = {}
+    for app in ("web", "db", "$x"):
+        done = admin.encrypt(KeyId=key, Plaintext=b"word", EncryptionContext={"app": app})
+        sealed[app] = {"CiphertextBlob": done["CiphertextBlob"], "EncryptionContext": {"app": app}}
+    name, bearer = user(strict)
+    ann = f"arn:aws:iam::{ACCOUNT}:user/{name}"
+    assert bearer.refused("kms", "decrypt", **sealed["web"])[0] == "AccessDeniedException"
+    bound = {"EncryptionContextEquals": {"app": "web"}}
+    made = admin.create_grant(KeyId=key, GranteePrincipal=ann, Operations=["Decrypt", "DescribeKey"], Constraints=bound)
+    kms = bearer.client("kms")
+    assert kms.decrypt(**sealed["web"], GrantTokens=[made["GrantToken"]])["Plaintext"] == b"word"
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["Arn"] == key
+    assert bearer.refused("kms", "decrypt", **sealed["db"])[0] == "AccessDeniedException"
+    wider = {"app": "web", "more": "x"}
+    other = admin.encrypt(KeyId=key, Plaintext=b"word", EncryptionContext=wider)["CiphertextBlob"]
+    told = bearer.refused("kms", "decrypt", CiphertextBlob=other, EncryptionContext=wider)
+    assert told[0] == "AccessDeniedException"
+    assert bearer.refused("kms", "encrypt", KeyId=key, Plaintext=b"x")[0] == "AccessDeniedException"
+    subset = {"EncryptionContextSubset": {"app": "$x"}}
+    admin.create_grant(KeyId=key, GranteePrincipal=ann, Operations=["Decrypt"], Constraints=subset)
+    assert kms.decrypt(**sealed["$x"])["Plaintext"] == b"word"
+    _, stranger = user(strict)
+    assert stranger.refused("kms", "decrypt", **sealed["web"])[0] == "AccessDeniedException"
+    admin.revoke_grant(KeyId=key, GrantId=made["GrantId"])
+    assert bearer.refused("kms", "decrypt", **sealed["web"])[0] == "AccessDeniedException"
 
 
 def test_a_secret_under_a_customers_key_needs_both(strict):

@@ -11,6 +11,9 @@ use crate::ids::AccountId;
 /// Aliases that one key may have.
 pub const MOST_ALIASES: usize = 50;
 
+/// Grants that one key may have. AWS allows more; here a key goes with all that is its own in one transaction.
+pub const MOST_GRANTS: usize = 50;
+
 record! {
     /// What a key encrypts with from a time on, until the next one comes. Older ones still decrypt.
     pub struct KeyMaterial {
@@ -46,6 +49,25 @@ record! {
         pub rotate_at: Option<Timestamp> = "rotateAt",
     }
 
+    /// Leave for one principal to use a key, beside the key's policy.
+    pub struct KeyGrant {
+        pub account: String = "account",
+        /// Id of the key.
+        pub key: String = "key",
+        /// 64 hex digits.
+        pub id: String = "id",
+        pub created_at: Timestamp = "createdAt",
+        pub name: Option<String> = "name",
+        pub grantee: String = "grantee",
+        pub retiring: Option<String> = "retiring",
+        pub operations: Vec<String> = "operations",
+        /// Encryption contexts that it is for: all of these, and with `equals` no others.
+        pub context: BTreeMap<String, String> = "context",
+        pub equals: bool = "equals",
+        /// What it comes to: a document in the language of key policies.
+        pub policy: String = "policy",
+    }
+
     pub struct KeyAlias {
         pub account: String = "account",
         /// `alias/…`
@@ -60,6 +82,11 @@ record! {
 /// `ACCOUNT/ID` of a key, `ACCOUNT/alias/NAME` of an alias.
 pub fn key(account: &AccountId, id: &str) -> String {
     format!("{account}/{id}")
+}
+
+/// `ACCOUNT/KEY/ID` of a grant; without the id, what the keys of a key's grants begin with.
+pub fn grant_key(account: &str, key: &str, id: &str) -> String {
+    format!("{account}/{key}/{id}")
 }
 
 impl EncryptionKey {

@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::definition::{Family, TaskDefinition};
 use crate::iam::{AccessKey, AccountAlias, Group, InstanceProfile, ManagedPolicy, Role, User, entity_key};
 use crate::index::Index;
-use crate::kms::{EncryptionKey, KeyAlias};
+use crate::kms::{EncryptionKey, KeyAlias, KeyGrant, grant_key};
 use crate::network::{SecurityGroup, Subnet, Vpc};
 use crate::node::Node;
 use crate::parameter::{self, Parameter, ParameterVersion};
@@ -242,6 +242,7 @@ tables! {
     KeyAlias 31 key_aliases |row| format!("{}/{}", row.account, row.name);
     Secret 32 secrets |row| format!("{}/{}", row.account, row.name);
     SecretVersion 33 secret_versions |row| row.key();
+    KeyGrant 34 key_grants |row| grant_key(&row.account, &row.key, &row.id);
     Parameter 40 parameters |row| parameter::key(&row.account, &row.name);
     ParameterVersion 41 parameter_versions |row| parameter::numbered_key(&row.account, &row.name, row.number);
 }

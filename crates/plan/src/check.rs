@@ -49,6 +49,7 @@ pub fn state(state: &State) -> Vec<Violation> {
     definitions(state, &mut found);
     secrets(state, &mut found);
     encryption_keys(state, &mut found);
+    grants(state, &mut found);
     for (key, task) in state.tasks.iter() {
         timestamps(key, task, &mut found);
     }
@@ -265,6 +266,13 @@ fn encryption_keys(state: &State, found: &mut Found) {
     for (key, alias) in state.key_aliases.iter() {
         let stands = state.encryption_keys.contains(&format!("{}/{}", alias.account, alias.key));
         found.unless(stands, "an alias stands for a key that is there", &**key);
+    }
+}
+
+fn grants(state: &State, found: &mut Found) {
+    for (key, grant) in state.key_grants.iter() {
+        let stands = state.encryption_keys.contains(&format!("{}/{}", grant.account, grant.key));
+        found.unless(stands, "a grant is of a key that is there", &**key);
     }
 }
 

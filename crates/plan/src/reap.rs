@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use longshore_model::kms::grant_key;
 use longshore_model::secret;
 use longshore_model::setting::Token;
 use longshore_model::task::Task;
@@ -32,7 +33,7 @@ pub const STOPPED_KEPT: usize = 10_000;
 /// [`STOPPED_KEPT`] newer ones; a token after a day, or an hour after the last task it made ended; an inactive service after
 /// a day; a node without tasks an hour after it was deregistered, or registered without ever connecting; a task definition
 /// in DELETE_IN_PROGRESS when no task that can still be described and no service's deployment refers to it; a secret with
-/// its versions, and a KMS key with its aliases, at the time that its deletion was scheduled for.
+/// its versions, and a KMS key with its aliases and grants, at the time that its deletion was scheduled for.
 pub fn turn(state: &State, now: Timestamp, stopped_task_ttl_seconds: i64) -> Plan {
     let mut turn = Turn { state, now, plan: Plan::default(), gone: BTreeSet::new(), full: false };
     turn.tasks(stopped_task_ttl_seconds.saturating_mul(1000).max(HOUR_MILLIS));
@@ -193,9 +194,12 @@ impl Turn<'_> {
             let prefix = format!("{}/", row.account);
             let aliases = state.key_aliases.scan(&prefix).filter(|(_, alias)| alias.key == row.id);
             let aliases: Vec<_> = aliases.map(|(key, _)| key).collect();
-            if !self.fits(aliases.len() + 1) {
+            let prefix = grant_key(&row.account, &row.id, "");
+            let grants: Vec<_> = state.key_grants.scan(&prefix).map(|(key, _)| key).collect();
+            if !self.fits(aliases.len() + grants.len() + 1) {
                 return;
             }
+            grants.into_iter().for_each(|key| self.forget(TableName::KeyGrant, key));
             aliases.into_iter().for_each(|key| self.forget(TableName::KeyAlias, key));
             self.forget(TableName::EncryptionKey, key);
         }

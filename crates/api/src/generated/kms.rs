@@ -25,7 +25,7 @@ pub static OPERATIONS: &[OperationDef] = &[
     OperationDef::named("ConnectCustomKeyStore"),
     OperationDef::named("CreateAlias").built().input(R::of::<CreateAliasRequest>()).faults(&[&fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::ALREADY_EXISTS_EXCEPTION, &fault::NOT_FOUND_EXCEPTION, &fault::INVALID_ALIAS_NAME_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::LIMIT_EXCEEDED_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION]),
     OperationDef::named("CreateCustomKeyStore"),
-    OperationDef::named("CreateGrant"),
+    OperationDef::named("CreateGrant").built().input(R::of::<CreateGrantRequest>()).output(R::of::<CreateGrantResponse>()).faults(&[&fault::NOT_FOUND_EXCEPTION, &fault::DISABLED_EXCEPTION, &fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::INVALID_GRANT_TOKEN_EXCEPTION, &fault::LIMIT_EXCEEDED_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION, &fault::DRY_RUN_OPERATION_EXCEPTION]),
     OperationDef::named("CreateKey").built().input(R::of::<CreateKeyRequest>()).output(R::of::<CreateKeyResponse>()).faults(&[&fault::MALFORMED_POLICY_DOCUMENT_EXCEPTION, &fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::UNSUPPORTED_OPERATION_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::LIMIT_EXCEEDED_EXCEPTION, &fault::TAG_EXCEPTION, &fault::CUSTOM_KEY_STORE_NOT_FOUND_EXCEPTION, &fault::CUSTOM_KEY_STORE_INVALID_STATE_EXCEPTION, &fault::CLOUD_HSM_CLUSTER_INVALID_CONFIGURATION_EXCEPTION, &fault::XKS_KEY_INVALID_CONFIGURATION_EXCEPTION, &fault::XKS_KEY_ALREADY_IN_USE_EXCEPTION, &fault::XKS_KEY_NOT_FOUND_EXCEPTION]),
     OperationDef::named("Decapsulate"),
     OperationDef::named("Decrypt").built().input(R::of::<DecryptRequest>()).output(R::of::<DecryptResponse>()).faults(&[&fault::NOT_FOUND_EXCEPTION, &fault::DISABLED_EXCEPTION, &fault::INVALID_CIPHERTEXT_EXCEPTION, &fault::KEY_UNAVAILABLE_EXCEPTION, &fault::INCORRECT_KEY_EXCEPTION, &fault::INVALID_KEY_USAGE_EXCEPTION, &fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::INVALID_GRANT_TOKEN_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION, &fault::DRY_RUN_OPERATION_EXCEPTION]),
@@ -55,7 +55,7 @@ pub static OPERATIONS: &[OperationDef] = &[
     OperationDef::named("GetPublicKey"),
     OperationDef::named("ImportKeyMaterial"),
     OperationDef::named("ListAliases").built().input(R::of::<ListAliasesRequest>()).output(R::of::<ListAliasesResponse>()).faults(&[&fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::INVALID_MARKER_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::NOT_FOUND_EXCEPTION]),
-    OperationDef::named("ListGrants"),
+    OperationDef::named("ListGrants").built().input(R::of::<ListGrantsRequest>()).output(R::of::<ListGrantsResponse>()).faults(&[&fault::NOT_FOUND_EXCEPTION, &fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::INVALID_MARKER_EXCEPTION, &fault::INVALID_GRANT_ID_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION]),
     OperationDef::named("ListKeyPolicies").built().input(R::of::<ListKeyPoliciesRequest>()).output(R::of::<ListKeyPoliciesResponse>()).faults(&[&fault::NOT_FOUND_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION]),
     OperationDef::named("ListKeyRotations"),
     OperationDef::named("ListKeys").built().input(R::of::<ListKeysRequest>()).output(R::of::<ListKeysResponse>()).faults(&[&fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::INVALID_MARKER_EXCEPTION]),
@@ -65,7 +65,7 @@ pub static OPERATIONS: &[OperationDef] = &[
     OperationDef::named("ReEncrypt").built().input(R::of::<ReEncryptRequest>()).output(R::of::<ReEncryptResponse>()).faults(&[&fault::NOT_FOUND_EXCEPTION, &fault::DISABLED_EXCEPTION, &fault::INVALID_CIPHERTEXT_EXCEPTION, &fault::KEY_UNAVAILABLE_EXCEPTION, &fault::INCORRECT_KEY_EXCEPTION, &fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::INVALID_KEY_USAGE_EXCEPTION, &fault::INVALID_GRANT_TOKEN_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION, &fault::DRY_RUN_OPERATION_EXCEPTION]),
     OperationDef::named("ReplicateKey"),
     OperationDef::named("RetireGrant"),
-    OperationDef::named("RevokeGrant"),
+    OperationDef::named("RevokeGrant").built().input(R::of::<RevokeGrantRequest>()).faults(&[&fault::NOT_FOUND_EXCEPTION, &fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::INVALID_GRANT_ID_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION, &fault::DRY_RUN_OPERATION_EXCEPTION]),
     OperationDef::named("RotateKeyOnDemand"),
     OperationDef::named("ScheduleKeyDeletion").built().input(R::of::<ScheduleKeyDeletionRequest>()).output(R::of::<ScheduleKeyDeletionResponse>()).faults(&[&fault::NOT_FOUND_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION]),
     OperationDef::named("Sign"),
@@ -110,6 +110,24 @@ pub static CLOUD_HSM_CLUSTER_ID_TYPE: S = S::new("CloudHsmClusterIdType", K::Str
 longshore_wire::structure! { CreateAliasRequest, S::structure("CreateAliasRequest"), {
     alias_name: String = M::new("AliasName", R::Table(&ALIAS_NAME_TYPE)).required(),
     target_key_id: String = M::new("TargetKeyId", R::Table(&KEY_ID_TYPE)).required(),
+} }
+
+longshore_wire::structure! { CreateGrantRequest, S::structure("CreateGrantRequest"), {
+    key_id: String = M::new("KeyId", R::Table(&KEY_ID_TYPE)).required(),
+    grantee_principal: String = M::new("GranteePrincipal", R::Table(&PRINCIPAL_ID_TYPE)),
+    retiring_principal: String = M::new("RetiringPrincipal", R::Table(&PRINCIPAL_ID_TYPE)),
+    operations: Vec<GrantOperation> = M::new("Operations", R::of::<Vec<GrantOperation>>()).required(),
+    constraints: GrantConstraints = M::new("Constraints", R::of::<GrantConstraints>()),
+    grant_tokens: Vec<String> = M::new("GrantTokens", R::Table(&GRANT_TOKEN_LIST)),
+    name: String = M::new("Name", R::Table(&GRANT_NAME_TYPE)),
+    dry_run: bool = M::new("DryRun", R::of::<bool>()),
+    grantee_service_principal: String = M::new("GranteeServicePrincipal", R::Table(&SERVICE_PRINCIPAL_TYPE)),
+    retiring_service_principal: String = M::new("RetiringServicePrincipal", R::Table(&SERVICE_PRINCIPAL_TYPE)),
+} }
+
+longshore_wire::structure! { CreateGrantResponse, S::structure("CreateGrantResponse"), {
+    grant_token: String = M::new("GrantToken", R::Table(&GRANT_TOKEN_TYPE)),
+    grant_id: String = M::new("GrantId", R::Table(&GRANT_ID_TYPE)),
 } }
 
 longshore_wire::structure! { CreateKeyRequest, S::structure("CreateKeyRequest"), {
@@ -305,6 +323,54 @@ longshore_wire::structure! { GetKeyRotationStatusResponse, S::structure("GetKeyR
     on_demand_rotation_start_date: Timestamp = M::new("OnDemandRotationStartDate", R::of::<Timestamp>()),
 } }
 
+pub static GRANT_CONSTRAINT_SOURCE_ARN_TYPE: S = S::new("GrantConstraintSourceArnType", K::String).min(20).max(512).pattern("^arn:aws[a-z0-9-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]{12}:.+$");
+
+longshore_wire::structure! { GrantConstraints, S::structure("GrantConstraints"), {
+    encryption_context_subset: Map<String, String> = M::new("EncryptionContextSubset", R::of::<Map<String, String>>()),
+    encryption_context_equals: Map<String, String> = M::new("EncryptionContextEquals", R::of::<Map<String, String>>()),
+    source_arn: String = M::new("SourceArn", R::Table(&GRANT_CONSTRAINT_SOURCE_ARN_TYPE)),
+} }
+
+pub static GRANT_ID_TYPE: S = S::new("GrantIdType", K::String).min(1).max(128);
+
+longshore_wire::structure! { GrantListEntry, S::structure("GrantListEntry"), {
+    key_id: String = M::new("KeyId", R::Table(&KEY_ID_TYPE)),
+    grant_id: String = M::new("GrantId", R::Table(&GRANT_ID_TYPE)),
+    name: String = M::new("Name", R::Table(&GRANT_NAME_TYPE)),
+    creation_date: Timestamp = M::new("CreationDate", R::of::<Timestamp>()),
+    grantee_principal: String = M::new("GranteePrincipal", R::Table(&PRINCIPAL_ID_TYPE)),
+    retiring_principal: String = M::new("RetiringPrincipal", R::Table(&PRINCIPAL_ID_TYPE)),
+    issuing_account: String = M::new("IssuingAccount", R::Table(&PRINCIPAL_ID_TYPE)),
+    operations: Vec<GrantOperation> = M::new("Operations", R::of::<Vec<GrantOperation>>()),
+    constraints: GrantConstraints = M::new("Constraints", R::of::<GrantConstraints>()),
+    grantee_service_principal: String = M::new("GranteeServicePrincipal", R::Table(&SERVICE_PRINCIPAL_TYPE)),
+    retiring_service_principal: String = M::new("RetiringServicePrincipal", R::Table(&SERVICE_PRINCIPAL_TYPE)),
+} }
+
+pub static GRANT_NAME_TYPE: S = S::new("GrantNameType", K::String).min(1).max(256).pattern("^[a-zA-Z0-9:/_-]+$");
+
+longshore_wire::string_enum! { pub enum GrantOperation {
+    Decrypt = "Decrypt",
+    Encrypt = "Encrypt",
+    GenerateDataKey = "GenerateDataKey",
+    GenerateDataKeyWithoutPlaintext = "GenerateDataKeyWithoutPlaintext",
+    ReEncryptFrom = "ReEncryptFrom",
+    ReEncryptTo = "ReEncryptTo",
+    Sign = "Sign",
+    Verify = "Verify",
+    GetPublicKey = "GetPublicKey",
+    CreateGrant = "CreateGrant",
+    RetireGrant = "RetireGrant",
+    DescribeKey = "DescribeKey",
+    GenerateDataKeyPair = "GenerateDataKeyPair",
+    GenerateDataKeyPairWithoutPlaintext = "GenerateDataKeyPairWithoutPlaintext",
+    GenerateMac = "GenerateMac",
+    VerifyMac = "VerifyMac",
+    DeriveSharedSecret = "DeriveSharedSecret",
+    Encapsulate = "Encapsulate",
+    Decapsulate = "Decapsulate",
+} }
+
 pub static GRANT_TOKEN_LIST: S = S::list("GrantTokenList", R::Table(&GRANT_TOKEN_TYPE)).min(0).max(10);
 
 pub static GRANT_TOKEN_TYPE: S = S::new("GrantTokenType", K::String).min(1).max(8192);
@@ -415,6 +481,21 @@ longshore_wire::structure! { ListAliasesResponse, S::structure("ListAliasesRespo
     truncated: bool = M::new("Truncated", R::of::<bool>()),
 } }
 
+longshore_wire::structure! { ListGrantsRequest, S::structure("ListGrantsRequest"), {
+    limit: i32 = M::new("Limit", R::Table(&LIMIT_TYPE)),
+    marker: String = M::new("Marker", R::Table(&MARKER_TYPE)),
+    key_id: String = M::new("KeyId", R::Table(&KEY_ID_TYPE)).required(),
+    grant_id: String = M::new("GrantId", R::Table(&GRANT_ID_TYPE)),
+    grantee_principal: String = M::new("GranteePrincipal", R::Table(&PRINCIPAL_ID_TYPE)),
+    grantee_service_principal: String = M::new("GranteeServicePrincipal", R::Table(&SERVICE_PRINCIPAL_TYPE)),
+} }
+
+longshore_wire::structure! { ListGrantsResponse, S::structure("ListGrantsResponse"), {
+    grants: Vec<GrantListEntry> = M::new("Grants", R::of::<Vec<GrantListEntry>>()),
+    next_marker: String = M::new("NextMarker", R::Table(&MARKER_TYPE)),
+    truncated: bool = M::new("Truncated", R::of::<bool>()),
+} }
+
 longshore_wire::structure! { ListKeyPoliciesRequest, S::structure("ListKeyPoliciesRequest"), {
     key_id: String = M::new("KeyId", R::Table(&KEY_ID_TYPE)).required(),
     limit: i32 = M::new("Limit", R::Table(&LIMIT_TYPE)),
@@ -495,6 +576,8 @@ pub static POLICY_NAME_TYPE: S = S::new("PolicyNameType", K::String).min(1).max(
 
 pub static POLICY_TYPE: S = S::new("PolicyType", K::String).min(1).max(131072).pattern("[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+");
 
+pub static PRINCIPAL_ID_TYPE: S = S::new("PrincipalIdType", K::String).min(1).max(256).pattern("^[\\w+=,.@:/-]+$");
+
 longshore_wire::structure! { PutKeyPolicyRequest, S::structure("PutKeyPolicyRequest"), {
     key_id: String = M::new("KeyId", R::Table(&KEY_ID_TYPE)).required(),
     policy_name: String = M::new("PolicyName", R::Table(&POLICY_NAME_TYPE)),
@@ -539,6 +622,12 @@ longshore_wire::string_enum! { pub enum ResourceOwnerType {
 
 pub static RESOURCE_OWNERS_LIST: S = S::list("ResourceOwnersList", R::of::<ResourceOwnerType>()).min(1).max(2);
 
+longshore_wire::structure! { RevokeGrantRequest, S::structure("RevokeGrantRequest"), {
+    key_id: String = M::new("KeyId", R::Table(&KEY_ID_TYPE)).required(),
+    grant_id: String = M::new("GrantId", R::Table(&GRANT_ID_TYPE)).required(),
+    dry_run: bool = M::new("DryRun", R::of::<bool>()),
+} }
+
 pub static ROTATION_PERIOD_IN_DAYS_TYPE: S = S::new("RotationPeriodInDaysType", K::Integer).min(90).max(2560);
 
 longshore_wire::structure! { ScheduleKeyDeletionRequest, S::structure("ScheduleKeyDeletionRequest"), {
@@ -552,6 +641,8 @@ longshore_wire::structure! { ScheduleKeyDeletionResponse, S::structure("Schedule
     key_state: KeyState = M::new("KeyState", R::of::<KeyState>()),
     pending_window_in_days: i32 = M::new("PendingWindowInDays", R::Table(&PENDING_WINDOW_IN_DAYS_TYPE)),
 } }
+
+pub static SERVICE_PRINCIPAL_TYPE: S = S::new("ServicePrincipalType", K::String).min(1).max(128).pattern("^([A-Za-z0-9\\-]+)\\.([A-Za-z0-9\\-]+)(\\.[A-Za-z0-9\\-]+)+$");
 
 longshore_wire::string_enum! { pub enum SigningAlgorithmSpec {
     RsassaPssSha256 = "RSASSA_PSS_SHA_256",
@@ -631,6 +722,8 @@ pub mod fault {
         FaultDef { name: "InvalidArnException", code: "InvalidArnException", status: 400, sender: true, message: "message", members: &[] };
     pub static INVALID_CIPHERTEXT_EXCEPTION: FaultDef =
         FaultDef { name: "InvalidCiphertextException", code: "InvalidCiphertextException", status: 400, sender: true, message: "message", members: &[] };
+    pub static INVALID_GRANT_ID_EXCEPTION: FaultDef =
+        FaultDef { name: "InvalidGrantIdException", code: "InvalidGrantIdException", status: 400, sender: true, message: "message", members: &[] };
     pub static INVALID_GRANT_TOKEN_EXCEPTION: FaultDef =
         FaultDef { name: "InvalidGrantTokenException", code: "InvalidGrantTokenException", status: 400, sender: true, message: "message", members: &[] };
     pub static INVALID_KEY_USAGE_EXCEPTION: FaultDef =

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use longshore_model::kms::{EncryptionKey, KeyAlias, KeyMaterial};
+use longshore_model::kms::{EncryptionKey, KeyAlias, KeyGrant, KeyMaterial};
 use longshore_model::secret::{MOST_VERSIONS, Secret, SecretVersion};
 use longshore_model::{Change, State};
 use longshore_plan::{MAX_CHANGES, check, reap};
@@ -74,6 +74,22 @@ fn alias(name: &str, key: &str) -> KeyAlias {
     KeyAlias { account: "1".to_owned(), name, key, created_at: at(0), updated_at: at(0) }
 }
 
+fn grant(key: &str) -> KeyGrant {
+    KeyGrant {
+        account: "1".to_owned(),
+        key: key.to_owned(),
+        id: "g".to_owned(),
+        created_at: at(0),
+        name: None,
+        grantee: String::new(),
+        retiring: None,
+        operations: Vec::new(),
+        context: BTreeMap::new(),
+        equals: false,
+        policy: String::new(),
+    }
+}
+
 /// A turn at this time; the time it asks for another.
 fn turn(state: &mut State, now: i64) -> Option<i64> {
     let plan = reap::turn(state, at(now), 3600);
@@ -121,7 +137,7 @@ fn many_large_secrets_go_turn_by_turn() {
 }
 
 #[test]
-fn a_key_goes_with_its_aliases() {
+fn a_key_goes_with_its_aliases_and_grants() {
     let mut state = State::default();
     for change in [
         key("gone", Some(7 * DAY)).into(),
@@ -129,6 +145,8 @@ fn a_key_goes_with_its_aliases() {
         alias("a", "gone").into(),
         alias("b", "gone").into(),
         alias("c", "kept").into(),
+        grant("gone").into(),
+        grant("kept").into(),
     ] {
         let change: Change = change;
         state.apply(&change);
@@ -137,4 +155,5 @@ fn a_key_goes_with_its_aliases() {
     turn(&mut state, 7 * DAY);
     assert_eq!((state.encryption_keys.len(), state.key_aliases.len()), (1, 1));
     assert!(state.key_aliases.contains("1/alias/c"));
+    assert_eq!(state.key_grants.len(), 1);
 }

@@ -77,6 +77,9 @@ keys! {
     ALGORITHM "kms:EncryptionAlgorithm" |_asked| ["SYMMETRIC_DEFAULT"];
     REQUEST_ALIAS "kms:RequestAlias" |asked| request_alias(asked);
     BYPASS "kms:BypassPolicyLockoutSafetyCheck" |asked| asked.flag("BypassPolicyLockoutSafetyCheck");
+    GRANTEE "kms:GranteePrincipal" |asked| asked.given("GranteePrincipal");
+    RETIRING "kms:RetiringPrincipal" |asked| asked.given("RetiringPrincipal");
+    OPERATIONS "kms:GrantOperations" |asked| asked.texts("Operations");
     TAG_KEYS "aws:TagKeys" |asked| asked.texts("TagKeys");
 }
 
@@ -148,6 +151,7 @@ pub(super) static TABLE: Table = Table {
     operations: access! {
         "CancelKeyDeletion": "CancelKeyDeletion" on KEY [];
         "CreateAlias": "CreateAlias" on ALIAS [], "CreateAlias" on KEY_OF_TARGET [];
+        "CreateGrant": "CreateGrant" on KEY [GRANTEE OPERATIONS RETIRING];
         "CreateKey": "CreateKey" on NONE [TAGS BYPASS], "TagResource" on TAGGED_KEY [TAGS];
         "Decrypt": "Decrypt" on KEY_OF_CIPHERTEXT [CONTEXT ALGORITHM REQUEST_ALIAS];
         "DeleteAlias": "DeleteAlias" on ALIAS [], "DeleteAlias" on KEY_OF_ALIAS [];
@@ -164,6 +168,7 @@ pub(super) static TABLE: Table = Table {
         "GetKeyPolicy": "GetKeyPolicy" on KEY [];
         "GetKeyRotationStatus": "GetKeyRotationStatus" on KEY [];
         "ListAliases": "ListAliases" on NONE [];
+        "ListGrants": "ListGrants" on KEY [GRANTEE];
         "ListKeyPolicies": "ListKeyPolicies" on KEY [];
         "ListKeys": "ListKeys" on NONE [];
         "ListResourceTags": "ListResourceTags" on KEY [];
@@ -171,6 +176,7 @@ pub(super) static TABLE: Table = Table {
         "ReEncrypt":
             "ReEncryptFrom" on KEY_OF_CIPHERTEXT [SOURCE_CONTEXT ALGORITHM],
             "ReEncryptTo" on KEY_OF_DESTINATION [DESTINATION_CONTEXT ALGORITHM REQUEST_ALIAS];
+        "RevokeGrant": "RevokeGrant" on KEY [];
         "ScheduleKeyDeletion": "ScheduleKeyDeletion" on KEY [WINDOW];
         "TagResource": "TagResource" on KEY [TAGS];
         "UntagResource": "UntagResource" on KEY [TAG_KEYS];

@@ -205,7 +205,9 @@ impl Needed {
         let request = Request { principal, action, resource, owner: &self.owner, context: &context };
         let decision = match (authority, attached(state, resource)) {
             (Some(authority), Attached::Nothing) => authority.decide(&request, Vec::new(), ResourceRule::Suffices),
-            (Some(authority), Attached::Policy(policy, rule)) => authority.decide(&request, vec![&policy], rule),
+            (Some(authority), Attached::Policies(policies, rule)) => {
+                authority.decide(&request, policies.iter().map(AsRef::as_ref).collect(), rule)
+            }
             _ => Decision::Deny(Reason::Error),
         };
         match decision {

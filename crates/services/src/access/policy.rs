@@ -1,8 +1,8 @@
-//! The policies that resources carry: key policies of KMS, resource policies of secrets.
+//! The policies that resources carry: key policies and grants of KMS, resource policies of secrets.
 
 use std::sync::Arc;
 
-use longshore_model::kms::key;
+use longshore_model::kms::{grant_key, key};
 use longshore_model::policy::{Kind, Policy, ResourceRule};
 use longshore_model::{AccountId, Arn, State, secret};
 
@@ -12,7 +12,7 @@ use crate::authority::parsed;
 pub(super) enum Attached {
     /// It has none.
     Nothing,
-    Policy(Arc<Policy>, ResourceRule),
+    Policies(Vec<Arc<Policy>>, ResourceRule),
     /// It has one that does not read, and therefore denies.
     Unreadable,
 }
@@ -28,17 +28,26 @@ pub fn bears_policies(service: &str) -> bool {
 /// The policy of the resource with this ARN.
 pub(super) fn attached(state: &State, arn: &str) -> Attached {
     let Some(arn) = Arn::parse(arn).filter(|arn| bears_policies(arn.service)) else { return Attached::Nothing };
-    let found = match arn.service {
-        "kms" => key_policy(state, &arn).map(|text| (text, ResourceRule::Required)),
-        _ => secret_policy(state, &arn).map(|text| (text, ResourceRule::Suffices)),
+    let read = match arn.service {
+        "kms" => key_policies(state, &arn).map(|policies| (policies, ResourceRule::Required)),
+        _ => secret_policy(state, &arn).map(|text| (vec![text_read(text)], ResourceRule::Suffices)),
     };
-    let Some((text, rule)) = found else { return Attached::Nothing };
-    parsed(Kind::Resource, text).map_or(Attached::Unreadable, |policy| Attached::Policy(policy, rule))
+    let Some((policies, rule)) = read else { return Attached::Nothing };
+    let policies: Option<Vec<_>> = policies.into_iter().collect();
+    policies.map_or(Attached::Unreadable, |policies| Attached::Policies(policies, rule))
 }
 
-fn key_policy<'a>(state: &'a State, arn: &Arn<'_>) -> Option<&'a str> {
-    let stored = key(&AccountId::parse(arn.account)?, arn.resource.strip_prefix("key/")?);
-    Some(state.encryption_keys.get(&stored)?.policy.as_str())
+fn text_read(text: &str) -> Option<Arc<Policy>> {
+    parsed(Kind::Resource, text)
+}
+
+/// The key's policy and its grants, which say in the language of policies what they allow.
+fn key_policies(state: &State, arn: &Arn<'_>) -> Option<Vec<Option<Arc<Policy>>>> {
+    let id = arn.resource.strip_prefix("key/")?;
+    let found = state.encryption_keys.get(&key(&AccountId::parse(arn.account)?, id))?;
+    let prefix = grant_key(arn.account, id, "");
+    let grants = state.key_grants.scan(&prefix).map(|(_, grant)| text_read(&grant.policy));
+    Some(std::iter::once(text_read(&found.policy)).chain(grants).collect())
 }
 
 fn secret_policy<'a>(state: &'a State, arn: &Arn<'_>) -> Option<&'a str> {

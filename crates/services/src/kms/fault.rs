@@ -44,6 +44,12 @@ pub fn incorrect_key() -> Fault {
     of(&def::INCORRECT_KEY_EXCEPTION, message)
 }
 
+/// `DryRunOperationException`: it would have been done.
+pub fn dry_run() -> Fault {
+    let message = "The request would have succeeded, but the DryRun option is set.";
+    of(&def::DRY_RUN_OPERATION_EXCEPTION, message)
+}
+
 /// `UnsupportedOperationException`
 pub fn unsupported(message: impl Into<String>) -> Fault {
     of(&def::UNSUPPORTED_OPERATION_EXCEPTION, message)

@@ -18,7 +18,8 @@ pub fn create(context: &mut Context<'_>, request: api::CreateKeyRequest) -> Resu
     check_kind(&request)?;
     let mut tags = BTreeMap::new();
     tag::add(&mut tags, request.tags.unwrap_or_default())?;
-    let bypass = request.bypass_policy_lockout_safety_check.unwrap_or_default();
+    // The usual policy leaves it to the account, whatever the caller may.
+    let bypass = request.bypass_policy_lockout_safety_check.unwrap_or_default() || request.policy.is_none();
     let document = match request.policy {
         Some(document) => document,
         None => policy::usual(context.account()),

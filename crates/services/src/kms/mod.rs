@@ -6,14 +6,15 @@
 //! [`Ring`] is what other services encrypt with, in their caller's name or with the AWS managed key of their own. A
 //! ciphertext says which key and which material of it decrypts; it is bound to its encryption context and account.
 //!
-//! Left out: asymmetric and HMAC keys, imported material, custom key stores, keys of several regions, grants, rotation on
-//! demand, and the use of keys across accounts.
+//! Left out: asymmetric and HMAC keys, imported material, custom key stores, keys of several regions, retiring of grants,
+//! rotation on demand, and the use of keys across accounts.
 
 mod alias;
 mod cipher;
 mod deletion;
 mod fault;
 mod find;
+mod grant;
 mod key;
 mod managed;
 mod operation;
@@ -64,5 +65,8 @@ pub static SERVICE: Service = Service {
         "EnableKeyRotation" => rotation::enable,
         "DisableKeyRotation" => rotation::disable,
         "GetKeyRotationStatus" => rotation::status,
+        "CreateGrant" => grant::create,
+        "ListGrants" => grant::list,
+        "RevokeGrant" => grant::revoke,
     },
 };

@@ -189,10 +189,7 @@ fn check_algorithm(given: Option<api::EncryptionAlgorithmSpec>) -> Result<(), Fa
 /// `DryRunOperationException`, which says that it would have been done.
 fn check_dry(dry_run: Option<bool>) -> Result<(), Fault> {
     match dry_run.unwrap_or_default() {
-        true => {
-            let message = "The request would have succeeded, but the DryRun option is set.";
-            Err(fault::of(&api::fault::DRY_RUN_OPERATION_EXCEPTION, message))
-        }
+        true => Err(fault::dry_run()),
         false => Ok(()),
     }
 }

@@ -243,6 +243,46 @@ fn a_key_policy_that_shuts_its_writer_out_is_refused() {
 }
 
 #[test]
+fn grants_are_made_once_listed_and_revoked() {
+    let bench = Bench::new();
+    let id = key(&bench);
+    let ann = "arn:aws:iam::123456789012:user/ann";
+    let asked = json!({
+        "KeyId": id, "GranteePrincipal": ann, "Operations": ["Decrypt", "DescribeKey"], "Name": "one",
+        "Constraints": {"EncryptionContextEquals": {"app": "web"}},
+    });
+    let made = ok(&bench, "CreateGrant", asked.clone());
+    assert_eq!(ok(&bench, "CreateGrant", asked), made);
+    let listed = ok(&bench, "ListGrants", json!({"KeyId": id, "GranteePrincipal": ann}))["Grants"].clone();
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    assert_eq!((&listed[0]["GrantId"], &listed[0]["Name"]), (&made["GrantId"], &json!("one")));
+    assert_eq!(listed[0]["Constraints"], json!({"EncryptionContextEquals": {"app": "web"}}));
+    for (change, code) in [
+        (json!({"GranteePrincipal": "ann"}), "InvalidArnException"),
+        (json!({"GranteePrincipal": "arn:aws:s3:::bucket"}), "InvalidArnException"),
+        (json!({"RetiringPrincipal": "ann"}), "InvalidArnException"),
+        (json!({"Operations": ["Sign"]}), "ValidationException"),
+        (json!({"Operations": []}), "ValidationException"),
+        (json!({"Constraints": {"EncryptionContextSubset": {"a": "x".repeat(400)}}}), "ValidationException"),
+        (json!({"KeyId": "alias/none"}), "NotFoundException"),
+        (json!({"DryRun": true}), "DryRunOperationException"),
+    ] {
+        let mut asked = json!({"KeyId": id, "GranteePrincipal": ann, "Operations": ["Decrypt"]});
+        asked.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let told = fault(&bench, "CreateGrant", asked);
+        assert!(told.starts_with(&format!("{code}: ")), "{change}: {told}");
+    }
+    let revoke = json!({"KeyId": id, "GrantId": made["GrantId"]});
+    ok(&bench, "RevokeGrant", revoke.clone());
+    assert!(fault(&bench, "RevokeGrant", revoke).starts_with("NotFoundException: "));
+    for _ in 0..longshore_model::kms::MOST_GRANTS {
+        ok(&bench, "CreateGrant", json!({"KeyId": id, "GranteePrincipal": ann, "Operations": ["Encrypt"]}));
+    }
+    let more = json!({"KeyId": id, "GranteePrincipal": ann, "Operations": ["Encrypt"]});
+    assert!(fault(&bench, "CreateGrant", more).starts_with("LimitExceededException: "));
+}
+
+#[test]
 fn an_aws_managed_key_comes_when_it_is_first_used_and_is_nobodys_to_change() {
     let mut bench = Bench::new();
     let use_it = |bench: &Bench| {
