@@ -48,7 +48,10 @@ build_image() {
 
 BOTOCORE_VERSION=1.44.5
 
-# pytest, and botocore's own protocol cases (in its source package only).
+# The release of AWS's signer whose source package holds the signature cases.
+AWS_SIGV4_VERSION=1.6.4
+
+# pytest, botocore's own protocol cases (in its source package only), and the signature cases of AWS's signer for Rust.
 install_test_tools() {
   .venv/bin/python -c 'import pytest' 2>/dev/null || .venv/bin/pip install --quiet --disable-pip-version-check pytest
   local cases=build/botocore-$BOTOCORE_VERSION/tests/unit/protocols
@@ -60,6 +63,27 @@ install_test_tools() {
     tar -xzf "build/botocore-$BOTOCORE_VERSION.tar.gz" -C build
   fi
   export LONGSHORE_BOTOCORE_CASES=$PWD/$cases
+  fetch_signature_cases
+}
+
+# A manifest that nothing is built from: cargo fetches the package's source and says where it lies.
+fetch_signature_cases() {
+  local manifest=build/signature-cases/Cargo.toml
+  mkdir -p build/signature-cases/src
+  : >build/signature-cases/src/lib.rs
+  cat >"$manifest" <<END
+[package]
+name = "signature-cases"
+edition = "2024"
+[dependencies]
+aws-sigv4 = { version = "=$AWS_SIGV4_VERSION", default-features = false }
+[workspace]
+END
+  local source
+  source=$(cargo metadata --quiet --format-version 1 --manifest-path "$manifest" |
+    .venv/bin/python -c 'import json, sys
+print(next(one["manifest_path"] for one in json.load(sys.stdin)["packages"] if one["name"] == "aws-sigv4"))')
+  ln -sfn "${source%/Cargo.toml}/aws-signing-test-suite" build/signature-cases/suite
 }
 
 build_test_image() { cargo xtask image busybox; }

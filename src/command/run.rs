@@ -234,7 +234,7 @@ fn write_whole(path: &Path, text: &str) -> Result<()> {
 }
 
 fn node_config(options: &Resolved, endpoint: &str) -> Result<node::Config> {
-    let key = RootKey::read(&options.data_dir);
+    let key = RootKey::read(&options.data_dir).or_else(environment_key);
     let engine = match options.engine {
         Engine::Containerd => node::EngineKind::Containerd,
         Engine::Simulated => node::EngineKind::Simulated,
@@ -252,6 +252,12 @@ fn node_config(options: &Resolved, endpoint: &str) -> Result<node::Config> {
     config.memory_mib = options.memory.unwrap_or(config.memory_mib);
     config.self_exe = std::env::current_exe().context("finding this program's own file")?;
     Ok(config)
+}
+
+/// The access key of a node away from its control plane, as every AWS client reads it.
+fn environment_key() -> Option<RootKey> {
+    let read = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    Some(RootKey { access_key_id: read("AWS_ACCESS_KEY_ID")?, secret_access_key: read("AWS_SECRET_ACCESS_KEY")? })
 }
 
 /// Becomes true on SIGINT or SIGTERM.

@@ -23,7 +23,8 @@ class Caller:
 
     def __init__(self, instance, number):
         self.address = f"127.0.0.1:{instance.port}"
-        self.credentials = botocore.credentials.Credentials(number, "x" * 40)
+        secret = instance.environment()["AWS_SECRET_ACCESS_KEY"]
+        self.credentials = botocore.credentials.Credentials(number, secret)
         self.connection = None
 
     def call(self, service, operation, headers=None, /, **members):

@@ -185,6 +185,15 @@ class Instance:
         assert done.returncode == 0 or "ResourceNotFoundException" in done.stderr, done.stderr
         return done.stdout.splitlines()
 
+    def lend_execution_role(self):
+        """Make the execution role of the guides, by which tasks may also make their log groups."""
+        iam, name = self.client("iam"), "ecsTaskExecutionRole"
+        trust = {"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
+        for policy in ("service-role/AmazonECSTaskExecutionRolePolicy", "CloudWatchLogsFullAccess"):
+            iam.attach_role_policy(RoleName=name, PolicyArn=f"arn:aws:iam::aws:policy/{policy}")
+
     def network(self, public=True):
         """A network configuration out of the account's defaults."""
         return self.account().network(public)
@@ -212,6 +221,7 @@ def real():
     for image in ("my-web-app", "busybox"):
         done = instance.command("image", "import", IMAGES / f"{image}.tar", "--tag", f"{image}:latest")
         assert done.returncode == 0, done.stderr
+    instance.lend_execution_role()
     yield instance
     instance.remove()
 

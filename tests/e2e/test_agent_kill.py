@@ -48,9 +48,11 @@ def halves():
     agent = Half("agent", server.port)
     try:
         server.start()
+        agent.env |= server.environment()
         agent.start()
         done = agent.command("image", "import", IMAGES / "busybox.tar", "--tag", "busybox:latest")
         assert done.returncode == 0, done.stderr
+        server.lend_execution_role()
         yield server, agent
     finally:
         agent.remove()

@@ -18,6 +18,9 @@ CODES = {
     "logs": {"InvalidParameterException", "SerializationException", "ValidationException"},
     "ec2": {"MissingParameter", "InvalidParameterValue", "InvalidParameterCombination", "InvalidParameter"},
     "sts": {"ValidationError"},
+    "kms": {"ValidationException", "SerializationException"},
+    "secretsmanager": {"ValidationException", "SerializationException"},
+    "ssm": {"ValidationException", "SerializationException"},
 }
 
 

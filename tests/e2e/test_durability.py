@@ -28,6 +28,7 @@ class Machine:
         self.cluster = self.account.cluster(clusterName="c")
         done = instance.command("image", "import", str(IMAGES / "busybox.tar"), "--tag", "busybox:latest")
         assert done.returncode == 0, done.stderr
+        instance.lend_execution_role()
         sockets = [re.search(r"/run/longshore/([0-9a-f]{8})/", words) for words in self.processes(instance.process.pid)]
         self.id = next(found[1] for found in sockets if found)
 

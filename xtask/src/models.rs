@@ -173,7 +173,8 @@ fn trim_shape(shape: &Value) -> Value {
 
 /// The shape with the members that clients send beyond the public model.
 fn with_extra(mut shape: Value, extra: &Value) -> Value {
-    if let (Some(members), Some(extra)) = (shape["members"].as_object_mut(), extra.as_object()) {
+    let members = shape.get_mut("members").and_then(Value::as_object_mut);
+    if let (Some(members), Some(extra)) = (members, extra.as_object()) {
         members.extend(extra.clone());
     }
     shape

@@ -60,6 +60,18 @@ impl CallError {
     }
 }
 
+/// A service of the control plane's: the prefix of its operations, and what its requests are signed for.
+#[derive(Clone, Copy)]
+pub(crate) struct Api {
+    target: &'static str,
+    signed_for: &'static str,
+}
+
+const ECS: Api = Api { target: "AmazonEC2ContainerServiceV20141113", signed_for: "ecs" };
+pub(crate) const LOGS: Api = Api { target: "Logs_20140328", signed_for: "logs" };
+pub(crate) const SSM: Api = Api { target: "AmazonSSM", signed_for: "ssm" };
+pub(crate) const SECRETS_MANAGER: Api = Api { target: "secretsmanager", signed_for: "secretsmanager" };
+
 /// The control plane as seen by a node. Clones share their connections.
 #[derive(Clone)]
 pub(crate) struct ControlPlane {
@@ -89,7 +101,7 @@ impl ControlPlane {
     pub(crate) fn key_of(&self, account: &str) -> AccessKey {
         match account == self.account {
             true => self.key.clone(),
-            false => AccessKey { id: account.to_owned(), secret: self.key.secret.clone() },
+            false => AccessKey { id: account.to_owned(), ..self.key.clone() },
         }
     }
 
@@ -117,7 +129,18 @@ impl ControlPlane {
         operation: &'static str,
         input: &Value,
     ) -> Result<T, CallError> {
-        let asking = self.exchange(key, operation, Bytes::from(input.to_string()));
+        self.call_to(ECS, key, operation, input).await
+    }
+
+    /// Calls an operation of any service.
+    pub(crate) async fn call_to<T: DeserializeOwned>(
+        &self,
+        api: Api,
+        key: &AccessKey,
+        operation: &'static str,
+        input: &Value,
+    ) -> Result<T, CallError> {
+        let asking = self.exchange(api, key, operation, Bytes::from(input.to_string()));
         let (status, body) = match tokio::time::timeout(CALL_WITHIN, asking).await {
             Ok(answer) => answer?,
             Err(_) => return Err(self.unreachable(operation, "no answer in time")),
@@ -125,17 +148,20 @@ impl ControlPlane {
         if status != StatusCode::OK {
             return Err(refusal(operation, status, &body));
         }
+        // What has nothing to say may say nothing.
+        let body = if body.is_empty() { Bytes::from_static(b"{}") } else { body };
         serde_json::from_slice(&body).map_err(|error| CallError::Unreadable { operation, reason: error.to_string() })
     }
 
     async fn exchange(
         &self,
+        api: Api,
         key: &AccessKey,
         operation: &'static str,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), CallError> {
         let fail = |reason: &dyn std::error::Error| self.unreachable(operation, &chain(reason));
-        let request = self.request(key, operation, body).map_err(|error| fail(&error))?;
+        let request = self.request(api, key, operation, body).map_err(|error| fail(&error))?;
         let answer = self.client.request(request).await.map_err(|error| fail(&error))?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await;
@@ -143,13 +169,19 @@ impl ControlPlane {
         Ok((status, body.to_bytes()))
     }
 
-    fn request(&self, key: &AccessKey, operation: &str, body: Bytes) -> Result<Request<Full<Bytes>>, http::Error> {
+    fn request(
+        &self,
+        api: Api,
+        key: &AccessKey,
+        operation: &str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, http::Error> {
         let mut request = Request::post(format!("http://{}/", self.endpoint))
             .header(header::HOST, &self.endpoint)
             .header(header::CONTENT_TYPE, "application/x-amz-json-1.1")
-            .header("x-amz-target", format!("AmazonEC2ContainerServiceV20141113.{operation}"))
+            .header("x-amz-target", format!("{}.{operation}", api.target))
             .body(Full::new(body.clone()))?;
-        sign::sign(&mut request, &body, key, &self.region, "ecs");
+        sign::sign(&mut request, &body, key, &self.region, api.signed_for);
         Ok(request)
     }
 
@@ -208,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_call_for_another_account_has_its_name() {
-        let own = AccessKey { id: "AKID".to_owned(), secret: "s".to_owned() };
+        let own = AccessKey { id: "AKID".to_owned(), secret: "s".to_owned(), token: None };
         let plane = ControlPlane::new("127.0.0.1:1", "us-east-1", "000000000000", own);
         assert_eq!(plane.key_of("000000000000").id, "AKID");
         assert_eq!((plane.key_of("111122223333").id, plane.key_of("x").secret), ("111122223333".into(), "s".into()));

@@ -22,6 +22,8 @@ pub enum EngineKind {
 pub(crate) struct AccessKey {
     pub(crate) id: String,
     pub(crate) secret: String,
+    /// Of temporary credentials.
+    pub(crate) token: Option<String>,
 }
 
 impl std::fmt::Debug for AccessKey {
@@ -95,7 +97,7 @@ impl Config {
     }
 
     pub(crate) fn key(&self) -> AccessKey {
-        AccessKey { id: self.access_key_id.clone(), secret: self.secret_access_key.clone() }
+        AccessKey { id: self.access_key_id.clone(), secret: self.secret_access_key.clone(), token: None }
     }
 
     /// Address of the VPC's resolver: the base of the range plus two.

@@ -27,9 +27,11 @@ pub mod network;
 mod node;
 pub mod ps;
 mod run;
+mod secret;
 mod session;
 mod sign;
 mod translate;
+mod wallet;
 
 pub use api::CallError;
 pub use config::{Config, EngineKind, Instance};

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::metadata::Metadata;
 use crate::node::Registrar;
 use crate::session;
+use crate::wallet::Wallet;
 
 /// Runs a node until `shutdown`. Tasks go on after it; the next node of the same data directory takes them over.
 ///
@@ -38,7 +39,9 @@ const SIMULATED_POOL: &str = "198.18.0.0/15";
 async fn serve(config: Config) -> Error {
     match config.engine {
         EngineKind::Simulated => {
-            keep(&config, plane(&config), Simulated, Some(SIMULATED_POOL.to_owned()), Vec::new(), |_| {}).await
+            // No container asks for credentials.
+            let (plane, pool) = (plane(&config), Some(SIMULATED_POOL.to_owned()));
+            keep(&config, plane, Simulated, pool, Vec::new(), Wallet::default(), |_| {}).await
         }
         EngineKind::Containerd => match contain(&config).await {
             Ok(never) => match never {},
@@ -57,10 +60,11 @@ async fn contain(config: &Config) -> Result<std::convert::Infallible, Error> {
     let plane = plane(config);
     let metadata = Metadata::new(plane.clone());
     let (runner, found) = Real::open(config, endpoint, metadata.clone()).await?;
+    let wallet = metadata.wallet().clone();
     let (pool, containerd, images) = (runner.public_pool(), runner.containerd(), runner.images());
     let named = move |node: &str| metadata.set_node(node);
     tokio::select! {
-        error = keep(config, plane, runner, Some(pool), found, named) => Err(error),
+        error = keep(config, plane, runner, Some(pool), found, wallet, named) => Err(error),
         never = images.clean(config.image_cleanup) => match never {},
         () = containerd.keep(KEEP_EVERY) => Err(Error::Runtime("containerd is not looked after".to_owned())),
     }
@@ -94,6 +98,7 @@ async fn keep<R: Runner>(
     runner: R,
     public_pool: Option<String>,
     found: Vec<Found<R>>,
+    wallet: Wallet,
     named: impl Fn(&str) + Send + Sync,
 ) -> Error {
     let registrar = match Registrar::open(config, plane.clone(), public_pool) {
@@ -107,5 +112,5 @@ async fn keep<R: Runner>(
     }
     let host = config.endpoint.rsplit_once(':').map_or(config.endpoint.as_str(), |(host, _)| host);
     let local = host == "localhost" || host.starts_with("127.") || host == "[::1]";
-    session::keep(engine, plane, registrar, local, named).await
+    session::keep(engine, plane, registrar, wallet, local, named).await
 }

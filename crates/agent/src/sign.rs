@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use http::{HeaderValue, Request, header};
-use longshore_wire::sigv4::{CanonicalRequest, Signer, payload_hash};
+use longshore_wire::sigv4::{CanonicalRequest, Signer, Standing, payload_hash};
 
 use crate::clock;
 use crate::config::AccessKey;
 
-/// Adds `X-Amz-Date` and `Authorization` to a request that has its `Host`; every `x-amz-*` header is signed.
+/// Adds `X-Amz-Date`, `X-Amz-Security-Token` of temporary credentials, and `Authorization` to a request that has its `Host`; every `x-amz-*` header is signed.
 pub(crate) fn sign<T>(request: &mut Request<T>, body: &[u8], key: &AccessKey, region: &str, service: &str) {
     let timestamp = clock::compact(clock::now());
     set(request, "x-amz-date", &timestamp);
+    if let Some(token) = &key.token {
+        set(request, "x-amz-security-token", token);
+    }
     let authorization =
         authorization(request, body, key, &Signer { secret_key: &key.secret, timestamp: &timestamp, region, service });
     set(request, header::AUTHORIZATION.as_str(), &authorization);
@@ -47,11 +50,9 @@ fn authorization<T>(request: &Request<T>, body: &[u8], key: &AccessKey, signer: 
 
 /// Headers that say whose the log lines of a task are, for a sender that cannot sign each request itself: they are
 /// sent unchanged for as long as the task lives.
-pub(crate) fn standing(key: &AccessKey, region: &str, service: &str) -> BTreeMap<String, String> {
-    let timestamp = clock::compact(clock::now());
-    let signer = Signer { secret_key: &key.secret, timestamp: &timestamp, region, service };
-    let authorization = signer.authorization(&key.id, &["host", "x-amz-date"], &signer.signature(""));
-    BTreeMap::from([("Authorization".to_owned(), authorization), ("X-Amz-Date".to_owned(), timestamp.clone())])
+pub(crate) fn standing(key: &AccessKey, region: &str) -> BTreeMap<String, String> {
+    let authorization = Standing::authorization(&key.id, &key.secret, region);
+    BTreeMap::from([("Authorization".to_owned(), authorization)])
 }
 
 #[cfg(test)]
@@ -62,7 +63,7 @@ mod tests {
     #[test]
     fn a_signed_request_names_its_key_and_scope() {
         let mut request = Request::post("http://127.0.0.1:4566/").header("host", "127.0.0.1:4566").body(()).unwrap();
-        let key = AccessKey { id: "AKIDEXAMPLE".to_owned(), secret: "secret".to_owned() };
+        let key = AccessKey { id: "AKIDEXAMPLE".to_owned(), secret: "secret".to_owned(), token: None };
         sign(&mut request, b"{}", &key, "us-east-1", "ecs");
         let (parts, ()) = request.into_parts();
         let signature = Signature::of_request(&parts).unwrap().unwrap();

@@ -56,6 +56,7 @@ const TESTS: &[Named] = tests![
     metadata::no_task_may_ask_too_often,
     metadata::nobody_else_reaches_the_endpoint,
     metadata::idle_connections_hold_up_nobody_else,
+    metadata::credentials_are_kept_fresh_and_in_memory,
     restart::a_task_survives_the_agent,
     restart::an_exit_while_the_agent_is_away_is_reported,
     restart::a_connection_to_a_supervisor_that_breaks_is_made_again,

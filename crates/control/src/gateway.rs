@@ -19,17 +19,15 @@ use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use longshore_link::phase::{LAUNCHES, Phase};
-use longshore_model::AccountId;
 use longshore_services::{Context, SERVICES, Service};
 use longshore_store::logs::Ticket;
 use longshore_store::{Revision, Unsettled};
 use longshore_wire::protocol::{Call, Refusal, Reply, body_limit, route, unserved};
-use longshore_wire::sigv4::Scope;
 use longshore_wire::{Fault, ServiceDef};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{Auth, Server, clock, session};
+use crate::{Auth, Server, clock, session, signin};
 
 /// Connections at one time; more wait in the kernel's queue.
 const CONNECTIONS: usize = 8192;
@@ -87,7 +85,11 @@ pub async fn accept(server: Arc<Server>, listener: TcpListener) {
 async fn serve(server: Arc<Server>, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let handler = server.clone();
-    let service = service_fn(move |request| {
+    let peer = stream.peer_addr().ok().map(signin::Peer::new);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         let server = handler.clone();
         async move { Ok::<_, Infallible>(handle(server, request).await) }
     });
@@ -184,15 +186,26 @@ async fn reset(server: &Server) -> Answer {
 }
 
 /// The websocket channels of nodes.
-fn channel(server: Arc<Server>, mut request: Request<Incoming>) -> Answer {
+fn channel(server: Arc<Server>, request: Request<Incoming>) -> Answer {
     let telemetry = request.uri().path().starts_with("/tcs");
+    let (head, body) = request.into_parts();
+    let action = if telemetry { "ecs:StartTelemetrySession" } else { "ecs:Poll" };
+    let principal = match signin::channel(&server, &head, action) {
+        Ok(principal) => principal,
+        Err(fault) => return text(StatusCode::FORBIDDEN, format!("{fault}\n")),
+    };
+    let mut request = Request::from_parts(head, body);
     let parameter = if telemetry { "containerInstance" } else { "containerInstanceArn" };
     let Some(node) = query_value(request.uri().query().unwrap_or_default(), parameter) else {
         return text(StatusCode::BAD_REQUEST, "InvalidInstanceException: which container instance?\n");
     };
     let id = node.rsplit('/').next().unwrap_or_default().to_owned();
-    if !server.store.read().nodes.contains(&id) {
+    let Some(known) = server.store.read().nodes.get(&id).cloned() else {
         return text(StatusCode::BAD_REQUEST, "InactiveInstanceException: the container instance is not registered\n");
+    };
+    // Who may poll for one node gets no other's orders, nor its tasks' credentials.
+    if principal.is_some_and(|principal| !known.is_of(&principal)) {
+        return text(StatusCode::FORBIDDEN, "AccessDeniedException: the container instance is somebody else's\n");
     }
     let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) else {
         return text(StatusCode::UPGRADE_REQUIRED, "this is a websocket\n");
@@ -313,11 +326,17 @@ async fn carry_out(
     let unbuilt = || Fault::not_implemented(call.service, call.operation);
     let service = service(call.service).ok_or_else(unbuilt)?;
     let operation = service.operation(call.operation.name).ok_or_else(unbuilt)?;
-    let account = account(server, head)?;
+    let caller = signin::caller(server, call, head, body)?;
+    server.ensure_account(&caller.account)?;
+    let conditions = signin::conditions(server, call, &caller, head);
     let input = call.input(head, body)?;
+    signin::authorize(server, call, &caller, &conditions, &input)?;
     // Log events come with the time of other clocks, so theirs is the machine's.
     let now = if call.service.name == "logs" { clock::wall() } else { clock::now() };
-    let mut context = Context::new(&server.store, &server.logs, &server.settings, account, now, clock::seed());
+    let account = caller.account.clone();
+    let context = Context::new(&server.store, &server.logs, &server.settings, account, now, clock::seed());
+    let mut context = context.called_by(caller, conditions);
+    context.judged = server.auth == Auth::Enforce;
     context.batch = header(head, "x-longshore-batch");
     let read = Instant::now();
     let answer = match service.blocking {
@@ -358,17 +377,6 @@ fn service(def: &ServiceDef) -> Option<&'static Service> {
 
 fn header(head: &Parts, name: &str) -> Option<String> {
     head.headers.get(name)?.to_str().ok().map(str::to_owned)
-}
-
-/// The account the caller speaks for: the configured one; in permissive mode the one that a twelve-digit access key names.
-fn account(server: &Server, head: &Parts) -> Result<AccountId, Fault> {
-    let named = match server.auth {
-        Auth::Enforce => None,
-        Auth::Permissive => Scope::of_request(head).and_then(|scope| AccountId::parse(&scope.access_key)),
-    };
-    let account = named.unwrap_or_else(|| server.settings.account.clone());
-    server.ensure_account(&account)?;
-    Ok(account)
 }
 
 #[cfg(test)]

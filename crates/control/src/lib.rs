@@ -19,13 +19,14 @@ mod metrics;
 mod nodes;
 mod root_key;
 mod session;
+mod signin;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use longshore_model::AccountId;
-use longshore_services::Settings;
+use longshore_services::{Settings, Vault};
 use longshore_store::logs::Logs;
 use longshore_store::{Revision, Sqlite, Store};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -62,6 +63,7 @@ pub struct Server {
     pub(crate) logs: Logs,
     pub(crate) settings: Settings,
     pub(crate) auth: Auth,
+    pub(crate) root_key: RootKey,
     pub(crate) node_lost_seconds: i64,
     pub(crate) sessions: session::Sessions,
     pub(crate) metrics: metrics::Metrics,
@@ -92,13 +94,16 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         zones: config.zones(),
         endpoint: address.to_string(),
         stopped_task_ttl_seconds: STOPPED_TASK_TTL_SECONDS,
+        enforces: config.auth == Auth::Enforce,
         page_key: root_key::page_key(&config.data_dir)?,
+        vault: Vault::new(&root_key::master_key(&config.data_dir)?),
     };
     let server = Arc::new(Server {
         store,
         logs,
         settings,
         auth: config.auth,
+        root_key: RootKey::ensure(&config.data_dir)?,
         node_lost_seconds: i64::from(config.node_lost_hours) * 3600,
         sessions: session::Sessions::default(),
         metrics: metrics::Metrics::default(),

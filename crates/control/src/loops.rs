@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use longshore_model::{Change, State};
 use longshore_plan::agenda::Agenda;
-use longshore_plan::{Plan, heal, reap};
+use longshore_plan::reconcile::Roles;
+use longshore_plan::{Plan, expire, heal, reap};
 use longshore_services::logs::Upkeep;
 use longshore_store::{Commit, Full, Missed, Watch};
 use tokio::task::JoinHandle;
@@ -35,6 +36,7 @@ pub fn start(server: &Arc<Server>) -> Vec<JoinHandle<()>> {
         tokio::spawn(periodic(server.clone(), "reap", PERIOD, |server, state| {
             reap::turn(state, clock::now(), server.settings.stopped_task_ttl_seconds)
         })),
+        tokio::spawn(periodic(server.clone(), "expire", PERIOD, |_, state| expire::turn(state, clock::now()))),
         tokio::spawn(retention(server.clone())),
     ]
 }
@@ -75,7 +77,8 @@ async fn breathe(planned: Duration) {
 /// An agenda of everything, and what comes after it.
 fn follow(server: &Server) -> (Agenda, Watch) {
     let (state, commits) = server.store.read_and_watch();
-    (Agenda::new(&state), commits)
+    let roles = if server.settings.enforces { Roles::Lent } else { Roles::Any };
+    (Agenda::new(&state).with_roles(roles), commits)
 }
 
 /// Plan until nothing is due. An agenda whose plan was refused has forgotten it: it must be made afresh.

@@ -6,13 +6,17 @@
 use std::time::Duration;
 
 use longshore_api::ecs::HealthStatus;
-use longshore_link::desk::{Desk, Reports, Sent, reports_taken};
+use longshore_api::sts::Credentials;
+use longshore_link::credentials::{RoleCredentials, TaskCredentialsRequest};
+use longshore_link::desk::{Desk, Reports, Sent, credentials_issued, credentials_refused, reports_taken};
 use longshore_link::{acs, tcs};
+use longshore_model::task_role::RoleKind;
 use longshore_model::{Arn, Change, Record, State};
 use longshore_plan::{orders, report};
 use longshore_services::Context;
-use longshore_services::ecs::agent;
+use longshore_services::ecs::{agent, role};
 use longshore_store::{Full, Revision, Unsettled};
+use longshore_wire::TimestampFormat;
 
 use crate::{Server, clock};
 
@@ -95,6 +99,25 @@ impl Server {
         Some((answer, context.into_waits().0))
     }
 
+    /// Credentials of one of a node's tasks. Returns the answer, and the revision that must be durable before it is sent.
+    pub(crate) fn credentials_wanted(
+        &self,
+        task: &str,
+        kind: RoleKind,
+        asked: TaskCredentialsRequest,
+    ) -> (String, Revision) {
+        let state = self.store.read();
+        // They expire by the clock that signatures are dated by.
+        let answer = match role::credentials(&state, &self.settings, clock::wall(), task, kind) {
+            Ok((role_arn, issued)) => credentials_issued(asked, role_credentials(role_arn, issued)),
+            Err(reason) => {
+                tracing::warn!(task, reason, "a task has no credentials");
+                credentials_refused(asked, reason)
+            }
+        };
+        (answer, state.revision())
+    }
+
     pub(crate) fn health_reported(&self, node: &str, sent: &tcs::PublishHealthRequest) {
         for task in &sent.tasks {
             let Some(key) = task_key(&task.task_arn) else { continue };
@@ -118,6 +141,18 @@ impl Server {
             Ok::<(), Full>(())
         });
         outcome.map(|((), revision)| revision)
+    }
+}
+
+/// In the form of the agent protocol.
+fn role_credentials(role_arn: String, issued: Credentials) -> RoleCredentials {
+    RoleCredentials {
+        credentials_id: String::new(),
+        role_arn,
+        access_key_id: issued.access_key_id.unwrap_or_default(),
+        secret_access_key: issued.secret_access_key.unwrap_or_default(),
+        session_token: issued.session_token.unwrap_or_default(),
+        expiration: issued.expiration.map(|at| at.format(TimestampFormat::Iso8601)).unwrap_or_default(),
     }
 }
 

@@ -16,6 +16,7 @@ pub struct RootKey {
 
 const ROOT_KEY_FILE: &str = "root-key";
 const PAGE_KEY_FILE: &str = "page-key";
+const MASTER_KEY_FILE: &str = "master-key";
 
 impl RootKey {
     /// Read the key of a data directory, or make it.
@@ -47,7 +48,16 @@ const SECRET_LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr
 
 /// The key that pagination tokens are sealed with.
 pub(crate) fn page_key(data_dir: &Path) -> Result<[u8; 32], Error> {
-    let bytes = ensure(data_dir, PAGE_KEY_FILE, || random(32))?;
+    key(data_dir, PAGE_KEY_FILE)
+}
+
+/// The key that secrets are sealed with before they are stored.
+pub(crate) fn master_key(data_dir: &Path) -> Result<[u8; 32], Error> {
+    key(data_dir, MASTER_KEY_FILE)
+}
+
+fn key(data_dir: &Path, name: &str) -> Result<[u8; 32], Error> {
+    let bytes = ensure(data_dir, name, || random(32))?;
     let mut key = [0; 32];
     let length = bytes.len().min(32);
     key[..length].copy_from_slice(&bytes[..length]);

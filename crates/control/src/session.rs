@@ -333,6 +333,10 @@ impl Acs {
                 self.server.orders_refused(&self.node, &orders, &reason);
             }
             Ok(Heard::Reported(reports)) => return self.on_reports(socket, reports).await,
+            Ok(Heard::Wanted(task, kind, asked)) => {
+                let (answer, revision) = self.server.credentials_wanted(&task, kind, asked);
+                return self.send_when_durable(socket, vec![answer], revision).await;
+            }
             Ok(Heard::Answer(answer)) => return self.send_when_durable(socket, vec![answer], revision).await,
             Ok(Heard::Unknown(kind)) => {
                 tracing::warn!(node = self.node, kind, "a node sent a message of unknown type");

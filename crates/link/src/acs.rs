@@ -12,7 +12,7 @@
 //!                                           ◄──   TaskStateChangesMessage (what became of tasks)
 //!   TaskStateChangesAck (it is durable)     ──►
 //! ```
-//! The last two are an *addition*: many reports in one message, where Amazon's agent calls `SubmitTaskStateChange` for each.
+//! Credentials of tasks' roles are in [`crate::credentials`]. The last two are an *addition*: many reports in one message, where Amazon's agent calls `SubmitTaskStateChange` for each.
 //! A control plane that takes them says so in its manifest (`docs/decisions/0019`).
 
 use std::collections::BTreeMap;
@@ -62,6 +62,11 @@ pub struct Task {
     pub ephemeral_storage_gib: Option<i32>,
     /// *Addition.* VPC id that the metadata endpoint tells.
     pub vpc_id: Option<String>,
+    /// *Addition.* The role that the task's programs have; the node asks for its credentials
+    /// ([`crate::credentials`]).
+    pub task_role_arn: Option<String>,
+    /// *Addition.* The role by which its logs are written and its secrets read; likewise.
+    pub execution_role_arn: Option<String>,
     /// *Addition.* The node has acknowledged an order for this task before. If it has no trace of the task, the task is
     /// over: a task never runs a second time.
     pub known: bool,
@@ -80,6 +85,8 @@ pub struct Container {
     pub command: Option<Vec<String>>,
     pub entry_point: Option<Vec<String>>,
     pub environment: BTreeMap<String, String>,
+    /// Variables whose values the node reads when it starts the task.
+    pub secrets: Vec<Secret>,
     pub port_mappings: Vec<PortMapping>,
     pub mount_points: Vec<MountPoint>,
     pub volumes_from: Vec<VolumeFrom>,
@@ -94,6 +101,15 @@ pub struct Container {
     pub container_arn: Option<String>,
     /// `DOCKER` when `docker_config` has a health check.
     pub health_check_type: Option<String>,
+}
+
+/// A variable that has its value from elsewhere. The value is in no order.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Secret {
+    pub name: String,
+    /// A parameter's name or ARN, or a secret's ARN, which JSON key, version stage and version id may follow.
+    pub value_from: String,
 }
 
 /// What Docker would be told: JSON texts of its `Config` and `HostConfig` (see [`crate::docker`]).

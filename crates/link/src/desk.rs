@@ -17,9 +17,14 @@ use std::sync::Arc;
 use longshore_api::ecs::SubmitTaskStateChangeRequest;
 use longshore_model::node::{FARGATE_CLUSTER, Node};
 use longshore_model::task::{Task, TaskStatus};
-use longshore_model::{AccountId, Change, Mint, Place, Record, State};
+use longshore_model::task_role::RoleKind;
+use longshore_model::{AccountId, Arn, Change, Mint, Place, Record, State};
 use longshore_wire::{Timestamp, json, record};
 
+use crate::credentials::{
+    IAMRoleCredentialsAckRequest, IAMRoleCredentialsMessage, RoleCredentials, TaskCredentialsRefusal,
+    TaskCredentialsRequest,
+};
 use crate::{Error, Frame, Message as _, acs, frame, order};
 
 /// Tasks in one payload.
@@ -45,6 +50,9 @@ pub enum Heard {
     Refused(Vec<Sent>, String),
     /// What became of tasks. To be answered with [`reports_taken`] once all of it is durable.
     Reported(Reports),
+    /// Credentials are asked for, of the node's task with this key. To be answered with [`credentials_issued`] or
+    /// [`credentials_refused`].
+    Wanted(String, RoleKind, TaskCredentialsRequest),
     /// A frame to answer with.
     Answer(String),
     /// A message of a type that is not known here.
@@ -62,6 +70,19 @@ record! {
 /// The answer to reports.
 pub fn reports_taken(message_id: String, refused: Vec<acs::RefusedChange>) -> String {
     frame(&acs::TaskStateChangesAck { message_id, refused })
+}
+
+/// The answer to a request for credentials: these.
+pub fn credentials_issued(asked: TaskCredentialsRequest, issued: RoleCredentials) -> String {
+    let TaskCredentialsRequest { message_id, task_arn, role_type, credentials_id } = asked;
+    let role_credentials = RoleCredentials { credentials_id, ..issued };
+    frame(&IAMRoleCredentialsMessage { message_id, task_arn, role_type, role_credentials })
+}
+
+/// The answer to a request for credentials: none.
+pub fn credentials_refused(asked: TaskCredentialsRequest, reason: String) -> String {
+    let TaskCredentialsRequest { message_id, task_arn, role_type, .. } = asked;
+    frame(&TaskCredentialsRefusal { message_id, task_arn, role_type, reason })
 }
 
 /// One session's memory.
@@ -206,7 +227,8 @@ impl Desk {
                 Ok(Heard::Answer(frame(&self.verify_stops(state, received.read()?, now))))
             }
             acs::TaskStateChangesMessage::TYPE => reports(&received),
-            acs::HeartbeatAckRequest::TYPE => Ok(Heard::Nothing),
+            TaskCredentialsRequest::TYPE => Ok(self.wanted(state, received.read()?)),
+            acs::HeartbeatAckRequest::TYPE | IAMRoleCredentialsAckRequest::TYPE => Ok(Heard::Nothing),
             _ => Ok(Heard::Unknown(received.kind.chars().take(REASON_SHOWN).collect())),
         }
     }
@@ -235,6 +257,16 @@ impl Desk {
         }
     }
 
+    /// Credentials are for the tasks of this node that have not stopped, and for no other.
+    fn wanted(&self, state: &State, asked: TaskCredentialsRequest) -> Heard {
+        let named = |task: &Arc<Task>| self.identifier(task).is_some_and(|own| own.task_arn == asked.task_arn);
+        let own = task_of(state, &asked.task_arn).filter(|task| task.node.as_ref() == Some(&self.node) && named(task));
+        match (own.filter(|task| !task.is_stopped()), asked.kind()) {
+            (Some(task), Some(kind)) => Heard::Wanted(task.key(), kind, asked),
+            _ => Heard::Answer(credentials_refused(asked, "the node runs no such task".to_owned())),
+        }
+    }
+
     fn identifier(&self, task: &Task) -> Option<acs::TaskIdentifier> {
         let place = Place::new(&self.region, &AccountId::parse(&task.account)?);
         Some(acs::TaskIdentifier {
@@ -253,6 +285,12 @@ fn reports(received: &Frame) -> Result<Heard, Error> {
         count if count > acs::MAX_REPORTS => Err(Error::TooMany { count, most: acs::MAX_REPORTS }),
         _ => Ok(Heard::Reported(reports)),
     }
+}
+
+/// The task of an ARN, whose region is another question.
+fn task_of<'s>(state: &'s State, arn: &str) -> Option<&'s Arc<Task>> {
+    let arn = Arn::parse(arn)?;
+    state.tasks.get(&format!("{}/{}", arn.account, arn.resource.strip_prefix("task/")?))
 }
 
 /// The node's tasks that have not stopped.

@@ -7,6 +7,7 @@ use longshore_model::definition::TaskDefinition;
 use longshore_model::network::{Block, private_dns_name, private_domain};
 use longshore_model::setting::setting_key;
 use longshore_model::task::{Container, Eni, Task, TaskStatus};
+use longshore_model::task_role::RoleKind;
 use longshore_model::{AccountId, Place, State};
 
 use crate::{acs, docker};
@@ -37,8 +38,15 @@ pub fn order(state: &State, region: &str, task: &Task) -> Option<acs::Task> {
         availability_zone: task.zone.clone(),
         ephemeral_storage_gib: task.ephemeral_storage_gib,
         vpc_id: task.eni.as_ref().and_then(|eni| vpc_of(state, &task.account, &eni.subnet)),
+        task_role_arn: role(state, task, RoleKind::Task),
+        execution_role_arn: role(state, task, RoleKind::Execution),
         known: task.last > TaskStatus::Provisioning,
     })
+}
+
+/// A role of the task's, if it exists.
+fn role(state: &State, task: &Task, kind: RoleKind) -> Option<String> {
+    state.role_arn_of(task, kind).filter(|arn| state.role(arn).is_some())
 }
 
 fn desired(task: &Task) -> &'static str {
@@ -103,6 +111,7 @@ fn container(
         command: command.filter(|command| !command.is_empty()),
         entry_point: from.entry_point.clone().filter(|entry| !entry.is_empty()),
         environment: environment(from, overrides),
+        secrets: from.secrets.iter().flatten().map(secret).collect(),
         port_mappings: from.port_mappings.iter().flatten().map(port).collect(),
         mount_points: from.mount_points.iter().flatten().map(mount).collect(),
         volumes_from: from.volumes_from.iter().flatten().map(volume_from).collect(),
@@ -128,6 +137,10 @@ fn environment(
     let added = overrides.and_then(|o| o.environment.as_ref());
     let all = from.environment.iter().flatten().chain(added.into_iter().flatten());
     all.filter_map(|pair| Some((pair.name.clone()?, pair.value.clone().unwrap_or_default()))).collect()
+}
+
+fn secret(from: &ecs::Secret) -> acs::Secret {
+    acs::Secret { name: from.name.clone().unwrap_or_default(), value_from: from.value_from.clone().unwrap_or_default() }
 }
 
 fn port(from: &ecs::PortMapping) -> acs::PortMapping {

@@ -8,18 +8,24 @@ pub mod arn;
 pub mod cluster;
 pub mod definition;
 mod definition_use;
+pub mod iam;
 pub mod ids;
 pub mod index;
+pub mod kms;
 pub mod network;
 mod newest;
 pub mod node;
+pub mod parameter;
 #[cfg(feature = "planted")]
 pub mod planted;
+pub mod policy;
+pub mod secret;
 pub mod service;
 pub mod setting;
 mod state;
 pub mod table;
 pub mod task;
+pub mod task_role;
 
 pub use arn::{Arn, Place};
 pub use ids::{AccountId, Mint};

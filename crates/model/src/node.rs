@@ -25,6 +25,8 @@ record! {
         /// Rises with each session; a report or an order of an older session is refused.
         pub epoch: i64 = "epoch",
         pub registered_at: Timestamp = "registeredAt",
+        /// ARN of who registered it: nobody else may be this node.
+        pub owner: Option<String> = "owner",
         pub disconnected_at: Option<Timestamp> = "disconnectedAt",
         pub tags: Vec<ecs::Tag> = "tags",
     }
@@ -55,6 +57,11 @@ impl Node {
     pub fn attribute(&self, name: &str) -> Option<&str> {
         let named = |attribute: &&ecs::Attribute| attribute.name.as_deref() == Some(name);
         self.attributes.iter().find(named)?.value.as_deref()
+    }
+
+    /// Whether this is the principal that registered the node.
+    pub fn is_of(&self, principal: &str) -> bool {
+        self.owner.as_deref().is_none_or(|owner| owner == principal)
     }
 
     pub fn takes_tasks(&self) -> bool {

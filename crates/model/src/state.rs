@@ -9,9 +9,13 @@ use longshore_wire::json;
 
 use crate::cluster::Cluster;
 use crate::definition::{Family, TaskDefinition};
+use crate::iam::{AccessKey, AccountAlias, Group, InstanceProfile, ManagedPolicy, Role, User, entity_key};
 use crate::index::Index;
+use crate::kms::{EncryptionKey, KeyAlias, KeyGrant, grant_key};
 use crate::network::{SecurityGroup, Subnet, Vpc};
 use crate::node::Node;
+use crate::parameter::{self, Parameter, ParameterVersion};
+use crate::secret::{Secret, SecretVersion};
 use crate::service::Service;
 use crate::setting::{LogGroup, Setting, Token};
 use crate::table::Table;
@@ -113,6 +117,22 @@ macro_rules! tables {
                         let old = self.tokens.put(key.clone(), row.clone());
                         self.index.ages.replace_token(&key, old.as_deref(), Some(row));
                     }
+                    Record::Parameter(row) => {
+                        let old = self.parameters.put(key.clone(), row.clone());
+                        self.index.ages.replace_parameter(&key, old.as_deref(), Some(row));
+                    }
+                    Record::EncryptionKey(row) => {
+                        let old = self.encryption_keys.put(key.clone(), row.clone());
+                        self.index.ages.replace_encryption_key(&key, old.as_deref(), Some(row));
+                    }
+                    Record::Secret(row) => {
+                        let old = self.secrets.put(key.clone(), row.clone());
+                        self.index.replace_secret(&key, old.as_deref(), Some(row));
+                    }
+                    Record::SecretVersion(row) => {
+                        let old = self.secret_versions.put(key, row.clone());
+                        self.index.stocks.replace_version(old.as_deref(), Some(row));
+                    }
                     $(#[allow(unreachable_patterns)] Record::$name(row) => { self.$field.put(key, row.clone()); })*
                 }
             }
@@ -139,6 +159,22 @@ macro_rules! tables {
                     TableName::Token => {
                         let old = self.tokens.delete(key);
                         self.index.ages.replace_token(&key.into(), old.as_deref(), None);
+                    }
+                    TableName::Parameter => {
+                        let old = self.parameters.delete(key);
+                        self.index.ages.replace_parameter(&key.into(), old.as_deref(), None);
+                    }
+                    TableName::EncryptionKey => {
+                        let old = self.encryption_keys.delete(key);
+                        self.index.ages.replace_encryption_key(&key.into(), old.as_deref(), None);
+                    }
+                    TableName::Secret => {
+                        let old = self.secrets.delete(key);
+                        self.index.replace_secret(&key.into(), old.as_deref(), None);
+                    }
+                    TableName::SecretVersion => {
+                        let old = self.secret_versions.delete(key);
+                        self.index.stocks.replace_version(old.as_deref(), None);
                     }
                     $(#[allow(unreachable_patterns)] TableName::$name => { self.$field.delete(key); })*
                 }
@@ -195,6 +231,20 @@ tables! {
     Subnet 10 subnets |row| format!("{}/{}", row.account, row.id);
     SecurityGroup 11 security_groups |row| format!("{}/{}", row.account, row.id);
     LogGroup 12 log_groups |row| format!("{}/{}", row.account, row.name);
+    User 13 users |row| entity_key(&row.account, &row.name);
+    Group 14 groups |row| entity_key(&row.account, &row.name);
+    Role 15 roles |row| entity_key(&row.account, &row.name);
+    InstanceProfile 16 instance_profiles |row| entity_key(&row.account, &row.name);
+    ManagedPolicy 17 managed_policies |row| entity_key(&row.account, &row.name);
+    AccessKey 18 access_keys |row| row.id.clone();
+    AccountAlias 19 account_aliases |row| row.account.clone();
+    EncryptionKey 30 encryption_keys |row| format!("{}/{}", row.account, row.id);
+    KeyAlias 31 key_aliases |row| format!("{}/{}", row.account, row.name);
+    Secret 32 secrets |row| format!("{}/{}", row.account, row.name);
+    SecretVersion 33 secret_versions |row| row.key();
+    KeyGrant 34 key_grants |row| grant_key(&row.account, &row.key, &row.id);
+    Parameter 40 parameters |row| parameter::key(&row.account, &row.name);
+    ParameterVersion 41 parameter_versions |row| parameter::numbered_key(&row.account, &row.name, row.number);
 }
 
 impl State {

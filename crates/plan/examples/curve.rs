@@ -178,6 +178,7 @@ fn node(index: usize, room: i32) -> Node {
         connected: true,
         epoch: 1,
         registered_at: NOW,
+        owner: None,
         disconnected_at: None,
         tags: Vec::new(),
     }

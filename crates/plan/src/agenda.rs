@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use longshore_model::{Change, Mint, Record, State};
 use longshore_wire::Timestamp;
 
+use crate::reconcile::Roles;
 use crate::{Plan, reconcile};
 
 /// The services to look at.
@@ -17,8 +18,9 @@ pub struct Agenda {
     /// Service by the time it asked for.
     timers: BTreeMap<(Timestamp, String), ()>,
     timer_of: BTreeMap<String, Timestamp>,
-    /// Services that wait for capacity.
+    /// Services that wait for capacity, or for a role.
     starved: BTreeSet<String>,
+    roles: Roles,
 }
 
 impl Agenda {
@@ -26,6 +28,11 @@ impl Agenda {
     pub fn new(state: &State) -> Self {
         let due = state.services.iter().map(|(key, _)| key.to_string()).collect();
         Self { due, ..Self::default() }
+    }
+
+    /// The same, where tasks are started with these roles.
+    pub fn with_roles(self, roles: Roles) -> Self {
+        Self { roles, ..self }
     }
 
     /// Take note of what was committed. `state` is the state after it.
@@ -47,6 +54,7 @@ impl Agenda {
                     self.due.extend(tasks.filter_map(|task| task.service_key()));
                     self.feed();
                 }
+                Change::Put(Record::Role(_)) => self.feed(),
                 _ => {}
             }
         }
@@ -61,7 +69,7 @@ impl Agenda {
     pub fn next(&mut self, state: &State, now: Timestamp, mint: &mut Mint) -> Option<(String, Plan)> {
         self.ripen(now);
         let key = self.due.pop_first()?;
-        let plan = reconcile::service(state, &key, now, mint);
+        let plan = reconcile::service_with(state, &key, self.roles, now, mint);
         if plan.starved {
             self.starved.insert(key.clone());
         }

@@ -7,8 +7,11 @@ use std::net::Ipv4Addr;
 
 use longshore_model::State;
 use longshore_model::index::room::Spare;
+use longshore_model::index::stock::Stock;
 use longshore_model::network::{Block, RESERVED_HEAD};
 use longshore_model::node::Node;
+use longshore_model::parameter::VERSIONS_KEPT;
+use longshore_model::secret::{MOST_VERSIONS, version_key};
 use longshore_model::service::{EVENTS_KEPT, ServiceStatus};
 use longshore_model::task::{Task, TaskStatus};
 
@@ -44,6 +47,9 @@ pub fn state(state: &State) -> Vec<Violation> {
     room(state, &mut found);
     counts(state, &mut found);
     definitions(state, &mut found);
+    secrets(state, &mut found);
+    encryption_keys(state, &mut found);
+    grants(state, &mut found);
     for (key, task) in state.tasks.iter() {
         timestamps(key, task, &mut found);
     }
@@ -52,6 +58,7 @@ pub fn state(state: &State) -> Vec<Violation> {
         found.unless(!service.is_active() || primaries == 1, "an active service has one primary deployment", &**key);
         found.unless(service.events.len() <= EVENTS_KEPT, "at most 100 events are kept", &**key);
     }
+    parameters(state, &mut found);
     found.0
 }
 
@@ -74,6 +81,23 @@ pub fn step(before: &State, after: &State) -> Vec<Violation> {
         found.unless(old.eni.is_none() || new.eni == old.eni, "a task never changes its interface", &**key);
     }
     found.0
+}
+
+fn parameters(state: &State, found: &mut Found) {
+    for (key, head) in state.parameters.iter() {
+        let prefix = format!("{key}:");
+        let rows: Vec<_> = state.parameter_versions.scan(&prefix).map(|(_, row)| row).collect();
+        let newest = rows.last().is_some_and(|row| row.number == head.latest);
+        found.unless(newest, "a parameter's newest version is there", &**key);
+        found.unless(rows.len() <= VERSIONS_KEPT, "at most 100 versions of a parameter are kept", &**key);
+        let labels: Vec<&String> = rows.iter().flat_map(|row| &row.labels).collect();
+        let distinct: BTreeSet<_> = labels.iter().collect();
+        found.unless(distinct.len() == labels.len(), "a label is on one version of a parameter", &**key);
+    }
+    for (key, row) in state.parameter_versions.iter() {
+        let head = key.rsplit_once(':').and_then(|(head, _)| state.parameters.get(head));
+        found.unless(head.is_some_and(|head| head.name == row.name), "a version is of a parameter", &**key);
+    }
 }
 
 fn live(state: &State) -> impl Iterator<Item = &Task> {
@@ -205,6 +229,51 @@ fn definitions(state: &State, found: &mut Found) {
         found.unless(state.index.definition_uses(key) == used, "a definition's uses are counted", &**key);
     }
     uses.into_keys().for_each(|key| found.unless(false, "a definition in use is there", key));
+}
+
+fn secrets(state: &State, found: &mut Found) {
+    let mut stocks: BTreeMap<&str, Stock> = BTreeMap::new();
+    let mut versions: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for (_, version) in state.secret_versions.iter() {
+        *versions.entry((&version.account, &version.secret)).or_default() += 1;
+        stocks.entry(&version.account).or_default().bytes += version.size();
+    }
+    for (key, secret) in state.secrets.iter() {
+        stocks.entry(&secret.account).or_default().secrets += 1;
+        let kept = versions.remove(&(secret.account.as_str(), secret.uid.as_str())).unwrap_or_default();
+        found.unless(kept <= MOST_VERSIONS, "a secret has at most 100 versions", &**key);
+        let has = |id: &str| state.secret_versions.contains(&version_key(&secret.account, &secret.uid, id));
+        found.unless(secret.stages.values().all(|id| has(id)), "a label is at a version that is there", &**key);
+        found.unless(
+            secret.deleted_at.is_some() == secret.delete_at.is_some(),
+            "a deleted secret has a day on which it goes",
+            &**key,
+        );
+    }
+    for (account, uid) in versions.into_keys() {
+        found.unless(false, "a version belongs to a secret", format!("{account}/{uid}"));
+    }
+    for (account, stock) in stocks {
+        found.unless(state.index.stocks.of(account) == stock, "what an account has of secrets is counted", account);
+    }
+}
+
+fn encryption_keys(state: &State, found: &mut Found) {
+    for (key, row) in state.encryption_keys.iter() {
+        let ascending = row.materials.is_sorted_by(|one, other| one.number < other.number);
+        found.unless(ascending && row.current().is_some(), "a key has material, in order", &**key);
+    }
+    for (key, alias) in state.key_aliases.iter() {
+        let stands = state.encryption_keys.contains(&format!("{}/{}", alias.account, alias.key));
+        found.unless(stands, "an alias stands for a key that is there", &**key);
+    }
+}
+
+fn grants(state: &State, found: &mut Found) {
+    for (key, grant) in state.key_grants.iter() {
+        let stands = state.encryption_keys.contains(&format!("{}/{}", grant.account, grant.key));
+        found.unless(stands, "a grant is of a key that is there", &**key);
+    }
 }
 
 fn timestamps(key: &str, task: &Task, found: &mut Found) {

@@ -2,6 +2,7 @@
 
 use longshore_model::Mint;
 use longshore_model::service::Service;
+use longshore_model::task_role::unable;
 use longshore_wire::Timestamp;
 
 use crate::after;
@@ -32,6 +33,8 @@ pub enum Event {
     Balanced(Vec<(String, i64)>),
     /// Why no node took a task.
     Unplaced(String),
+    /// ARN of a role that tasks cannot have.
+    Unlent(String),
     /// Tasks stop before they ever run.
     Struggling,
     /// Floor and ceiling leave no move.
@@ -65,6 +68,7 @@ impl Event {
             Self::Unplaced(reason) => {
                 format!("(service {service}) was unable to place a task. Reason: {reason}.")
             }
+            Self::Unlent(arn) => format!("(service {service}) failed to launch a task with (error {}).", unable(arn)),
             Self::Struggling => {
                 format!("(service {service}) is unable to consistently start tasks successfully.")
             }
@@ -87,7 +91,9 @@ impl Event {
             Self::Unbalanced(_) | Self::Balanced(_) => message.contains(" AZ balanced "),
             // A state, told once: anything else that happened since makes it news again.
             Self::SteadyState => true,
-            Self::Unplaced(_) => message.contains(" has started ") || message.ends_with("steady state."),
+            Self::Unplaced(_) | Self::Unlent(_) => {
+                message.contains(" has started ") || message.ends_with("steady state.")
+            }
             Self::Unhealthy(_) | Self::Struggling | Self::Stuck => message.ends_with("steady state."),
         }
     }

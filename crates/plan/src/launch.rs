@@ -202,7 +202,6 @@ fn unsupported_in_container(container: &ecs::ContainerDefinition) -> Option<&'st
     let log = container.log_configuration.as_ref();
     let driver = log.and_then(|log| log.log_driver);
     let checks = [
-        (some(&container.secrets), "secrets"),
         (log.is_some_and(|log| some(&log.secret_options)), "secretOptions of the log configuration"),
         (some(&container.environment_files), "environmentFiles"),
         (container.repository_credentials.is_some(), "repositoryCredentials"),

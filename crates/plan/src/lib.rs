@@ -10,7 +10,7 @@
 //!   that succeed only for moments; [`event`] words what happened.
 //! * [`breaker`] gives a deployment up whose tasks keep failing; [`pin`] keeps a deployment on one version of its images.
 //! * [`orders`] is what sessions write: nodes that come and go, orders that arrive.
-//! * [`heal`] ends tasks whose node is gone; [`reap`] forgets what ended long ago.
+//! * [`heal`] ends tasks whose node is gone; [`reap`] forgets what ended long ago; [`expire`] what a policy ends.
 //! * [`agenda`] remembers which services a loop must look at and when.
 //! * [`steady`] is the time that planners are given: the wall clock without its jumps.
 //! * [`check`] is for tests: the laws every state must obey.
@@ -21,6 +21,7 @@ pub mod agenda;
 pub mod breaker;
 pub mod check;
 pub mod event;
+pub mod expire;
 pub mod heal;
 pub mod launch;
 pub mod orders;

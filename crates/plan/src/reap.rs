@@ -1,5 +1,5 @@
 //! Forgetting what ended long ago: stopped tasks, used client tokens, inactive services, deregistered nodes, deleted task
-//! definitions.
+//! definitions, secrets and keys whose deletion is due.
 //!
 //! Everything here comes from an index in the order in which it is due, so a turn costs what it forgets, however much there
 //! is to keep.
@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use longshore_model::kms::grant_key;
+use longshore_model::secret;
 use longshore_model::setting::Token;
 use longshore_model::task::Task;
 use longshore_model::{Change, State, TableName};
@@ -30,13 +32,16 @@ pub const STOPPED_KEPT: usize = 10_000;
 /// Plan one turn. Stopped tasks go `stopped_task_ttl_seconds` (at least an hour) after their end, or when there are
 /// [`STOPPED_KEPT`] newer ones; a token after a day, or an hour after the last task it made ended; an inactive service after
 /// a day; a node without tasks an hour after it was deregistered, or registered without ever connecting; a task definition
-/// in DELETE_IN_PROGRESS when no task that can still be described and no service's deployment refers to it.
+/// in DELETE_IN_PROGRESS when no task that can still be described and no service's deployment refers to it; a secret with
+/// its versions, and a KMS key with its aliases and grants, at the time that its deletion was scheduled for.
 pub fn turn(state: &State, now: Timestamp, stopped_task_ttl_seconds: i64) -> Plan {
     let mut turn = Turn { state, now, plan: Plan::default(), gone: BTreeSet::new(), full: false };
     turn.tasks(stopped_task_ttl_seconds.saturating_mul(1000).max(HOUR_MILLIS));
     turn.services();
     turn.tokens();
     turn.nodes();
+    turn.secrets();
+    turn.encryption_keys();
     definitions(state, now, &mut turn.plan);
     if turn.full || turn.plan.changes.len() == MAX_CHANGES {
         turn.plan.wake(now);
@@ -159,6 +164,44 @@ impl Turn<'_> {
                 return;
             }
             self.forget(TableName::Node, key);
+        }
+    }
+
+    fn secrets(&mut self) {
+        let state = self.state;
+        for (at, key) in state.index.ages.doomed_secrets() {
+            if at > self.now {
+                return self.plan.wake(at);
+            }
+            let Some(secret) = state.secrets.get(key) else { continue };
+            let prefix = secret::version_key(&secret.account, &secret.uid, "");
+            let versions: Vec<_> = state.secret_versions.scan(&prefix).map(|(key, _)| key).collect();
+            if !self.fits(versions.len() + 1) {
+                return;
+            }
+            versions.into_iter().for_each(|key| self.forget(TableName::SecretVersion, key));
+            self.forget(TableName::Secret, key);
+        }
+    }
+
+    fn encryption_keys(&mut self) {
+        let state = self.state;
+        for (at, key) in state.index.ages.doomed_encryption_keys() {
+            if at > self.now {
+                return self.plan.wake(at);
+            }
+            let Some(row) = state.encryption_keys.get(key) else { continue };
+            let prefix = format!("{}/", row.account);
+            let aliases = state.key_aliases.scan(&prefix).filter(|(_, alias)| alias.key == row.id);
+            let aliases: Vec<_> = aliases.map(|(key, _)| key).collect();
+            let prefix = grant_key(&row.account, &row.id, "");
+            let grants: Vec<_> = state.key_grants.scan(&prefix).map(|(key, _)| key).collect();
+            if !self.fits(aliases.len() + grants.len() + 1) {
+                return;
+            }
+            grants.into_iter().for_each(|key| self.forget(TableName::KeyGrant, key));
+            aliases.into_iter().for_each(|key| self.forget(TableName::KeyAlias, key));
+            self.forget(TableName::EncryptionKey, key);
         }
     }
 }

@@ -1,9 +1,13 @@
 //! What a handler is given: who calls, when, and the stores.
 
+use longshore_model::iam::Caller;
+use longshore_model::policy::Context as Conditions;
 use longshore_model::{AccountId, Change, Mint, Place, State};
 use longshore_store::logs::{Logs, Ticket};
 use longshore_store::{Full, Revision, Snapshot, Store};
 use longshore_wire::Timestamp;
+
+use crate::Vault;
 
 /// How this installation is set up, as far as an answer shows it.
 #[derive(Clone, Debug)]
@@ -19,6 +23,10 @@ pub struct Settings {
     pub stopped_task_ttl_seconds: i64,
     /// Secret of this installation that page tokens are authenticated with.
     pub page_key: [u8; 32],
+    /// Whether policies are asked: those of callers, and those that lend roles to tasks.
+    pub enforces: bool,
+    /// Seals secrets under the master key of this installation.
+    pub vault: Vault,
 }
 
 /// One request's surroundings.
@@ -30,6 +38,11 @@ pub struct Context<'a> {
     pub place: Place,
     /// ARN of the caller.
     pub principal: String,
+    pub caller: Caller,
+    /// What is known of the request besides: the condition keys of policies.
+    pub conditions: Conditions,
+    /// Whether policies are asked what callers may do: for handlers that ask more of them than the gateway has.
+    pub judged: bool,
     pub now: Timestamp,
     pub mint: Mint,
     /// Value of the `x-longshore-batch` header: `PUMP/SEQUENCE`, see `logs::put_log_events`.
@@ -48,19 +61,30 @@ impl<'a> Context<'a> {
         seed: u64,
     ) -> Self {
         let place = Place::new(&settings.region, &account);
-        let principal = format!("arn:aws:iam::{account}:root");
+        let caller = Caller::root(account);
         Self {
             store,
             logs,
             settings,
             place,
-            principal,
+            principal: caller.arn(),
+            conditions: Conditions::default(),
+            caller,
+            judged: true,
             now,
             mint: Mint::new(seed),
             batch: None,
             revision: 0,
             tickets: Vec::new(),
         }
+    }
+
+    /// The same request, of another caller in the same account.
+    pub fn called_by(mut self, caller: Caller, conditions: Conditions) -> Self {
+        self.principal = caller.arn();
+        self.caller = caller;
+        self.conditions = conditions;
+        self
     }
 
     pub fn account(&self) -> &AccountId {

@@ -4,16 +4,24 @@
 //! returns; it never waits: loops and nodes make what it wrote come true. The gateway sends the answer once the revision
 //! it rests on ([`Context::into_waits`]) is durable.
 
+pub mod access;
+pub mod authority;
 mod context;
 pub mod ec2;
 pub mod ecs;
+pub mod iam;
+pub mod kms;
 pub mod logs;
+pub mod secretsmanager;
+pub mod ssm;
 pub mod sts;
+pub mod vault;
 
 use longshore_wire::protocol::Output;
 use longshore_wire::{Fault, ServiceDef, Value};
 
 pub use context::{Context, Settings};
+pub use vault::Vault;
 
 /// What an operation answers.
 pub type Answer = Result<Box<dyn Output>, Fault>;
@@ -33,7 +41,16 @@ pub struct Service {
 }
 
 /// Every service. The gateway routes by it, docs/operations.md is written from it.
-pub static SERVICES: &[&Service] = &[&ecs::SERVICE, &logs::SERVICE, &ec2::SERVICE, &sts::SERVICE];
+pub static SERVICES: &[&Service] = &[
+    &ecs::SERVICE,
+    &logs::SERVICE,
+    &ec2::SERVICE,
+    &iam::SERVICE,
+    &sts::SERVICE,
+    &kms::SERVICE,
+    &secretsmanager::SERVICE,
+    &ssm::SERVICE,
+];
 
 impl Service {
     pub fn operation(&self, name: &str) -> Option<&'static Operation> {

@@ -325,6 +325,8 @@ impl Plane {
                 let answer = reports_taken(reports.message_id, refused.into_iter().map(refuse).collect());
                 self.waiting.push((context.into_waits().0, Told::Frames { connection, frames: vec![answer] }));
             }
+            // No simulated node asks for any.
+            Heard::Wanted(..) => {}
             Heard::Answer(answer) => {
                 self.waiting.push((revision, Told::Frames { connection, frames: vec![answer] }));
             }

@@ -58,6 +58,8 @@ pub fn settings() -> Option<Settings> {
         endpoint: "127.0.0.1:4566".to_owned(),
         stopped_task_ttl_seconds: 3600,
         page_key: [7; 32],
+        vault: longshore_services::Vault::new(&[8; 32]),
+        enforces: false,
     })
 }
 

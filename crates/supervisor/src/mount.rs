@@ -21,6 +21,16 @@ pub fn leave_host() -> Result<()> {
     mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).map_err(Error::system("make mounts private"))
 }
 
+/// Mounts an empty directory that only this namespace sees and that is never written to a disk, not even to swap; makes the
+/// directory. Where the kernel has no ramfs, it is a tmpfs.
+pub fn memory(target: &Path) -> Result<()> {
+    fs::create_dir_all(target).map_err(Error::file("create", target))?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    let attempt = |kind: &str, options: &str| mount(Some(kind), target, Some(kind), flags, Some(options));
+    let mounted = attempt("ramfs", "mode=0700").or_else(|_| attempt("tmpfs", "mode=0700,size=64m"));
+    mounted.map_err(|e| Error::File { action: "mount memory at", path: target.into(), source: e.into() })
+}
+
 /// Mounts an overlay of `lowers` (topmost first) at `target`, writing to `upper` and `work`; makes the directories.
 ///
 /// Layers are named by descriptor (`/proc/self/fd/N`): any path may hold commas and colons, and many layers fit in the

@@ -46,6 +46,10 @@ pub struct TaskSpec {
     /// the agent that starts a task need not wait for `DIR/sock` to appear.
     #[serde(default)]
     pub client_fd: Option<i32>,
+    /// A file in memory (the agent's descriptor, as a path) with variables that must not reach a disk: a JSON object, container
+    /// names to objects of names and values. Read once, at the start; what holds them then lies in memory too.
+    #[serde(default)]
+    pub secrets: Option<PathBuf>,
     pub containers: Vec<ContainerSpec>,
 }
 

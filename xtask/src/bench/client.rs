@@ -6,9 +6,13 @@ use std::net::TcpStream;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use super::signed::{self, Call, Key};
+
 pub struct Client {
     stream: BufReader<TcpStream>,
     address: String,
+    /// Signs what is sent; without it `account` says who calls.
+    key: Option<Key>,
     /// Whom to speak for, which permissive mode reads off the access key.
     account: Option<String>,
     /// The server has said that it closes the connection.
@@ -24,12 +28,17 @@ fn open(address: &str) -> Result<TcpStream> {
 impl Client {
     pub fn connect(address: &str) -> Result<Self> {
         let address = address.to_owned();
-        Ok(Self { stream: BufReader::new(open(&address)?), address, account: None, closing: false })
+        Ok(Self { stream: BufReader::new(open(&address)?), address, key: None, account: None, closing: false })
+    }
+
+    /// Sign every call.
+    pub fn signing(self, key: Key) -> Self {
+        Self { key: Some(key), ..self }
     }
 
     /// Speak for an account, which permissive mode reads off the access key.
     pub fn speaking_for(self, account: &str) -> Self {
-        Self { account: Some(account.to_owned()), ..self }
+        Self { account: Some(account.to_owned()), key: None, ..self }
     }
 
     /// Lines of the head that say who calls.
@@ -56,19 +65,34 @@ impl Client {
 
     fn call(&mut self, prefix: &str, operation: &str, input: &Value) -> Result<Value> {
         let body = input.to_string();
-        let head = format!(
-            "POST / HTTP/1.1\r\nHost: {}\r\nX-Amz-Target: {prefix}.{operation}\r\n\
-             Content-Type: application/x-amz-json-1.1\r\n{}Content-Length: {}\r\n\r\n",
-            self.address,
-            self.credential("ecs"),
-            body.len()
-        );
-        self.send(&[head.as_bytes(), body.as_bytes()].concat())?;
+        let target = format!("{prefix}.{operation}");
+        let content_type = "application/x-amz-json-1.1";
+        self.post_call(&Call { address: "", service: "ecs", content_type, target: Some(&target) }, &body)?;
         let (status, body) = self.read_answer()?;
         if status != 200 {
             bail!("{operation} answered {status}: {}", String::from_utf8_lossy(&body));
         }
         Ok(serde_json::from_slice(&body)?)
+    }
+
+    /// Send a call to this client's address, signed if there is a key.
+    fn post_call(&mut self, call: &Call<'_>, body: &str) -> Result<()> {
+        let request = match &self.key {
+            Some(key) => signed::request(key, &Call { address: &self.address, ..*call }, body)?,
+            None => self.unsigned(call, body),
+        };
+        self.send(&request)
+    }
+
+    fn unsigned(&self, call: &Call<'_>, body: &str) -> Vec<u8> {
+        let target = call.target.map(|target| format!("X-Amz-Target: {target}\r\n")).unwrap_or_default();
+        let (address, content_type, credential) = (&self.address, call.content_type, self.credential(call.service));
+        format!(
+            "POST / HTTP/1.1\r\nHost: {address}\r\n{target}Content-Type: {content_type}\r\n{credential}\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .into_bytes()
     }
 
     /// The status of a page.
@@ -99,13 +123,8 @@ impl Client {
     /// The EC2 query protocol's answer, as text.
     pub fn ec2(&mut self, action: &str) -> Result<String> {
         let body = format!("Action={action}&Version=2016-11-15");
-        let head = format!(
-            "POST / HTTP/1.1\r\nHost: {}\r\nContent-Type: application/x-www-form-urlencoded\r\n{}Content-Length: {}\r\n\r\n",
-            self.address,
-            self.credential("ec2"),
-            body.len()
-        );
-        self.send(&[head.as_bytes(), body.as_bytes()].concat())?;
+        let content_type = "application/x-www-form-urlencoded";
+        self.post_call(&Call { address: "", service: "ec2", content_type, target: None }, &body)?;
         Ok(String::from_utf8(self.read_answer()?.1)?)
     }
 

@@ -68,7 +68,7 @@ impl Instance {
     pub fn wait(&self, path: &str) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(30);
         while Instant::now() < deadline {
-            if let Ok(mut client) = self.client()
+            if let Ok(mut client) = Client::connect(&self.address)
                 && client.get(path).is_ok_and(|status| status == 200)
             {
                 return Ok(());
@@ -91,8 +91,9 @@ impl Instance {
         Ok(Key { id: find("AWS_ACCESS_KEY_ID")?, secret: find("AWS_SECRET_ACCESS_KEY")? })
     }
 
+    /// A client that signs with the root key.
     pub fn client(&self) -> Result<Client> {
-        Client::connect(&self.address)
+        Ok(Client::connect(&self.address)?.signing(self.key()?))
     }
 
     pub fn import(&self, archive: &Path, tag: &str) -> Result<()> {
@@ -106,7 +107,7 @@ impl Instance {
 
     /// A client that speaks for an account (permissive mode).
     pub fn client_of(&self, account: &str) -> Result<Client> {
-        Ok(self.client()?.speaking_for(account))
+        Ok(Client::connect(&self.address)?.speaking_for(account))
     }
 }
 

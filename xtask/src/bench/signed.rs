@@ -1,12 +1,22 @@
-//! Requests with a signature that verifies, made once and sent many times: signing costs the client, not the server.
+//! Requests with a signature that verifies. Those that are sent often are made once: signing costs the client, not the server.
 
 use anyhow::{Context as _, Result};
 use longshore_wire::sigv4::{CanonicalRequest, Signer, payload_hash};
+use longshore_wire::{Timestamp, TimestampFormat};
 
 /// Who signs.
 pub struct Key {
     pub id: String,
     pub secret: String,
+}
+
+/// What is signed besides the body.
+pub struct Call<'a> {
+    pub address: &'a str,
+    pub service: &'a str,
+    pub content_type: &'a str,
+    /// `X-Amz-Target`, of the JSON protocols.
+    pub target: Option<&'a str>,
 }
 
 /// The bytes of a signed awsJson request of ECS.
@@ -15,13 +25,18 @@ pub struct Key {
 /// If the time of day cannot be read.
 pub fn ecs(key: &Key, address: &str, operation: &str, body: &str) -> Result<Vec<u8>> {
     let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
+    let content_type = "application/x-amz-json-1.1";
+    request(key, &Call { address, service: "ecs", content_type, target: Some(&target) }, body)
+}
+
+/// The bytes of a signed request.
+///
+/// # Errors
+/// If the time of day cannot be read.
+pub fn request(key: &Key, call: &Call<'_>, body: &str) -> Result<Vec<u8>> {
     let time = timestamp()?;
-    let headers = [
-        ("content-type", "application/x-amz-json-1.1"),
-        ("host", address),
-        ("x-amz-date", &time),
-        ("x-amz-target", &target),
-    ];
+    let mut headers = vec![("content-type", call.content_type), ("host", call.address), ("x-amz-date", &time)];
+    headers.extend(call.target.map(|target| ("x-amz-target", target)));
     let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
     let canonical = CanonicalRequest {
         method: "POST",
@@ -32,7 +47,7 @@ pub fn ecs(key: &Key, address: &str, operation: &str, body: &str) -> Result<Vec<
         payload_hash: &payload_hash(body.as_bytes()),
         normalize_path: true,
     };
-    let signer = Signer { secret_key: &key.secret, timestamp: &time, region: "us-east-1", service: "ecs" };
+    let signer = Signer { secret_key: &key.secret, timestamp: &time, region: "us-east-1", service: call.service };
     let authorization = signer.authorization(&key.id, &names, &signer.signature(&canonical.render()));
     let mut text = String::from("POST / HTTP/1.1\r\n");
     for (name, value) in headers {
@@ -44,6 +59,7 @@ pub fn ecs(key: &Key, address: &str, operation: &str, body: &str) -> Result<Vec<
 
 /// `YYYYMMDDTHHMMSSZ`.
 fn timestamp() -> Result<String> {
-    let done = std::process::Command::new("date").args(["-u", "+%Y%m%dT%H%M%SZ"]).output().context("date")?;
-    Ok(String::from_utf8(done.stdout)?.trim().to_owned())
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).context("the time of day")?;
+    let now = Timestamp::from_millis(i64::try_from(since.as_secs())? * 1000);
+    Ok(now.format(TimestampFormat::Iso8601).replace(['-', ':'], ""))
 }

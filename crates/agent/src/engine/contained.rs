@@ -96,7 +96,7 @@ impl Contained {
         };
         tracing::warn!(task = self.task.arn, "the supervisor of a task has died");
         let last = status.unwrap_or_else(|| ended(before.unwrap_or_else(|| unknown(&self.task))));
-        let order = Order { task: acs::Task::clone(&self.task), pulled: self.pulled.clone() };
+        let order = Order { task: acs::Task::clone(&self.task), pulled: self.pulled.clone(), credentials_id: None };
         if let Err(error) = self.parts.home.leave_word(task_id(&self.task.arn), &order, &last) {
             tracing::warn!(task = self.task.arn, %error, "the end of a task could not be written down");
         }

@@ -29,6 +29,9 @@ const LAST_FILE: &str = "last.json";
 pub(super) struct Order {
     pub(super) task: acs::Task,
     pub(super) pulled: Pulled,
+    /// Of a task that has a role: the id under which its containers ask for credentials.
+    #[serde(default)]
+    pub(super) credentials_id: Option<String>,
 }
 
 /// The directories of an instance's tasks.

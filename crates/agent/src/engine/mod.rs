@@ -16,6 +16,7 @@ mod eni;
 mod health;
 pub(crate) mod home;
 pub(crate) mod link;
+mod logs;
 pub(crate) mod post;
 pub(crate) mod real;
 pub(crate) mod report;

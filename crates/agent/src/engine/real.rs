@@ -1,7 +1,7 @@
 //! Tasks with real containers: images, a network interface and a supervisor process each.
 //!
 //! ```text
-//!   prepare:  every image ensured │ ENI attached          (at the same time)
+//!   prepare:  every image ensured │ ENI attached │ log streams made, secrets read     (at the same time)
 //!   start:    directory, order.json, task.json ──► metadata endpoint ──► `supervise DIR` ──► its first word
 //!   ended:    ENI released ──► report taken ──► `release` ──► directory gone
 //! ```
@@ -15,6 +15,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, stream};
 use longshore_link::acs;
+use longshore_link::credentials::TASK_APPLICATION;
 use longshore_link::phase::Phase;
 use longshore_supervisor::SOCKET_FILE;
 use longshore_supervisor::protocol::Command as SupervisorCommand;
@@ -44,7 +46,9 @@ use crate::error::Error;
 use crate::image::{Auth, Hold, Image, Images};
 use crate::metadata::{Listening, Metadata, Served};
 use crate::network::{EniSpec, Network, NetworkConfig, TaskNet};
+use crate::secret;
 use crate::translate::{self, Failure, Surroundings, task_id, task_spec};
+use crate::wallet::{self, Held};
 
 /// Tasks of an agent before that are looked at at the same time. A supervisor that does not answer takes a while to be
 /// given up, and holds up the node only if there are more of them.
@@ -74,6 +78,8 @@ pub(crate) struct Prepared {
     /// Keep the images until the supervisor runs on them.
     _holds: Vec<Hold>,
     net: TaskNet,
+    /// What the supervisor reads its secrets from, if the task has any.
+    secrets: Option<File>,
     pulled: Pulled,
 }
 
@@ -133,6 +139,7 @@ fn surroundings(config: &Config, instance: &Instance, runtime: RuntimeSpec) -> S
         resolver: config.resolver(),
         runtime,
         log_endpoint: None,
+        credentials_id: None,
         protected: vec![instance.data_dir.clone()],
     }
 }
@@ -162,21 +169,22 @@ impl Runner for Real {
     const REPEATABLE: bool = false;
 
     fn record(&self, task: &acs::Task) -> std::io::Result<()> {
-        let order = Order { task: task.clone(), pulled: Pulled::default() };
+        let order = Order { task: task.clone(), pulled: Pulled::default(), credentials_id: None };
         self.parts.home.enter(task_id(&task.arn), &order).map(drop)
     }
 
     async fn prepare(&self, task: Arc<acs::Task>) -> Result<(Prepared, Pulled), Failure> {
         translate::check_task(&task)?;
         let started_at = Some(clock::now());
-        let (ensured, net) = tokio::try_join!(
+        let (ensured, net, secrets) = tokio::try_join!(
             timed(Phase::Snapshot, self.parts.ensure_all(&task)),
-            timed(Phase::Network, self.parts.attach(&task))
+            timed(Phase::Network, self.parts.attach(&task)),
+            self.parts.act_as_executor(&task)
         )?;
         let (images, _holds): (BTreeMap<_, _>, Vec<_>) = ensured;
         let digests = images.iter().map(|(name, image)| (name.clone(), image.digest.to_string())).collect();
         let pulled = Pulled { started_at, stopped_at: Some(clock::now()), digests };
-        Ok((Prepared { images, _holds, net, pulled: pulled.clone() }, pulled))
+        Ok((Prepared { images, _holds, net, secrets, pulled: pulled.clone() }, pulled))
     }
 
     async fn start(&self, task: Arc<acs::Task>, prepared: Prepared) -> Result<Contained, Failure> {
@@ -194,6 +202,16 @@ impl Runner for Real {
 }
 
 impl Parts {
+    pub(super) fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
+    }
+
+    /// What the node does as the task's execution role.
+    async fn act_as_executor(&self, task: &acs::Task) -> Result<Option<File>, Failure> {
+        self.check_logs(task).await?;
+        secret::read(self.metadata.plane(), self.metadata.wallet(), task).await
+    }
+
     async fn ensure_all(&self, task: &acs::Task) -> Result<(BTreeMap<String, Image>, Vec<Hold>), Failure> {
         let each = try_join_all(task.containers.iter().map(|container| self.ensure(container))).await?;
         Ok(each.into_iter().map(|(name, (image, hold))| ((name, image), hold)).unzip())
@@ -231,9 +249,13 @@ impl Parts {
     }
 
     async fn start(self: &Arc<Self>, task: Arc<acs::Task>, prepared: Prepared) -> Result<Contained, Failure> {
-        let spec = self.spec(&task, &prepared)?;
-        let served = self.metadata.expect(prepared.net.eni.private_ip);
-        let directory = self.write(&task, &prepared, &spec).map_err(Failure::resource)?;
+        let credentials = self.credentials(&task)?;
+        let credentials_id = credentials.as_ref().map(|held| held.id().to_owned());
+        let spec = self.spec(&task, &prepared, credentials_id.clone())?;
+        let served = self.metadata.expect(prepared.net.eni.private_ip, credentials);
+        let (task_order, pulled) = (acs::Task::clone(&task), prepared.pulled.clone());
+        let order = Order { task: task_order, pulled, credentials_id };
+        let directory = self.write(&order, &spec).map_err(Failure::resource)?;
         let mut child = self
             .spawn(&directory)
             .map_err(|error| Failure::resource(format!("the supervisor does not start: {error}")))?;
@@ -246,32 +268,43 @@ impl Parts {
         Ok(Contained::new(Arc::clone(self), task, prepared.pulled, link, Some(child), Some(served)))
     }
 
-    /// What the supervisor is told. It opens the namespace by this process's descriptor, which stays open until its first
-    /// word.
-    fn spec(&self, task: &acs::Task, prepared: &Prepared) -> Result<TaskSpec, Failure> {
-        let around = Surroundings { log_endpoint: Some(self.log_endpoint(task)), ..self.surroundings.clone() };
+    /// What the supervisor is told. It opens the namespace and the secrets by this process's descriptors, which stay open
+    /// until its first word.
+    fn spec(&self, task: &acs::Task, prepared: &Prepared, credentials_id: Option<String>) -> Result<TaskSpec, Failure> {
+        let log_endpoint = Some(self.log_endpoint(task));
+        let around = Surroundings { log_endpoint, credentials_id, ..self.surroundings.clone() };
         let mut spec = task_spec(task, &prepared.images, &around)?;
         let descriptor = prepared.net.netns.as_fd().as_raw_fd();
         spec.network = SpecNetwork::Path { path: format!("/proc/{}/fd/{descriptor}", std::process::id()).into() };
+        let secrets = prepared.secrets.as_ref().map(|file| file.as_raw_fd());
+        spec.secrets = secrets.map(|descriptor| format!("/proc/{}/fd/{descriptor}", std::process::id()).into());
         Ok(spec)
+    }
+
+    /// A place for the credentials of a task that has a role.
+    fn credentials(&self, task: &acs::Task) -> Result<Option<Held>, Failure> {
+        if task.task_role_arn.is_none() {
+            return Ok(None);
+        }
+        let id = wallet::fresh_id().map_err(|error| Failure::resource(format!("no id for credentials: {error}")))?;
+        Ok(Some(self.metadata.wallet().open(&task.arn, TASK_APPLICATION, &id)))
     }
 
     /// A task's logs are sent in its account's name.
     fn log_endpoint(&self, task: &acs::Task) -> LogEndpoint {
         let key = self.metadata.plane().key_of(translate::account(&task.arn));
-        let headers = crate::sign::standing(&key, &self.surroundings.region, "logs");
+        let headers = crate::sign::standing(&key, &self.surroundings.region);
         LogEndpoint { address: self.endpoint.to_string(), headers }
     }
 
-    fn write(&self, task: &Arc<acs::Task>, prepared: &Prepared, spec: &TaskSpec) -> std::io::Result<PathBuf> {
-        let order = Order { task: acs::Task::clone(task), pulled: prepared.pulled.clone() };
-        let directory = self.home.enter(task_id(&task.arn), &order)?;
+    fn write(&self, order: &Order, spec: &TaskSpec) -> std::io::Result<PathBuf> {
+        let directory = self.home.enter(task_id(&order.task.arn), order)?;
         std::fs::write(directory.join(longshore_supervisor::SPEC_FILE), serde_json::to_vec(spec)?)?;
         Ok(directory)
     }
 
     fn spawn(&self, directory: &Path) -> std::io::Result<Child> {
-        let log = std::fs::File::create(directory.join("supervisor.log"))?;
+        let log = File::create(directory.join("supervisor.log"))?;
         let lock = longshore_supervisor::reserve(directory).map_err(std::io::Error::other)?;
         Command::new(&self.self_exe)
             .arg("supervise")
@@ -309,7 +342,9 @@ impl Parts {
         let running = match Link::find(&directory).await {
             Some(link) => {
                 tracing::info!(task = task.arn, "found a task that runs");
-                let served = self.rejoin(&task, &link, &order.pulled).await;
+                let credentials =
+                    order.credentials_id.map(|id| self.metadata.wallet().open(&task.arn, TASK_APPLICATION, &id));
+                let served = self.rejoin(&task, &link, &order.pulled, credentials).await;
                 Contained::new(Arc::clone(self), Arc::clone(&task), order.pulled.clone(), link, None, served)
             }
             None if !home::was_begun(&directory) => {
@@ -322,7 +357,13 @@ impl Parts {
     }
 
     /// Takes over the network of a task. What fails here costs the task what the agent gives it, not its life.
-    async fn rejoin(&self, task: &Arc<acs::Task>, link: &Link, pulled: &Pulled) -> Option<Served> {
+    async fn rejoin(
+        &self,
+        task: &Arc<acs::Task>,
+        link: &Link,
+        pulled: &Pulled,
+        credentials: Option<Held>,
+    ) -> Option<Served> {
         let moved = SupervisorCommand::LogEndpoint { endpoint: self.log_endpoint(task) };
         if let Err(error) = link.ask(moved).await {
             tracing::warn!(task = task.arn, %error, "a supervisor could not be told where its logs go");
@@ -332,7 +373,7 @@ impl Parts {
             let netns = namespace_of(status.supervisor_pid).map_err(|error| error.to_string())?;
             let eni: EniSpec = eni(task).map_err(|failure| failure.reason)?;
             let net = self.network.adopt(netns, eni).await.map_err(|error| error.to_string())?;
-            Ok::<_, String>(self.metadata.expect(net.eni.private_ip))
+            Ok::<_, String>(self.metadata.expect(net.eni.private_ip, credentials))
         };
         match taken.await {
             Ok(served) => {
@@ -353,7 +394,7 @@ fn namespace_of(pid: u32) -> std::io::Result<OwnedFd> {
         let path = entry?.path();
         let target = std::fs::read_link(&path).unwrap_or_default();
         if target.to_string_lossy().starts_with("net:[") {
-            return Ok(std::fs::File::open(&path)?.into());
+            return Ok(File::open(&path)?.into());
         }
     }
     Err(std::io::Error::other("the supervisor holds no network namespace"))

@@ -1,5 +1,6 @@
 //! The documents of the endpoint, in the members and words of Amazon's. Pure.
 
+use longshore_link::credentials::RoleCredentials;
 use longshore_link::{acs, docker};
 use longshore_supervisor::protocol::{ContainerPhase, ContainerStatus, Health, TaskPhase, TaskStatus};
 use serde_json::{Map, Value, json};
@@ -197,6 +198,17 @@ fn add_log(document: &mut Value, log: &docker::LogConfig) {
         document["LogDriver"] = log.kind.as_str().into();
         document["LogOptions"] = json!(log.config);
     }
+}
+
+/// Credentials as SDKs read them.
+pub(super) fn credentials(of: &RoleCredentials) -> Value {
+    json!({
+        "RoleArn": of.role_arn,
+        "AccessKeyId": of.access_key_id,
+        "SecretAccessKey": of.secret_access_key,
+        "Token": of.session_token,
+        "Expiration": of.expiration,
+    })
 }
 
 /// The subnet of a gateway with its prefix length.

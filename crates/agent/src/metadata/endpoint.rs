@@ -3,23 +3,27 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 use longshore_link::acs;
 use longshore_supervisor::protocol::{Command, Reply};
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::document::View;
+use super::document::{self, View};
 use super::limit::Bucket;
 use super::path::{self, Asked, What};
 use super::{CONNECTION_WITHIN, Metadata};
 use crate::engine::link::Link;
 use crate::engine::runner::Pulled;
 use crate::translate::{account, is_fargate};
+use crate::wallet::Purse;
 
 /// For so long an answer to `stats` is given again.
 const STATS_LAST: Duration = Duration::from_secs(1);
+
+/// How long credentials are waited for that are not there yet.
+const CREDENTIALS_WITHIN: Duration = Duration::from_secs(3);
 
 /// What `docker stats` would say, by container name.
 type Stats = Arc<Map<String, Value>>;
@@ -30,6 +34,8 @@ pub(super) struct Endpoint {
     task: Arc<acs::Task>,
     link: Link,
     pulled: Pulled,
+    /// Of a task that has a role.
+    purse: Option<Purse>,
     bucket: parking_lot::Mutex<Bucket>,
     stats: Mutex<Option<(Instant, Stats)>>,
 }
@@ -39,35 +45,61 @@ fn error(status: StatusCode, code: &str, message: &str) -> (StatusCode, Value) {
 }
 
 impl Endpoint {
-    pub(super) fn new(metadata: &Metadata, task: &Arc<acs::Task>, link: &Link, pulled: &Pulled) -> Self {
+    pub(super) fn new(
+        metadata: &Metadata,
+        task: &Arc<acs::Task>,
+        link: &Link,
+        pulled: &Pulled,
+        purse: Option<Purse>,
+    ) -> Self {
         Self {
             metadata: metadata.clone(),
             task: Arc::clone(task),
             link: link.clone(),
             pulled: pulled.clone(),
+            purse,
             bucket: parking_lot::Mutex::new(Bucket::full(Instant::now())),
             stats: Mutex::default(),
         }
     }
 
     /// The status of an answer and its body.
-    pub(super) async fn answer(&self, method: &Method, path: &str) -> (StatusCode, Value) {
+    pub(super) async fn answer(&self, method: &Method, uri: &Uri) -> (StatusCode, Value) {
         if !self.bucket.lock().take(Instant::now()) {
             return error(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", "request rate of the task exceeded");
         }
-        let asked = match path::read(path) {
-            Ok(asked) => asked,
-            Err(path::Unknown::Credentials) => {
-                return error(StatusCode::NOT_FOUND, "CredentialsNotFound", "this task has no credentials here");
+        let (asked, credentials) = (path::read(uri.path()), path::credentials(uri.path(), uri.query()));
+        match (asked, credentials) {
+            (None, None) => error(StatusCode::NOT_FOUND, "NotFound", "there is no such path"),
+            _ if method != Method::GET => {
+                error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "only GET is answered")
             }
-            Err(path::Unknown::Path) => return error(StatusCode::NOT_FOUND, "NotFound", "there is no such path"),
-        };
-        if method != Method::GET {
-            return error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "only GET is answered");
+            (_, Some(id)) => self.credentials(id).await,
+            (Some(asked), None) => match self.look_up(&asked).await {
+                Some(value) => (StatusCode::OK, value),
+                None => error(StatusCode::NOT_FOUND, "ContainerNotFound", "the task has no container of this id"),
+            },
         }
-        match self.look_up(&asked).await {
-            Some(value) => (StatusCode::OK, value),
-            None => error(StatusCode::NOT_FOUND, "ContainerNotFound", "the task has no container of this id"),
+    }
+
+    /// The credentials of the task's role, if that is their id.
+    async fn credentials(&self, id: &str) -> (StatusCode, Value) {
+        if id.is_empty() {
+            return error(
+                StatusCode::BAD_REQUEST,
+                "NoIdInRequest",
+                "CredentialsV2Request: No Credential ID in the request",
+            );
+        }
+        let Some(mut purse) = self.purse.clone().filter(|purse| purse.is_under(id)) else {
+            return error(StatusCode::NOT_FOUND, "InvalidIdInRequest", "CredentialsV2Request: ID not found");
+        };
+        match timeout(CREDENTIALS_WITHIN, purse.take()).await {
+            Ok(Some(kept)) => (StatusCode::OK, document::credentials(&kept.credentials)),
+            _ => {
+                let message = "CredentialsV2Request: Credentials uninitialized for ID";
+                error(StatusCode::SERVICE_UNAVAILABLE, "CredentialsUninitialized", message)
+            }
         }
     }
 

@@ -68,7 +68,7 @@ async fn converse(stream: TcpStream, mut visit: Visit<Endpoint>) {
 }
 
 async fn answer(endpoint: Arc<Endpoint>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (status, body) = endpoint.answer(request.method(), request.uri().path()).await;
+    let (status, body) = endpoint.answer(request.method(), request.uri()).await;
     let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));

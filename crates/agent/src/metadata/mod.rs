@@ -2,18 +2,20 @@
 //!
 //! One listener in the router's namespace serves all tasks of the node, and the address of who asks says which task it is:
 //! the bridge lets a task send from its own address only (see `network`). So nothing in a request chooses the task, the
-//! `Host` header means nothing here, and there are no credentials. Ids in paths are those of the task's own containers;
-//! every other is not found.
+//! `Host` header means nothing here. Ids in paths are those of the task's own containers and credentials; every other is
+//! not found.
 //!
 //! ```text
 //!   task ── default route ──► 169.254.170.2:80 ──► address ─(register)─► endpoint of the task ──► document
 //!
 //!   /v4/ID   /v4/ID/task   /v4/ID/taskWithTags   /v4/ID/stats   /v4/ID/task/stats
 //!   /v3/ID   /v3/ID/task   /v3/ID/stats   /v3/ID/task/stats       /v2/metadata[/ID]   /v2/stats[/ID]
+//!   /v2/credentials/ID   /v1/credentials?id=ID
 //! ```
 //!
 //! Every connection carries one request and lives five seconds at most; a task has 40 requests a second with a burst
-//! of 60. Left out: credentials, task protection, fault injection.
+//! of 60. Credentials of the task's role come from the [wallet](crate::wallet); who asks before they are there waits for
+//! them a little. Left out: task protection, fault injection.
 
 mod document;
 mod endpoint;
@@ -35,6 +37,7 @@ use self::register::{Place, Register};
 use crate::api::ControlPlane;
 use crate::engine::link::Link;
 use crate::engine::runner::Pulled;
+use crate::wallet::{Held, Wallet};
 
 /// How long a connection may last, from its first byte to its last.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(5);
@@ -44,12 +47,18 @@ const CONNECTION_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct Metadata {
     plane: ControlPlane,
     node: Arc<parking_lot::Mutex<Option<String>>>,
+    wallet: Wallet,
     register: Register<Endpoint>,
 }
 
 impl Metadata {
     pub(crate) fn new(plane: ControlPlane) -> Self {
-        Self { plane, node: Arc::default(), register: Register::default() }
+        Self { plane, node: Arc::default(), wallet: Wallet::default(), register: Register::default() }
+    }
+
+    /// Where the credentials of the tasks are.
+    pub(crate) fn wallet(&self) -> &Wallet {
+        &self.wallet
     }
 
     pub(crate) fn plane(&self) -> &ControlPlane {
@@ -68,8 +77,8 @@ impl Metadata {
     }
 
     /// Makes the task with that private address known; what it asks waits until it is [served](Served::answer).
-    pub(crate) fn expect(&self, address: Ipv4Addr) -> Served {
-        Served { metadata: self.clone(), place: self.register.enter(address) }
+    pub(crate) fn expect(&self, address: Ipv4Addr, credentials: Option<Held>) -> Served {
+        Served { metadata: self.clone(), place: self.register.enter(address), credentials }
     }
 }
 
@@ -82,15 +91,17 @@ impl Drop for Listening {
     }
 }
 
-/// The endpoint of one task; its connections end when this is dropped.
+/// The endpoint of one task; when this is dropped its connections end and its credentials are forgotten.
 pub(crate) struct Served {
     metadata: Metadata,
     place: Place<Endpoint>,
+    credentials: Option<Held>,
 }
 
 impl Served {
     /// Answers from now on.
     pub(crate) fn answer(&self, task: &Arc<acs::Task>, link: &Link, pulled: &Pulled) {
-        self.place.answer(Endpoint::new(&self.metadata, task, link, pulled));
+        let purse = self.credentials.as_ref().map(Held::purse);
+        self.place.answer(Endpoint::new(&self.metadata, task, link, pulled, purse));
     }
 }

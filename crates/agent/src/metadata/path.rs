@@ -21,37 +21,46 @@ pub(super) struct Asked<'a> {
     pub(super) what: What,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unknown {
-    Credentials,
-    Path,
-}
-
-/// Reads a path. Nothing in it is decoded: ids hold neither percent signs nor dots.
-pub(super) fn read(path: &str) -> Result<Asked<'_>, Unknown> {
-    let parts: Vec<&str> = path.trim_start_matches('/').trim_end_matches('/').split('/').collect();
-    match parts[..] {
-        ["v2" | "v1", "credentials", ..] => Err(Unknown::Credentials),
-        ["v2", "metadata"] => Ok(Asked { level: Level::V2, id: None, what: What::Task }),
-        ["v2", "stats"] => Ok(Asked { level: Level::V2, id: None, what: What::TaskStats }),
-        ["v2", "metadata", id] => Ok(Asked { level: Level::V2, id: Some(id), what: What::Own }),
-        ["v2", "stats", id] => Ok(Asked { level: Level::V2, id: Some(id), what: What::OwnStats }),
-        ["v3", id, ref rest @ ..] => versioned(Level::V3, id, rest),
-        ["v4", id, ref rest @ ..] => versioned(Level::V4, id, rest),
-        _ => Err(Unknown::Path),
+/// The id of the credentials that a path asks for, which may be empty; `None` if it asks for something else.
+pub(super) fn credentials<'a>(path: &'a str, query: Option<&'a str>) -> Option<&'a str> {
+    match parts(path)[..] {
+        ["v2", "credentials"] => Some(""),
+        ["v2", "credentials", id] => Some(id),
+        ["v1", "credentials"] => {
+            let mut pairs = query.unwrap_or_default().split('&');
+            Some(pairs.find_map(|pair| pair.strip_prefix("id=")).unwrap_or_default())
+        }
+        _ => None,
     }
 }
 
-fn versioned<'a>(level: Level, id: &'a str, rest: &[&str]) -> Result<Asked<'a>, Unknown> {
+fn parts(path: &str) -> Vec<&str> {
+    path.trim_start_matches('/').trim_end_matches('/').split('/').collect()
+}
+
+/// Reads a path. Nothing in it is decoded: ids hold neither percent signs nor dots.
+pub(super) fn read(path: &str) -> Option<Asked<'_>> {
+    match parts(path)[..] {
+        ["v2", "metadata"] => Some(Asked { level: Level::V2, id: None, what: What::Task }),
+        ["v2", "stats"] => Some(Asked { level: Level::V2, id: None, what: What::TaskStats }),
+        ["v2", "metadata", id] => Some(Asked { level: Level::V2, id: Some(id), what: What::Own }),
+        ["v2", "stats", id] => Some(Asked { level: Level::V2, id: Some(id), what: What::OwnStats }),
+        ["v3", id, ref rest @ ..] => versioned(Level::V3, id, rest),
+        ["v4", id, ref rest @ ..] => versioned(Level::V4, id, rest),
+        _ => None,
+    }
+}
+
+fn versioned<'a>(level: Level, id: &'a str, rest: &[&str]) -> Option<Asked<'a>> {
     let what = match rest {
         [] => What::Own,
         ["stats"] => What::OwnStats,
         ["task" | "tasks"] => What::Task,
         ["taskWithTags"] => What::TaskWithTags,
         ["task" | "tasks", "stats"] => What::TaskStats,
-        _ => return Err(Unknown::Path),
+        _ => return None,
     };
-    Ok(Asked { level, id: Some(id), what })
+    Some(Asked { level, id: Some(id), what })
 }
 
 #[cfg(test)]
@@ -76,7 +85,7 @@ mod tests {
             ("/v2/stats/a-1", Level::V2, Some("a-1"), What::OwnStats),
         ];
         for (path, level, id, what) in rows {
-            assert_eq!(read(path), Ok(Asked { level, id, what }), "{path}");
+            assert_eq!(read(path), Some(Asked { level, id, what }), "{path}");
         }
     }
 
@@ -85,10 +94,27 @@ mod tests {
         for path in
             ["", "/", "/v4", "/v5/a", "/v4/a/b", "/v4/a/task/stats/x", "/v4/../v4/a", "/latest/meta-data", "/api/a/x"]
         {
-            assert_eq!(read(path).err(), Some(Unknown::Path), "{path}");
+            assert_eq!(read(path), None, "{path}");
         }
-        for path in ["/v2/credentials/x", "/v1/credentials", "/v2/credentials"] {
-            assert_eq!(read(path).err(), Some(Unknown::Credentials), "{path}");
+    }
+
+    #[test]
+    fn credentials_are_asked_for_by_id() {
+        let rows = [
+            ("/v2/credentials/x-1", None, Some("x-1")),
+            ("/v2/credentials/x-1/", Some("id=y"), Some("x-1")),
+            ("/v2/credentials", None, Some("")),
+            ("/v2/credentials/", None, Some("")),
+            ("/v1/credentials", Some("a=b&id=x-1"), Some("x-1")),
+            ("/v1/credentials", Some("idx=x-1"), Some("")),
+            ("/v1/credentials", None, Some("")),
+            ("/v1/credentials/x-1", None, None),
+            ("/v2/credentials/x/y", None, None),
+            ("/v2/metadata", None, None),
+            ("/v3/credentials/x", None, None),
+        ];
+        for (path, query, id) in rows {
+            assert_eq!(credentials(path, query), id, "{path} {query:?}");
         }
     }
 }

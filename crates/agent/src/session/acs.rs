@@ -7,6 +7,7 @@ use longshore_link::acs::{
     AckRequest, CloseMessage, HeartbeatAckRequest, HeartbeatMessage, NackRequest, PayloadMessage, TaskManifestMessage,
     TaskStateChangesMessage, TaskStopVerificationAck, TaskStopVerificationMessage,
 };
+use longshore_link::credentials::IAMRoleCredentialsMessage;
 use longshore_link::ledger::Timeline;
 use longshore_link::phase::{LAUNCHES, Phase};
 use serde_json::Value;
@@ -17,6 +18,7 @@ use super::{Lost, patience};
 use crate::engine::Engine;
 use crate::engine::post::Bag;
 use crate::engine::runner::Runner;
+use crate::wallet::Wallet;
 
 /// Characters of the words in which a message is refused.
 const LONGEST_REASON: usize = 256;
@@ -25,12 +27,13 @@ const LONGEST_REASON: usize = 256;
 pub(super) struct Orders<R: Runner> {
     engine: Arc<Engine<R>>,
     node: String,
+    wallet: Wallet,
     timeline: Timeline,
 }
 
 impl<R: Runner> Orders<R> {
-    pub(super) fn new(engine: Arc<Engine<R>>, node: &str) -> Self {
-        Self { engine, node: node.to_owned(), timeline: Timeline::default() }
+    pub(super) fn new(engine: Arc<Engine<R>>, node: &str, wallet: Wallet) -> Self {
+        Self { engine, node: node.to_owned(), wallet, timeline: Timeline::default() }
     }
 
     /// Until the session ends.
@@ -52,6 +55,7 @@ impl<R: Runner> Orders<R> {
                     }
                 }
                 reports = next(&mut bag) => socket.send(&reports).await,
+                wanted = self.wallet.next() => socket.send(&wanted).await,
             };
             if let Err(lost) = done {
                 return lost;
@@ -79,6 +83,13 @@ impl<R: Runner> Orders<R> {
             "TaskStateChangesAck" => {
                 if let (Some(bag), Some(ack)) = (bag, read(frame)) {
                     bag.acknowledged(ack);
+                }
+                Ok(())
+            }
+            "IAMRoleCredentialsMessage" => self.credentials(socket, frame).await,
+            "TaskCredentialsRefusal" => {
+                if let Some(refusal) = read(frame) {
+                    self.wallet.refused(refusal);
                 }
                 Ok(())
             }
@@ -148,6 +159,21 @@ impl<R: Runner> Orders<R> {
         }
         tracing::info!(count = stop_candidates.len(), "asking whether tasks that nobody wants may stop");
         socket.send(&TaskStopVerificationMessage { message_id: manifest.message_id, stop_candidates }).await
+    }
+
+    /// What is secret in a message that does not read is not to be found in the log.
+    async fn credentials(&self, socket: &mut Socket, frame: Frame) -> Result<(), Lost> {
+        let Ok(message) = serde_json::from_str::<IAMRoleCredentialsMessage>(frame.message.get()) else {
+            tracing::warn!("credentials that do not read were dropped");
+            return Ok(());
+        };
+        match self.wallet.put(message) {
+            Some(ack) => socket.send(&ack).await,
+            None => {
+                tracing::warn!("credentials that no task here waits for were dropped");
+                Ok(())
+            }
+        }
     }
 
     fn confirmed(&self, answer: Option<TaskStopVerificationAck>) {

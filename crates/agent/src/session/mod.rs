@@ -24,6 +24,7 @@ use crate::engine::Engine;
 use crate::engine::runner::Runner;
 use crate::error::Error;
 use crate::node::{PollEndpoint, Registrar, discover};
+use crate::wallet::Wallet;
 
 /// A session that lasted this long was a good one: the next is tried without delay.
 const GOOD_SESSION: Duration = Duration::from_secs(60);
@@ -54,12 +55,13 @@ pub(crate) async fn keep<R: Runner>(
     engine: Arc<Engine<R>>,
     plane: ControlPlane,
     registrar: Registrar,
+    wallet: Wallet,
     local: bool,
     named: impl Fn(&str) + Send + Sync,
 ) -> Error {
     let (seat, seats) = watch::channel(None);
     tokio::select! {
-        error = keep_orders(&engine, &plane, registrar, local, &seat, named) => error,
+        error = keep_orders(&engine, &plane, registrar, &wallet, local, &seat, named) => error,
         error = async {
             keep_telemetry(&engine, &plane, local, seats).await;
             std::future::pending().await
@@ -71,6 +73,7 @@ async fn keep_orders<R: Runner>(
     engine: &Arc<Engine<R>>,
     plane: &ControlPlane,
     mut registrar: Registrar,
+    wallet: &Wallet,
     local: bool,
     seat: &watch::Sender<Option<Seat>>,
     named: impl Fn(&str) + Send + Sync,
@@ -82,7 +85,7 @@ async fn keep_orders<R: Runner>(
             Err(error) => return error,
         };
         named(&node);
-        let mut orders = acs::Orders::new(Arc::clone(engine), &node);
+        let mut orders = acs::Orders::new(Arc::clone(engine), &node, wallet.clone());
         loop {
             let begun = Instant::now();
             let lost = orders_once(&mut orders, plane, &node, seat).await;

@@ -41,7 +41,7 @@ pub(super) fn spec(
         image: container.image.clone(),
         lowers: image.lowers.clone(),
         args: args(container, &image.config),
-        env: env(task, container, &image.config, &network.hostname, &around.region),
+        env: env(task, container, &image.config, &network.hostname, around),
         cwd: first(&config.working_dir, &image.config.working_dir),
         user: first(&config.user, &image.config.user),
         hosts: network.hosts(&host.extra_hosts),
@@ -143,8 +143,15 @@ fn args(container: &acs::Container, image: &ImageConfig) -> Vec<String> {
 }
 
 /// The image's variables, then the node's defaults, then the task definition's, then the addresses of the metadata
-/// endpoint; a later one of a name replaces the earlier.
-fn env(task: &acs::Task, container: &acs::Container, image: &ImageConfig, hostname: &str, region: &str) -> Vec<String> {
+/// endpoint and of the credentials; a later one of a name replaces the earlier.
+fn env(
+    task: &acs::Task,
+    container: &acs::Container,
+    image: &ImageConfig,
+    hostname: &str,
+    around: &Surroundings,
+) -> Vec<String> {
+    let region = around.region.as_str();
     let id = runtime_id(task, &container.name);
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     for text in &image.env {
@@ -162,6 +169,9 @@ fn env(task: &acs::Task, container: &acs::Container, image: &ImageConfig, hostna
     let metadata =
         [("ECS_CONTAINER_METADATA_URI", "v3"), ("ECS_CONTAINER_METADATA_URI_V4", "v4"), ("ECS_AGENT_URI", "api")];
     all.extend(metadata.map(|(name, kind)| (name.to_owned(), format!("http://{TASK_METADATA}/{kind}/{id}"))));
+    if let Some(id) = &around.credentials_id {
+        all.insert("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI".to_owned(), format!("/v2/credentials/{id}"));
+    }
     all.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 

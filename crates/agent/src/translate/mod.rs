@@ -19,9 +19,11 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use longshore_link::acs;
 pub(crate) use longshore_link::ledger::cluster_arn;
-use longshore_supervisor::spec::{LogEndpoint, Network, RuntimeSpec, TaskCpu, TaskSpec, Volume, VolumeSource};
+use longshore_link::{acs, docker};
+use longshore_supervisor::spec::{
+    AwsLogs, LogConfig, LogEndpoint, Network, RuntimeSpec, TaskCpu, TaskSpec, Volume, VolumeSource,
+};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::container::is_fargate;
@@ -74,6 +76,8 @@ pub(crate) struct Surroundings {
     pub(crate) resolver: Ipv4Addr,
     pub(crate) runtime: RuntimeSpec,
     pub(crate) log_endpoint: Option<LogEndpoint>,
+    /// Of a task that has a role.
+    pub(crate) credentials_id: Option<String>,
     /// Host directories that no task may mount, beyond the system's own.
     pub(crate) protected: Vec<PathBuf>,
 }
@@ -138,8 +142,22 @@ pub(crate) fn task_spec(
         volumes: volumes(task, around)?,
         log_endpoint: around.log_endpoint.clone(),
         client_fd: None,
+        secrets: None,
         containers: containers.collect::<Result<_, _>>()?,
     })
+}
+
+/// Where the containers of a task log to by awslogs. What does not read is left out: the task is refused for it elsewhere.
+pub(crate) fn log_streams(task: &acs::Task, region: &str) -> Vec<AwsLogs> {
+    let stream = |container: &acs::Container| {
+        let host: docker::HostConfig = serde_json::from_str(container.docker_config.host_config.as_deref()?).ok()?;
+        let id = runtime_id(task, &container.name);
+        match logs::config(&host.log_config, &container.name, task_id(&task.arn), &id, region).ok()? {
+            LogConfig::Awslogs(logs) => Some(logs),
+            _ => None,
+        }
+    };
+    task.containers.iter().filter_map(stream).collect()
 }
 
 /// What Fargate gives unless more is asked for.

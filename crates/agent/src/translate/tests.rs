@@ -13,6 +13,7 @@ fn around() -> Surroundings {
         resolver: Ipv4Addr::new(172, 31, 0, 2),
         runtime: RuntimeSpec::default(),
         log_endpoint: None,
+        credentials_id: None,
         protected: vec!["/var/lib/longshore".into()],
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use serde_json::{Value, json};
@@ -230,4 +230,55 @@ pub async fn idle_connections_hold_up_nobody_else(node: Arc<Node>) {
     get(&node, &task, &format!("/v4/{own}")).await;
     node.stop(&task).await;
     node.stop(&other).await;
+}
+
+const ROLE: &str = "arn:aws:iam::000000000000:role/app";
+
+/// Answers the next request for credentials, which must be this task's, and gives the id that it names.
+async fn lend(node: &Node, task: &str, secret: &str, seconds: i64) -> String {
+    let mut session = node.session().await;
+    let asked = session.recv("TaskCredentialsRequest").await;
+    assert_eq!((&asked["taskArn"], &asked["roleType"]), (&task.into(), &"TaskApplication".into()));
+    let expires = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+    let id = asked["credentialsId"].as_str().unwrap().to_owned();
+    let credentials = json!({
+        "credentialsId": id, "roleArn": ROLE, "accessKeyId": "ASIAEXAMPLE", "secretAccessKey": secret,
+        "sessionToken": "token", "expiration": format!("{expires:.0}"),
+    });
+    let message = json!({
+        "messageId": asked["messageId"], "taskArn": task, "roleType": "TaskApplication", "roleCredentials": credentials,
+    });
+    session.send("IAMRoleCredentialsMessage", message).await;
+    let ack = session.recv("IAMRoleCredentialsAckRequest").await;
+    assert_eq!((&ack["credentialsId"], &ack["messageId"]), (&asked["credentialsId"], &asked["messageId"]));
+    id
+}
+
+/// Credentials come through the session, are asked for again when half of their life has passed, and by the next agent.
+pub async fn credentials_are_kept_fresh_and_in_memory(node: Arc<Node>) {
+    let script = "echo $AWS_CONTAINER_CREDENTIALS_RELATIVE_URI; sleep 1000";
+    let task = node.begin(script, |task| task["taskRoleArn"] = ROLE.into()).await;
+    let id = lend(&node, &task, "first-secret", 24).await;
+    let lent = Instant::now();
+    let path = format!("/v2/credentials/{id}");
+    assert_eq!(node.said(&task, "credentials").await, format!("{path}\n"));
+    let first = get(&node, &task, &path).await;
+    let members = ["RoleArn", "AccessKeyId", "SecretAccessKey", "Token"].map(|name| first[name].as_str().unwrap());
+    assert_eq!(members, [ROLE, "ASIAEXAMPLE", "first-secret", "token"]);
+    assert!(first["Expiration"].as_str().unwrap().ends_with('Z'), "{first}");
+    assert_eq!(lend(&node, &task, "second-secret", 3600).await, id);
+    assert!(lent.elapsed() > Duration::from_secs(9), "half of their life is {:?}", lent.elapsed());
+    assert_eq!(get(&node, &task, &path).await["SecretAccessKey"], "second-secret");
+
+    node.die().await;
+    node.come_back().await;
+    let early = raw(&node, &task, &format!("GET {path} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")).await;
+    assert_eq!(early.split(' ').nth(1), Some("503"), "{early}");
+    assert_eq!(lend(&node, &task, "third-secret", 3600).await, id);
+    assert_eq!(get(&node, &task, &path).await["SecretAccessKey"], "third-secret");
+    for file in ["order.json", "task.json", "state.json", "supervisor.log"] {
+        let text = std::fs::read_to_string(node.directory(&task).join(file)).unwrap();
+        assert!(!text.contains("-secret"), "{file}");
+    }
+    node.stop(&task).await;
 }

@@ -7,4 +7,12 @@ pub mod logs;
 #[rustfmt::skip]
 pub mod sts;
 #[rustfmt::skip]
+pub mod iam;
+#[rustfmt::skip]
+pub mod kms;
+#[rustfmt::skip]
+pub mod secretsmanager;
+#[rustfmt::skip]
+pub mod ssm;
+#[rustfmt::skip]
 pub mod ec2;

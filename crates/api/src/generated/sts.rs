@@ -21,7 +21,7 @@ pub static SERVICE: ServiceDef = ServiceDef {
 };
 
 pub static OPERATIONS: &[OperationDef] = &[
-    OperationDef::named("AssumeRole").input(R::of::<AssumeRoleRequest>()).output(R::of::<AssumeRoleResponse>()).wrapped("AssumeRoleResult").faults(&[&fault::MALFORMED_POLICY_DOCUMENT_EXCEPTION, &fault::PACKED_POLICY_TOO_LARGE_EXCEPTION, &fault::REGION_DISABLED_EXCEPTION, &fault::EXPIRED_TOKEN_EXCEPTION]),
+    OperationDef::named("AssumeRole").built().input(R::of::<AssumeRoleRequest>()).output(R::of::<AssumeRoleResponse>()).wrapped("AssumeRoleResult").faults(&[&fault::MALFORMED_POLICY_DOCUMENT_EXCEPTION, &fault::PACKED_POLICY_TOO_LARGE_EXCEPTION, &fault::REGION_DISABLED_EXCEPTION, &fault::EXPIRED_TOKEN_EXCEPTION]),
     OperationDef::named("AssumeRoleWithSAML"),
     OperationDef::named("AssumeRoleWithWebIdentity"),
     OperationDef::named("AssumeRoot"),
@@ -30,7 +30,7 @@ pub static OPERATIONS: &[OperationDef] = &[
     OperationDef::named("GetCallerIdentity").built().input(R::of::<GetCallerIdentityRequest>()).output(R::of::<GetCallerIdentityResponse>()).wrapped("GetCallerIdentityResult"),
     OperationDef::named("GetDelegatedAccessToken"),
     OperationDef::named("GetFederationToken"),
-    OperationDef::named("GetSessionToken").input(R::of::<GetSessionTokenRequest>()).output(R::of::<GetSessionTokenResponse>()).wrapped("GetSessionTokenResult").faults(&[&fault::REGION_DISABLED_EXCEPTION]),
+    OperationDef::named("GetSessionToken").built().input(R::of::<GetSessionTokenRequest>()).output(R::of::<GetSessionTokenResponse>()).wrapped("GetSessionTokenResult").faults(&[&fault::REGION_DISABLED_EXCEPTION]),
     OperationDef::named("GetWebIdentityToken"),
 ];
 

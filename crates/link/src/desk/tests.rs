@@ -189,3 +189,59 @@ fn what_does_not_read_is_an_error_and_what_is_unknown_is_named() {
     let unknown = world.desk.hear(&world.state, r#"{"type": "Something", "message": {}}"#, world.now);
     assert_eq!(unknown.expect("it reads"), Heard::Unknown("Something".into()));
 }
+
+#[test]
+fn a_node_gets_credentials_of_its_own_running_tasks_alone() {
+    let mut world = World::new(2);
+    world.put(task("t01", "STOPPED", "STOPPED"));
+    let mut foreign = task("t02", "RUNNING", "RUNNING");
+    foreign.node = Some("n2".into());
+    world.put(foreign);
+    world.put(task("t03", "STOPPED", "STOPPING"));
+    let arn = |id: &str| format!("arn:aws:ecs:us-east-1:{ACCOUNT}:task/prod/{id}");
+    let ask = |task_arn: String, role_type: &str| {
+        let (message_id, credentials_id) = ("m".to_owned(), "c".to_owned());
+        TaskCredentialsRequest { message_id, task_arn, role_type: role_type.to_owned(), credentials_id }
+    };
+    let (own, execution) = ("TaskApplication", "TaskExecution");
+    for (id, word, kind) in
+        [("t00", own, RoleKind::Task), ("t00", execution, RoleKind::Execution), ("t03", own, RoleKind::Task)]
+    {
+        let asked = ask(arn(id), word);
+        assert_eq!(world.hear(&asked), Heard::Wanted(key(id), kind, asked.clone()));
+    }
+    let refused = [
+        ask(arn("t01"), "TaskApplication"),
+        ask(arn("t02"), "TaskApplication"),
+        ask(arn("gone"), "TaskApplication"),
+        ask(arn("t00"), "Instance"),
+        ask(arn("t00").replace("us-east-1", "eu-west-1"), "TaskApplication"),
+        ask(String::new(), "TaskApplication"),
+        ask(arn("../prod/t00"), "TaskApplication"),
+    ];
+    for asked in refused {
+        let Heard::Answer(answer) = world.hear(&asked) else { panic!("{asked:?} is answered") };
+        let refusal: TaskCredentialsRefusal = Frame::parse(&answer).and_then(Frame::read).expect("a refusal");
+        assert_eq!((refusal.message_id.as_str(), refusal.task_arn), ("m", asked.task_arn));
+    }
+}
+
+#[test]
+fn credentials_go_out_in_amazons_form_and_are_not_shown() {
+    let asked = TaskCredentialsRequest {
+        message_id: "m".into(),
+        task_arn: "arn:t".into(),
+        role_type: "TaskApplication".into(),
+        credentials_id: "c".into(),
+    };
+    let issued =
+        RoleCredentials { secret_access_key: "hidden".into(), session_token: "hidden".into(), ..Default::default() };
+    assert!(!format!("{issued:?}").contains("hidden"));
+    let text = credentials_issued(asked, issued);
+    let frame: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(frame["type"], "IAMRoleCredentialsMessage");
+    let message = &frame["message"];
+    assert_eq!((&message["roleType"], &message["taskArn"]), (&"TaskApplication".into(), &"arn:t".into()));
+    assert_eq!(message["roleCredentials"]["credentialsId"], "c");
+    assert_eq!(message["roleCredentials"]["secretAccessKey"], "hidden");
+}

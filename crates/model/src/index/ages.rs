@@ -1,11 +1,15 @@
-//! What time alone will end, the next first: client tokens, inactive services, nodes that are gone or away.
+//! What time alone will end, the next first: client tokens, inactive services, nodes that are gone or away, keys and secrets
+//! whose deletion is scheduled, parameters that expire.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use longshore_wire::Timestamp;
 
+use crate::kms::EncryptionKey;
 use crate::node::Node;
+use crate::parameter::Parameter;
+use crate::secret::Secret;
 use crate::service::{Service, ServiceStatus};
 use crate::setting::Token;
 
@@ -24,9 +28,14 @@ pub struct Ages {
     idle_nodes: Timeline,
     /// Nodes without a session that are not INACTIVE, by when the last one ended.
     away_nodes: Timeline,
+    /// By when they go.
+    encryption_keys: Timeline,
+    secrets: Timeline,
     inactive_nodes: BTreeSet<Arc<str>>,
     /// Nodes that take no tasks: away, DRAINING or INACTIVE. Few, most of the time none.
     closed_nodes: BTreeSet<Arc<str>>,
+    /// Parameters that expire, by when.
+    parameters: Timeline,
 }
 
 impl Ages {
@@ -51,6 +60,16 @@ impl Ages {
         pairs(&self.away_nodes)
     }
 
+    /// Keys of KMS with a deletion date.
+    pub fn doomed_encryption_keys(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
+        pairs(&self.encryption_keys)
+    }
+
+    /// Secrets with a deletion date.
+    pub fn doomed_secrets(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
+        pairs(&self.secrets)
+    }
+
     pub fn inactive_nodes(&self) -> impl Iterator<Item = &Arc<str>> {
         self.inactive_nodes.iter()
     }
@@ -58,6 +77,15 @@ impl Ages {
     /// Whether the node is there and takes no tasks: it is away, DRAINING or INACTIVE.
     pub fn is_closed(&self, node: &str) -> bool {
         !self.closed_nodes.is_empty() && self.closed_nodes.contains(node)
+    }
+
+    pub fn expiring_parameters(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
+        pairs(&self.parameters)
+    }
+
+    pub(crate) fn replace_parameter(&mut self, key: &Arc<str>, old: Option<&Parameter>, new: Option<&Parameter>) {
+        let end = |parameter: &Parameter| parameter.expires_at;
+        replace(&mut self.parameters, key, old.and_then(end), new.and_then(end));
     }
 
     pub(crate) fn replace_token(&mut self, key: &Arc<str>, old: Option<&Token>, new: Option<&Token>) {
@@ -75,6 +103,21 @@ impl Ages {
         let since = |service: &Service| service.inactive_at.unwrap_or(service.created_at);
         let inactive = |service: &&Service| service.status == ServiceStatus::Inactive;
         replace(&mut self.services, key, old.filter(inactive).map(since), new.filter(inactive).map(since));
+    }
+
+    pub(crate) fn replace_encryption_key(
+        &mut self,
+        key: &Arc<str>,
+        old: Option<&EncryptionKey>,
+        new: Option<&EncryptionKey>,
+    ) {
+        let doom = |row: &EncryptionKey| row.delete_at;
+        replace(&mut self.encryption_keys, key, old.and_then(doom), new.and_then(doom));
+    }
+
+    pub(crate) fn replace_secret(&mut self, key: &Arc<str>, old: Option<&Secret>, new: Option<&Secret>) {
+        let doom = |row: &Secret| row.delete_at;
+        replace(&mut self.secrets, key, old.and_then(doom), new.and_then(doom));
     }
 
     pub(crate) fn replace_node(&mut self, key: &Arc<str>, old: Option<&Node>, new: Option<&Node>) {

@@ -7,6 +7,7 @@
 pub mod ages;
 pub mod room;
 pub mod spans;
+pub mod stock;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -17,11 +18,13 @@ use longshore_wire::Timestamp;
 
 use crate::definition_use::DefinitionUses;
 use crate::node::Node;
+use crate::secret::Secret;
 use crate::service::{Service, ServiceStatus};
 use crate::task::{Task, TaskStatus};
 use ages::Ages;
 use room::Rooms;
 use spans::Spans;
+use stock::Stocks;
 
 /// What tasks hold of one node.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -87,6 +90,8 @@ pub struct Index {
     pub rooms: Rooms,
     /// What time alone will end.
     pub ages: Ages,
+    /// What accounts have of secrets.
+    pub stocks: Stocks,
 }
 
 /// Nothing is used.
@@ -183,6 +188,11 @@ impl Index {
                 ServiceStatus::Inactive => {}
             }
         }
+    }
+
+    pub(crate) fn replace_secret(&mut self, key: &Arc<str>, old: Option<&Secret>, new: Option<&Secret>) {
+        self.stocks.replace_secret(old, new);
+        self.ages.replace_secret(key, old, new);
     }
 
     /// A task's record changed. `nodes` finds the record of a node.

@@ -37,6 +37,7 @@ fn node(index: usize, (zone, cpu, memory, connected, arm): Machine) -> Node {
         connected,
         epoch: 1,
         registered_at: Timestamp::default(),
+        owner: None,
         disconnected_at: None,
         tags: Vec::new(),
     }

@@ -36,13 +36,28 @@ use count::Count;
 /// [`MAX_CHANGES`](crate::MAX_CHANGES).
 const PER_TURN: usize = 40;
 
+/// Which roles tasks may be started with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Roles {
+    /// Any: nobody asks policies.
+    #[default]
+    Any,
+    /// Those that exist and are lent to tasks ([`longshore_model::task_role`]).
+    Lent,
+}
+
 /// Plan the next turn of the service with this key. Planning again after the changes adds nothing until time or the
 /// state moves on.
 pub fn service(state: &State, key: &str, now: Timestamp, mint: &mut Mint) -> Plan {
+    service_with(state, key, Roles::Any, now, mint)
+}
+
+/// As [`service`], where roles may matter.
+pub fn service_with(state: &State, key: &str, roles: Roles, now: Timestamp, mint: &mut Mint) -> Plan {
     let Some(service) = state.services.get(key) else {
         return Plan::default();
     };
-    let mut turn = Turn { state, now, mint, service: Cow::Borrowed(service), plan: Plan::default() };
+    let mut turn = Turn { state, now, mint, service: Cow::Borrowed(service), roles, plan: Plan::default() };
     match service.status {
         ServiceStatus::Active => turn.active(),
         ServiceStatus::Draining => turn.draining(),
@@ -56,6 +71,7 @@ struct Turn<'a> {
     now: Timestamp,
     mint: &'a mut Mint,
     service: Cow<'a, Service>,
+    roles: Roles,
     plan: Plan,
 }
 

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use longshore_api::ecs;
-use longshore_model::Change;
+use longshore_model::definition::TaskDefinition;
 use longshore_model::service::Deployment;
 use longshore_model::task::Task;
+use longshore_model::task_role::{is_lent, unable};
+use longshore_model::{AccountId, Arn, Change, Place};
 
 use super::count::Count;
 use super::template::Template;
-use super::{PER_TURN, Turn};
+use super::{PER_TURN, Roles, Turn};
 use crate::event::Event;
 use crate::place::{Draft, Peers, Refusal};
 use crate::view::{Member, Standing, belongs};
@@ -65,6 +67,10 @@ impl<'a> Turn<'a> {
             self.plan.reasons.push(format!("task definition {key} of service {} is gone", self.service.name));
             return 0;
         };
+        if let Some(arn) = self.unlent(definition) {
+            self.do_without(arn);
+            return 0;
+        }
         let staying = members.iter().filter(|member| member.standing > Standing::Lost).map(|member| &**member.task);
         let mut peers = Peers::of(staying);
         let mut placed = placed_by_provider(deployment, members);
@@ -98,6 +104,9 @@ impl<'a> Turn<'a> {
     /// One task of a deployment, placed and not yet recorded.
     pub(super) fn draw(&mut self, deployment: &Deployment, members: &[Member<'_>]) -> Option<Result<Task, Refusal>> {
         let definition = self.state.definitions.get(&self.service.definition_key(deployment))?;
+        if self.unlent(definition).is_some() {
+            return None;
+        }
         let mut peers = Peers::of(members.iter().map(|member| &**member.task));
         let template = Template::of(&self.service, deployment, definition);
         let placed = placed_by_provider(deployment, members);
@@ -119,6 +128,26 @@ impl<'a> Turn<'a> {
             ));
         }
         until.is_some()
+    }
+
+    /// A role of the definition that tasks cannot have, where that matters.
+    fn unlent(&self, definition: &TaskDefinition) -> Option<String> {
+        let api = &definition.api;
+        let mut roles = [&api.task_role_arn, &api.execution_role_arn].into_iter().flatten().peekable();
+        if self.roles == Roles::Any || roles.peek().is_none() {
+            return None;
+        }
+        let region = self.service.api.service_arn.as_deref().and_then(Arn::parse).map_or("", |arn| arn.region);
+        let place = Place::new(region, &AccountId::parse(&self.service.account)?);
+        let lent = |arn: &str| self.state.role(arn).is_some_and(|role| is_lent(role, &place));
+        roles.find(|arn| !lent(arn)).cloned()
+    }
+
+    /// No task is started until a role changes.
+    fn do_without(&mut self, arn: String) {
+        self.plan.starved = true;
+        self.plan.reasons.push(format!("service {}: {}", self.service.name, unable(&arn)));
+        self.tell_once(Event::Unlent(arn));
     }
 
     fn starve(&mut self, refusal: &Refusal) {

@@ -12,5 +12,6 @@ mod properties;
 mod reap;
 mod report;
 mod rolling;
+mod secret;
 mod service;
 mod world;

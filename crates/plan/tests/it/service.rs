@@ -1,12 +1,14 @@
 //! Services at rest and under mishaps: starting, replacing, scaling, draining, being throttled.
 
 use longshore_api::ecs;
+use longshore_model::iam::Role;
 use longshore_model::service::ServiceStatus;
 use longshore_model::task::TaskStatus;
 use longshore_plan::agenda::Agenda;
+use longshore_plan::reconcile::Roles;
 use longshore_plan::report::{ContainerReport, TaskReport};
 
-use crate::world::{KEY, World, definition, node, service, steady};
+use crate::world::{ACCOUNT, KEY, World, definition, node, service, steady};
 
 #[test]
 fn a_new_service_starts_its_tasks_and_is_steady_as_soon_as_they_run() {
@@ -175,7 +177,7 @@ fn what_cannot_run_stops_at_once_says_why_and_is_not_tried_in_a_loop() {
     let mut world = World::new();
     let mut secret = definition(1, false);
     if let Some(container) = secret.api.container_definitions.as_mut().and_then(|list| list.first_mut()) {
-        container.secrets = Some(vec![ecs::Secret { name: Some("S".into()), value_from: Some("arn".into()) }]);
+        container.environment_files = Some(vec![ecs::EnvironmentFile::default()]);
     }
     world.put(secret);
     world.put(service(3, 100, 200, world.now));
@@ -186,7 +188,9 @@ fn what_cannot_run_stops_at_once_says_why_and_is_not_tried_in_a_loop() {
     assert_eq!(stopped[0].stop_code, Some(ecs::TaskStopCode::TaskFailedToStart));
     assert_eq!(
         stopped[0].stopped_reason.as_deref(),
-        Some("ResourceInitializationError: secrets of container web are not supported by this version of Longshore")
+        Some(
+            "ResourceInitializationError: environmentFiles of container web are not supported by this version of Longshore"
+        )
     );
     assert!(plan.not_before.is_some_and(|at| at > world.now));
 }
@@ -337,6 +341,42 @@ fn what_finds_no_place_is_told_once_and_tried_again_when_there_is_room() {
         agenda.note(&world.state, &plan.changes);
     }
     assert_eq!(world.live().len(), 2);
+}
+
+#[test]
+fn a_role_that_is_not_lent_is_told_once_and_tasks_start_when_it_is() {
+    let role = |service: &str| -> Role {
+        let trust = format!(
+            r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Action": "sts:AssumeRole",
+                "Principal": {{"Service": "{service}.amazonaws.com"}}}}]}}"#
+        );
+        let text = format!(r#"{{"account": "{ACCOUNT}", "name": "App", "path": "/", "id": "AROA1", "createdAt": 1}}"#);
+        Role { trust, ..longshore_wire::json::from_slice(text.as_bytes()).unwrap() }
+    };
+    let mut world = World::new();
+    let mut lending = definition(1, false);
+    let arn = format!("arn:aws:iam::{ACCOUNT}:role/App");
+    lending.api.task_role_arn = Some(arn.clone());
+    world.put(lending);
+    world.put(role("ec2"));
+    world.put(service(2, 100, 200, world.now));
+    let mut agenda = Agenda::new(&world.state).with_roles(Roles::Lent);
+    let mut work = |world: &mut World| {
+        while let Some((_, plan)) = agenda.next(&world.state, world.now, &mut world.mint) {
+            world.apply(plan.changes.clone());
+            agenda.note(&world.state, &plan.changes);
+        }
+        let lent = longshore_model::Change::from(role("ecs-tasks"));
+        world.put(lent.clone());
+        agenda.note(&world.state, &[lent]);
+        world.live().len()
+    };
+    assert_eq!(work(&mut world), 0);
+    assert_eq!(
+        world.events(),
+        [format!("(service web) failed to launch a task with (error {}).", longshore_model::task_role::unable(&arn))]
+    );
+    assert_eq!(work(&mut world), 2);
 }
 
 #[test]

@@ -229,6 +229,7 @@ pub fn node(id: &str, zone: &str, cpu: i32, memory_mib: i32) -> Node {
         connected: true,
         epoch: 1,
         registered_at: Timestamp::from_millis(0),
+        owner: None,
         disconnected_at: None,
         tags: Vec::new(),
     }

@@ -11,6 +11,7 @@ pub mod fault;
 pub mod instance;
 pub mod page;
 pub mod resolve;
+pub mod role;
 pub mod service;
 pub mod setting;
 pub mod tag;

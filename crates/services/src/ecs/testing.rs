@@ -29,8 +29,8 @@ pub struct World {
     pub principal: Option<String>,
     /// Milliseconds since the epoch.
     pub now: i64,
+    pub settings: Settings,
     logs: Logs,
-    settings: Settings,
     directory: PathBuf,
     calls: u64,
 }
@@ -165,6 +165,8 @@ fn settings(account: &AccountId) -> Settings {
         endpoint: "127.0.0.1:4566".to_owned(),
         stopped_task_ttl_seconds: 3600,
         page_key: [7; 32],
+        vault: crate::Vault::new(&[8; 32]),
+        enforces: false,
     }
 }
 

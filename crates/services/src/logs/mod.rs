@@ -11,7 +11,7 @@ mod fault;
 mod filter;
 mod group;
 pub mod pattern;
-mod resolve;
+pub(crate) mod resolve;
 mod retention;
 mod stream;
 mod tag;

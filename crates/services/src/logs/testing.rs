@@ -45,6 +45,8 @@ impl Bench {
                 endpoint: "127.0.0.1:4566".to_owned(),
                 stopped_task_ttl_seconds: 3600,
                 page_key: [7; 32],
+                vault: crate::Vault::new(&[8; 32]),
+                enforces: false,
             },
             account,
             now: NOW,
@@ -75,7 +77,11 @@ impl Bench {
 
     /// Call an operation of CloudWatch Logs and wait until its answer may be sent.
     pub fn call(&self, operation: &str, input: Value) -> Result<Value, Fault> {
-        let service = &super::SERVICE;
+        self.of(&super::SERVICE, operation, input)
+    }
+
+    /// As [`call`](Self::call), of another service.
+    pub fn of(&self, service: &crate::Service, operation: &str, input: Value) -> Result<Value, Fault> {
         let def = service.def.operation(operation).unwrap().input.unwrap().get();
         let value =
             json::decode(input.to_string().as_bytes(), def).map_err(|error| Fault::serialization(error.to_string()))?;

@@ -165,7 +165,7 @@ impl Supervisor {
         let (Some(prepared), Some(health)) = (&slot.prepared, &spec.health_check) else {
             return Err(Error::Runtime("nothing to check".into()));
         };
-        let file = bundle::write_check(&self.dir, spec, container, prepared)?;
+        let file = bundle::write_check(&self.dir, &self.task, container, prepared)?;
         let pid = self.driver.exec(&file, &slot.directory.join("check.pid"), &spec.id)? as i32;
         let deadline = time::now().monotonic + u64::from(health.timeout_seconds.max(1)) * 1000;
         slot.check = Some(Check { pid, deadline });

@@ -6,16 +6,17 @@
 //!            hosts hostname resolv.conf config.json pid runtime.log console
 //! DIR/v<N>   one a volume: scratch directory, or what is bound from the host
 //! DIR/init   the container init
+//! DIR/m      of a task with secrets, in memory: what has its environments (see [`secret`])
 //! DIR/pause  rootfs config.json pid runtime.log: what holds a shared namespace of processes
 //! ```
 //!
 //! Directories carry numbers, not names: a container may have a long name and a socket's path must be short.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-use super::process;
+use super::{process, secret};
 use crate::error::{Error, Result};
 use crate::mount;
 use crate::oci::{self, Bind, Prepared};
@@ -69,12 +70,25 @@ pub fn prepare(dir: &Path, task: &TaskSpec, container: usize, shared: Shared) ->
         init,
     };
     let config = oci::config(task, spec, &prepared)?;
-    write(&own.join("config.json"), &config.to_string())?;
+    write_settings(dir, task, container, &config.to_string())?;
     Ok(prepared)
 }
 
+/// Writes `config.json`, or to memory and a link to it.
+fn write_settings(dir: &Path, task: &TaskSpec, container: usize, config: &str) -> Result<()> {
+    const NAME: &str = "config.json";
+    let own = directory(dir, container);
+    let (file, place) = (secret::file(dir, task, container, &own, NAME), own.join(NAME));
+    write(&file, config)?;
+    match file == place || place.is_symlink() {
+        true => Ok(()),
+        false => symlink(&file, &place).map_err(Error::file("link", &place)),
+    }
+}
+
 /// The file with the process of a health check.
-pub fn write_check(dir: &Path, spec: &ContainerSpec, container: usize, prepared: &Prepared) -> Result<PathBuf> {
+pub fn write_check(dir: &Path, task: &TaskSpec, container: usize, prepared: &Prepared) -> Result<PathBuf> {
+    let spec = &task.containers[container];
     let command = spec.health_check.as_ref().map_or(&[][..], |check| &check.command);
     let args = match command {
         [kind, rest @ ..] if kind == "CMD-SHELL" => {
@@ -84,7 +98,7 @@ pub fn write_check(dir: &Path, spec: &ContainerSpec, container: usize, prepared:
         [kind, rest @ ..] if kind == "CMD" => rest.to_vec(),
         all => all.to_vec(),
     };
-    let file = directory(dir, container).join("check.json");
+    let file = secret::file(dir, task, container, &directory(dir, container), "check.json");
     if !file.exists() {
         write(&file, &oci::exec_process(spec, prepared, &args)?.to_string())?;
     }

@@ -11,6 +11,7 @@ mod bundle;
 mod pause;
 mod process;
 mod resident;
+mod secret;
 mod server;
 mod slot;
 mod storage;
@@ -123,8 +124,10 @@ impl Supervisor {
     fn new(dir: PathBuf, wake: Arc<EventFd>) -> Result<Supervisor> {
         let file = dir.join(SPEC_FILE);
         let text = std::fs::read(&file).map_err(Error::file("read", &file))?;
-        let task: TaskSpec = serde_json::from_slice(&text).map_err(|source| Error::Json { what: SPEC_FILE, source })?;
+        let mut task: TaskSpec =
+            serde_json::from_slice(&text).map_err(|source| Error::Json { what: SPEC_FILE, source })?;
         mount::leave_host()?;
+        secret::take(&dir, &mut task)?;
         let machine = Machine::new(&task, std::process::id()).map_err(Error::Parameter)?;
         let shown = machine.status();
         let client = task.client_fd.map(process::inherited).transpose()?;
@@ -137,7 +140,7 @@ impl Supervisor {
         endpoint.set(task.log_endpoint.clone().unwrap_or_default());
         let storage = Storage::new(&dir, &task, time::now().monotonic);
         let mut supervisor = Supervisor {
-            driver: Driver::new(task.runtime.clone(), dir.join("runtime")),
+            driver: Driver::new(task.runtime.clone(), secret::runtime_root(&dir, &task)),
             layout: Layout::detect()?,
             slots: Vec::new(),
             children: HashMap::new(),

@@ -1,13 +1,21 @@
 //! Signature Version 4: reading who signed a request and for what, and signing one.
 //!
-//! [`Signature::of_request`] reads the `Authorization` header or a presigned query; [`Signer`] computes signatures, for our
-//! own agent's requests and for checking those of others. Nothing here looks at a clock: the caller says what time it is.
+//! [`Signature::of_request`] reads the `Authorization` header or a presigned query, [`Signature::admissible`] and
+//! [`Signature::is_by`] verify it, and a [`Denial`] says why not; [`Signer`] computes signatures, for our own agent's requests
+//! and for checking those of others. Nothing here looks at a clock: the caller says what time it is. Left out: what only S3
+//! does (bodies that are not signed, or signed in chunks) and the asymmetric version 4A.
 
 mod canonical;
+mod denial;
 mod parse;
+mod standing;
+mod verify;
 
 pub use canonical::{CanonicalRequest, UNSIGNED_PAYLOAD, payload_hash};
+pub use denial::Denial;
 pub use parse::{Scope, Signature};
+pub use standing::Standing;
+pub use verify::{Endpoint, LONGEST_PRESIGNED_SECONDS, SKEW_MINUTES};
 
 use aws_lc_rs::{constant_time, hmac};
 
@@ -37,10 +45,14 @@ impl Signer<'_> {
 
     /// The signature of a canonical request, in small hexadecimal digits.
     pub fn signature(&self, canonical: &str) -> String {
-        let key = [self.region, self.service, "aws4_request"]
+        canonical::hex(mac(self.key().as_ref(), &self.string_to_sign(canonical)).as_ref())
+    }
+
+    /// The key of the scope.
+    fn key(&self) -> hmac::Tag {
+        [self.region, self.service, "aws4_request"]
             .iter()
-            .fold(mac(format!("AWS4{}", self.secret_key).as_bytes(), self.date()), |key, part| mac(key.as_ref(), part));
-        canonical::hex(mac(key.as_ref(), &self.string_to_sign(canonical)).as_ref())
+            .fold(mac(format!("AWS4{}", self.secret_key).as_bytes(), self.date()), |key, part| mac(key.as_ref(), part))
     }
 
     /// Whether `signature` is the canonical request's, in time that does not depend on where it differs.

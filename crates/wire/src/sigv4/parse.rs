@@ -119,7 +119,10 @@ impl Signature {
             scope: Scope::parse(&required("X-Amz-Credential")?)?,
             signed_headers: signed_headers(&required("X-Amz-SignedHeaders")?)?,
             signature: required("X-Amz-Signature")?,
-            session_token: query_value(head, "X-Amz-Security-Token")?,
+            session_token: either(
+                query_value(head, "X-Amz-Security-Token")?,
+                single_header(head, "x-amz-security-token")?,
+            )?,
             timestamp: Some(required("X-Amz-Date")?),
             expires: Some(required("X-Amz-Expires")?),
             presigned: true,
@@ -129,6 +132,13 @@ impl Signature {
 
 fn refuse<T>(message: &str) -> Result<T> {
     Err(Error::Signature(message.to_owned()))
+}
+
+fn either(query: Option<String>, header: Option<String>) -> Result<Option<String>> {
+    match (query, header) {
+        (Some(_), Some(_)) => refuse("X-Amz-Security-Token is given twice"),
+        (query, header) => Ok(query.or(header)),
+    }
 }
 
 fn signed_headers(text: &str) -> Result<Vec<String>> {

@@ -7,7 +7,6 @@
 mod input;
 mod model;
 mod output;
-mod signature;
 mod tree;
 
 use serde_json::Value as Json;

@@ -6,7 +6,9 @@
 //!
 //! A clientToken (Amazon's agent sends one; the public model has none) makes the same node of a registration whose answer was
 //! lost. Registering again with the ARN of before keeps the node's identity, also when this control plane has never seen it
-//! (its data was lost): what the node still runs is then settled by its session. Reports carry no node of their own in
+//! (its data was lost): what the node still runs is then settled by its session. Where signatures are verified, only who
+//! registered it first can do so, or open its session, and no session of a role registers a node that serves every cluster: a
+//! task whose role may do everything in ECS would get the credentials of other tasks there. Reports carry no node of their own in
 //! this protocol; a task is found by its ARN, of the node's account or the caller's.
 
 #[cfg(test)]
@@ -42,15 +44,23 @@ pub fn register(
     request: ecs::RegisterContainerInstanceRequest,
 ) -> Result<ecs::RegisterContainerInstanceResponse, Fault> {
     let now = context.now;
+    let enforces = context.settings.enforces;
     let first_zone = context.settings.zones.first().cloned().unwrap_or_default();
     let offer = Offer::read(context, &request, first_zone)?;
+    if enforces && offer.cluster.is_none() && context.caller.claims.is_some() {
+        return Err(fault::client("A node that serves all clusters is not registered with temporary credentials."));
+    }
     let instance = context.transact(|state, changes, mint| {
         if let Some(name) = &offer.cluster {
             cluster::ensure_default(state, changes, &offer.place, name)?;
         }
         let id = offer.id.clone().or_else(|| offer.registered(state, now)).unwrap_or_else(|| mint.hex32());
         changes.extend(offer.token(&id, now).map(Change::from));
-        let node = offer.node(state.nodes.get(&id).map(AsRef::as_ref), &id, now);
+        let known = state.nodes.get(&id).map(AsRef::as_ref);
+        if enforces && known.is_some_and(|node| !node.is_of(&offer.owner)) {
+            return Err(fault::client("The container instance was registered by somebody else."));
+        }
+        let node = offer.node(known, &id, now);
         let shown = describe::instance(state, &node, true);
         changes.push(node.into());
         Ok::<_, Fault>(shown)
@@ -73,6 +83,8 @@ struct Offer {
     version_info: Option<ecs::VersionInfo>,
     tags: Vec<ecs::Tag>,
     client_token: Option<String>,
+    /// ARN of who registers it.
+    owner: String,
 }
 
 /// What registrations' client tokens are kept under.
@@ -117,6 +129,7 @@ impl Offer {
             version_info: request.version_info.clone(),
             tags: tag::check_given(request.tags.as_deref())?,
             client_token: client_token(request.client_token.as_deref())?,
+            owner: context.principal.clone(),
             place,
             cluster,
             id,
@@ -174,6 +187,7 @@ impl Offer {
             connected: known.is_some_and(|node| node.connected),
             epoch: known.map_or(0, |node| node.epoch),
             registered_at: known.map_or(now, |node| node.registered_at),
+            owner: Some(self.owner.clone()),
             disconnected_at: known.and_then(|node| node.disconnected_at),
             tags: self.tags.clone(),
         }

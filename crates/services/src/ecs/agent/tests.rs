@@ -256,3 +256,18 @@ fn the_tasks_of_a_node_that_is_away_end_with_its_forced_deregistration() {
     let task = described(&mut world, &task);
     assert_eq!((&task["lastStatus"], &task["stopCode"]), (&json!("STOPPED"), &json!("InfrastructureHealth")));
 }
+
+#[test]
+fn a_node_is_registered_again_by_whoever_registered_it() {
+    let mut world = World::new();
+    let instance = world.ok("RegisterContainerInstance", registration(4))["containerInstance"].clone();
+    let mut again = registration(4);
+    again["containerInstanceArn"] = instance["containerInstanceArn"].clone();
+    world.settings.enforces = true;
+    world.ok("RegisterContainerInstance", again.clone());
+    world.principal = Some("arn:aws:iam::123456789012:user/somebody".to_owned());
+    let told = "ClientException: The container instance was registered by somebody else.";
+    assert_eq!(world.fault("RegisterContainerInstance", again.clone()), told);
+    world.settings.enforces = false;
+    world.ok("RegisterContainerInstance", again);
+}

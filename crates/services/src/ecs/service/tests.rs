@@ -369,7 +369,7 @@ fn too_many_failures_bring_the_last_complete_deployment_back() {
     let good = described(&mut world)["deployments"][0]["id"].clone();
     let broken = json!({"family": "broken", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
         "cpu": "256", "memory": "512", "containerDefinitions": [{"name": "web", "image": "busybox",
-        "secrets": [{"name": "A", "valueFrom": "arn:aws:ssm:us-east-1:000000000000:parameter/a"}]}],
+        "environmentFiles": [{"type": "s3", "value": "arn:aws:s3:::bucket/a.env"}]}],
         "executionRoleArn": "arn:aws:iam::000000000000:role/x"});
     world.ok("RegisterTaskDefinition", broken);
     let bad = update(&mut world, json!({"taskDefinition": "broken"}))["deployments"][0]["id"].clone();

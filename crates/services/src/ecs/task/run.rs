@@ -16,7 +16,7 @@ use super::token::{self, Used};
 use crate::Context;
 use crate::ecs::resolve::{self, DefinitionRef};
 use crate::ecs::service::extras;
-use crate::ecs::{cluster, definition, describe, fault, tag};
+use crate::ecs::{cluster, definition, describe, fault, role, tag};
 
 /// Most tasks of one RunTask.
 const COUNT: i32 = 10;
@@ -33,13 +33,14 @@ const CLIENT_TOKEN: usize = 64;
 /// token that was used for something else, `UnsupportedFeatureException` for what Longshore does not have yet.
 pub fn run(context: &mut Context<'_>, request: ecs::RunTaskRequest) -> Result<ecs::RunTaskResponse, Fault> {
     let place = context.place.clone();
-    let now = context.now;
+    let (now, settings) = (context.now, context.settings);
     let asked = Asked::read(&place, request)?;
     context.transact(|state, changes, mint| {
         if let Some(made) = asked.token.as_ref().map(|token| token.made(state, now)).transpose()?.flatten() {
             return Ok(again(state, &place, &asked.cluster, &made));
         }
         let found = found(state, changes, &place, &asked)?;
+        role::check(settings, state, &place, found.definition, found.overrides.as_ref())?;
         let outcome = place_all(state, &asked, &found, now, mint);
         Ok(record(state, changes, &place, &asked, outcome, now))
     })

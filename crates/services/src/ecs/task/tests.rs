@@ -245,10 +245,6 @@ fn a_token_whose_request_made_nothing_may_be_tried_again() {
 fn what_is_stored_and_cannot_run_yet_stops_at_once_and_says_so() {
     for (definition, what) in [
         (
-            json!({"containerDefinitions": [container(json!({"secrets": [{"name": "S", "valueFrom": "arn:aws:ssm:us-east-1:1:parameter/x"}]}))]}),
-            "secrets of container web",
-        ),
-        (
             json!({"containerDefinitions": [container(json!({"environmentFiles": [{"type": "s3", "value": "arn:aws:s3:::b/f.env"}]}))]}),
             "environmentFiles of container web",
         ),

@@ -19,7 +19,7 @@ pub fn check(draft: &Draft, container: &ecs::ContainerDefinition) -> Result<(), 
     check_image(container)?;
     check_memory(draft, container)?;
     check_environment(container)?;
-    check_secrets(container)?;
+    check_secrets(draft, container)?;
     check_network(draft, container)?;
     check_texts(container)?;
     check_requirements(container)
@@ -113,8 +113,13 @@ fn check_variable(container: &ecs::ContainerDefinition, name: &str) -> Result<()
     }
 }
 
-fn check_secrets(container: &ecs::ContainerDefinition) -> Result<(), Fault> {
+fn check_secrets(draft: &Draft, container: &ecs::ContainerDefinition) -> Result<(), Fault> {
     let secrets = container.secrets.as_deref().unwrap_or_default();
+    if !secrets.is_empty() && draft.api.execution_role_arn.is_none() {
+        return Err(fault::client(
+            "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
+        ));
+    }
     for secret in secrets {
         check_variable(container, secret.name.as_deref().unwrap_or_default())?;
         let from = secret.value_from.as_deref().unwrap_or_default();

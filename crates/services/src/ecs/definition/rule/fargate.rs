@@ -84,7 +84,7 @@ fn execution_role(draft: &Draft) -> Option<String> {
     }
     let need = draft.containers().iter().find_map(|container| {
         let log = container.log_configuration.as_ref();
-        let secrets = some(&container.secrets) || log.is_some_and(|log| some(&log.secret_options));
+        let secrets = log.is_some_and(|log| some(&log.secret_options));
         let needs = [
             (log.is_some_and(|log| log.log_driver == Some(LogDriver::Awslogs)), "log driver awslogs"),
             (container.image.as_deref().is_some_and(is_ecr), "ECR images"),

@@ -94,11 +94,9 @@ fn fargate_fetches_with_the_execution_role() {
     let logs = json!({"logDriver": "awslogs", "options": {
         "awslogs-group": "g", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"}});
     let file = json!([{"type": "s3", "value": "arn:aws:s3:::bucket/a.env"}]);
-    let secret = json!([{"name": "A", "valueFrom": "parameter"}]);
     let rows = [
         (json!({"logConfiguration": logs}), "log driver awslogs"),
         (json!({"image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/web:1"}), "ECR images"),
-        (json!({"secrets": secret}), "secrets"),
         (json!({"repositoryCredentials": {"credentialsParameter": "arn"}}), "repositoryCredentials"),
         (json!({"environmentFiles": file}), "environmentFiles"),
     ];
@@ -112,4 +110,11 @@ fn fargate_fetches_with_the_execution_role() {
             format!("ClientException: Fargate requires task definition to have execution role ARN to support {what}.")
         );
     }
+    let secret = json!([{"name": "A", "valueFrom": "parameter"}]);
+    let with = patched(fargate(), &json!({"app": {"secrets": secret}}));
+    assert_eq!(outcome(&mut world, with.clone()), "OK");
+    assert_eq!(
+        outcome(&mut world, patched(with, &json!({"executionRoleArn": null}))),
+        "ClientException: When you are specifying container secrets, you must also specify a value for 'executionRoleArn'."
+    );
 }

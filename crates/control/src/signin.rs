@@ -1,0 +1,234 @@
+//! Sign-in: from a request's signature to the caller it speaks for, and whether the caller may do what it asks.
+//!
+//! ```text
+//!     enforce      signature ──► key ──► verified ──► caller ──► policies ──► handler
+//!     permissive   the key is believed; twelve digits name an account; policies are not asked
+//! ```
+//! An unknown key takes as long as a bad signature: both are verified, against a secret that nobody has in the one case.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{AUTHORIZATION, USER_AGENT};
+use http::request::Parts;
+use longshore_model::iam::{AccessKey, Caller, Identity, key};
+use longshore_model::policy::Context as Conditions;
+use longshore_model::{AccountId, Place, State};
+use longshore_services::access::{self, Asked, Needed};
+use longshore_services::authority;
+use longshore_services::sts::token;
+use longshore_wire::protocol::Call;
+use longshore_wire::sigv4::{Denial, Endpoint, Scope, Signature, Standing};
+use longshore_wire::{Fault, ProtocolKind, TimestampFormat, Value};
+
+use crate::{Auth, Server, clock};
+
+/// Global services are signed for this region, or for the client's own.
+const GLOBAL_REGION: &str = "us-east-1";
+const GLOBAL: &[&str] = &["iam", "sts"];
+
+/// Verified against where there is no secret, so that an unknown key takes no less time. It opens nothing.
+const NOBODYS_SECRET: &str = "0000000000000000000000000000000000000000";
+
+/// The address a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(IpAddr);
+
+impl Peer {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self(address.ip().to_canonical())
+    }
+}
+
+/// Who calls.
+///
+/// # Errors
+/// AWS's error of the call's protocol, if the signature is not one of a known key's holder.
+pub(crate) fn caller(server: &Server, call: &Call, head: &Parts, body: &[u8]) -> Result<Caller, Fault> {
+    let found = match server.auth {
+        Auth::Enforce => verified(server, call, head, body),
+        Auth::Permissive => Ok(believed(server, head)),
+    };
+    found.map_err(|denial| denial.fault(call.protocol.kind()))
+}
+
+/// What the policies of a caller are asked about, beside who it is; nothing for the root, who has none, unless a resource
+/// may have one.
+pub(crate) fn conditions(server: &Server, call: &Call, caller: &Caller, head: &Parts) -> Conditions {
+    match is_unbound(call, caller) {
+        true => Conditions::default(),
+        false => known_conditions(server, caller, head),
+    }
+}
+
+/// Whether no policy bears on what the caller calls.
+fn is_unbound(call: &Call, caller: &Caller) -> bool {
+    caller.identity == Identity::Root && !access::bears_policies(call.service.name)
+}
+
+fn known_conditions(server: &Server, caller: &Caller, head: &Parts) -> Conditions {
+    let now = clock::wall();
+    let mut conditions = caller.context();
+    if let Some(Peer(address)) = head.extensions.get() {
+        conditions.set("aws:SourceIp", [address.to_string()]);
+    }
+    conditions.set("aws:SecureTransport", ["false"]);
+    conditions.set("aws:RequestedRegion", [server.settings.region.clone()]);
+    conditions.set("aws:CurrentTime", [now.format(TimestampFormat::Iso8601)]);
+    conditions.set("aws:EpochTime", [(now.millis() / 1000).to_string()]);
+    if let Some(agent) = head.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()) {
+        conditions.set("aws:UserAgent", [agent]);
+    }
+    conditions
+}
+
+/// Whether the caller may call the operation with this input.
+///
+/// # Errors
+/// The protocol's refusal, with the sentence that says why.
+pub(crate) fn authorize(
+    server: &Server,
+    call: &Call,
+    caller: &Caller,
+    conditions: &Conditions,
+    input: &Value,
+) -> Result<(), Fault> {
+    let (service, operation) = (call.service.name, call.operation.name);
+    let own_rule = OWN_RULES.contains(&(service, operation));
+    if server.auth == Auth::Permissive || is_unbound(call, caller) || own_rule {
+        return Ok(());
+    }
+    let refuse = |sentence: String| authority::denied(call.protocol.kind(), &sentence);
+    check_session(caller, call).map_err(refuse)?;
+    let place = Place::new(&server.settings.region, &caller.account);
+    let user = if let Identity::User { name, .. } = &caller.identity { Some(name.as_str()) } else { None };
+    let state = server.store.read();
+    let asked = Asked { place: &place, state: &state, input, user };
+    access::judge(service, operation, &asked, caller, conditions).map_err(refuse)
+}
+
+/// Operations that decide for themselves who may call them, or that everybody may call.
+const OWN_RULES: &[(&str, &str)] = &[("sts", "AssumeRole"), ("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")];
+
+/// A user's temporary credentials without MFA do not reach IAM.
+fn check_session(caller: &Caller, call: &Call) -> Result<(), String> {
+    let users = matches!(caller.identity, Identity::User { .. }) && caller.claims.is_some();
+    match users && call.service.name == "iam" {
+        true => Err("The security token included in the request is invalid".to_owned()),
+        false => Ok(()),
+    }
+}
+
+/// A key of twelve digits names its account; one that is known, its holder; any other is the configured account's root.
+fn believed(server: &Server, head: &Parts) -> Caller {
+    let account = server.settings.account.clone();
+    let Ok(Some(signature)) = Signature::of_request(head) else {
+        let named = Scope::of_request(head).and_then(|scope| AccountId::parse(&scope.access_key));
+        return Caller::root(named.unwrap_or(account));
+    };
+    let access_key = &signature.scope.access_key;
+    if let Some(account) = AccountId::parse(access_key) {
+        return Caller::root(account);
+    }
+    let holder = holder(server, &server.store.read(), access_key, signature.session_token.as_deref());
+    holder.map_or_else(|_| Caller::root(account), |holder| holder.caller)
+}
+
+fn verified(server: &Server, call: &Call, head: &Parts, body: &[u8]) -> Result<Caller, Denial> {
+    if let Some(caller) = standing(server, call, head) {
+        return caller;
+    }
+    let own = [server.settings.region.as_str(), GLOBAL_REGION];
+    let regions = if GLOBAL.contains(&call.service.name) { &own[..] } else { &own[..1] };
+    signer(server, head, body, regions, call.service.signing_name)
+}
+
+/// Who signed a request for a service in one of some regions.
+fn signer(server: &Server, head: &Parts, body: &[u8], regions: &[&str], service: &str) -> Result<Caller, Denial> {
+    let signature = Signature::of_request(head)?.ok_or(Denial::Missing)?;
+    let now = clock::wall();
+    signature.admissible(head, &Endpoint { regions, service, now: now.millis().div_euclid(1000) })?;
+    // The state is let go before the body is hashed.
+    let found = holder(server, &server.store.read(), &signature.scope.access_key, signature.session_token.as_deref());
+    let secret = found.as_ref().map_or(NOBODYS_SECRET, |holder| &holder.secret);
+    let signed = signature.is_by(secret, head, body);
+    let caller = found?.caller;
+    if !signed {
+        return Err(Denial::Mismatch);
+    }
+    match caller.claims.as_ref().is_some_and(|claims| claims.is_over(now)) {
+        true => Err(Denial::ExpiredToken),
+        false => Ok(caller),
+    }
+}
+
+/// A node's channel: a request without a body, signed for ECS by one that may `ecs:Poll` or `ecs:StartTelemetrySession`.
+/// Returns the ARN of who signed it, where signatures are verified.
+///
+/// # Errors
+/// As [`caller`] and [`authorize`], in the words of the JSON protocols.
+pub(crate) fn channel(server: &Server, head: &Parts, action: &'static str) -> Result<Option<String>, Fault> {
+    if server.auth == Auth::Permissive {
+        return Ok(None);
+    }
+    let kind = ProtocolKind::AwsJson11;
+    let regions = [server.settings.region.as_str()];
+    let caller = signer(server, head, b"", &regions, "ecs").map_err(|denial| denial.fault(kind))?;
+    let conditions = known_conditions(server, &caller, head);
+    let needed = Needed::on_nothing(action, &caller.account);
+    let judged = access::judge_one(&server.store.read(), &needed, &caller, &conditions);
+    judged.map(|()| Some(caller.arn())).map_err(|sentence| authority::denied(kind, &sentence))
+}
+
+/// The caller of a request that comes with a node's standing leave; `None` if it comes with none.
+fn standing(server: &Server, call: &Call, head: &Parts) -> Option<Result<Caller, Denial>> {
+    let standing = Standing::parse(head.headers.get(AUTHORIZATION)?.to_str().ok()?)?;
+    let good = call.service.name == "logs" && Standing::OPERATIONS.contains(&call.operation.name);
+    let holder = holder(server, &server.store.read(), standing.access_key, None).ok();
+    let secret = holder.as_ref().map_or(NOBODYS_SECRET, |holder| &holder.secret);
+    let made = standing.is_by(secret, &server.settings.region);
+    let caller = holder.map(|holder| holder.caller);
+    Some(caller.filter(|_| good && made).ok_or(Denial::UnknownKey))
+}
+
+/// Who has a key, and its secret.
+struct Holder<'a> {
+    caller: Caller,
+    secret: Cow<'a, str>,
+}
+
+/// # Errors
+/// [`Denial::UnknownKey`] for a key that nobody has, that is inactive, or whose token is not ours.
+fn holder<'a>(server: &'a Server, state: &State, id: &str, token: Option<&str>) -> Result<Holder<'a>, Denial> {
+    let vault = &server.settings.vault;
+    if let Some(token) = token {
+        let claims = token::open(vault, id, token).ok_or(Denial::UnknownKey)?;
+        let secret = Cow::Owned(claims.secret.clone());
+        let caller = token::caller(state, claims).ok_or(Denial::UnknownKey)?;
+        return Ok(Holder { caller, secret });
+    }
+    if id == server.root_key.access_key_id {
+        let root = Caller::root(server.settings.account.clone());
+        let caller = Caller { access_key: id.to_owned(), ..root };
+        return Ok(Holder { caller, secret: Cow::Borrowed(&server.root_key.secret_access_key) });
+    }
+    let record = state.access_keys.get(id).filter(|record| !record.inactive).ok_or(Denial::UnknownKey)?;
+    let secret = Cow::Owned(vault.open_text(id, &record.sealed).ok_or(Denial::UnknownKey)?);
+    let (account, identity) = identity(state, record).ok_or(Denial::UnknownKey)?;
+    Ok(Holder { caller: Caller { account, access_key: id.to_owned(), identity, claims: None }, secret })
+}
+
+fn identity(state: &State, record: &AccessKey) -> Option<(AccountId, Identity)> {
+    let account = AccountId::parse(&record.account)?;
+    if record.user.is_empty() {
+        return Some((account, Identity::Root));
+    }
+    let user = state.users.get(&key(&account, &record.user))?;
+    let identity = Identity::User {
+        name: user.name.clone(),
+        path: user.path.clone(),
+        id: user.id.clone(),
+        tags: user.tags.clone(),
+    };
+    Some((account, identity))
+}

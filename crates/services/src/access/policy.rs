@@ -1,0 +1,57 @@
+//! The policies that resources carry: key policies and grants of KMS, resource policies of secrets.
+
+use std::sync::Arc;
+
+use longshore_model::kms::{grant_key, key};
+use longshore_model::policy::{Kind, Policy, ResourceRule};
+use longshore_model::{AccountId, Arn, State, secret};
+
+use crate::authority::parsed;
+
+/// What a resource's own policy says.
+pub(super) enum Attached {
+    /// It has none.
+    Nothing,
+    Policies(Vec<Arc<Policy>>, ResourceRule),
+    /// It has one that does not read, and therefore denies.
+    Unreadable,
+}
+
+/// Services whose resources carry policies: these bind the root of the account as well.
+const SERVICES: &[&str] = &["kms", "secretsmanager"];
+
+/// Whether resources of a service may carry policies.
+pub fn bears_policies(service: &str) -> bool {
+    SERVICES.contains(&service)
+}
+
+/// The policy of the resource with this ARN.
+pub(super) fn attached(state: &State, arn: &str) -> Attached {
+    let Some(arn) = Arn::parse(arn).filter(|arn| bears_policies(arn.service)) else { return Attached::Nothing };
+    let read = match arn.service {
+        "kms" => key_policies(state, &arn).map(|policies| (policies, ResourceRule::Required)),
+        _ => secret_policy(state, &arn).map(|text| (vec![text_read(text)], ResourceRule::Suffices)),
+    };
+    let Some((policies, rule)) = read else { return Attached::Nothing };
+    let policies: Option<Vec<_>> = policies.into_iter().collect();
+    policies.map_or(Attached::Unreadable, |policies| Attached::Policies(policies, rule))
+}
+
+fn text_read(text: &str) -> Option<Arc<Policy>> {
+    parsed(Kind::Resource, text)
+}
+
+/// The key's policy and its grants, which say in the language of policies what they allow.
+fn key_policies(state: &State, arn: &Arn<'_>) -> Option<Vec<Option<Arc<Policy>>>> {
+    let id = arn.resource.strip_prefix("key/")?;
+    let found = state.encryption_keys.get(&key(&AccountId::parse(arn.account)?, id))?;
+    let prefix = grant_key(arn.account, id, "");
+    let grants = state.key_grants.scan(&prefix).map(|(_, grant)| text_read(&grant.policy));
+    Some(std::iter::once(text_read(&found.policy)).chain(grants).collect())
+}
+
+fn secret_policy<'a>(state: &'a State, arn: &Arn<'_>) -> Option<&'a str> {
+    let (name, suffix) = secret::split(arn.resource)?;
+    let found = state.secrets.get(&secret::key(&AccountId::parse(arn.account)?, name))?;
+    found.policy.as_deref().filter(|_| found.suffix == suffix)
+}

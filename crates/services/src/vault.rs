@@ -1,0 +1,122 @@
+//! What keeps secrets secret: sealing under the master key, and secrets that nobody can guess.
+//!
+//! Sealing is AES-256-GCM with a random nonce. What is sealed is bound to what it is about (an access key's id, the word
+//! for session tokens): under another name it does not open. The master key comes from the installation's data directory
+//! and is never shown.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use longshore_wire::Fault;
+
+/// Seals and opens under the master key. Clones share it.
+#[derive(Clone)]
+pub struct Vault {
+    key: Option<Arc<LessSafeKey>>,
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("Vault")
+    }
+}
+
+impl Vault {
+    pub fn new(master: &[u8; 32]) -> Self {
+        let key = UnboundKey::new(&AES_256_GCM, master).ok();
+        Self { key: key.map(|key| Arc::new(LessSafeKey::new(key))) }
+    }
+
+    /// The sealed form, in base64. `about` must be the same when it is opened.
+    ///
+    /// # Errors
+    /// `InternalFailure` if there is no randomness.
+    pub fn seal(&self, about: &str, plain: &[u8]) -> Result<String, Fault> {
+        let key = self.key.as_ref().ok_or_else(Fault::internal)?;
+        let mut sealed = random::<NONCE_LEN>()?.to_vec();
+        let nonce = Nonce::try_assume_unique_for_key(&sealed).map_err(|_| Fault::internal())?;
+        let mut text = plain.to_vec();
+        key.seal_in_place_append_tag(nonce, Aad::from(about), &mut text).map_err(|_| Fault::internal())?;
+        sealed.extend_from_slice(&text);
+        Ok(BASE64.encode(sealed))
+    }
+
+    /// What was sealed; `None` for anything else.
+    pub fn open(&self, about: &str, sealed: &str) -> Option<Vec<u8>> {
+        let bytes = BASE64.decode(sealed).ok()?;
+        let (nonce, text) = bytes.split_at_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut text = text.to_vec();
+        let length = self.key.as_ref()?.open_in_place(nonce, Aad::from(about), &mut text).ok()?.len();
+        text.truncate(length);
+        Some(text)
+    }
+
+    /// As [`Vault::open`], of a text.
+    pub fn open_text(&self, about: &str, sealed: &str) -> Option<String> {
+        String::from_utf8(self.open(about, sealed)?).ok()
+    }
+}
+
+/// Bytes that nobody can guess.
+///
+/// # Errors
+/// `InternalFailure` if the kernel gives none.
+pub fn random<const N: usize>() -> Result<[u8; N], Fault> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).map_err(|_| Fault::internal())?;
+    Ok(bytes)
+}
+
+/// An access key id: `AKIA` or `ASIA` and sixteen letters and digits.
+///
+/// # Errors
+/// As [`random`].
+pub fn access_key_id(prefix: &str) -> Result<String, Fault> {
+    let letters = random::<16>()?.map(|byte| char::from(ID_LETTERS[usize::from(byte % 32)]));
+    Ok(letters.iter().fold(prefix.to_owned(), |id, letter| id + letter.encode_utf8(&mut [0; 4])))
+}
+
+/// A secret access key: forty characters of six random bits.
+///
+/// # Errors
+/// As [`random`].
+pub fn secret_key() -> Result<String, Fault> {
+    Ok(random::<40>()?.iter().map(|byte| char::from(SECRET_LETTERS[usize::from(byte % 64)])).collect())
+}
+
+const ID_LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+const SECRET_LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_opens_under_its_own_name_and_key_alone() {
+        let vault = Vault::new(&[1; 32]);
+        let sealed = vault.seal("AKIAEXAMPLE", b"secret").unwrap();
+        assert_eq!(vault.open("AKIAEXAMPLE", &sealed).as_deref(), Some(&b"secret"[..]));
+        assert_eq!(vault.open("AKIAEXAMPLF", &sealed), None);
+        assert_eq!(Vault::new(&[2; 32]).open("AKIAEXAMPLE", &sealed), None);
+        for at in 0..sealed.len() {
+            let mut forged = sealed.clone().into_bytes();
+            forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+            assert_eq!(vault.open("AKIAEXAMPLE", std::str::from_utf8(&forged).unwrap()), None, "{at}");
+        }
+        for short in ["", "AAAA", &sealed[..20]] {
+            assert_eq!(vault.open("AKIAEXAMPLE", short), None);
+        }
+        assert_ne!(vault.seal("AKIAEXAMPLE", b"secret").unwrap(), sealed);
+    }
+
+    #[test]
+    fn keys_have_the_lengths_of_awss() {
+        assert_eq!((access_key_id("ASIA").unwrap().len(), secret_key().unwrap().len()), (20, 40));
+        assert_ne!(secret_key().unwrap(), secret_key().unwrap());
+    }
+}

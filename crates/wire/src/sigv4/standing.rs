@@ -1,0 +1,66 @@
+//! A node's standing leave to write log events, for a log sender that cannot sign each request.
+//!
+//! A task's supervisor outlives the agent and holds no key. It sends one header, made by the agent, as long as the task
+//! lives. The header is no Signature Version 4: it is told apart by its first word, proves that a key's holder made it, and
+//! is good for nothing but the operations that write logs ([`Standing::OPERATIONS`]).
+
+use super::{Signer, canonical};
+use aws_lc_rs::constant_time;
+
+const WORD: &str = "LONGSHORE-STANDING";
+
+/// What the header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing<'a> {
+    pub access_key: &'a str,
+    proof: &'a str,
+}
+
+impl<'a> Standing<'a> {
+    /// The operations of `logs` that it is good for.
+    pub const OPERATIONS: &'static [&'static str] = &["CreateLogGroup", "CreateLogStream", "PutLogEvents"];
+
+    /// The value of the `Authorization` header.
+    pub fn authorization(access_key: &str, secret_key: &str, region: &str) -> String {
+        format!("{WORD} {access_key} {}", proof(access_key, secret_key, region))
+    }
+
+    /// Reads the value of an `Authorization` header; `None` if it is another scheme's.
+    pub fn parse(value: &'a str) -> Option<Self> {
+        let (access_key, proof) = value.strip_prefix(WORD)?.strip_prefix(' ')?.split_once(' ')?;
+        Some(Standing { access_key, proof })
+    }
+
+    /// Whether the holder of `secret_key` made it for this region. Takes the same time wherever it differs.
+    pub fn is_by(&self, secret_key: &str, region: &str) -> bool {
+        let expected = proof(self.access_key, secret_key, region);
+        constant_time::verify_slices_are_equal(expected.as_bytes(), self.proof.as_bytes()).is_ok()
+    }
+}
+
+/// Keyed like a signature for a scope that no request can have, so that neither can stand for the other.
+fn proof(access_key: &str, secret_key: &str, region: &str) -> String {
+    let signer = Signer { secret_key, timestamp: WORD, region, service: "logs" };
+    let key = signer.key();
+    canonical::hex(super::mac(key.as_ref(), access_key).as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_its_makers_alone() {
+        let value = Standing::authorization("AKIDEXAMPLE", "secret", "us-east-1");
+        let standing = Standing::parse(&value).unwrap();
+        assert_eq!(standing.access_key, "AKIDEXAMPLE");
+        assert!(standing.is_by("secret", "us-east-1"));
+        assert!(!standing.is_by("Secret", "us-east-1"));
+        assert!(!standing.is_by("secret", "eu-west-1"));
+        let other = value.replace("AKIDEXAMPLE", "AKIDEXAMPLF");
+        assert!(!Standing::parse(&other).unwrap().is_by("secret", "us-east-1"));
+        for other in ["", "LONGSHORE-STANDING", "LONGSHORE-STANDING a", "AWS4-HMAC-SHA256 a b"] {
+            assert_eq!(Standing::parse(other), None, "{other}");
+        }
+    }
+}
