@@ -1,7 +1,7 @@
 //! How a control plane is set up.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use longshore_model::AccountId;
 
@@ -23,7 +23,12 @@ pub struct Config {
     pub auth: Auth,
     /// A node that has been away for so long is deregistered.
     pub node_lost_hours: u32,
+    /// MiB of audit records that are kept; beyond them the oldest go.
+    pub audit_mib: u32,
 }
+
+/// [`Config::audit_mib`] where nothing is said.
+pub const AUDIT_MIB: u32 = 1024;
 
 /// [`Config::node_lost_hours`] where nothing is said.
 pub const NODE_LOST_HOURS: u32 = 24;
@@ -43,4 +48,13 @@ impl Config {
     pub fn log_store(&self) -> PathBuf {
         self.data_dir.join("logs")
     }
+
+    pub fn audit_log(&self) -> PathBuf {
+        audit_log(&self.data_dir)
+    }
+}
+
+/// Where the audit log of a data directory lies.
+pub fn audit_log(data_dir: &Path) -> PathBuf {
+    data_dir.join("audit")
 }

@@ -22,6 +22,7 @@ pub mod setting;
 mod state;
 pub mod table;
 pub mod task;
+pub mod trail;
 
 pub use arn::{Arn, Place};
 pub use ids::{AccountId, Mint};

@@ -17,6 +17,7 @@ use crate::service::Service;
 use crate::setting::{LogGroup, Setting, Token};
 use crate::table::Table;
 use crate::task::Task;
+use crate::trail::Trail;
 
 /// A stored record does not read as what its table holds.
 #[derive(Debug, thiserror::Error)]
@@ -204,6 +205,7 @@ tables! {
     AccessKey 18 access_keys |row| row.id.clone();
     AccountAlias 19 account_aliases |row| row.account.clone();
     Revocation 20 revocations |row| format!("{}/{}", row.account, row.handle);
+    Trail 41 trails |row| format!("{}/{}", row.account, row.name);
 }
 
 impl State {

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod authority;
+pub mod cloudtrail;
 mod context;
 pub mod ec2;
 pub mod ecs;
@@ -38,7 +39,8 @@ pub struct Service {
 }
 
 /// Every service. The gateway routes by it, docs/operations.md is written from it.
-pub static SERVICES: &[&Service] = &[&ecs::SERVICE, &logs::SERVICE, &ec2::SERVICE, &iam::SERVICE, &sts::SERVICE];
+pub static SERVICES: &[&Service] =
+    &[&ecs::SERVICE, &logs::SERVICE, &ec2::SERVICE, &iam::SERVICE, &sts::SERVICE, &cloudtrail::SERVICE];
 
 impl Service {
     pub fn operation(&self, name: &str) -> Option<&'static Operation> {

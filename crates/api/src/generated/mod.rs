@@ -9,4 +9,6 @@ pub mod sts;
 #[rustfmt::skip]
 pub mod iam;
 #[rustfmt::skip]
+pub mod cloudtrail;
+#[rustfmt::skip]
 pub mod ec2;
