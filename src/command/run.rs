@@ -203,6 +203,8 @@ async fn bind(options: &Resolved) -> Result<control::Bound> {
         },
         node_lost_hours: options.node_lost_hours,
         audit_mib: options.audit_mib,
+        trail_seconds: options.trail_interval,
+        throttle: options.throttle,
     };
     control::bind(&config).await.context("the control plane cannot start")
 }

@@ -2,7 +2,7 @@
 //!
 //! The record grows while the call is carried out and is handed over before the answer is waited for, so that its way to
 //! the disk and the commit's are gone together; the answer of a call that changes something waits for both
-//! (docs/decisions/0024). If the commit then fails, a second record of the same request says so. Requests of strangers,
+//! (docs/decisions/0026). If the commit then fails, a second record of the same request says so. Requests of strangers,
 //! who could not say who they are, are recorded as long as they are few, and counted beyond that.
 
 use http::HeaderMap;

@@ -25,7 +25,14 @@ pub struct Config {
     pub node_lost_hours: u32,
     /// MiB of audit records that are kept; beyond them the oldest go.
     pub audit_mib: u32,
+    /// How often audit records are delivered to trails.
+    pub trail_seconds: u64,
+    /// Whether calls are throttled as AWS does.
+    pub throttle: bool,
 }
+
+/// [`Config::trail_seconds`] where nothing is said: about as often as AWS.
+pub const TRAIL_SECONDS: u64 = 300;
 
 /// [`Config::audit_mib`] where nothing is said.
 pub const AUDIT_MIB: u32 = 1024;

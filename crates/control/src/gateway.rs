@@ -335,6 +335,7 @@ async fn carry_out(
     let input = call.input(head, body)?;
     note.input(&caller, &input);
     signin::authorize(server, call, &caller, &conditions, &input)?;
+    server.throttle.admit(call, &caller, &input)?;
     // Log events come with the time of other clocks, so theirs is the machine's.
     let now = if call.service.name == "logs" { clock::wall() } else { clock::now() };
     let account = caller.account.clone();

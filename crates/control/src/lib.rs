@@ -21,10 +21,14 @@ mod nodes;
 mod root_key;
 mod session;
 mod signin;
+mod throttle;
+mod trails;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use longshore_model::AccountId;
 use longshore_services::{Settings, Vault};
@@ -36,7 +40,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use config::{AUDIT_MIB, Auth, Config, NODE_LOST_HOURS, audit_log};
+pub use config::{AUDIT_MIB, Auth, Config, NODE_LOST_HOURS, TRAIL_SECONDS, audit_log};
 pub use longshore_store::audit::{Mark, verify};
 pub use root_key::RootKey;
 
@@ -66,6 +70,10 @@ pub struct Server {
     pub(crate) logs: Logs,
     pub(crate) audit: Audit,
     pub(crate) strangers: audit::Strangers,
+    /// The directory that trails are delivered to, and how often.
+    pub(crate) trails: PathBuf,
+    pub(crate) trail_period: Duration,
+    pub(crate) throttle: throttle::Throttle,
     pub(crate) settings: Settings,
     pub(crate) auth: Auth,
     pub(crate) root_key: RootKey,
@@ -108,6 +116,9 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         logs,
         audit,
         strangers: audit::Strangers::new(),
+        trails: config.data_dir.join("trails"),
+        trail_period: Duration::from_secs(config.trail_seconds.max(1)),
+        throttle: throttle::Throttle::new(config.throttle),
         settings,
         auth: config.auth,
         root_key: RootKey::ensure(&config.data_dir)?,

@@ -11,7 +11,7 @@ use longshore_services::logs::Upkeep;
 use longshore_store::{Commit, Full, Missed, Watch};
 use tokio::task::JoinHandle;
 
-use crate::{Error, Server, clock};
+use crate::{Error, Server, clock, trails};
 
 /// The longest a loop sleeps.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -36,6 +36,7 @@ pub fn start(server: &Arc<Server>) -> Vec<JoinHandle<()>> {
             reap::turn(state, clock::now(), server.settings.stopped_task_ttl_seconds)
         })),
         tokio::spawn(retention(server.clone())),
+        tokio::spawn(trails::run(server.clone())),
     ]
 }
 

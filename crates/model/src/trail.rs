@@ -26,8 +26,9 @@ record! {
         pub logging: bool = "logging",
         pub started_at: Option<Timestamp> = "startedAt",
         pub stopped_at: Option<Timestamp> = "stoppedAt",
-        /// Number of the last audit record that was looked at.
+        /// Numbers of the last audit records that were looked at, for files and for the log group.
         pub position: i64 = "position",
+        pub log_position: i64 = "logPosition",
         pub files: Option<Delivery> = "files",
         pub logs: Option<Delivery> = "logs",
     }

@@ -27,6 +27,7 @@ pub mod orders;
 pub mod pace;
 pub mod pin;
 pub mod place;
+pub mod quota;
 pub mod rate;
 pub mod reap;
 pub mod reconcile;
