@@ -9,4 +9,5 @@ pub use generated::*;
 use longshore_wire::ServiceDef;
 
 /// Every service, in the order in which requests are matched.
-pub static SERVICES: &[&ServiceDef] = &[&ecs::SERVICE, &logs::SERVICE, &sts::SERVICE, &ec2::SERVICE];
+pub static SERVICES: &[&ServiceDef] =
+    &[&ecs::SERVICE, &logs::SERVICE, &sts::SERVICE, &ec2::SERVICE, &cloudtrail::SERVICE];
