@@ -85,8 +85,9 @@ fn attribute(given: &[LookupAttribute]) -> Result<Option<(LookupAttributeKey, St
 
 /// What is looked for.
 struct Sieve {
+    account: String,
     /// In the line of every event of the account, and in that of every event that has the attribute.
-    account: Regex,
+    own: Regex,
     needle: Option<Regex>,
     attribute: Option<(LookupAttributeKey, String)>,
 }
@@ -99,7 +100,8 @@ impl Sieve {
             _ => quoted(value),
         });
         Ok(Self {
-            account: literal(&format!("\"recipientAccountId\":\"{account}\""))?,
+            account: account.to_owned(),
+            own: literal(&format!("\"recipientAccountId\":\"{account}\""))?,
             needle: needle.as_deref().map(literal).transpose()?,
             attribute,
         })
@@ -107,15 +109,17 @@ impl Sieve {
 
     /// The event of a line, if it is one of these.
     fn event(&self, line: &Line<'_>) -> Option<Event> {
-        let may = self.account.is_match(line.event) && self.needle.as_ref().is_none_or(|it| it.is_match(line.event));
+        let may = self.own.is_match(line.event) && self.needle.as_ref().is_none_or(|it| it.is_match(line.event));
         if !may {
             return None;
         }
         let value: Value = serde_json::from_slice(line.event).ok()?;
         let event = shape(&value, line);
+        // The words may stand elsewhere in the line, as a tag of somebody else's.
+        let own = value["recipientAccountId"] == *self.account;
         let management = value["managementEvent"] == true;
         let has = self.attribute.as_ref().is_none_or(|(key, wanted)| has(&event, *key, wanted));
-        (management && has).then_some(event)
+        (own && management && has).then_some(event)
     }
 }
 

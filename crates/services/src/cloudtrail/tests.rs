@@ -315,3 +315,17 @@ fn a_role_that_may_not_write_is_refused_and_one_that_may_no_longer_is_told_of() 
     assert_eq!((world.delivered().len(), world.logged().len()), (1, 1));
     assert_eq!(world.ok("GetTrailStatus", json!({"Name": "one"})).get("LatestCloudWatchLogsDeliveryError"), None);
 }
+
+#[test]
+fn events_of_another_account_are_not_found_whatever_they_hold() {
+    let mut world = World::new("foreign");
+    world.record("CreateCluster", ECS, false, ACCOUNT);
+    let spoof = json!({"eventName": "CreateLogGroup", "managementEvent": true, "recipientAccountId": "999999999999",
+        "requestParameters": {"tags": {"recipientAccountId": ACCOUNT}}});
+    world.audit.push(NOW, spoof.to_string().as_bytes(), Weight::Light);
+    world.record("PutLogEvents", "logs.amazonaws.com", false, ACCOUNT);
+    let found = world.ok("LookupEvents", json!({}));
+    let names: Vec<_> = found["Events"].as_array().unwrap().iter().map(|event| &event["EventName"]).collect();
+    assert_eq!(names, ["CreateCluster"]);
+    assert_eq!(found.get("NextToken"), None);
+}

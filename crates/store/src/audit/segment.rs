@@ -156,7 +156,9 @@ fn create(path: &Path) -> io::Result<File> {
 /// # Errors
 /// If the disk has no room for them, among others; then there is no such file.
 pub(super) fn begin(path: &Path, bytes: u64) -> io::Result<File> {
-    let file = create(path)?;
+    // To append: what could not be written is cut off, and the next try must begin there.
+    let file = File::options().append(true).create(true).mode(0o600).open(path)?;
+    file.set_len(0)?;
     match set_aside(&file, bytes) {
         Ok(()) => Ok(file),
         Err(error) => {
