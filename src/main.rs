@@ -39,6 +39,8 @@ enum Command {
     Image(Images),
     /// Check this machine and say what to do
     Doctor(Doctor),
+    /// The log of every API call
+    Audit(Audit),
     /// Run one task (started by the node)
     #[command(hide = true)]
     Supervise { dir: PathBuf },
@@ -75,6 +77,22 @@ struct Doctor {
     /// Mend what can be mended without asking
     #[arg(long)]
     fix: bool,
+}
+
+#[derive(Args)]
+struct Audit {
+    #[command(subcommand)]
+    command: AuditCommand,
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    /// Walk the chain of records and name the first that is broken; the control plane need not run
+    Verify {
+        /// A record that must be in it, as an earlier verification named it
+        #[arg(long, value_name = "SEQUENCE:HASH")]
+        known: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -129,6 +147,9 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Env => command::env::print(instance)?,
         Command::Image(Images { containerd, command }) => images(instance, containerd.as_deref(), command)?,
         Command::Doctor(Doctor { fix }) => return command::doctor::examine(instance, *fix),
+        Command::Audit(Audit { command: AuditCommand::Verify { known } }) => {
+            return command::audit::verify(instance, known.as_deref());
+        }
         Command::Supervise { .. } => unreachable!("handled before the runtime starts"),
     }
     Ok(ExitCode::SUCCESS)

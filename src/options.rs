@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum, value_parser};
 use longshore_agent::image::Cleanup;
-use longshore_control::NODE_LOST_HOURS;
+use longshore_control::{AUDIT_MIB, NODE_LOST_HOURS, TRAIL_SECONDS};
 use serde::Deserialize;
 
 /// What a signature is taken for.
@@ -75,6 +75,15 @@ pub struct Behaviour {
     /// Hours that a node may be away before it is deregistered and its tasks end [default: 24]
     #[arg(long, env = "LONGSHORE_NODE_LOST_HOURS", value_name = "HOURS")]
     pub node_lost_hours: Option<u32>,
+    /// MiB of audit records that are kept; beyond them the oldest go [default: 1024]
+    #[arg(long, env = "LONGSHORE_AUDIT_MIB", value_name = "MIB", value_parser = value_parser!(u32).range(1..))]
+    pub audit_mib: Option<u32>,
+    /// How often audit records are delivered to trails [default: 300]
+    #[arg(long, env = "LONGSHORE_TRAIL_INTERVAL", value_name = "SECONDS", value_parser = value_parser!(u64).range(1..))]
+    pub trail_interval: Option<u64>,
+    /// Refuse what an account calls too often, as AWS does for ECS [default: false]
+    #[arg(long, env = "LONGSHORE_THROTTLE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub throttle: Option<bool>,
     /// How often the node lets go of images that were pulled and are not used [default: 1800]
     #[arg(long, env = "LONGSHORE_IMAGE_CLEANUP_INTERVAL", value_name = "SECONDS", value_parser = value_parser!(u64).range(1..))]
     pub image_cleanup_interval: Option<u64>,
@@ -110,6 +119,9 @@ pub struct Resolved {
     pub cpu: Option<i32>,
     pub memory: Option<i32>,
     pub node_lost_hours: u32,
+    pub audit_mib: u32,
+    pub trail_interval: u64,
+    pub throttle: bool,
     pub image_cleanup: Cleanup,
 }
 
@@ -150,6 +162,10 @@ impl Instance {
             cpu: flags.cpu.or(file.cpu),
             memory: flags.memory.or(file.memory),
             node_lost_hours: flags.node_lost_hours.or(file.node_lost_hours).unwrap_or(NODE_LOST_HOURS),
+            // A file may say 0.
+            audit_mib: flags.audit_mib.or(file.audit_mib).unwrap_or(AUDIT_MIB).max(1),
+            throttle: flags.throttle.or(file.throttle).unwrap_or(false),
+            trail_interval: flags.trail_interval.or(file.trail_interval).unwrap_or(TRAIL_SECONDS),
             image_cleanup,
             data_dir,
         };

@@ -1,5 +1,6 @@
 //! What each subcommand does.
 
+pub mod audit;
 pub mod doctor;
 pub mod env;
 pub mod image;

@@ -202,6 +202,9 @@ async fn bind(options: &Resolved) -> Result<control::Bound> {
             Auth::Permissive => control::Auth::Permissive,
         },
         node_lost_hours: options.node_lost_hours,
+        audit_mib: options.audit_mib,
+        trail_seconds: options.trail_interval,
+        throttle: options.throttle,
     };
     control::bind(&config).await.context("the control plane cannot start")
 }

@@ -17,4 +17,5 @@ pub static SERVICES: &[&ServiceDef] = &[
     &kms::SERVICE,
     &secretsmanager::SERVICE,
     &ssm::SERVICE,
+    &cloudtrail::SERVICE,
 ];

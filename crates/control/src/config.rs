@@ -1,7 +1,7 @@
 //! How a control plane is set up.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use longshore_model::AccountId;
 
@@ -23,7 +23,19 @@ pub struct Config {
     pub auth: Auth,
     /// A node that has been away for so long is deregistered.
     pub node_lost_hours: u32,
+    /// MiB of audit records that are kept; beyond them the oldest go.
+    pub audit_mib: u32,
+    /// How often audit records are delivered to trails.
+    pub trail_seconds: u64,
+    /// Whether calls are throttled as AWS does.
+    pub throttle: bool,
 }
+
+/// [`Config::trail_seconds`] where nothing is said: about as often as AWS.
+pub const TRAIL_SECONDS: u64 = 300;
+
+/// [`Config::audit_mib`] where nothing is said.
+pub const AUDIT_MIB: u32 = 1024;
 
 /// [`Config::node_lost_hours`] where nothing is said.
 pub const NODE_LOST_HOURS: u32 = 24;
@@ -43,4 +55,13 @@ impl Config {
     pub fn log_store(&self) -> PathBuf {
         self.data_dir.join("logs")
     }
+
+    pub fn audit_log(&self) -> PathBuf {
+        audit_log(&self.data_dir)
+    }
+}
+
+/// Where the audit log of a data directory lies.
+pub fn audit_log(data_dir: &Path) -> PathBuf {
+    data_dir.join("audit")
 }

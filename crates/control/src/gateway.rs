@@ -19,7 +19,8 @@ use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use longshore_link::phase::{LAUNCHES, Phase};
-use longshore_services::{Context, SERVICES, Service};
+use longshore_services::{Answer as Answered, Context, SERVICES, Service};
+use longshore_store::audit;
 use longshore_store::logs::Ticket;
 use longshore_store::{Revision, Unsettled};
 use longshore_wire::protocol::{Call, Refusal, Reply, body_limit, route, unserved};
@@ -27,6 +28,7 @@ use longshore_wire::{Fault, ServiceDef};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::audit::{Note, turned_away};
 use crate::{Auth, Server, clock, session, signin};
 
 /// Connections at one time; more wait in the kernel's queue.
@@ -169,7 +171,7 @@ fn ready(server: &Server) -> Answer {
 }
 
 fn metrics(server: &Server) -> Answer {
-    let full = server.store.is_full();
+    let full = server.store.is_full() || server.audit.is_full();
     let state = server.store.read();
     text(StatusCode::OK, server.metrics.text(&state, server.sessions.count(), state.revision(), full))
 }
@@ -257,7 +259,9 @@ fn refuse(server: &Server, refusal: &Refusal, request_id: &str) -> Reply {
 
 /// Refuses what no operation is called by; a request for a service that is not here is told so, whatever else is wrong.
 fn turn_away(server: &Server, head: &Parts, refusal: Refusal, request_id: &str) -> Reply {
-    refuse(server, &unserved(definitions(), head).unwrap_or(refusal), request_id)
+    let refusal = unserved(definitions(), head).unwrap_or(refusal);
+    turned_away(server, head, &refusal, request_id);
+    refuse(server, &refusal, request_id)
 }
 
 /// The body, and the room it takes as long as it is there.
@@ -304,9 +308,11 @@ async fn call(server: &Arc<Server>, head: &Parts, body: &Bytes, request_id: &str
         Ok(call) => call,
         Err(refusal) => return turn_away(server, head, refusal, request_id),
     };
-    let reply = match carry_out(server, &call, head, body, request_id).await {
+    let mut note = Note::begin(server, &call, head, request_id);
+    let reply = match carry_out(server, &call, head, body, request_id, &mut note).await {
         Ok(reply) => reply,
         Err(fault) => {
+            note.failed(&fault);
             tracing::debug!(request_id, operation = call.operation.name, %fault, "a request failed");
             call.fault(&fault, request_id)
         }
@@ -321,16 +327,20 @@ async fn carry_out(
     head: &Parts,
     body: &Bytes,
     request_id: &str,
+    note: &mut Note<'_>,
 ) -> Result<Reply, Fault> {
     let began = Instant::now();
     let unbuilt = || Fault::not_implemented(call.service, call.operation);
     let service = service(call.service).ok_or_else(unbuilt)?;
     let operation = service.operation(call.operation.name).ok_or_else(unbuilt)?;
     let caller = signin::caller(server, call, head, body)?;
+    note.caller(&caller)?;
     server.ensure_account(&caller.account)?;
     let conditions = signin::conditions(server, call, &caller, head);
     let input = call.input(head, body)?;
+    note.input(&caller, &input);
     signin::authorize(server, call, &caller, &conditions, &input)?;
+    server.throttle.admit(call, &caller, &input)?;
     // Log events come with the time of other clocks, so theirs is the machine's.
     let now = if call.service.name == "logs" { clock::wall() } else { clock::now() };
     let account = caller.account.clone();
@@ -338,17 +348,19 @@ async fn carry_out(
     let mut context = context.called_by(caller, conditions);
     context.judged = server.auth == Auth::Enforce;
     context.batch = header(head, "x-longshore-batch");
+    context.audit = Some(&server.audit);
     let read = Instant::now();
     let answer = match service.blocking {
         true => tokio::task::block_in_place(|| (operation.run)(&mut context, input)),
         false => (operation.run)(&mut context, input),
     };
     let decided = Instant::now();
-    let reply = answer.map(|answer| call.reply(call.operation.output.map(|_| answer.as_ref()), request_id));
+    let (reply, recorded) = reply(call, answer, request_id, note);
     // A refusal too may rest on what is not durable yet.
     let (revision, tickets) = context.into_waits();
     let written = Instant::now();
-    settle(server, revision, &tickets).await?;
+    settle(server, revision, &tickets, recorded).await?;
+    note.settled();
     if call.operation.name == "RunTask" && reply.is_ok() {
         LAUNCHES.note(Phase::Api, (read - began) + (written - decided));
         LAUNCHES.note(Phase::Plan, decided - read);
@@ -357,16 +369,37 @@ async fn carry_out(
     reply
 }
 
+/// The reply to be sent once what it rests on is durable, which its record belongs to.
+fn reply(
+    call: &Call,
+    answer: Answered,
+    request_id: &str,
+    note: &mut Note<'_>,
+) -> (Result<Reply, Fault>, Option<audit::Ticket>) {
+    let recorded = note.carried_out(&answer);
+    let reply = answer.map(|answer| call.reply(call.operation.output.map(|_| answer.as_ref()), request_id));
+    (reply, recorded)
+}
+
 /// Wait until everything the answer rests on is durable.
-async fn settle(server: &Server, revision: Revision, tickets: &[Ticket]) -> Result<(), Fault> {
+async fn settle(
+    server: &Server,
+    revision: Revision,
+    tickets: &[Ticket],
+    recorded: Option<audit::Ticket>,
+) -> Result<(), Fault> {
     const WORDS: &str = "The request has failed due to a temporary failure of the server";
     let closed = |_| Fault::common("ServiceUnavailable", 503, WORDS);
-    server.store.durable(revision).await.map_err(|why| match why {
+    let unsettled = |why| match why {
         Unsettled::Full(full) => full.into(),
         Unsettled::Closed(why) => closed(why),
-    })?;
+    };
+    server.store.durable(revision).await.map_err(unsettled)?;
     for ticket in tickets {
         ticket.durable().await.map_err(closed)?;
+    }
+    if let Some(recorded) = recorded {
+        recorded.durable().await.map_err(unsettled)?;
     }
     Ok(())
 }

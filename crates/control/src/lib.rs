@@ -10,6 +10,7 @@
 //! Nothing is told to anyone before it is durable: answers wait for their revision, sessions and loops follow durable
 //! commits.
 
+mod audit;
 mod bootstrap;
 mod clock;
 mod config;
@@ -20,13 +21,18 @@ mod nodes;
 mod root_key;
 mod session;
 mod signin;
+mod throttle;
+mod trails;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use longshore_model::AccountId;
 use longshore_services::{Settings, Vault};
+use longshore_store::audit::Audit;
 use longshore_store::logs::Logs;
 use longshore_store::{Revision, Sqlite, Store};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -34,7 +40,8 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use config::{Auth, Config, NODE_LOST_HOURS};
+pub use config::{AUDIT_MIB, Auth, Config, NODE_LOST_HOURS, TRAIL_SECONDS, audit_log};
+pub use longshore_store::audit::{Mark, verify};
 pub use root_key::RootKey;
 
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +68,12 @@ pub enum Error {
 pub struct Server {
     pub(crate) store: Store,
     pub(crate) logs: Logs,
+    pub(crate) audit: Audit,
+    pub(crate) strangers: audit::Strangers,
+    /// The directory that trails are delivered to, and how often.
+    pub(crate) trails: PathBuf,
+    pub(crate) trail_period: Duration,
+    pub(crate) throttle: throttle::Throttle,
     pub(crate) settings: Settings,
     pub(crate) auth: Auth,
     pub(crate) root_key: RootKey,
@@ -85,6 +98,7 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
     let store = Store::open(Sqlite::open(&config.database())?)?;
     clock::begin(store.read().newest());
     let logs = Logs::open(&config.log_store())?;
+    let audit = audit::open(config)?;
     let in_listen = |source| Error::Listen { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(in_listen)?;
     let address = listener.local_addr().map_err(in_listen)?;
@@ -101,6 +115,11 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
     let server = Arc::new(Server {
         store,
         logs,
+        audit,
+        strangers: audit::Strangers::new(),
+        trails: config.data_dir.join("trails"),
+        trail_period: Duration::from_secs(config.trail_seconds.max(1)),
+        throttle: throttle::Throttle::new(config.throttle),
         settings,
         auth: config.auth,
         root_key: RootKey::ensure(&config.data_dir)?,
@@ -138,6 +157,7 @@ impl Bound {
             () = shutdown => Ok(()),
             () = server.store.failed() => Err(Error::StoreFailed),
             () = server.logs.failed() => Err(Error::StoreFailed),
+            () = server.audit.failed() => Err(Error::StoreFailed),
         };
         server.stop.send_replace(true);
         let _ = accept.await;

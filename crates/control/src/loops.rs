@@ -12,7 +12,7 @@ use longshore_services::logs::Upkeep;
 use longshore_store::{Commit, Full, Missed, Watch};
 use tokio::task::JoinHandle;
 
-use crate::{Error, Server, clock};
+use crate::{Error, Server, clock, trails};
 
 /// The longest a loop sleeps.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -38,6 +38,7 @@ pub fn start(server: &Arc<Server>) -> Vec<JoinHandle<()>> {
         })),
         tokio::spawn(periodic(server.clone(), "expire", PERIOD, |_, state| expire::turn(state, clock::now()))),
         tokio::spawn(retention(server.clone())),
+        tokio::spawn(trails::run(server.clone())),
     ]
 }
 

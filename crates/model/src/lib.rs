@@ -26,6 +26,7 @@ mod state;
 pub mod table;
 pub mod task;
 pub mod task_role;
+pub mod trail;
 
 pub use arn::{Arn, Place};
 pub use ids::{AccountId, Mint};

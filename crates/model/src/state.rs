@@ -20,6 +20,7 @@ use crate::service::Service;
 use crate::setting::{LogGroup, Setting, Token};
 use crate::table::Table;
 use crate::task::Task;
+use crate::trail::Trail;
 
 /// A stored record does not read as what its table holds.
 #[derive(Debug, thiserror::Error)]
@@ -238,13 +239,14 @@ tables! {
     ManagedPolicy 17 managed_policies |row| entity_key(&row.account, &row.name);
     AccessKey 18 access_keys |row| row.id.clone();
     AccountAlias 19 account_aliases |row| row.account.clone();
-    EncryptionKey 30 encryption_keys |row| format!("{}/{}", row.account, row.id);
-    KeyAlias 31 key_aliases |row| format!("{}/{}", row.account, row.name);
-    Secret 32 secrets |row| format!("{}/{}", row.account, row.name);
-    SecretVersion 33 secret_versions |row| row.key();
-    KeyGrant 34 key_grants |row| grant_key(&row.account, &row.key, &row.id);
-    Parameter 40 parameters |row| parameter::key(&row.account, &row.name);
-    ParameterVersion 41 parameter_versions |row| parameter::numbered_key(&row.account, &row.name, row.number);
+    EncryptionKey 20 encryption_keys |row| format!("{}/{}", row.account, row.id);
+    KeyAlias 21 key_aliases |row| format!("{}/{}", row.account, row.name);
+    Secret 22 secrets |row| format!("{}/{}", row.account, row.name);
+    SecretVersion 23 secret_versions |row| row.key();
+    KeyGrant 24 key_grants |row| grant_key(&row.account, &row.key, &row.id);
+    Parameter 25 parameters |row| parameter::key(&row.account, &row.name);
+    ParameterVersion 26 parameter_versions |row| parameter::numbered_key(&row.account, &row.name, row.number);
+    Trail 27 trails |row| format!("{}/{}", row.account, row.name);
 }
 
 impl State {

@@ -28,6 +28,8 @@ pub mod orders;
 pub mod pace;
 pub mod pin;
 pub mod place;
+pub mod quota;
+pub mod rate;
 pub mod reap;
 pub mod reconcile;
 pub mod report;

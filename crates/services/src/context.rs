@@ -3,6 +3,7 @@
 use longshore_model::iam::Caller;
 use longshore_model::policy::Context as Conditions;
 use longshore_model::{AccountId, Change, Mint, Place, State};
+use longshore_store::audit::Audit;
 use longshore_store::logs::{Logs, Ticket};
 use longshore_store::{Full, Revision, Snapshot, Store};
 use longshore_wire::Timestamp;
@@ -47,6 +48,8 @@ pub struct Context<'a> {
     pub mint: Mint,
     /// Value of the `x-longshore-batch` header: `PUMP/SEQUENCE`, see `logs::put_log_events`.
     pub batch: Option<String>,
+    /// The audit log; none where nobody keeps one.
+    pub audit: Option<&'a Audit>,
     revision: Revision,
     tickets: Vec<Ticket>,
 }
@@ -74,6 +77,7 @@ impl<'a> Context<'a> {
             now,
             mint: Mint::new(seed),
             batch: None,
+            audit: None,
             revision: 0,
             tickets: Vec::new(),
         }

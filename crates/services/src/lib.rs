@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod authority;
+pub mod cloudtrail;
 mod context;
 pub mod ec2;
 pub mod ecs;
@@ -50,6 +51,7 @@ pub static SERVICES: &[&Service] = &[
     &kms::SERVICE,
     &secretsmanager::SERVICE,
     &ssm::SERVICE,
+    &cloudtrail::SERVICE,
 ];
 
 impl Service {

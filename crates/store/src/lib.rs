@@ -11,6 +11,7 @@
 //! it refused is undone, writes are refused until there is space, reads go on. A second writer is harmless: opening takes
 //! the next epoch, and the commits of older ones are refused. (docs/decisions/0002, 0017)
 
+pub mod audit;
 mod backend;
 mod history;
 pub mod logs;
@@ -65,6 +66,12 @@ pub enum Error {
     NoStream,
     #[error("the log stream exists")]
     StreamExists,
+    #[error("the audit log cannot be used, in {path}")]
+    Audit {
+        path: std::path::PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Closed(#[from] Closed),
 }

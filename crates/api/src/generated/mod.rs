@@ -15,4 +15,6 @@ pub mod secretsmanager;
 #[rustfmt::skip]
 pub mod ssm;
 #[rustfmt::skip]
+pub mod cloudtrail;
+#[rustfmt::skip]
 pub mod ec2;

@@ -11,6 +11,7 @@
 //! Left out: condition keys of features that are not built.
 
 mod asked;
+mod cloudtrail;
 mod ec2;
 mod ecs;
 mod iam;
@@ -100,6 +101,7 @@ static TABLES: &[&Table] = &[
     &kms::TABLE,
     &secretsmanager::TABLE,
     &ssm::TABLE,
+    &cloudtrail::TABLE,
 ];
 
 impl Access {
@@ -152,6 +154,22 @@ pub fn needed(service: &str, operation: &str, asked: &Asked<'_>) -> Option<Vec<N
     let needs = entry(service, operation)?.needs.iter().enumerate();
     Some(needs.flat_map(|(index, need)| need.judged(asked, index == 0)).collect())
 }
+
+/// ARNs of what a request is about: what it is judged on, each once, without those that are patterns.
+pub fn resources(service: &str, operation: &str, asked: &Asked<'_>) -> Vec<String> {
+    let needs = entry(service, operation).map_or(&[][..], |entry| entry.needs);
+    let mut arns: Vec<String> = Vec::new();
+    for found in needs.iter().flat_map(|need| (need.on.find)(asked)) {
+        let plain = found.arn.starts_with("arn:") && !found.arn.contains('*');
+        if plain && arns.len() < MOST_RESOURCES && !arns.contains(&found.arn) {
+            arns.push(found.arn);
+        }
+    }
+    arns
+}
+
+/// Resources of a request that are told of.
+const MOST_RESOURCES: usize = 20;
 
 /// Whether a caller may carry out an operation with this input. `conditions` are the keys of the caller and of the
 /// request: source address, time, tags of the principal.

@@ -23,6 +23,15 @@ impl JsonWriter {
         Self { out: Vec::with_capacity(bytes), ..Self::default() }
     }
 
+    /// How many bytes were written so far.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
     /// The bytes written so far.
     pub fn into_bytes(self) -> Vec<u8> {
         self.out
