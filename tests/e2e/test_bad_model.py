@@ -21,6 +21,7 @@ CODES = {
     "kms": {"ValidationException", "SerializationException"},
     "secretsmanager": {"ValidationException", "SerializationException"},
     "ssm": {"ValidationException", "SerializationException"},
+    "cloudtrail": {"ValidationException", "SerializationException"},
 }
 
 
@@ -60,6 +61,14 @@ def plausible(shape, seen=()):
     return shape.metadata["enum"][0] if shape.metadata.get("enum") else "a" * max(1, shape.metadata.get("min", 1))
 
 
+def elements(shape, count):
+    """A list of so many. An empty structure would not be sent by the query protocols."""
+    element = plausible(shape.member)
+    if element == {} and shape.member.type_name == "structure":
+        element = {name: plausible(member) for name, member in list(shape.member.members.items())[:1]}
+    return [element] * count
+
+
 def violations(shape):
     """Values of the shape that each break one constraint of its own."""
     least, most = shape.metadata.get("min"), shape.metadata.get("max")
@@ -80,9 +89,9 @@ def violations(shape):
             yield "max", most + 1
     elif shape.type_name == "list":
         if least:
-            yield "min", [plausible(shape.member)] * (least - 1)
+            yield "min", elements(shape, least - 1)
         if most and most < LONGEST:
-            yield "max", [plausible(shape.member)] * (most + 1)
+            yield "max", elements(shape, most + 1)
 
 
 def places(shape, depth=DEPTH, seen=()):

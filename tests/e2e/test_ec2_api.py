@@ -83,7 +83,7 @@ def test_the_caller_is_the_accounts_root(account):
 def test_what_is_not_built_says_so(account):
     for call, given, name in [
         (account.ec2.run_instances, {"MinCount": 1, "MaxCount": 1}, "ec2:RunInstances"),
-        (account.sts.get_session_token, {}, "sts:GetSessionToken"),
+        (account.sts.get_access_key_info, {"AccessKeyId": "AKIAIOSFODNN7EXAMPLE"}, "sts:GetAccessKeyInfo"),
     ]:
         code, message = refused(call, **given)
         assert code.startswith("UnsupportedOperation") and f"does not implement {name}" in message
