@@ -13,6 +13,9 @@ use crate::plane::NODE;
 
 const URL: &str = "http://169.254.170.2";
 
+/// Bytes of a request line and headers that are read.
+const LONGEST_HEAD: usize = 8 * 1024;
+
 async fn idle(node: &Node) -> String {
     node.run("sleep 1000", |task| {
         task["availabilityZone"] = "us-east-1a".into();
@@ -126,6 +129,9 @@ pub async fn statistics_are_those_of_the_containers(node: Arc<Node>) {
 pub async fn what_is_not_there_is_not_found(node: Arc<Node>) {
     let (task, other) = (idle(&node).await, idle(&node).await);
     let (own, others) = (id(&node, &task).await, id(&node, &other).await);
+    // As much as is read of a head and no byte more: what nobody reads may cost the answer.
+    let endless = format!("GET /v4/{own} HTTP/1.1\\r\\nHost: x\\r\\nX: ");
+    let filler = "y".repeat(LONGEST_HEAD - endless.replace("\\r\\n", "\r\n").len());
     let rows = [
         (format!("GET /v4/{own} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"), "200"),
         (format!("GET /v4/{own} HTTP/1.1\\r\\nHost: evil.example:1\\r\\n\\r\\n"), "200"),
@@ -137,7 +143,7 @@ pub async fn what_is_not_there_is_not_found(node: Arc<Node>) {
         (format!("POST /v4/{own} HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 2\\r\\n\\r\\n{{}}"), "405"),
         (format!("DELETE /v4/{own}/task HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"), "405"),
         ("nonsense\\r\\n\\r\\n".to_owned(), "400"),
-        (format!("GET /v4/{own} HTTP/1.1\\r\\nHost: x\\r\\nX: {}\\r\\n\\r\\n", "y".repeat(20_000)), "431"),
+        (endless + &filler, "431"),
     ];
     for (request, status) in rows {
         let line = raw(&node, &task, &request).await;
