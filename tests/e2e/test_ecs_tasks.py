@@ -135,7 +135,6 @@ def test_a_task_that_cannot_start_says_so(account, cluster):
 
 
 UNSUPPORTED = {
-    "secrets": container(secrets=[{"name": "KEY", "valueFrom": "arn:aws:ssm:us-east-1:000000000000:parameter/key"}]),
     "environmentFiles": container(environmentFiles=[{"type": "s3", "value": "arn:aws:s3:::bucket/app.env"}]),
     "firelens": container(firelensConfiguration={"type": "fluentbit"}),
     "repositoryCredentials": container(

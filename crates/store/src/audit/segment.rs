@@ -92,9 +92,16 @@ pub(super) fn anchor(dir: &Path) -> io::Result<Mark> {
     Ok(mark(&dir.join(ANCHOR))?.unwrap_or(Mark::GENESIS))
 }
 
-/// The last record that was known to be durable.
+/// The last record that was known to be durable. A file without a mark in it is one that the power kept from the disk.
+///
+/// # Errors
+/// `InvalidData` if the file says something that is no mark.
 pub(super) fn head(dir: &Path) -> io::Result<Option<Mark>> {
-    mark(&dir.join(HEAD))
+    let path = dir.join(HEAD);
+    match fs::read(&path) {
+        Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => Ok(None),
+        _ => mark(&path),
+    }
 }
 
 fn mark(path: &Path) -> io::Result<Option<Mark>> {
@@ -133,7 +140,7 @@ impl Head {
         Ok(Self(file))
     }
 
-    /// Not synced: after a power cut it may be an older one, which says less and nothing wrong.
+    /// Not synced: after a power cut it may be an older one, or none, which says less and nothing wrong.
     pub fn set(&self, mark: Mark) -> io::Result<()> {
         self.0.write_all_at(mark.text().as_bytes(), 0)
     }

@@ -238,6 +238,20 @@ fn a_torn_tail_is_cut_off_and_said_so_and_the_chain_goes_on() {
 }
 
 #[test]
+fn a_mark_that_the_power_kept_from_the_disk_is_none() {
+    for nothing in [&b""[..], &[0; 90]] {
+        let dir = Dir::new("blank");
+        written(&dir.0, 1 << 20, 3);
+        fs::write(dir.0.join(segment::HEAD), nothing).unwrap();
+        let audit = open(&dir.0, 1 << 20, 1 << 30);
+        audit.push(0, &event(4), Weight::Light);
+        assert_eq!(events(&audit, 1).len(), 4);
+        drop(audit);
+        assert_eq!(verify(&dir.0, None).unwrap().unwrap().tip.sequence, 4);
+    }
+}
+
+#[test]
 fn what_was_durable_and_is_broken_is_no_torn_tail_but_evidence() {
     let dir = Dir::new("evidence");
     written(&dir.0, 1 << 20, 20);
