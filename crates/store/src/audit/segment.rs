@@ -19,7 +19,7 @@ use nix::fcntl::{FallocateFlags, fallocate};
 use super::line::{Hash, Line};
 
 const ANCHOR: &str = "anchor";
-const HEAD: &str = "head";
+pub(super) const HEAD: &str = "head";
 
 /// A point of the chain: a record and its hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub(super) fn head(dir: &Path) -> io::Result<Option<Mark>> {
 
 fn mark(path: &Path) -> io::Result<Option<Mark>> {
     match fs::read_to_string(path) {
-        Ok(text) => Mark::parse(&text).map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into()),
+        Ok(text) => Mark::parse(text.trim_end_matches('\0')).map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
