@@ -54,12 +54,20 @@ class Disk:
         self.mount()
 
 
+def stands(thread):
+    """Whether a thread is stopped, or has ended meanwhile."""
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def stand_still(process):
     """Stop all threads; a system call that one is in comes to its end first."""
     process.send_signal(signal.SIGSTOP)
     threads = pathlib.Path(f"/proc/{process.pid}/task")
     deadline = time.monotonic() + 60
-    while any((thread / "stat").read_text().rpartition(")")[2].split()[0] != "T" for thread in threads.iterdir()):
+    while not all(map(stands, threads.iterdir())):
         assert time.monotonic() < deadline
         time.sleep(0.002)
 
@@ -71,10 +79,13 @@ def powered(tmp_path):
         pytest.skip("this machine has no loop devices")
     instance = Instance(*SIMULATED, directory=tmp_path / "instance")
     disk = Disk(tmp_path, instance.data_dir)
-    yield instance, disk
-    instance.remove()
-    disk.unmount()
-    shutil.rmtree(tmp_path)
+    try:
+        yield instance, disk
+        instance.remove()
+    finally:
+        instance.stop()
+        disk.unmount()
+        shutil.rmtree(tmp_path)
 
 
 def test_nothing_acknowledged_is_lost_when_the_power_goes(powered, chance):

@@ -64,7 +64,7 @@ pub fn bind_host(source: &Path, target: &Path) -> Result<()> {
 
 /// Unmounts everything at or below a directory, newest first. Gathers nothing: what cannot be unmounted is detached.
 pub fn unmount_below(directory: &Path) -> Result<()> {
-    let points = points_below(directory).map_err(Error::system("reading the mount table"))?;
+    let points = mounted_below(directory)?;
     for point in points.iter().rev() {
         umount2(point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).map_err(|e| Error::File {
             action: "unmount",
@@ -78,13 +78,17 @@ pub fn unmount_below(directory: &Path) -> Result<()> {
 /// Removes a directory with everything in it, but only if nothing is mounted there: a volume of the host must never be
 /// emptied by mistake.
 pub fn remove_tree(directory: &Path) -> Result<()> {
-    if let Some(point) = points_below(directory).map_err(Error::system("reading the mount table"))?.first() {
+    if let Some(point) = mounted_below(directory)?.first() {
         return Err(Error::Parameter(format!("{} is still mounted", point.display())));
     }
     match fs::remove_dir_all(directory) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", directory)(e)),
         _ => Ok(()),
     }
+}
+
+fn mounted_below(directory: &Path) -> Result<Vec<PathBuf>> {
+    points_below(directory).map_err(Error::system("reading the mount table"))
 }
 
 /// Mount points at or below a directory, in the order they were made.

@@ -4,13 +4,13 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Task, free_address, shell, task};
+use common::{PATIENCE, Task, free_address, listen, shell, task};
 use longshore_supervisor::protocol::{Command, Reply, StopCode};
 use longshore_supervisor::spec::{AwsLogs, ContainerSpec, LogConfig, LogEndpoint, RestartPolicy, TaskSpec};
 use serde_json::Value;
@@ -29,7 +29,7 @@ impl Logs {
     }
 
     fn start_at(address: &str) -> Logs {
-        let listener = TcpListener::bind(address).unwrap();
+        let listener = listen(address);
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let messages = Arc::new(Mutex::new(Vec::new()));

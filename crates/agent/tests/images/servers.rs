@@ -20,7 +20,7 @@ const HTPASSWD: &str = "puller:$2b$05$B0eNkKimBhStfHN/0MAtx.hezdL9XRNeMgOSB90KJd
 fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let port = || 20_000 + ((std::process::id() * 31 + NEXT.fetch_add(1, Ordering::SeqCst)) % 10_000) as u16;
-    std::iter::repeat_with(port).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+    std::iter::repeat_with(port).find(|port| TcpStream::connect(("127.0.0.1", *port)).is_err()).unwrap()
 }
 
 /// A running `docker-registry`.

@@ -23,7 +23,18 @@ fn free_address() -> String {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         format!("127.0.0.1:{}", 20_000 + (std::process::id() * 31 + u32::from(number)) % 10_000)
     };
-    std::iter::repeat_with(address).find(|address| TcpListener::bind(address).is_ok()).unwrap()
+    std::iter::repeat_with(address).find(|address| TcpStream::connect(address).is_err()).unwrap()
+}
+
+/// Listens there as soon as it can: a child that another test forks keeps what listened there before open until it executes
+/// its program.
+fn listen(address: &str) -> TcpListener {
+    let mut listener = None;
+    until("the address becomes free", || {
+        listener = TcpListener::bind(address).ok();
+        listener.is_some()
+    });
+    listener.unwrap()
 }
 
 /// Waits until something holds.
@@ -71,7 +82,7 @@ struct Server {
 
 impl Server {
     fn start(address: &str, store: Arc<Mutex<Store>>) -> Server {
-        let listener = TcpListener::bind(address).unwrap();
+        let listener = listen(address);
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = Arc::new(AtomicBool::new(false));

@@ -4,7 +4,7 @@
 //! architecture? ─► a search by halves over ranges of call numbers ─► allow, fail, or a condition on an argument
 //! ```
 //! When a filter is installed the kernel runs it once for every call there is, so a program that asks about one number after
-//! the other, as runtimes make it, takes the kernel more than a millisecond at every start; this one asks eight times.
+//! the other, as runtimes make it, takes the kernel more than a millisecond at every start; this one asks six times.
 //! crun takes it as it is (an annotation); other runtimes compile the profile themselves.
 
 use std::collections::BTreeMap;

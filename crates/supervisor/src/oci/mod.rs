@@ -1,8 +1,8 @@
 //! The OCI runtime's `config.json` of one container.
 //!
 //! Namespaces are private but for the network, which the containers of a task share, and that of processes where the task
-//! asks for it. Defaults are Docker's: masked and read-only parts of `/proc` and `/sys`, the default capabilities, devices and seccomp rules. Everything hostile (the
-//! root file system) is left to the runtime and to [`crate::rootfs`].
+//! asks for it. Defaults are Docker's: masked and read-only parts of `/proc` and `/sys`, the default capabilities, devices
+//! and seccomp rules. Everything hostile (the root file system) is left to the runtime and to [`crate::rootfs`].
 
 mod capability;
 mod device;

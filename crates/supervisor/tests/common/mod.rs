@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -37,9 +37,22 @@ pub fn free_address() -> String {
         let number = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
         let port = 20_000 + (std::process::id() * 31 + u32::from(number)) % 10_000;
         let address = format!("127.0.0.1:{port}");
-        if TcpListener::bind(&address).is_ok() {
+        if TcpStream::connect(&address).is_err() {
             return address;
         }
+    }
+}
+
+/// Listens there as soon as it can: a child that another test forks keeps what listened there before open until it executes
+/// its program.
+pub fn listen(address: &str) -> TcpListener {
+    let since = Instant::now();
+    loop {
+        match TcpListener::bind(address) {
+            Ok(listener) => return listener,
+            Err(error) => assert!(since.elapsed() < PATIENCE, "{address}: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
