@@ -17,6 +17,7 @@ CODES = {
     "ecs": {"InvalidParameterException", "ClientException", "SerializationException"},
     "logs": {"InvalidParameterException", "SerializationException", "ValidationException"},
     "ec2": {"MissingParameter", "InvalidParameterValue", "InvalidParameterCombination", "InvalidParameter"},
+    "iam": {"ValidationError"},
     "sts": {"ValidationError"},
     "kms": {"ValidationException", "SerializationException"},
     "secretsmanager": {"ValidationException", "SerializationException"},

@@ -14,6 +14,7 @@ pub static SERVICES: &[&ServiceDef] = &[
     &logs::SERVICE,
     &sts::SERVICE,
     &ec2::SERVICE,
+    &iam::SERVICE,
     &kms::SERVICE,
     &secretsmanager::SERVICE,
     &ssm::SERVICE,

@@ -115,7 +115,7 @@ impl<'a> Note<'a> {
         record.parameters(input, resources);
     }
 
-    /// What the handler decided. What must be durable before the answer is sent is returned.
+    /// What the handler decided. What must be written before the answer is sent is returned.
     pub(crate) fn carried_out(&mut self, answer: &Answer) -> Option<Ticket> {
         let has_output = self.call.operation.output.is_some();
         let outcome = answer.as_ref().map(|answer| Some(&**answer as &dyn Output).filter(|_| has_output));

@@ -381,7 +381,7 @@ fn reply(
     (reply, recorded)
 }
 
-/// Wait until everything the answer rests on is durable.
+/// Wait until everything the answer rests on is durable, and its record written.
 async fn settle(
     server: &Server,
     revision: Revision,
@@ -399,7 +399,7 @@ async fn settle(
         ticket.durable().await.map_err(closed)?;
     }
     if let Some(recorded) = recorded {
-        recorded.durable().await.map_err(unsettled)?;
+        recorded.written().await.map_err(unsettled)?;
     }
     Ok(())
 }

@@ -70,6 +70,7 @@ pub struct Server {
     pub(crate) logs: Logs,
     pub(crate) audit: Audit,
     pub(crate) strangers: audit::Strangers,
+    pub(crate) keys: signin::Keys,
     /// The directory that trails are delivered to, and how often.
     pub(crate) trails: PathBuf,
     pub(crate) trail_period: Duration,
@@ -117,6 +118,7 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         logs,
         audit,
         strangers: audit::Strangers::new(),
+        keys: signin::Keys::default(),
         trails: config.data_dir.join("trails"),
         trail_period: Duration::from_secs(config.trail_seconds.max(1)),
         throttle: throttle::Throttle::new(config.throttle),

@@ -16,11 +16,11 @@ impl Place {
 
     /// `arn:aws:SERVICE:REGION:ACCOUNT:RESOURCE`
     pub fn arn(&self, service: &str, resource: &str) -> String {
-        format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.account)
+        ["arn:aws", service, &self.region, self.account.as_str(), resource].join(":")
     }
 
     pub fn cluster(&self, name: &str) -> String {
-        self.arn("ecs", &format!("cluster/{name}"))
+        self.arn("ecs", &["cluster", name].join("/"))
     }
 
     pub fn task_definition(&self, family: &str, revision: i32) -> String {
@@ -28,7 +28,7 @@ impl Place {
     }
 
     pub fn task(&self, cluster: &str, id: &str) -> String {
-        self.arn("ecs", &format!("task/{cluster}/{id}"))
+        self.arn("ecs", &["task", cluster, id].join("/"))
     }
 
     pub fn container(&self, cluster: &str, task: &str, id: &str) -> String {

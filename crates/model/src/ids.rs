@@ -66,14 +66,16 @@ impl Mint {
         let (high, low) = (self.next_u64(), self.next_u64());
         let high = (high & !0xf000) | 0x4000;
         let low = (low & !(0b11 << 62)) | (0b10 << 62);
-        format!(
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            high >> 32,
-            (high >> 16) & 0xffff,
-            high & 0xffff,
-            low >> 48,
-            low & 0xffff_ffff_ffff
-        )
+        let digits = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
+        let mut text = String::with_capacity(36);
+        for (at, byte) in digits.into_iter().enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) {
+                text.push('-');
+            }
+            text.push(hexadecimal(byte >> 4));
+            text.push(hexadecimal(byte & 15));
+        }
+        text
     }
 
     /// A locally administered unicast MAC address.
@@ -88,6 +90,11 @@ impl Mint {
             (bits >> 32) & 0xff
         )
     }
+}
+
+/// The digit of a number below 16.
+fn hexadecimal(digit: u8) -> char {
+    char::from(b"0123456789abcdef"[usize::from(digit)])
 }
 
 #[cfg(test)]
@@ -107,7 +114,10 @@ mod tests {
         assert_eq!(mint.hex32().len(), 32);
         assert_eq!(mint.hex17().len(), 17);
         assert_eq!(mint.decimal19().len(), 19);
-        assert_eq!(mint.uuid().len(), 36);
+        let uuid = mint.uuid();
+        let parts: Vec<usize> = uuid.split('-').map(str::len).collect();
+        assert_eq!(parts, [8, 4, 4, 4, 12]);
+        assert_eq!((&uuid[14..15], "89ab".contains(&uuid[19..20])), ("4", true), "{uuid}");
         assert_eq!(mint.mac().len(), 17);
     }
 

@@ -51,7 +51,7 @@ impl Timestamp {
     pub(crate) fn decimal_seconds(self) -> String {
         let sign = if self.0 < 0 { "-" } else { "" };
         let millis = self.0.unsigned_abs();
-        let mut text = format!("{sign}{}", millis / 1000);
+        let mut text = [sign, itoa::Buffer::new().format(millis / 1000)].concat();
         if !millis.is_multiple_of(1000) {
             let _ = write!(text, ".{:03}", millis % 1000);
         }

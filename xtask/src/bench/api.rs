@@ -3,7 +3,7 @@
 //!
 //! For DescribeTasks the server is bound to one processor and the client to another where there are two. For registrations
 //! both share the machine, as etcd and its clients do; the server's own processor time is told beside. Every request is
-//! signed by the root key; the client is one thread that repeats it on each connection ([`Crowd`]).
+//! signed, by the root key if nothing else is said; the client is one thread that repeats it on each connection ([`Crowd`]).
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use super::crowd::Crowd;
 use super::etcd::Etcd;
 use super::instance::Instance;
 use super::moto::Moto;
+use super::signed::Key;
 use super::stats::{Samples, cpu_time, ratios};
 use super::table::Unit;
 
@@ -48,10 +49,12 @@ pub fn run() -> Result<Vec<Row>> {
     let moto = Moto::start()?;
     let etcd = Etcd::start()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let (mut described, mut registered, mut put) = (Found::default(), Found::default(), Found::default());
+    let (mut described, mut authorized) = (Found::default(), Found::default());
+    let (mut registered, mut put) = (Found::default(), Found::default());
     let (mut moto_described, mut moto_registered) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        described.push(describe.measure()?);
+        described.push(describe.measure(&describe.by_root)?);
+        authorized.push(describe.measure(&describe.by_user)?);
         moto_described.push(moto.describe(PERIOD)?);
         registered.push(register.measure()?);
         moto_registered.push(moto.register(PERIOD)?);
@@ -59,20 +62,21 @@ pub fn run() -> Result<Vec<Row>> {
             put.push(runtime.block_on(etcd.put(CLIENTS, definition(0).to_string().len(), PERIOD))?);
         }
     }
-    let mut rows = vec![
-        described.row("signed DescribeTasks on one core, 1,000 tasks", 20_000.0, &moto_described).simulated(),
-        registered.row("durable RegisterTaskDefinition, 128 clients", 20_000.0, &moto_registered),
+    let described = described.row("signed DescribeTasks on one core, 1,000 tasks", 20_000.0, &moto_described);
+    let authorized = authorized.row("the same by a user with three managed policies", 20_000.0, &moto_described);
+    let mut durable = registered.row("durable RegisterTaskDefinition, 128 clients", 20_000.0, &moto_registered);
+    let mut etcd = None;
+    if !put.rates.is_empty() {
+        durable = durable.beside(format!("{:.1} × etcd's puts", ratios(&registered.rates, &put.rates).median()));
+        let (figure, cpu) = ("etcd: durable put of as many bytes, 128 clients", Samples::from(put.cpu_us).median());
+        etcd = Some(Row::new(figure, Unit::PerSecond, put.rates).cpu_us(cpu));
+    }
+    let peers = [
         Row::new("moto's server: DescribeTasks", Unit::PerSecond, moto_described),
         Row::new("moto's server: RegisterTaskDefinition (not durable)", Unit::PerSecond, moto_registered),
     ];
-    if !put.rates.is_empty() {
-        let ratio = ratios(&registered.rates, &put.rates).median();
-        rows[1] =
-            std::mem::replace(&mut rows[1], Row::new("", Unit::Times, 0.0)).beside(format!("{ratio:.1} × etcd's puts"));
-        let cpu = Samples::from(put.cpu_us).median();
-        rows.push(Row::new("etcd: durable put of as many bytes, 128 clients", Unit::PerSecond, put.rates).cpu_us(cpu));
-    }
-    Ok(rows)
+    let own = [described.simulated(), authorized.simulated(), durable];
+    Ok(own.into_iter().chain(peers).chain(etcd).collect())
 }
 
 impl Found {
@@ -93,7 +97,8 @@ impl Found {
 struct Describe {
     instance: Instance,
     pid: u32,
-    request: Vec<u8>,
+    by_root: Vec<u8>,
+    by_user: Vec<u8>,
 }
 
 impl Describe {
@@ -104,19 +109,38 @@ impl Describe {
         instance.wait_ready()?;
         let task = fill(&instance, TASKS)?;
         let body = json!({ "cluster": "bench", "tasks": [task] }).to_string();
-        let request = super::signed::ecs(&instance.key()?, &instance.address, "DescribeTasks", &body)?;
-        Ok(Self { instance, pid, request })
+        let by = |key: &Key| super::signed::ecs(key, &instance.address, "DescribeTasks", &body);
+        let (by_root, by_user) = (by(&instance.key()?)?, by(&user(&instance)?)?);
+        Ok(Self { instance, pid, by_root, by_user })
     }
 
-    fn measure(&self) -> Result<(f64, f64)> {
+    fn measure(&self, request: &[u8]) -> Result<(f64, f64)> {
         let client = || {
             leave_first_processor();
-            let requests = vec![self.request.clone(); CONNECTIONS];
+            let requests = vec![request.to_vec(); CONNECTIONS];
             measure(self.pid, &mut Crowd::connect(&self.instance.address, requests, DESCRIBED)?)
         };
         // A thread of its own, because it stays bound to its processor.
         std::thread::scope(|scope| scope.spawn(client).join().expect("the client does not panic"))
     }
+}
+
+/// The key of a user who may use ECS, read images and write logs, by three of AWS's own policies.
+fn user(instance: &Instance) -> Result<Key> {
+    const POLICIES: [&str; 3] =
+        ["AmazonEC2ContainerRegistryReadOnly", "CloudWatchLogsFullAccess", "AmazonECS_FullAccess"];
+    let mut client = instance.client()?;
+    client.iam("Action=CreateUser&UserName=bench")?;
+    for policy in POLICIES {
+        client.iam(&format!("Action=AttachUserPolicy&UserName=bench&PolicyArn=arn:aws:iam::aws:policy/{policy}"))?;
+    }
+    let made = client.iam("Action=CreateAccessKey&UserName=bench")?;
+    let element = |name: &str| {
+        let (_, rest) = made.split_once(&format!("<{name}>"))?;
+        rest.split_once('<').map(|(text, _)| text.to_owned())
+    };
+    let (id, secret) = (element("AccessKeyId"), element("SecretAccessKey"));
+    Ok(Key { id: id.context("an access key")?, secret: secret.context("a secret key")? })
 }
 
 /// Calls a second, and the server's processor time a call in microseconds.

@@ -120,12 +120,26 @@ impl Client {
         self.read_answer()
     }
 
-    /// The EC2 query protocol's answer, as text.
+    /// EC2's answer, as text.
     pub fn ec2(&mut self, action: &str) -> Result<String> {
-        let body = format!("Action={action}&Version=2016-11-15");
+        self.query("ec2", &format!("Action={action}&Version=2016-11-15"))
+    }
+
+    /// IAM's answer to a form, as text.
+    pub fn iam(&mut self, form: &str) -> Result<String> {
+        self.query("iam", &format!("{form}&Version=2010-05-08"))
+    }
+
+    /// A query protocol's answer to a form.
+    fn query(&mut self, service: &str, form: &str) -> Result<String> {
         let content_type = "application/x-www-form-urlencoded";
-        self.post_call(&Call { address: "", service: "ec2", content_type, target: None }, &body)?;
-        Ok(String::from_utf8(self.read_answer()?.1)?)
+        self.post_call(&Call { address: "", service, content_type, target: None }, form)?;
+        let (status, body) = self.read_answer()?;
+        let text = String::from_utf8(body)?;
+        if status != 200 {
+            bail!("{service} answered {status}: {text}");
+        }
+        Ok(text)
     }
 
     /// A Fargate task definition of one container that sleeps, and the RunTask input for it.

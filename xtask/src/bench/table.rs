@@ -13,7 +13,6 @@ pub enum Unit {
     Seconds,
     PerSecond,
     Megabytes,
-    Times,
 }
 
 impl Unit {
@@ -23,7 +22,6 @@ impl Unit {
             Self::Seconds => "s",
             Self::PerSecond => "/s",
             Self::Megabytes => "MB",
-            Self::Times => "×",
         }
     }
 

@@ -105,7 +105,7 @@ impl Deliverer<'_> {
         };
         let mut more = false;
         if !trails.is_empty() {
-            self.audit.flush()?;
+            self.audit.sync()?;
         }
         for trail in trails {
             more |= self.deliver(&trail, Target::Files, now)?;
@@ -154,7 +154,7 @@ impl Deliverer<'_> {
     fn parcel(&self, trail: &Trail, target: Target) -> Result<Parcel, Error> {
         let from = target.position(trail) + 1;
         let mut parcel = Parcel { position: from - 1, ..Parcel::default() };
-        let newest = self.audit.newest();
+        let newest = self.audit.synced();
         let mut visit = |line: Line<'_>| {
             let full = parcel.records.len() >= MOST_RECORDS || parcel.bytes >= MOST_BYTES;
             if full || line.sequence > newest || parcel.seen >= MOST_SEEN {

@@ -105,7 +105,7 @@ impl Record {
     }
 
     fn named(source: &str, name: &str, request: &Request<'_>, read_only: bool) -> Self {
-        let mut json = JsonWriter::with_room(1536);
+        let mut json = JsonWriter::with_room(if read_only { 1536 } else { 4096 });
         json.map(0);
         pair(&mut json, "eventVersion", VERSION);
         pair(&mut json, "eventSource", source);

@@ -4,6 +4,8 @@
 //! driver's options that are named like a secret. The rest is CloudTrail's spelling: members begin with a small
 //! letter. Beyond [`MOST`] bytes what comes is left out.
 
+use std::borrow::Cow;
+
 use longshore_wire::json::JsonWriter;
 use longshore_wire::{Kind, MemberDef, ShapeDef, Timestamp, TimestampFormat, Writer};
 
@@ -16,7 +18,7 @@ pub const MOST: usize = 32 * 1024;
 /// Bytes of one text.
 const LONGEST: usize = 8 * 1024;
 
-/// Members that are secret whatever the model says; in small letters.
+/// Members that are secret whatever the model says, in any case.
 const SECRET: &[&str] = &[
     "ciphertextblob",
     "logevents",
@@ -134,10 +136,8 @@ impl Writer for Redacted<'_> {
     }
 
     fn member(&mut self, def: &'static MemberDef) {
-        let name = small(def.name);
-        let lower = def.name.to_ascii_lowercase();
-        let secret = SECRET.contains(&lower.as_str()) || is_sensitive(def.shape.get(), 3);
-        self.name(&name, secret);
+        let named = SECRET.iter().any(|secret| secret.eq_ignore_ascii_case(def.name));
+        self.name(&small(def.name), named || is_sensitive(def.shape.get(), 3));
     }
 
     fn list(&mut self, _: usize) {
@@ -210,10 +210,10 @@ fn is_sensitive(def: &'static ShapeDef, levels: usize) -> bool {
 }
 
 /// With a small first letter.
-fn small(name: &str) -> String {
-    let mut name = name.to_owned();
-    if let Some(first) = name.get_mut(..1) {
-        first.make_ascii_lowercase();
+fn small(name: &str) -> Cow<'_, str> {
+    let mut name = Cow::Borrowed(name);
+    if name.starts_with(|first: char| first.is_ascii_uppercase()) {
+        name.to_mut()[..1].make_ascii_lowercase();
     }
     name
 }

@@ -1,12 +1,13 @@
 //! The audit log: an append-only chain of records on disk, apart from [`State`](longshore_model::State) and its database.
 //!
 //! ```text
-//!   push ─► buffer ─► writer thread: number, chain, write ─► sync ─► durable
+//!   push ─► buffer ─► writer thread: number, chain, write ─► sync
 //!   00…01.log 00…57.log …    segments, the oldest let go when there are too many bytes; the anchor keeps the chain's begin
 //! ```
 //! A record is what the caller pushes, JSON that this module does not look into, with a number, a time and the hash of the
-//! record before ([`Line`]). Records that somebody waits for are synced together before he is told; others are written
-//! within [`FLUSH`] and synced within [`SYNC`]. So a `kill -9` takes at most the last [`FLUSH`] of what nobody waited for.
+//! record before ([`Line`]). Records that somebody waits for are written at once, together, and then he is told; others are
+//! written within [`FLUSH`]; all are synced within [`SYNC`]. So a `kill -9` takes at most the last [`FLUSH`] of what nobody
+//! waited for, and a power cut the last [`SYNC`] of all.
 //!
 //! Room for a segment is set aside when it is begun. When the disk has none for the next one the log is full
 //! ([`Audit::is_full`]): what must be recorded still is, in the room that is left, so callers must not begin what must be
@@ -43,7 +44,7 @@ pub use verify::{Broken, Verified, Why, verify};
 pub const FLUSH: Duration = Duration::from_millis(100);
 
 /// How long it may be written and not synced.
-pub const SYNC: Duration = Duration::from_secs(1);
+pub const SYNC: Duration = Duration::from_millis(100);
 
 /// Bytes of one record's event.
 pub const LONGEST_EVENT: usize = 256 * 1024;
@@ -103,20 +104,11 @@ struct Pending {
     /// Number of the next record that is pushed.
     next: u64,
     lost: u64,
-    /// Somebody waits.
-    wanted: Wanted,
+    /// Somebody waits until it is written.
+    wanted: bool,
     full: bool,
     failed: bool,
     closing: bool,
-}
-
-/// What the writer is to do without delay.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Wanted {
-    #[default]
-    Nothing,
-    Written,
-    Durable,
 }
 
 /// Events one behind the other.
@@ -138,8 +130,8 @@ impl Batch {
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
     written: u64,
-    durable: u64,
-    /// There is no room at all: what is waited for does not become durable soon.
+    synced: u64,
+    /// There is no room at all: what is waited for is not written soon.
     stuck: bool,
     failed: bool,
 }
@@ -149,7 +141,7 @@ struct Progress {
 pub enum Weight {
     /// It is written soon; too many at once are counted instead.
     Light,
-    /// It is recorded whatever happens, and [`Ticket::durable`] says when.
+    /// It is recorded whatever happens, and [`Ticket::written`] says when.
     Must,
 }
 
@@ -166,7 +158,7 @@ impl Audit {
         let shared = Arc::new(Shared {
             pending: Mutex::new(Pending { next: tip + 1, ..Pending::default() }),
             work: Condvar::new(),
-            progress: watch::Sender::new(Progress { written: tip, durable: tip, ..Progress::default() }),
+            progress: watch::Sender::new(Progress { written: tip, ..Progress::default() }),
             segments: Mutex::new(found.segments.clone()),
             dir: dir.to_owned(),
         });
@@ -190,10 +182,8 @@ impl Audit {
         pending.batch.push(time, event);
         let sequence = pending.next;
         pending.next += 1;
-        let hurry = must && pending.wanted < Wanted::Durable;
-        if must {
-            pending.wanted = Wanted::Durable;
-        }
+        let hurry = must && !pending.wanted;
+        pending.wanted |= must;
         let plenty = pending.batch.events.len() >= PLENTY && pending.batch.events.len() - event.len() < PLENTY;
         drop(pending);
         if was_empty || hurry || plenty {
@@ -210,6 +200,11 @@ impl Audit {
     /// Ends when the log has failed: the process must stop then.
     pub async fn failed(&self) {
         let _ = self.0.shared.progress.subscribe().wait_for(|progress| progress.failed).await;
+    }
+
+    /// Number of the newest record that a power cut does not take.
+    pub fn synced(&self) -> u64 {
+        self.0.shared.progress.borrow().synced
     }
 
     /// Number of the newest record.
@@ -236,15 +231,15 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Waits until the record, and all before it, are durable.
+    /// Waits until the record, and all before it, are written: no death of the process takes them.
     ///
     /// # Errors
     /// When the log failed, or there is no room: the record may be there later.
-    pub async fn durable(&self) -> Result<(), Unsettled> {
+    pub async fn written(&self) -> Result<(), Unsettled> {
         let mut progress = self.progress.clone();
-        let reached = |progress: &Progress| progress.failed || progress.stuck || progress.durable >= self.sequence;
+        let reached = |progress: &Progress| progress.failed || progress.stuck || progress.written >= self.sequence;
         let progress = *progress.wait_for(reached).await.map_err(|_| Closed)?;
-        match progress.durable >= self.sequence {
+        match progress.written >= self.sequence {
             true => Ok(()),
             false if progress.failed => Err(Closed.into()),
             false => Err(Full.into()),

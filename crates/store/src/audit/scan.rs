@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::line::Line;
 use super::segment::Segment;
 use super::walk::Lines;
-use super::{Audit, Wanted};
+use super::{Audit, Progress};
 use crate::{Closed, Error};
 
 /// How far records' times may be out of their order, in milliseconds.
@@ -46,10 +46,23 @@ impl Audit {
     /// # Errors
     /// When the log failed.
     pub fn flush(&self) -> Result<(), Closed> {
+        self.reach(|progress| progress.written)
+    }
+
+    /// Waits, blocking this thread, until everything pushed so far is synced: what is noted of it elsewhere stays true after
+    /// a power cut.
+    ///
+    /// # Errors
+    /// When the log failed.
+    pub fn sync(&self) -> Result<(), Closed> {
+        self.reach(|progress| progress.synced)
+    }
+
+    fn reach(&self, how_far: fn(&Progress) -> u64) -> Result<(), Closed> {
         let shared = &self.0.shared;
         let newest = {
             let mut pending = shared.pending.lock();
-            pending.wanted = pending.wanted.max(Wanted::Written);
+            pending.wanted = true;
             pending.next - 1
         };
         shared.work.notify_one();
@@ -57,7 +70,7 @@ impl Audit {
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {
             let seen = *progress.borrow_and_update();
-            match seen.written >= newest || seen.stuck {
+            match how_far(&seen) >= newest || seen.stuck {
                 true => return Ok(()),
                 false if seen.failed => return Err(Closed),
                 false if std::time::Instant::now() > deadline => return Ok(()),

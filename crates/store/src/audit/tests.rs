@@ -81,7 +81,7 @@ fn what_is_pushed_is_found_again_in_order_also_after_closing() {
     assert_eq!((whole.anchor, whole.tip.sequence, whole.torn), (Mark::GENESIS, 40, 0));
     let audit = open(&dir.0, 1000, 1 << 30);
     let ticket = audit.push(41, &event(41), Weight::Must).unwrap();
-    block_on(ticket.durable()).unwrap();
+    block_on(ticket.written()).unwrap();
     let found = events(&audit, 1);
     assert_eq!(found.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), (1..=41).collect::<Vec<_>>());
     assert!(found.iter().all(|(sequence, text)| text.as_bytes() == event(*sequence)));

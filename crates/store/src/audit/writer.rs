@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::line::Line;
 use super::recover::Found;
 use super::segment::{self, Head, Mark, Segment};
-use super::{Batch, FLUSH, Happening, LONGEST_EVENT, Options, PLENTY, SYNC, Shared, Wanted};
+use super::{Batch, FLUSH, Happening, LONGEST_EVENT, Options, PLENTY, SYNC, Shared};
 
 /// Room behind a segment's end, for what must be recorded while there is none for the next segment.
 const SLACK: u64 = 2 * 1024 * 1024;
@@ -32,7 +32,6 @@ pub(super) struct Writer {
 /// What the writer is woken with.
 struct Work {
     batch: Batch,
-    wanted: Wanted,
     lost: u64,
     closing: bool,
 }
@@ -75,9 +74,7 @@ impl Writer {
     /// Waits until there is something to do, and long enough for more to come if nobody waits for it.
     fn wait(&self) -> Work {
         let mut pending = self.shared.pending.lock();
-        let idle = |pending: &super::Pending| {
-            pending.batch.each.is_empty() && pending.wanted == Wanted::Nothing && !pending.closing
-        };
+        let idle = |pending: &super::Pending| pending.batch.each.is_empty() && !pending.wanted && !pending.closing;
         let unsynced = self.synced < self.tip.sequence;
         while idle(&pending) {
             let patience = if pending.full || pending.lost > 0 {
@@ -99,14 +96,14 @@ impl Writer {
             }
         }
         let until = Instant::now() + FLUSH;
-        while pending.wanted == Wanted::Nothing && !pending.closing && pending.batch.events.len() < PLENTY {
+        while !pending.wanted && !pending.closing && pending.batch.events.len() < PLENTY {
             if pending.batch.each.is_empty() || self.shared.work.wait_until(&mut pending, until).timed_out() {
                 break;
             }
         }
+        pending.wanted = false;
         Work {
             batch: std::mem::take(&mut pending.batch),
-            wanted: std::mem::take(&mut pending.wanted),
             lost: std::mem::take(&mut pending.lost),
             closing: pending.closing,
         }
@@ -116,12 +113,15 @@ impl Writer {
         self.begin_segment_if_due()?;
         self.tell_of_lost(work.lost);
         self.write(&work.batch, work.closing)?;
-        let due = self.synced < self.tip.sequence && self.synced_at.elapsed() >= SYNC;
-        if work.wanted == Wanted::Durable || work.closing || due {
+        let written = self.tip.sequence;
+        self.shared.progress.send_modify(|progress| progress.written = written);
+        let due = self.synced < written && self.synced_at.elapsed() >= SYNC;
+        if work.closing || due {
             self.sync()?;
         }
-        let (written, durable) = (self.tip.sequence, self.synced);
-        self.shared.progress.send_modify(|progress| (progress.written, progress.durable) = (written, durable));
+        let synced = self.synced;
+        let told = |progress: &mut super::Progress| std::mem::replace(&mut progress.synced, synced) != synced;
+        self.shared.progress.send_if_modified(told);
         Ok(())
     }
 

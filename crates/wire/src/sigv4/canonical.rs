@@ -26,27 +26,53 @@ pub struct CanonicalRequest<'a> {
 impl CanonicalRequest<'_> {
     /// The canonical text.
     pub fn render(&self) -> String {
-        let mut text = format!("{}\n{}\n{}\n", self.method, self.canonical_path(), canonical_query(self.query));
+        let mut text = String::with_capacity(1024);
+        text.push_str(self.method);
+        text.push('\n');
+        self.path(&mut text);
+        text.push('\n');
+        canonical_query(self.query, &mut text);
+        text.push('\n');
         for name in self.signed_headers {
-            let _ = writeln!(text, "{name}:{}", self.header(name));
+            text.push_str(name);
+            text.push(':');
+            self.header(name, &mut text);
+            text.push('\n');
         }
-        let _ = write!(text, "\n{}\n{}", self.signed_headers.join(";"), self.payload_hash);
+        text.push('\n');
+        joined(self.signed_headers.iter().copied(), ";", &mut text);
+        text.push('\n');
+        text.push_str(self.payload_hash);
         text
     }
 
-    fn canonical_path(&self) -> String {
+    fn path(&self, text: &mut String) {
         let path = if self.path.is_empty() { "/" } else { self.path };
-        if !self.normalize_path {
-            return path.to_owned();
+        match self.normalize_path {
+            true => encode(remove_dot_segments(path).as_bytes(), true, text),
+            false => text.push_str(path),
         }
-        encode(remove_dot_segments(path).as_bytes(), true)
     }
 
     /// The values of a header, trimmed, inner runs of spaces made one, joined by commas.
-    fn header(&self, name: &str) -> String {
-        let values = self.headers.iter().filter(|(other, _)| other == &name);
-        let trimmed = values.map(|(_, value)| value.split([' ', '\t', '\n']).filter(|part| !part.is_empty()));
-        trimmed.map(|parts| parts.collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join(",")
+    fn header(&self, name: &str, text: &mut String) {
+        let values = self.headers.iter().filter(|(other, _)| *other == name);
+        for (at, (_, value)) in values.enumerate() {
+            if at > 0 {
+                text.push(',');
+            }
+            joined(value.split([' ', '\t', '\n']).filter(|part| !part.is_empty()), " ", text);
+        }
+    }
+}
+
+/// Adds the parts with something between them.
+fn joined<'a>(parts: impl Iterator<Item = &'a str>, between: &str, text: &mut String) {
+    for (at, part) in parts.enumerate() {
+        if at > 0 {
+            text.push_str(between);
+        }
+        text.push_str(part);
     }
 }
 
@@ -55,24 +81,39 @@ pub fn payload_hash(body: &[u8]) -> String {
     hex(digest::digest(&digest::SHA256, body).as_ref())
 }
 
+/// In small digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.extend([byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)])));
+    }
+    text
 }
 
 /// Names and values decoded, encoded anew, and sorted.
-fn canonical_query(query: &str) -> String {
+fn canonical_query(query: &str, text: &mut String) {
     let mut fields: Vec<(String, String)> = query
         .split('&')
         .filter(|field| !field.is_empty())
         .map(|field| field.split_once('=').unwrap_or((field, "")))
-        .map(|(name, value)| (encode(&decode(name), false), encode(&decode(value), false)))
+        .map(|(name, value)| (encoded(&decode(name)), encoded(&decode(value))))
         .collect();
     fields.sort();
-    let fields: Vec<String> = fields.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-    fields.join("&")
+    for (at, (name, value)) in fields.iter().enumerate() {
+        if at > 0 {
+            text.push('&');
+        }
+        text.push_str(name);
+        text.push('=');
+        text.push_str(value);
+    }
+}
+
+fn encoded(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    encode(bytes, false, &mut text);
+    text
 }
 
 /// Percent-decodes; what is no escape stays as it is. A plus is a plus.
@@ -97,8 +138,8 @@ pub(super) fn decode(text: &str) -> Vec<u8> {
     out
 }
 
-fn encode(bytes: &[u8], keep_slash: bool) -> String {
-    let mut text = String::with_capacity(bytes.len());
+/// Percent-encodes all but the unreserved characters, and slashes if they are to stay.
+fn encode(bytes: &[u8], keep_slash: bool, text: &mut String) {
     for &byte in bytes {
         let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (keep_slash && byte == b'/');
         if plain {
@@ -107,7 +148,6 @@ fn encode(bytes: &[u8], keep_slash: bool) -> String {
             let _ = write!(text, "%{byte:02X}");
         }
     }
-    text
 }
 
 /// `/a/./b/../c` is `/a/c`; empty segments go as well, a slash at the end stays.

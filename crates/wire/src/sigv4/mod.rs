@@ -34,31 +34,34 @@ pub struct Signer<'a> {
 impl Signer<'_> {
     /// `date/region/service/aws4_request`.
     pub fn scope(&self) -> String {
-        format!("{}/{}/{}/aws4_request", self.date(), self.region, self.service)
+        [self.date(), self.region, self.service, "aws4_request"].join("/")
     }
 
     /// The text that is signed.
     pub fn string_to_sign(&self, canonical: &str) -> String {
-        let hash = payload_hash(canonical.as_bytes());
-        format!("{ALGORITHM}\n{}\n{}\n{hash}", self.timestamp, self.scope())
+        [ALGORITHM, self.timestamp, &self.scope(), &payload_hash(canonical.as_bytes())].join("\n")
     }
 
     /// The signature of a canonical request, in small hexadecimal digits.
     pub fn signature(&self, canonical: &str) -> String {
-        canonical::hex(mac(self.key().as_ref(), &self.string_to_sign(canonical)).as_ref())
+        self.key().sign(&self.string_to_sign(canonical))
     }
 
     /// The key of the scope.
-    fn key(&self) -> hmac::Tag {
-        [self.region, self.service, "aws4_request"]
-            .iter()
-            .fold(mac(format!("AWS4{}", self.secret_key).as_bytes(), self.date()), |key, part| mac(key.as_ref(), part))
+    pub fn key(&self) -> SigningKey {
+        let secret = format!("AWS4{}", self.secret_key);
+        let parts = [self.date(), self.region, self.service, "aws4_request"];
+        let first = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        SigningKey(
+            parts
+                .iter()
+                .fold(first, |key, part| hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, part.as_bytes()).as_ref())),
+        )
     }
 
     /// Whether `signature` is the canonical request's, in time that does not depend on where it differs.
     pub fn verifies(&self, canonical: &str, signature: &str) -> bool {
-        let expected = self.signature(canonical);
-        constant_time::verify_slices_are_equal(expected.as_bytes(), signature.as_bytes()).is_ok()
+        is_equal(&self.signature(canonical), signature)
     }
 
     /// The value of the `Authorization` header for a request signed over `signed_headers` (sorted, lower case).
@@ -72,6 +75,17 @@ impl Signer<'_> {
     }
 }
 
-fn mac(key: &[u8], text: &str) -> hmac::Tag {
-    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes())
+/// What a secret becomes for one day, region and service. It signs any number of requests there.
+pub struct SigningKey(hmac::Key);
+
+impl SigningKey {
+    /// In small hexadecimal digits.
+    fn sign(&self, text: &str) -> String {
+        canonical::hex(hmac::sign(&self.0, text.as_bytes()).as_ref())
+    }
+}
+
+/// In time that does not depend on where they differ.
+fn is_equal(one: &str, other: &str) -> bool {
+    constant_time::verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
 }

@@ -4,8 +4,7 @@
 //! lives. The header is no Signature Version 4: it is told apart by its first word, proves that a key's holder made it, and
 //! is good for nothing but the operations that write logs ([`Standing::OPERATIONS`]).
 
-use super::{Signer, canonical};
-use aws_lc_rs::constant_time;
+use super::{Signer, is_equal};
 
 const WORD: &str = "LONGSHORE-STANDING";
 
@@ -33,16 +32,13 @@ impl<'a> Standing<'a> {
 
     /// Whether the holder of `secret_key` made it for this region. Takes the same time wherever it differs.
     pub fn is_by(&self, secret_key: &str, region: &str) -> bool {
-        let expected = proof(self.access_key, secret_key, region);
-        constant_time::verify_slices_are_equal(expected.as_bytes(), self.proof.as_bytes()).is_ok()
+        is_equal(&proof(self.access_key, secret_key, region), self.proof)
     }
 }
 
 /// Keyed like a signature for a scope that no request can have, so that neither can stand for the other.
 fn proof(access_key: &str, secret_key: &str, region: &str) -> String {
-    let signer = Signer { secret_key, timestamp: WORD, region, service: "logs" };
-    let key = signer.key();
-    canonical::hex(super::mac(key.as_ref(), access_key).as_ref())
+    Signer { secret_key, timestamp: WORD, region, service: "logs" }.key().sign(access_key)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 
 use super::canonical::{CanonicalRequest, payload_hash};
 use super::denial::Denial;
-use super::{Signature, Signer};
+use super::{Signature, Signer, SigningKey, is_equal};
 use http::request::Parts;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -47,17 +47,26 @@ impl Signature {
 
     /// Whether the holder of `secret_key` signed this head and body. The path is normalised, as every service but S3 does.
     pub fn is_by(&self, secret_key: &str, head: &Parts, body: &[u8]) -> bool {
-        self.verifies(secret_key, head, body, true)
+        self.is_of(&self.signer(secret_key).key(), head, body)
     }
 
-    /// As [`Signature::is_by`], with a choice of how the path is canonicalised.
-    pub fn verifies(&self, secret_key: &str, head: &Parts, body: &[u8], normalize_path: bool) -> bool {
+    /// As [`Signature::is_by`], with the key that the secret becomes for this signature's scope ([`Signature::signer`]).
+    pub fn is_of(&self, key: &SigningKey, head: &Parts, body: &[u8]) -> bool {
+        self.verifies(key, head, body, true)
+    }
+
+    /// As [`Signature::is_of`], with a choice of how the path is canonicalised.
+    pub fn verifies(&self, key: &SigningKey, head: &Parts, body: &[u8], normalize_path: bool) -> bool {
         let hash = payload_hash(body);
         let Some(canonical) = self.canonical(head, &hash, normalize_path) else { return false };
         let told = head.headers.get(CONTENT_HASH).is_none_or(|told| told.as_bytes() == hash.as_bytes());
+        is_equal(&key.sign(&self.signer("").string_to_sign(&canonical)), &self.signature) && told
+    }
+
+    /// Who would have signed it with this secret.
+    pub fn signer<'a>(&'a self, secret_key: &'a str) -> Signer<'a> {
         let timestamp = self.timestamp.as_deref().unwrap_or_default();
-        let signer = Signer { secret_key, timestamp, region: &self.scope.region, service: &self.scope.service };
-        signer.verifies(&canonical, &self.signature) && told
+        Signer { secret_key, timestamp, region: &self.scope.region, service: &self.scope.service }
     }
 
     fn canonical(&self, head: &Parts, payload_hash: &str, normalize_path: bool) -> Option<String> {

@@ -125,7 +125,7 @@ fn verdict(raw: &Raw, normalize: bool) -> Result<(), Option<Denial>> {
     let signature = read.ok_or(Denial::Missing)?;
     signature.admissible(&head, &ENDPOINT)?;
     match signature.scope.access_key == "AKIDEXAMPLE"
-        && signature.verifies(SECRET, &head, raw.body.as_bytes(), normalize)
+        && signature.verifies(&signature.signer(SECRET).key(), &head, raw.body.as_bytes(), normalize)
     {
         true => Ok(()),
         false => Err(Some(Denial::Mismatch)),

@@ -6,6 +6,8 @@
 //! ```
 //! An unknown key takes as long as a bad signature: both are verified, against a secret that nobody has in the one case.
 
+mod keys;
+
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
@@ -22,6 +24,8 @@ use longshore_wire::sigv4::{Denial, Endpoint, Scope, Signature, Standing};
 use longshore_wire::{Fault, ProtocolKind, TimestampFormat, Value};
 
 use crate::{Auth, Server, clock};
+
+pub(crate) use keys::Keys;
 
 /// Global services are signed for this region, or for the client's own.
 const GLOBAL_REGION: &str = "us-east-1";
@@ -157,7 +161,7 @@ fn signer(server: &Server, head: &Parts, body: &[u8], regions: &[&str], service:
     // The state is let go before the body is hashed.
     let found = holder(server, &server.store.read(), &signature.scope.access_key, signature.session_token.as_deref());
     let secret = found.as_ref().map_or(NOBODYS_SECRET, |holder| &holder.secret);
-    let signed = signature.is_by(secret, head, body);
+    let signed = server.keys.is_by(&signature, secret, head, body);
     let caller = found?.caller;
     if !signed {
         return Err(Denial::Mismatch);
