@@ -44,6 +44,9 @@ pub const ATTEMPTS: i32 = 5;
 /// Before an attempt that failed is made again; twice as long each time.
 pub const PAUSE_MILLIS: i64 = 60 * 1000;
 
+/// Before a task is looked a place for again.
+pub const SCARCE_MILLIS: i64 = 5 * 1000;
+
 /// Rotations at the same time, of all accounts.
 const AT_ONCE: usize = 50;
 
@@ -61,7 +64,8 @@ pub fn next_window(rotation: &Rotation, now: Timestamp) -> Option<Timestamp> {
 
 /// Plan one turn: see to the rotations that run, and begin those that are due.
 pub fn turn(state: &State, region: &str, now: Timestamp, mint: &mut Mint) -> Plan {
-    let mut turn = Turn { state, region, now, mint, draft: Draft::new(state), peers: Peers::default(), plan: Plan::default() };
+    let mut turn =
+        Turn { state, region, now, mint, draft: Draft::new(state), peers: Peers::default(), plan: Plan::default() };
     let mut running = 0;
     for (due, key) in state.index.ages.rotations() {
         if due > now {
@@ -145,7 +149,7 @@ impl Turn<'_, '_> {
     fn failed(&mut self, secret: &Secret, rotation: &mut Rotation, why: &str) {
         rotation.failures += 1;
         let again = rotation.enabled && rotation.failures < ATTEMPTS;
-        let pause = PAUSE_MILLIS << rotation.failures.clamp(1, ATTEMPTS) - 1;
+        let pause = PAUSE_MILLIS << (rotation.failures.clamp(1, ATTEMPTS) - 1);
         rotation.try_at = again.then(|| after(self.now, pause));
         let reason = format!("secret {} of account {} is not rotated: {why}", secret.name, secret.account);
         self.plan.reasons.push(reason);
@@ -169,7 +173,7 @@ impl Turn<'_, '_> {
                 rotation.running = Some(Attempt { cluster, task: id, token, began_at: self.now });
                 self.plan.changes.push(task.into());
             }
-            Err(Hindrance::NoRoom) => rotation.try_at = Some(after(self.now, PAUSE_MILLIS)),
+            Err(Hindrance::NoRoom) => rotation.try_at = Some(after(self.now, SCARCE_MILLIS)),
             Err(Hindrance::Wrong(why)) => self.failed(secret, rotation, why),
         }
     }

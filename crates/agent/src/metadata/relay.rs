@@ -58,12 +58,7 @@ pub(super) async fn accept<T: Send + Sync + 'static>(listener: TcpListener, plan
 }
 
 /// Carries bytes both ways until both ends have said all, nothing moves any more, or the task ends.
-async fn relay<T>(
-    mut task: TcpStream,
-    plane: SocketAddr,
-    mut visit: Visit<T>,
-    idle: Duration,
-) -> io::Result<()> {
+async fn relay<T>(mut task: TcpStream, plane: SocketAddr, mut visit: Visit<T>, idle: Duration) -> io::Result<()> {
     let connected = timeout(CONNECT_WITHIN, TcpStream::connect(plane)).await;
     let mut plane = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     task.set_nodelay(true)?;

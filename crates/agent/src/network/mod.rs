@@ -61,8 +61,8 @@ use names::{INTERFACE, Names};
 use namespace::inside;
 use pool::Pool;
 use router::ResolverSockets;
-use spec::METADATA_PORT;
 use slice::{Register, Slice};
+use spec::METADATA_PORT;
 
 /// How often the host's rules are looked after: other firewalls flush what they do not know.
 const UPKEEP: Duration = Duration::from_secs(30);

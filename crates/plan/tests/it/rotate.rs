@@ -7,7 +7,7 @@ use longshore_model::cluster::Cluster;
 use longshore_model::definition::TaskDefinition;
 use longshore_model::secret::{CURRENT, PENDING, PREVIOUS, Rotation, Secret, SecretVersion};
 use longshore_model::task::{Task, TaskStatus};
-use longshore_plan::rotate::{ATTEMPTS, LONGEST_MILLIS, PAUSE_MILLIS, SECRET_ID, TOKEN, TOO_LONG, turn};
+use longshore_plan::rotate::{ATTEMPTS, LONGEST_MILLIS, PAUSE_MILLIS, SCARCE_MILLIS, SECRET_ID, TOKEN, TOO_LONG, turn};
 use longshore_wire::{Blob, Timestamp};
 
 use crate::world::{self, ACCOUNT, World};
@@ -70,8 +70,8 @@ impl Rotated {
     }
 
     fn stop(&mut self) {
-        let id = self.task().id;
-        self.0.report_status(&id, TaskStatus::Stopped);
+        let key = self.task().key();
+        self.0.report_status(&key, TaskStatus::Stopped);
     }
 
     /// What the task does: the version, and AWSCURRENT to it.
@@ -267,25 +267,26 @@ fn a_rotation_that_was_cancelled_while_its_task_ran_is_over_with_it() {
 
 #[test]
 fn what_hinders_a_task_is_tried_again() {
-    // (what is wrong, failures counted)
-    let rows: [(fn(&mut Rotated), i32); 3] = [
-        (|rotated| rotated.0.put(definition(7, ecs::TaskDefinitionStatus::Inactive)), 1),
+    // (what is wrong, failures counted, the pause)
+    let rows: [(fn(&mut Rotated), i32, i64); 3] = [
+        (|rotated| rotated.0.put(definition(7, ecs::TaskDefinitionStatus::Inactive)), 1, PAUSE_MILLIS),
         (
             |rotated| {
                 let gone = ecs::Cluster { status: Some("INACTIVE".into()), ..Default::default() };
                 rotated.0.put(Cluster { account: ACCOUNT.into(), name: "default".into(), api: gone });
             },
             1,
+            PAUSE_MILLIS,
         ),
-        (|rotated| rotated.0.edit_node("n1", |node| node.connected = false), 0),
+        (|rotated| rotated.0.edit_node("n1", |node| node.connected = false), 0, SCARCE_MILLIS),
     ];
-    for (index, (spoil, failures)) in rows.into_iter().enumerate() {
+    for (index, (spoil, failures, pause)) in rows.into_iter().enumerate() {
         let mut rotated = Rotated::new();
         spoil(&mut rotated);
         rotated.turn();
         let rotation = rotated.rotation();
         assert_eq!((rotation.failures, rotated.tasks().len()), (failures, 0), "{index}");
-        assert_eq!(rotation.try_at, rotated.at(PAUSE_MILLIS / 1000), "{index}");
+        assert_eq!(rotation.try_at, rotated.at(pause / 1000), "{index}");
         assert!(rotated.secret().pending().is_some(), "{index}");
     }
 }

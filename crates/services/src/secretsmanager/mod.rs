@@ -20,6 +20,8 @@ mod plain;
 mod policy;
 mod put;
 mod rotate;
+#[cfg(test)]
+mod rotate_tests;
 mod stage;
 mod tag;
 #[cfg(test)]

@@ -112,9 +112,9 @@ fn configure(
 fn scheduled(rotation: &Rotation, now: Timestamp) -> Result<Option<Timestamp>, Fault> {
     let next = next_window(rotation, now);
     match rotation.schedule.as_deref() {
-        Some(text) if Schedule::parse(text).is_none() || next.is_none() => {
-            Err(fault::parameter("Invalid ScheduleExpression. Use rate() or cron() with at least four hours between rotations."))
-        }
+        Some(text) if Schedule::parse(text).is_none() || next.is_none() => Err(fault::parameter(
+            "Invalid ScheduleExpression. Use rate() or cron() with at least four hours between rotations.",
+        )),
         _ => Ok(next),
     }
 }
@@ -189,7 +189,8 @@ pub fn cancel(
         let Some(rotation) = &mut secret.rotation else { return Ok(()) };
         rotation.enabled = false;
         (rotation.next_at, rotation.try_at) = (None, None);
-        let running = rotation.running.as_ref().and_then(|attempt| desk.state.tasks.get(&attempt.task_key(&secret.account)));
+        let running =
+            rotation.running.as_ref().and_then(|attempt| desk.state.tasks.get(&attempt.task_key(&secret.account)));
         desk.changes.extend(running.and_then(|task| stopped(task, desk.ring.now)));
         Ok(())
     })?;
