@@ -267,8 +267,9 @@ fn a_rotation_that_was_cancelled_while_its_task_ran_is_over_with_it() {
 
 #[test]
 fn what_hinders_a_task_is_tried_again() {
-    // (what is wrong, failures counted, the pause)
-    let rows: [(fn(&mut Rotated), i32, i64); 3] = [
+    /// What is wrong, failures counted, the pause.
+    type Row = (fn(&mut Rotated), i32, i64);
+    let rows: [Row; 3] = [
         (|rotated| rotated.0.put(definition(7, ecs::TaskDefinitionStatus::Inactive)), 1, PAUSE_MILLIS),
         (
             |rotated| {
