@@ -9,6 +9,7 @@ use longshore_model::secret::{CURRENT, PENDING, PREVIOUS, Rotation, Secret, Secr
 use longshore_model::task::{Task, TaskStatus};
 use longshore_plan::rotate::{ATTEMPTS, LONGEST_MILLIS, PAUSE_MILLIS, SCARCE_MILLIS, SECRET_ID, TOKEN, TOO_LONG, turn};
 use longshore_wire::{Blob, Timestamp};
+use proptest::prelude::*;
 
 use crate::world::{self, ACCOUNT, World};
 
@@ -289,5 +290,72 @@ fn what_hinders_a_task_is_tried_again() {
         assert_eq!((rotation.failures, rotated.tasks().len()), (failures, 0), "{index}");
         assert_eq!(rotation.try_at, rotated.at(pause / 1000), "{index}");
         assert!(rotated.secret().pending().is_some(), "{index}");
+    }
+}
+
+/// What may happen between two turns.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Pass(i64),
+    Stop,
+    Finish,
+    TakeLabelAway,
+    Cancel,
+    Ask,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => prop::sample::select(vec![1, 5, 60, 900, DAY]).prop_map(Event::Pass),
+        3 => Just(Event::Stop),
+        2 => Just(Event::Finish),
+        1 => Just(Event::TakeLabelAway),
+        1 => Just(Event::Cancel),
+        1 => Just(Event::Ask),
+    ]
+}
+
+impl Rotated {
+    fn happen(&mut self, event: Event) {
+        let now = self.0.now;
+        let running = self.rotation().running.is_some();
+        match event {
+            Event::Pass(seconds) => self.0.pass(seconds),
+            Event::Stop if running && !self.task().is_stopped() => self.stop(),
+            Event::Finish if self.secret().pending().is_some() => self.finish(),
+            Event::TakeLabelAway => self.edit(|secret| drop(secret.stages.remove(PENDING))),
+            Event::Cancel => self.edit_rotation(|rotation| {
+                (rotation.enabled, rotation.next_at, rotation.try_at) = (false, None, None);
+            }),
+            Event::Ask => self.edit_rotation(|rotation| (rotation.enabled, rotation.next_at) = (true, Some(now))),
+            Event::Stop | Event::Finish => {}
+        }
+    }
+
+    fn edit_rotation(&mut self, change: impl FnOnce(&mut Rotation)) {
+        self.edit(|secret| change(secret.rotation.as_mut().expect("it is rotated")));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_one_task_at_a_time_rotates_and_in_the_end_it_is_done(events in prop::collection::vec(event(), 0..40)) {
+        let mut rotated = Rotated::new();
+        for event in events {
+            rotated.turn();
+            rotated.happen(event);
+            let live = rotated.tasks().iter().filter(|task| !task.is_stopped()).count();
+            prop_assert!(live <= 1, "{live} tasks at once");
+            prop_assert!(rotated.secret().stages.contains_key(CURRENT));
+        }
+        rotated.turn();
+        for event in [Event::Stop, Event::Ask, Event::Pass(900), Event::Finish, Event::Stop] {
+            rotated.happen(event);
+            rotated.turn();
+        }
+        let rotation = rotated.rotation();
+        prop_assert!(rotation.running.is_none() && rotation.rotated_at.is_some(), "{rotation:?}");
     }
 }
