@@ -1,7 +1,7 @@
 """Rotates a secret: the program of the task that Longshore runs in place of a Lambda function.
 
-The four steps are those of AWS's protocol, so that a function written for Lambda does: `lambda_handler` has its form. Each step
-may be repeated: an attempt that failed is made again with the same token.
+The four steps are those of AWS's protocol, so that a function written for Lambda does: `lambda_handler` has its form. Each
+step may be repeated: an attempt that failed is made again with the same token.
 """
 
 import os
