@@ -24,6 +24,7 @@ import boto3
 import botocore.config
 import pytest
 
+import python_image
 from account import Account, container, eventually
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -221,6 +222,23 @@ def real():
     instance.lend_execution_role()
     yield instance
     instance.remove()
+
+
+@pytest.fixture(scope="session")
+def python_archive(tmp_path_factory):
+    """An image, in a file, whose containers run Python and have boto3."""
+    archive = tmp_path_factory.mktemp("python") / "python.tar"
+    python_image.write(archive)
+    yield archive
+    archive.unlink()
+
+
+@pytest.fixture(scope="session")
+def python(real, python_archive):
+    """The real instance, with the image `python:latest`."""
+    done = real.command("image", "import", python_archive, "--tag", "python:latest")
+    assert done.returncode == 0, done.stderr
+    return real
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,8 @@ def test_the_command_line_leads_a_secret_through_its_life(strict):
     refused = secrets("get-secret-value", "--secret-id", name, check=False)
     assert "ResourceNotFoundException" in refused.stderr and NOT_FOUND in refused.stderr
     assert len(secrets("get-random-password", "--password-length", "20")["RandomPassword"]) == 20
-    refused = secrets("rotate-secret", "--secret-id", name, check=False)
+    elsewhere = ("--add-replica-regions", "Region=eu-west-1")
+    refused = secrets("replicate-secret-to-regions", "--secret-id", name, *elsewhere, check=False)
     assert "UnsupportedOperationException" in refused.stderr
 
 

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use crate::api::ControlPlane;
 use crate::config::{Config, EngineKind};
 use crate::engine::real::Real;
@@ -56,6 +58,7 @@ async fn contain(config: &Config) -> Result<std::convert::Infallible, Error> {
         let reason = "containers need root; --engine simulated does not".to_owned();
         return Err(Error::Setting { what: "--engine containerd", reason });
     }
+    raise_file_limit();
     let endpoint = resolve(&config.endpoint).await?;
     let plane = plane(config);
     let metadata = Metadata::new(plane.clone());
@@ -67,6 +70,15 @@ async fn contain(config: &Config) -> Result<std::convert::Infallible, Error> {
         error = keep(config, plane, runner, Some(pool), found, wallet, named) => Err(error),
         never = images.clean(config.image_cleanup) => match never {},
         () = containerd.keep(KEEP_EVERY) => Err(Error::Runtime("containerd is not looked after".to_owned())),
+    }
+}
+
+/// What tasks ask and have carried takes descriptors: as many as this process may have.
+fn raise_file_limit() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files was not raised");
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use longshore_model::{Change, State};
 use longshore_plan::agenda::Agenda;
 use longshore_plan::reconcile::Roles;
-use longshore_plan::{Plan, expire, heal, reap};
+use longshore_plan::{Plan, expire, heal, reap, rotate};
 use longshore_services::logs::Upkeep;
 use longshore_store::{Commit, Full, Missed, Watch};
 use tokio::task::JoinHandle;
@@ -27,6 +27,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// How soon tasks of a vanished node are ended.
 const HEAL_PERIOD: Duration = Duration::from_secs(5);
 
+/// How soon a rotation begins, and its end is seen.
+const ROTATE_PERIOD: Duration = Duration::from_secs(1);
+
 pub fn start(server: &Arc<Server>) -> Vec<JoinHandle<()>> {
     vec![
         tokio::spawn(services(server.clone())),
@@ -37,6 +40,9 @@ pub fn start(server: &Arc<Server>) -> Vec<JoinHandle<()>> {
             reap::turn(state, clock::now(), server.settings.stopped_task_ttl_seconds)
         })),
         tokio::spawn(periodic(server.clone(), "expire", PERIOD, |_, state| expire::turn(state, clock::now()))),
+        tokio::spawn(periodic(server.clone(), "rotate", ROTATE_PERIOD, |server, state| {
+            rotate::turn(state, &server.settings.region, clock::now(), &mut clock::mint())
+        })),
         tokio::spawn(retention(server.clone())),
         tokio::spawn(trails::run(server.clone())),
     ]

@@ -23,4 +23,10 @@ impl Cluster {
     pub fn is_active(&self) -> bool {
         self.api.status.as_deref() == Some("ACTIVE")
     }
+
+    /// The key for Fargate's scratch space.
+    pub fn storage_key(&self) -> Option<&str> {
+        let storage = self.api.configuration.as_ref()?.managed_storage_configuration.as_ref()?;
+        storage.fargate_ephemeral_storage_kms_key_id.as_deref()
+    }
 }

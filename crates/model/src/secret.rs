@@ -7,8 +7,14 @@ use std::collections::BTreeMap;
 
 use longshore_wire::{Blob, Timestamp, record};
 
-use crate::arn::Place;
+use crate::arn::{Arn, Place};
 use crate::ids::AccountId;
+
+/// The staging labels of the value that is valid, of the one before, and of the one that a rotation is to make valid. Only
+/// the last may be at a version that is not there yet.
+pub const CURRENT: &str = "AWSCURRENT";
+pub const PREVIOUS: &str = "AWSPREVIOUS";
+pub const PENDING: &str = "AWSPENDING";
 
 /// Characters of a suffix.
 pub const SUFFIX: usize = 6;
@@ -41,6 +47,38 @@ record! {
         /// When it was deleted, and when it goes.
         pub deleted_at: Option<Timestamp> = "deletedAt",
         pub delete_at: Option<Timestamp> = "deleteAt",
+        /// Once it was asked for.
+        pub rotation: Option<Rotation> = "rotation",
+    }
+
+    /// How and when a secret gets another value.
+    pub struct Rotation {
+        /// ARN of the task definition whose tasks do it; without a revision, the newest ACTIVE one.
+        pub function: String = "function",
+        pub enabled: bool = "enabled",
+        pub after_days: Option<i64> = "afterDays",
+        /// Hours of the window, as `3h`. Tasks begin when it opens.
+        pub duration: Option<String> = "duration",
+        /// `rate(…)` or `cron(…)`.
+        pub schedule: Option<String> = "schedule",
+        /// When it last succeeded.
+        pub rotated_at: Option<Timestamp> = "rotatedAt",
+        /// When the next window opens.
+        pub next_at: Option<Timestamp> = "nextAt",
+        /// When the rotation that AWSPENDING tells of is tried, for the first time or again.
+        pub try_at: Option<Timestamp> = "tryAt",
+        /// Attempts that failed since the window opened.
+        pub failures: i32 = "failures",
+        pub running: Option<Attempt> = "running",
+    }
+
+    /// A task that rotates a secret.
+    pub struct Attempt {
+        pub cluster: String = "cluster",
+        pub task: String = "task",
+        /// The id of the version that is to become current.
+        pub token: String = "token",
+        pub began_at: Timestamp = "beganAt",
     }
 
     pub struct SecretVersion {
@@ -75,9 +113,42 @@ impl Secret {
         place.arn("secretsmanager", &format!("secret:{}-{}", self.name, self.suffix))
     }
 
+    /// The version that a rotation is to make current, there or not: AWSPENDING is at it, and AWSCURRENT is not.
+    pub fn pending(&self) -> Option<&String> {
+        self.stages.get(PENDING).filter(|id| self.stages.get(CURRENT) != Some(id))
+    }
+
+    /// When rotating it needs a look: at once while a task runs, else when it is due.
+    pub fn rotates_at(&self) -> Option<Timestamp> {
+        let rotation = self.rotation.as_ref()?;
+        match rotation.running {
+            Some(_) => Some(Timestamp::default()),
+            None if !rotation.enabled || self.deleted_at.is_some() => None,
+            None => rotation.try_at.into_iter().chain(rotation.next_at).min(),
+        }
+    }
+
     /// The labels of a version.
     pub fn stages_of<'a>(&'a self, version: &'a str) -> impl Iterator<Item = &'a String> {
         self.stages.iter().filter(move |(_, id)| *id == version).map(|(stage, _)| stage)
+    }
+}
+
+impl Rotation {
+    /// Family and, if it names one, revision of the task definition.
+    pub fn definition(&self) -> Option<(&str, Option<i32>)> {
+        let named = Arn::parse(&self.function)?.resource.strip_prefix("task-definition/")?;
+        match named.split_once(':') {
+            Some((family, revision)) => Some((family, Some(revision.parse().ok()?))),
+            None => Some((named, None)),
+        }
+    }
+}
+
+impl Attempt {
+    /// The key of its task.
+    pub fn task_key(&self, account: &str) -> String {
+        format!("{account}/{}/{}", self.cluster, self.task)
     }
 }
 

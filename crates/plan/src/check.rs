@@ -11,9 +11,11 @@ use longshore_model::index::stock::Stock;
 use longshore_model::network::{Block, RESERVED_HEAD};
 use longshore_model::node::Node;
 use longshore_model::parameter::VERSIONS_KEPT;
-use longshore_model::secret::{MOST_VERSIONS, version_key};
+use longshore_model::secret::{MOST_VERSIONS, PENDING, version_key};
 use longshore_model::service::{EVENTS_KEPT, ServiceStatus};
 use longshore_model::task::{Task, TaskStatus};
+
+use crate::rotate;
 
 /// A law that does not hold, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -243,7 +245,12 @@ fn secrets(state: &State, found: &mut Found) {
         let kept = versions.remove(&(secret.account.as_str(), secret.uid.as_str())).unwrap_or_default();
         found.unless(kept <= MOST_VERSIONS, "a secret has at most 100 versions", &**key);
         let has = |id: &str| state.secret_versions.contains(&version_key(&secret.account, &secret.uid, id));
-        found.unless(secret.stages.values().all(|id| has(id)), "a label is at a version that is there", &**key);
+        let there = secret.stages.iter().all(|(label, id)| label == PENDING || has(id));
+        found.unless(there, "a label is at a version that is there, but for that of one to come", &**key);
+        let running = secret.rotation.as_ref().and_then(|rotation| rotation.running.as_ref());
+        let task = running.and_then(|attempt| state.tasks.get(&attempt.task_key(&secret.account)));
+        let started = task.is_none_or(|task| task.started_by.as_deref() == Some(rotate::STARTED_BY));
+        found.unless(started, "a secret is rotated by a task that was started for it", &**key);
         found.unless(
             secret.deleted_at.is_some() == secret.delete_at.is_some(),
             "a deleted secret has a day on which it goes",

@@ -11,6 +11,7 @@
 //! * [`breaker`] gives a deployment up whose tasks keep failing; [`pin`] keeps a deployment on one version of its images.
 //! * [`orders`] is what sessions write: nodes that come and go, orders that arrive.
 //! * [`heal`] ends tasks whose node is gone; [`reap`] forgets what ended long ago; [`expire`] what a policy ends.
+//! * [`rotate`] has secrets rotated by tasks, by a [`schedule`].
 //! * [`agenda`] remembers which services a loop must look at and when.
 //! * [`steady`] is the time that planners are given: the wall clock without its jumps.
 //! * [`check`] is for tests: the laws every state must obey.
@@ -34,6 +35,8 @@ pub mod reap;
 pub mod reconcile;
 pub mod report;
 pub mod rollout;
+pub mod rotate;
+pub mod schedule;
 pub mod steady;
 pub mod strategy;
 pub mod throttle;

@@ -103,7 +103,7 @@ impl Real {
             runtime(config.runtime.clone()),
         )?;
         tracing::info!(runtime = %runtime.path.display(), containerd = %containerd.socket().display(), "the node is ready");
-        let listener = network.metadata_listener().await?;
+        let (listener, api) = (network.metadata_listener().await?, network.api_listener().await?);
         let parts = Arc::new(Parts {
             home: Home::open(&instance)?,
             network,
@@ -115,7 +115,7 @@ impl Real {
         });
         let found = parts.find().await?;
         parts.network.settle().await?;
-        let listening = parts.metadata.listen(listener);
+        let listening = parts.metadata.listen(listener, api, endpoint);
         Ok((Self { parts, containerd: Arc::new(containerd), _listening: listening }, found))
     }
 

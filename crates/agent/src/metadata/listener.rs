@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use super::CONNECTION_WITHIN;
 use super::endpoint::Endpoint;
-use super::register::{Register, Visit};
+use super::register::{Door, Register, Visit};
 
 /// Connections of all tasks at the same time; more wait at the door. They are descriptors of the agent.
 const CONNECTIONS: usize = 512;
@@ -42,7 +42,7 @@ pub(super) async fn accept(listener: TcpListener, register: Register<Endpoint>) 
                 continue;
             }
         };
-        let Some(visit) = register.visit(peer) else { continue };
+        let Some(visit) = register.visit(peer, Door::Metadata) else { continue };
         connections.spawn(async move {
             let _ = timeout(CONNECTION_WITHIN, converse(stream, visit)).await;
             drop(slot);

@@ -13,7 +13,10 @@
 //!   /v2/credentials/ID   /v1/credentials?id=ID
 //! ```
 //!
-//! Every connection carries one request and lives five seconds at most; a task has 40 requests a second with a burst
+//! The same address is a task's way to the API of the control plane, at port 4566, which it does not reach otherwise: the
+//! host's own services are closed to it. What comes there is [relayed](relay) as it is.
+//!
+//! Every connection to the endpoint carries one request and lives five seconds at most; a task has 40 requests a second with a burst
 //! of 60. Credentials of the task's role come from the [wallet](crate::wallet); who asks before they are there waits for
 //! them a little. Left out: task protection, fault injection.
 
@@ -23,8 +26,9 @@ mod limit;
 mod listener;
 mod path;
 mod register;
+mod relay;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,10 +74,12 @@ impl Metadata {
         *self.node.lock() = Some(arn.to_owned());
     }
 
-    /// Takes connections from now on. Tasks of an agent before should be known by then.
-    pub(crate) fn listen(&self, listener: TcpListener) -> Listening {
+    /// Takes connections from now on, those for the API to the control plane at `plane`. Tasks of an agent before should be
+    /// known by then.
+    pub(crate) fn listen(&self, listener: TcpListener, api: TcpListener, plane: SocketAddr) -> Listening {
         let accepting = tokio::spawn(listener::accept(listener, self.register.clone()));
-        Listening(accepting.abort_handle())
+        let relaying = tokio::spawn(relay::accept(api, plane, self.register.clone()));
+        Listening([accepting.abort_handle(), relaying.abort_handle()])
     }
 
     /// Makes the task with that private address known; what it asks waits until it is [served](Served::answer).
@@ -82,12 +88,12 @@ impl Metadata {
     }
 }
 
-/// The listener; it closes when this is dropped.
-pub(crate) struct Listening(AbortHandle);
+/// The listeners; they close when this is dropped.
+pub(crate) struct Listening([AbortHandle; 2]);
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.0.abort();
+        self.0.iter().for_each(AbortHandle::abort);
     }
 }
 

@@ -50,7 +50,7 @@ use ipnet::Ipv4Net;
 use tokio::task::JoinSet;
 
 pub use error::Error;
-pub(crate) use spec::TASK_METADATA;
+pub(crate) use spec::{API_PORT, TASK_METADATA};
 pub use spec::{EniSpec, NetworkConfig};
 
 use dns::Resolver;
@@ -62,6 +62,7 @@ use namespace::inside;
 use pool::Pool;
 use router::ResolverSockets;
 use slice::{Register, Slice};
+use spec::METADATA_PORT;
 
 /// How often the host's rules are looked after: other firewalls flush what they do not know.
 const UPKEEP: Duration = Duration::from_secs(30);
@@ -137,9 +138,22 @@ impl Network {
     /// # Errors
     /// The router is gone, or a listener is still there after a second.
     pub async fn metadata_listener(&self) -> Result<tokio::net::TcpListener, Error> {
+        self.listener(METADATA_PORT).await
+    }
+
+    /// Listens on 169.254.170.2:4566 of the router, where every task reaches the API of the control plane. As
+    /// [`Network::metadata_listener`] in all else.
+    ///
+    /// # Errors
+    /// The router is gone, or a listener is still there after a second.
+    pub async fn api_listener(&self) -> Result<tokio::net::TcpListener, Error> {
+        self.listener(API_PORT).await
+    }
+
+    async fn listener(&self, port: u16) -> Result<tokio::net::TcpListener, Error> {
         let names = self.inner.names.clone();
-        let listener = blocking(move || router::bind_metadata(&names)).await?;
-        tokio::net::TcpListener::from_std(listener).doing(|| "listen for those who ask for metadata".into())
+        let listener = blocking(move || router::bind_service(&names, port)).await?;
+        tokio::net::TcpListener::from_std(listener).doing(|| format!("listen for tasks on port {port}"))
     }
 
     /// How many namespaces are ready to be attached at once.

@@ -19,7 +19,7 @@ use super::names::{BRIDGE, Names};
 use super::namespace::{self, inside, set_sysctl};
 use super::rules;
 use super::slice::Slice;
-use super::spec::{METADATA_PORT, NetworkConfig, TASK_METADATA, gateway};
+use super::spec::{NetworkConfig, TASK_METADATA, gateway};
 
 const DNS_PORT: u16 = 53;
 
@@ -74,9 +74,9 @@ pub(super) fn bind_resolver(config: &NetworkConfig, netns: &OwnedFd) -> Result<R
     })
 }
 
-/// Listens where every task asks for its metadata.
-pub(super) fn bind_metadata(names: &Names) -> Result<TcpListener, Error> {
-    let address = SocketAddrV4::new(TASK_METADATA, METADATA_PORT);
+/// Listens on the address that every task reaches.
+pub(super) fn bind_service(names: &Names, port: u16) -> Result<TcpListener, Error> {
+    let address = SocketAddrV4::new(TASK_METADATA, port);
     let doing = || format!("listen on {address}");
     let gone = || Error::system(doing(), io::Error::from(io::ErrorKind::NotFound));
     let netns = namespace::pinned(&names.router())?.ok_or_else(gone)?;

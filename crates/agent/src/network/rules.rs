@@ -3,8 +3,8 @@
 //! * `inet longshore-<instance>` on the host: tasks do not reach the host's own services; what leaves by other links than
 //!   transit links is masqueraded.
 //! * `inet router` in the router namespace: public addresses one to one (maps), forwarding, the resolver, and the metadata
-//!   endpoint, which only tasks reach; no task opens connections to it faster than [`ASKING`], so that none keeps it from
-//!   the others.
+//!   endpoint with the way to the API, which only tasks reach; no task opens connections to it faster than [`ASKING`], so
+//!   that none keeps it from the others.
 //! * `bridge guard` in the router namespace: a port sends frames only from the hardware address and the IPv4 address of its
 //!   own ENI (a set); all else, IPv6 and VLAN tags included, is dropped.
 //!
@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use super::error::{Doing, Error};
 use super::names::{BRIDGE, Names, TRANSIT_PREFIX, UPLINK};
 use super::slice::Slice;
-use super::spec::{METADATA_PORT, TASK_METADATA};
+use super::spec::{API_PORT, METADATA_PORT, TASK_METADATA};
 
 /// The table of anti-spoofing in the router namespace, and its set.
 pub(super) const GUARD: &str = "guard";
@@ -27,8 +27,8 @@ pub(super) const GUARD_SET: &str = "eni";
 pub(super) const ROUTER: &str = "router";
 pub(super) const PUBLIC_IN: &str = "public_in";
 pub(super) const PUBLIC_OUT: &str = "public_out";
-/// Connections that one task may open to the metadata endpoint; well above the requests it is granted, which the endpoint
-/// itself counts.
+/// Connections that one task may open to the metadata endpoint and the API; well above the requests that it is granted by
+/// the endpoint, which counts them itself.
 const ASKING: &str = "200/second burst 400 packets";
 
 /// The rules on the host.
@@ -78,8 +78,8 @@ add rule inet {ROUTER} entering iifname != "{BRIDGE}" ip daddr {TASK_METADATA} d
 add rule inet {ROUTER} entering iif lo accept
 add rule inet {ROUTER} entering ct state established,related accept
 add rule inet {ROUTER} entering iifname "{BRIDGE}" ip daddr {{ {resolvers} }} meta l4proto {{ tcp, udp }} th dport 53 accept
-add rule inet {ROUTER} entering iifname "{BRIDGE}" ip daddr {TASK_METADATA} tcp dport {METADATA_PORT} update @asking {{ ip saddr limit rate over {ASKING} }} drop
-add rule inet {ROUTER} entering iifname "{BRIDGE}" ip daddr {TASK_METADATA} tcp dport {METADATA_PORT} accept
+add rule inet {ROUTER} entering iifname "{BRIDGE}" ip daddr {TASK_METADATA} tcp dport {{ {METADATA_PORT}, {API_PORT} }} update @asking {{ ip saddr limit rate over {ASKING} }} drop
+add rule inet {ROUTER} entering iifname "{BRIDGE}" ip daddr {TASK_METADATA} tcp dport {{ {METADATA_PORT}, {API_PORT} }} accept
 add rule inet {ROUTER} entering iifname "{BRIDGE}" icmp type echo-request accept
 add rule inet {ROUTER} entering iifname "{BRIDGE}" reject with icmpx type port-unreachable
 add rule inet {ROUTER} passing ct state established,related accept

@@ -12,6 +12,8 @@ pub(super) const LINK_LOCAL_RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 25
 /// Where a task finds its metadata: an address of the router, which tasks reach by their default route.
 pub(crate) const TASK_METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
 pub(super) const METADATA_PORT: u16 = 80;
+/// Where a task reaches the API of the control plane, whatever port that listens on itself.
+pub(crate) const API_PORT: u16 = 4566;
 /// Addresses AWS keeps at the start of a subnet: network, router, resolver, one more; and the last one.
 const RESERVED_HEAD: u32 = 4;
 

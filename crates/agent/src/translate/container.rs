@@ -11,7 +11,7 @@ use longshore_supervisor::spec::{
 
 use super::{Failure, Surroundings, interface, logs, primary_address, runtime_id, task_id};
 use crate::image::{Image, ImageConfig};
-use crate::network::TASK_METADATA;
+use crate::network::{API_PORT, TASK_METADATA};
 
 /// The longest single argument or variable that Linux hands to a program.
 const LONGEST_TEXT: usize = 128 * 1024 - 1;
@@ -142,8 +142,9 @@ fn args(container: &acs::Container, image: &ImageConfig) -> Vec<String> {
     args
 }
 
-/// The image's variables, then the node's defaults, then the task definition's, then the addresses of the metadata
-/// endpoint and of the credentials; a later one of a name replaces the earlier.
+/// The image's variables, then the node's defaults (with the address of the API, if the task has a role), then the task
+/// definition's, then the addresses of the metadata endpoint and of the credentials; a later one of a name replaces the
+/// earlier.
 fn env(
     task: &acs::Task,
     container: &acs::Container,
@@ -165,6 +166,10 @@ fn env(
         ("AWS_DEFAULT_REGION", region),
     ];
     all.extend(defaults.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    if around.credentials_id.is_some() {
+        // What its role's credentials are good for.
+        all.insert("AWS_ENDPOINT_URL".to_owned(), format!("http://{TASK_METADATA}:{API_PORT}"));
+    }
     all.extend(container.environment.clone());
     let metadata =
         [("ECS_CONTAINER_METADATA_URI", "v3"), ("ECS_CONTAINER_METADATA_URI_V4", "v4"), ("ECS_AGENT_URI", "api")];

@@ -51,6 +51,10 @@ fn task() -> acs::Task {
 }
 
 fn translate(task: &acs::Task) -> Result<TaskSpec, Failure> {
+    translate_in(task, &around())
+}
+
+fn translate_in(task: &acs::Task, around: &Surroundings) -> Result<TaskSpec, Failure> {
     let digest = Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap();
     let image = Image {
         reference: "docker.io/library/web:latest".to_owned(),
@@ -60,7 +64,7 @@ fn translate(task: &acs::Task) -> Result<TaskSpec, Failure> {
         lowers: vec!["/lower".into()],
     };
     let images = task.containers.iter().map(|container| (container.name.clone(), image.clone())).collect();
-    task_spec(task, &images, &around())
+    task_spec(task, &images, around)
 }
 
 /// The container that comes of the usual task with a change.
@@ -150,6 +154,20 @@ fn the_environment_is_merged_and_the_metadata_addresses_win() {
         assert!(spec.env.contains(&expected), "{expected} in {:?}", spec.env);
     }
     assert_eq!(spec.env.len(), 9);
+}
+
+#[test]
+fn a_task_with_a_role_is_told_where_the_api_is_unless_it_says_otherwise() {
+    let around = Surroundings { credentials_id: Some("c".to_owned()), ..around() };
+    for (own, expected) in [(None, "http://169.254.170.2:4566"), (Some("http://elsewhere"), "http://elsewhere")] {
+        let mut task = task();
+        let own = own.map(|url| ("AWS_ENDPOINT_URL".to_owned(), url.to_owned()));
+        task.containers[0].environment.extend(own);
+        let spec = translate_in(&task, &around).unwrap();
+        let env = &spec.containers[0].env;
+        assert!(env.contains(&format!("AWS_ENDPOINT_URL={expected}")), "{env:?}");
+        assert!(env.contains(&"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v2/credentials/c".to_owned()), "{env:?}");
+    }
 }
 
 #[test]

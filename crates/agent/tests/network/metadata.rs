@@ -19,6 +19,7 @@ fn one_listener_sees_every_task_by_its_own_address() {
     on_a_host(|| async {
         let network = start(INSTANCE).await;
         answer_callers(network.metadata_listener().await.unwrap());
+        answer_callers(network.api_listener().await.unwrap());
         let tasks = [
             attach(&network, eni(0, 10)).await,
             attach(&network, eni(1, 11)).await,
@@ -27,10 +28,14 @@ fn one_listener_sees_every_task_by_its_own_address() {
         for task in &tasks {
             // Programs of the task may have port 80 of every address.
             tell_callers(&task.netns, 80);
-            assert_eq!(call(&task.netns, METADATA, 80).unwrap(), task.eni.private_ip.to_string());
+            for port in [80, 4566] {
+                assert_eq!(call(&task.netns, METADATA, port).unwrap(), task.eni.private_ip.to_string());
+            }
             assert_eq!(call(&task.netns, Ipv4Addr::LOCALHOST, 80).unwrap(), "127.0.0.1");
         }
         call(&tasks[0].netns, METADATA, 81).expect_err("no other port is open");
+        call_from_host(METADATA, 4566).expect_err("the host has the API itself");
+        call(&tasks[0].netns, Ipv4Addr::new(172, 31, 0, 1), 4566).expect_err("the gateway is no way to it");
     });
 }
 

@@ -23,7 +23,7 @@ pub static SERVICE: ServiceDef = ServiceDef {
 pub static OPERATIONS: &[OperationDef] = &[
     OperationDef::named("AssociateCrossAccountReplica"),
     OperationDef::named("BatchGetSecretValue").built().input(R::of::<BatchGetSecretValueRequest>()).output(R::of::<BatchGetSecretValueResponse>()).faults(&[&fault::RESOURCE_NOT_FOUND_EXCEPTION, &fault::INVALID_PARAMETER_EXCEPTION, &fault::INVALID_REQUEST_EXCEPTION, &fault::DECRYPTION_FAILURE, &fault::INTERNAL_SERVICE_ERROR, &fault::INVALID_NEXT_TOKEN_EXCEPTION]),
-    OperationDef::named("CancelRotateSecret"),
+    OperationDef::named("CancelRotateSecret").built().input(R::of::<CancelRotateSecretRequest>()).output(R::of::<CancelRotateSecretResponse>()).faults(&[&fault::RESOURCE_NOT_FOUND_EXCEPTION, &fault::INVALID_PARAMETER_EXCEPTION, &fault::INTERNAL_SERVICE_ERROR, &fault::INVALID_REQUEST_EXCEPTION]),
     OperationDef::named("CreateSecret").built().input(R::of::<CreateSecretRequest>()).output(R::of::<CreateSecretResponse>()).faults(&[&fault::INVALID_PARAMETER_EXCEPTION, &fault::INVALID_REQUEST_EXCEPTION, &fault::LIMIT_EXCEEDED_EXCEPTION, &fault::ENCRYPTION_FAILURE, &fault::RESOURCE_EXISTS_EXCEPTION, &fault::RESOURCE_NOT_FOUND_EXCEPTION, &fault::MALFORMED_POLICY_DOCUMENT_EXCEPTION, &fault::INTERNAL_SERVICE_ERROR, &fault::PRECONDITION_NOT_MET_EXCEPTION, &fault::DECRYPTION_FAILURE]),
     OperationDef::named("DeleteResourcePolicy").built().input(R::of::<DeleteResourcePolicyRequest>()).output(R::of::<DeleteResourcePolicyResponse>()).faults(&[&fault::RESOURCE_NOT_FOUND_EXCEPTION, &fault::INTERNAL_SERVICE_ERROR, &fault::INVALID_REQUEST_EXCEPTION, &fault::INVALID_PARAMETER_EXCEPTION]),
     OperationDef::named("DeleteSecret").built().input(R::of::<DeleteSecretRequest>()).output(R::of::<DeleteSecretResponse>()).faults(&[&fault::RESOURCE_NOT_FOUND_EXCEPTION, &fault::INVALID_PARAMETER_EXCEPTION, &fault::INVALID_REQUEST_EXCEPTION, &fault::INTERNAL_SERVICE_ERROR]),
@@ -40,7 +40,7 @@ pub static OPERATIONS: &[OperationDef] = &[
     OperationDef::named("RemoveRegionsFromReplication"),
     OperationDef::named("ReplicateSecretToRegions"),
     OperationDef::named("RestoreSecret").built().input(R::of::<RestoreSecretRequest>()).output(R::of::<RestoreSecretResponse>()).faults(&[&fault::RESOURCE_NOT_FOUND_EXCEPTION, &fault::INVALID_PARAMETER_EXCEPTION, &fault::INVALID_REQUEST_EXCEPTION, &fault::INTERNAL_SERVICE_ERROR]),
-    OperationDef::named("RotateSecret"),
+    OperationDef::named("RotateSecret").built().input(R::of::<RotateSecretRequest>()).output(R::of::<RotateSecretResponse>()).faults(&[&fault::RESOURCE_NOT_FOUND_EXCEPTION, &fault::INVALID_PARAMETER_EXCEPTION, &fault::INTERNAL_SERVICE_ERROR, &fault::INVALID_REQUEST_EXCEPTION]),
     OperationDef::named("StopReplicationToReplica"),
     OperationDef::named("TagResource").built().input(R::of::<TagResourceRequest>()).faults(&[&fault::RESOURCE_NOT_FOUND_EXCEPTION, &fault::INVALID_REQUEST_EXCEPTION, &fault::INVALID_PARAMETER_EXCEPTION, &fault::INTERNAL_SERVICE_ERROR]),
     OperationDef::named("UntagResource").built().input(R::of::<UntagResourceRequest>()).faults(&[&fault::RESOURCE_NOT_FOUND_EXCEPTION, &fault::INVALID_REQUEST_EXCEPTION, &fault::INVALID_PARAMETER_EXCEPTION, &fault::INTERNAL_SERVICE_ERROR]),
@@ -70,6 +70,16 @@ longshore_wire::structure! { BatchGetSecretValueResponse, S::structure("BatchGet
     secret_values: Vec<SecretValueEntry> = M::new("SecretValues", R::of::<Vec<SecretValueEntry>>()),
     next_token: String = M::new("NextToken", R::Table(&NEXT_TOKEN_TYPE)),
     errors: Vec<ApiErrorType> = M::new("Errors", R::of::<Vec<ApiErrorType>>()),
+} }
+
+longshore_wire::structure! { CancelRotateSecretRequest, S::structure("CancelRotateSecretRequest"), {
+    secret_id: String = M::new("SecretId", R::Table(&SECRET_ID_TYPE)).required(),
+} }
+
+longshore_wire::structure! { CancelRotateSecretResponse, S::structure("CancelRotateSecretResponse"), {
+    arn: String = M::new("ARN", R::Table(&SECRET_ARN_TYPE)),
+    name: String = M::new("Name", R::Table(&SECRET_NAME_TYPE)),
+    version_id: String = M::new("VersionId", R::Table(&SECRET_VERSION_ID_TYPE)),
 } }
 
 pub static CLIENT_REQUEST_TOKEN_TYPE: S = S::new("ClientRequestTokenType", K::String).min(32).max(64);
@@ -348,6 +358,22 @@ longshore_wire::structure! { RestoreSecretResponse, S::structure("RestoreSecretR
 } }
 
 pub static ROLE_ARN_TYPE: S = S::new("RoleARNType", K::String).min(20).max(2048);
+
+longshore_wire::structure! { RotateSecretRequest, S::structure("RotateSecretRequest"), {
+    secret_id: String = M::new("SecretId", R::Table(&SECRET_ID_TYPE)).required(),
+    client_request_token: String = M::new("ClientRequestToken", R::Table(&CLIENT_REQUEST_TOKEN_TYPE)).token(),
+    rotation_lambda_arn: String = M::new("RotationLambdaARN", R::Table(&ROTATION_LAMBDA_ARN_TYPE)),
+    rotation_rules: RotationRulesType = M::new("RotationRules", R::of::<RotationRulesType>()),
+    external_secret_rotation_metadata: Vec<ExternalSecretRotationMetadataItem> = M::new("ExternalSecretRotationMetadata", R::of::<Vec<ExternalSecretRotationMetadataItem>>()),
+    external_secret_rotation_role_arn: String = M::new("ExternalSecretRotationRoleArn", R::Table(&ROLE_ARN_TYPE)),
+    rotate_immediately: bool = M::new("RotateImmediately", R::of::<bool>()),
+} }
+
+longshore_wire::structure! { RotateSecretResponse, S::structure("RotateSecretResponse"), {
+    arn: String = M::new("ARN", R::Table(&SECRET_ARN_TYPE)),
+    name: String = M::new("Name", R::Table(&SECRET_NAME_TYPE)),
+    version_id: String = M::new("VersionId", R::Table(&SECRET_VERSION_ID_TYPE)),
+} }
 
 pub static ROTATION_LAMBDA_ARN_TYPE: S = S::new("RotationLambdaARNType", K::String).min(0).max(2048);
 

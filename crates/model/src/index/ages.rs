@@ -31,6 +31,8 @@ pub struct Ages {
     /// By when they go.
     encryption_keys: Timeline,
     secrets: Timeline,
+    /// Secrets that are rotated, by when they need a look.
+    rotations: Timeline,
     inactive_nodes: BTreeSet<Arc<str>>,
     /// Nodes that take no tasks: away, DRAINING or INACTIVE. Few, most of the time none.
     closed_nodes: BTreeSet<Arc<str>>,
@@ -68,6 +70,11 @@ impl Ages {
     /// Secrets with a deletion date.
     pub fn doomed_secrets(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
         pairs(&self.secrets)
+    }
+
+    /// Secrets by when rotating them needs a look, those first whose task runs.
+    pub fn rotations(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
+        pairs(&self.rotations)
     }
 
     pub fn inactive_nodes(&self) -> impl Iterator<Item = &Arc<str>> {
@@ -118,6 +125,7 @@ impl Ages {
     pub(crate) fn replace_secret(&mut self, key: &Arc<str>, old: Option<&Secret>, new: Option<&Secret>) {
         let doom = |row: &Secret| row.delete_at;
         replace(&mut self.secrets, key, old.and_then(doom), new.and_then(doom));
+        replace(&mut self.rotations, key, old.and_then(Secret::rotates_at), new.and_then(Secret::rotates_at));
     }
 
     pub(crate) fn replace_node(&mut self, key: &Arc<str>, old: Option<&Node>, new: Option<&Node>) {

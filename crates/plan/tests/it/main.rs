@@ -12,6 +12,7 @@ mod properties;
 mod reap;
 mod report;
 mod rolling;
+mod rotate;
 mod secret;
 mod service;
 mod world;

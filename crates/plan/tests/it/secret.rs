@@ -31,6 +31,7 @@ fn secret(name: &str, delete_at: Option<i64>) -> Secret {
         stages: BTreeMap::from([("AWSCURRENT".to_owned(), "v0".to_owned())]),
         deleted_at: delete_at.map(|_| at(0)),
         delete_at: delete_at.map(at),
+        rotation: None,
     }
 }
 

@@ -3,9 +3,12 @@
 //! service; the AWS managed key needs nothing.
 
 use longshore_model::secret::Secret;
+use longshore_plan::rotate;
 use longshore_wire::Value;
 
 use super::asked::{set, set_tags};
+use super::ecs::key::PASSED_TO_TASKS;
+use super::ecs::resource::{found as ecs_found, roles_of, runnable_definition};
 use super::{Access, Asked, Found, Key, NONE, Need, Resource, Table, kms};
 use crate::kms::{Ciphertext, find as find_key};
 use crate::secretsmanager::{NAME, current, find};
@@ -57,6 +60,12 @@ fn key_of_update(asked: &Asked<'_>) -> Vec<Found> {
     if writes { key_to_be(asked) } else { Vec::new() }
 }
 
+/// What is to rotate the secret: what the request names, else what the secret knows.
+fn function<'a>(asked: &Asked<'a>) -> Option<&'a str> {
+    let known = || secret(asked)?.rotation.as_ref().map(|rotation| rotation.function.as_str());
+    asked.given("RotationLambdaARN").or_else(known)
+}
+
 macro_rules! resources {
     ($($(#[$doc:meta])* $name:ident $form:literal $find:expr;)*) => {
         $($(#[$doc])* static $name: Resource = Resource { form: $form, find: $find };)*
@@ -74,6 +83,13 @@ resources! {
     TAGGED_SECRET "secret:NAME-??????" |asked| match asked.list("Tags").is_empty() {
         true => Vec::new(),
         false => found(asked),
+    };
+    /// The task definition that rotates the secret, and the roles that its tasks have.
+    FUNCTION "task-definition/FAMILY:REVISION" |asked| {
+        function(asked).map(|given| ecs_found(asked, runnable_definition(asked, given))).into_iter().collect()
+    };
+    ROLES_OF_FUNCTION "role/PATH/ROLE" |asked| {
+        function(asked).map(|given| roles_of(asked, given)).into_iter().flatten().map(|arn| ecs_found(asked, arn)).collect()
     };
     KEY_OF_VERSION "key/ID" key_of_version;
     KEY_TO_BE "key/ID" key_to_be;
@@ -98,6 +114,11 @@ keys! {
     KMS_KEY "secretsmanager:KmsKeyId" |asked| asked.given("KmsKeyId");
     FORCE "secretsmanager:ForceDeleteWithoutRecovery" |asked| asked.flag("ForceDeleteWithoutRecovery");
     BLOCK "secretsmanager:BlockPublicPolicy" |asked| asked.flag("BlockPublicPolicy");
+    ROTATION_FUNCTION "secretsmanager:RotationLambdaARN" |asked| asked.given("RotationLambdaARN");
+    ROTATE_IMMEDIATELY "secretsmanager:RotateImmediately" |asked| asked.flag("RotateImmediately");
+    ROTATION_RULES "secretsmanager:ModifyRotationRules" |asked| {
+        asked.member("RotationRules").map(|_| "true").or(Some("false"))
+    };
     TAG_KEYS "aws:TagKeys" |asked| asked.texts("TagKeys");
     CALLER "kms:CallerAccount" |asked| [asked.place.account.as_str()];
 }
@@ -128,6 +149,12 @@ static WINDOW: Key = Key {
     },
 };
 
+/// Where tasks that rotate run.
+static CLUSTER_OF_TASKS: Key = Key {
+    name: "ecs:cluster",
+    set: |asked, context| context.set("ecs:cluster", [asked.place.cluster(rotate::CLUSTER)]),
+};
+
 static TAGS: Key = Key { name: "aws:RequestTag/", set: |asked, context| set_tags(context, &asked.tags("Tags")) };
 
 /// A key is used through this service, for this secret.
@@ -151,6 +178,7 @@ pub(super) static TABLE: Table = Table {
     service: NAME,
     operations: access! {
         "BatchGetSecretValue": "secretsmanager:BatchGetSecretValue" on NONE [];
+        "CancelRotateSecret": "secretsmanager:CancelRotateSecret" on SECRET [SECRET_ID SECRET_NAME];
         "CreateSecret":
             "secretsmanager:CreateSecret" on SECRET_NEW [SECRET_NAME DESCRIPTION KMS_KEY TAGS],
             "secretsmanager:TagResource" on TAGGED_SECRET [TAGS],
@@ -172,6 +200,12 @@ pub(super) static TABLE: Table = Table {
             "kms:GenerateDataKey" on KEY_TO_BE [VIA CALLER],
             "kms:Decrypt" on KEY_TO_BE [VIA CALLER];
         "RestoreSecret": "secretsmanager:RestoreSecret" on SECRET [SECRET_ID SECRET_NAME];
+        "RotateSecret":
+            "secretsmanager:RotateSecret" on SECRET [
+                SECRET_ID SECRET_NAME ROTATION_FUNCTION ROTATION_RULES ROTATE_IMMEDIATELY
+            ],
+            "ecs:RunTask" on FUNCTION [CLUSTER_OF_TASKS],
+            "iam:PassRole" on ROLES_OF_FUNCTION [PASSED_TO_TASKS];
         "TagResource": "secretsmanager:TagResource" on SECRET [SECRET_ID SECRET_NAME TAGS];
         "UntagResource": "secretsmanager:UntagResource" on SECRET [SECRET_ID SECRET_NAME TAG_KEYS];
         "UpdateSecret":

@@ -103,6 +103,7 @@ fn made(
         stages: BTreeMap::new(),
         deleted_at: None,
         delete_at: None,
+        rotation: None,
     })
 }
 

@@ -7,6 +7,7 @@ use longshore_model::secret::Secret;
 use longshore_wire::Fault;
 
 use super::find::any;
+use super::rotate::Shown;
 use super::tag;
 use crate::Context;
 
@@ -16,6 +17,7 @@ pub fn describe(
 ) -> Result<api::DescribeSecretResponse, Fault> {
     let place = context.place.clone();
     let secret = any(&context.read(), &place, &request.secret_id.unwrap_or_default())?.clone();
+    let rotation = Shown::of(&secret);
     Ok(api::DescribeSecretResponse {
         arn: Some(secret.arn(&place)),
         name: Some(secret.name.clone()),
@@ -28,6 +30,11 @@ pub fn describe(
         tags: Some(tag::shown(&secret.tags)),
         version_ids_to_stages: stages(&secret),
         created_date: Some(secret.created_at),
+        rotation_enabled: rotation.enabled,
+        rotation_lambda_arn: rotation.function,
+        rotation_rules: rotation.rules,
+        last_rotated_date: rotation.rotated_at,
+        next_rotation_date: rotation.next_at,
         ..Default::default()
     })
 }

@@ -8,6 +8,7 @@ use longshore_model::{Place, State};
 use longshore_wire::{Fault, Timestamp};
 
 use super::find::any;
+use super::rotate::Shown;
 use super::{describe, fault, filter, tag, version};
 use crate::ecs::page::{Scope, decode, encode};
 use crate::{Context, Settings};
@@ -98,6 +99,7 @@ fn position(secret: &Secret, by: api::SortByType) -> String {
 }
 
 fn entry(place: &Place, secret: &Secret) -> api::SecretListEntry {
+    let rotation = Shown::of(secret);
     api::SecretListEntry {
         arn: Some(secret.arn(place)),
         name: Some(secret.name.clone()),
@@ -110,6 +112,11 @@ fn entry(place: &Place, secret: &Secret) -> api::SecretListEntry {
         tags: Some(tag::shown(&secret.tags)),
         secret_versions_to_stages: describe::stages(secret),
         created_date: Some(secret.created_at),
+        rotation_enabled: rotation.enabled,
+        rotation_lambda_arn: rotation.function,
+        rotation_rules: rotation.rules,
+        last_rotated_date: rotation.rotated_at,
+        next_rotation_date: rotation.next_at,
         ..Default::default()
     }
 }

@@ -1,10 +1,10 @@
-//! AWS Secrets Manager: secrets, their versions and staging labels, recovery windows, resource policies, passwords.
+//! AWS Secrets Manager: secrets, their versions and staging labels, rotation, recovery windows, resource policies, passwords.
 //!
 //! A value is encrypted by KMS before it reaches the store, bound to the secret's ARN and the version's id, under the
 //! secret's key or the AWS managed key `alias/aws/secretsmanager`. Labels lie with the secret; moving AWSCURRENT leaves
 //! AWSPREVIOUS behind. A deleted secret stays until its window ends and is then forgotten by the reaper.
 //!
-//! Left out: rotation, replication to other regions, and secrets of other accounts.
+//! Left out: replication to other regions, and secrets of other accounts or that others manage.
 
 mod batch;
 mod create;
@@ -19,6 +19,9 @@ mod password;
 mod plain;
 mod policy;
 mod put;
+mod rotate;
+#[cfg(test)]
+mod rotate_tests;
 mod stage;
 mod tag;
 #[cfg(test)]
@@ -48,6 +51,8 @@ pub static SERVICE: Service = Service {
         "ListSecrets" => list::list,
         "DeleteSecret" => delete::delete,
         "RestoreSecret" => delete::restore,
+        "RotateSecret" => rotate::rotate,
+        "CancelRotateSecret" => rotate::cancel,
         "UpdateSecretVersionStage" => stage::update,
         "ListSecretVersionIds" => list::versions,
         "TagResource" => tag::tag,

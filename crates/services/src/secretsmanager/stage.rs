@@ -2,14 +2,11 @@
 
 use longshore_api::secretsmanager as api;
 use longshore_model::secret::Secret;
+pub use longshore_model::secret::{CURRENT, PENDING, PREVIOUS};
 use longshore_wire::Fault;
 
 use super::{fault, find, version};
 use crate::Context;
-
-pub const CURRENT: &str = "AWSCURRENT";
-pub const PREVIOUS: &str = "AWSPREVIOUS";
-pub const PENDING: &str = "AWSPENDING";
 
 /// The labels that Secrets Manager itself knows.
 pub const LABELS: [&str; 3] = [CURRENT, PREVIOUS, PENDING];
@@ -43,7 +40,11 @@ pub fn update(
     let (from, to) = (request.remove_from_version_id, request.move_to_version_id);
     let place = context.place.clone();
     let (secret, ()) = find::change(context, &request.secret_id.unwrap_or_default(), |desk, secret| {
-        if let Some(id) = from.iter().chain(&to).find(|id| version::find(desk.state, secret, id).is_none()) {
+        let there = |id: &&String| version::find(desk.state, secret, id).is_some();
+        // A rotation may not have made its version yet.
+        let labelled = |id: &&String| secret.stages.get(&label) == Some(*id);
+        let unknown = from.iter().find(|id| !there(id) && !labelled(id)).or_else(|| to.iter().find(|id| !there(id)));
+        if let Some(id) = unknown {
             return Err(fault::parameter(format!("Not a valid version: {id} for secret {}.", secret.arn(&place))));
         }
         shift(secret, &label, from.as_deref(), to.as_deref())?;

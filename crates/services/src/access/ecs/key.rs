@@ -8,7 +8,7 @@ use crate::access::{Asked, Key};
 
 macro_rules! keys {
     ($($(#[$doc:meta])* $name:ident $key:literal |$asked:ident| $values:expr;)*) => {
-        $($(#[$doc])* pub(super) static $name: Key = Key {
+        $($(#[$doc])* pub(in crate::access) static $name: Key = Key {
             name: $key,
             set: |$asked, context| {
                 let values: Vec<String> = $values.into_iter().map(String::from).collect();
@@ -42,6 +42,7 @@ keys! {
     STORAGE_KEY "ecs:fargate-ephemeral-storage-kms-key" |asked| {
         asked.given("configuration.managedStorageConfiguration.fargateEphemeralStorageKmsKeyId")
     };
+    /// Used by other services' tables as well.
     PASSED_TO_TASKS "iam:PassedToService" |_asked| ["ecs-tasks.amazonaws.com"];
     PASSED_TO_ECS "iam:PassedToService" |_asked| ["ecs.amazonaws.com"];
     TAG_KEYS "aws:TagKeys" |asked| asked.texts("tagKeys");

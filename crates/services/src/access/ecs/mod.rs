@@ -1,7 +1,7 @@
 //! Amazon ECS.
 
-mod key;
-mod resource;
+pub(super) mod key;
+pub(super) mod resource;
 
 use super::{Access, NONE, Need, Table};
 use key::{

@@ -70,8 +70,7 @@ resources! {
     };
     /// Those of the task definition that is named.
     ROLES_OF_DEFINITION "role/PATH/ROLE" |asked| {
-        let record = definition_record(asked).map(|record| record.api.clone()).unwrap_or_default();
-        roles(asked, &[record.task_role_arn.as_deref(), record.execution_role_arn.as_deref()])
+        asked.given("taskDefinition").map(|given| roles_of(asked, given)).unwrap_or_default()
     };
     ROLE_OF_SERVICE "role/PATH/ROLE" |asked| roles(asked, &[asked.given("role")]);
 }
@@ -127,18 +126,27 @@ fn instance_arn(asked: &Asked<'_>, given: &str) -> String {
     asked.place.container_instance(&cluster, &id)
 }
 
-fn definition_record<'a>(asked: &Asked<'a>) -> Option<&'a Arc<TaskDefinition>> {
-    let named = resolve::definition_ref(asked.place, asked.given("taskDefinition")?).ok()?;
-    find(asked.state, &asked.place.account, &named)
+fn definition_record<'a>(asked: &Asked<'a>, given: &str) -> Option<&'a Arc<TaskDefinition>> {
+    find(asked.state, &asked.place.account, &resolve::definition_ref(asked.place, given).ok()?)
 }
 
 /// The revision that the request means; the family's `*` if there is none.
 pub(super) fn definition_arn(asked: &Asked<'_>) -> Option<String> {
-    let given = asked.given("taskDefinition")?;
-    Some(match definition_record(asked) {
+    asked.given("taskDefinition").map(|given| runnable_definition(asked, given))
+}
+
+/// ARN of the revision that a task definition's name or ARN means; the family's `*` if there is none.
+pub(in crate::access) fn runnable_definition(asked: &Asked<'_>, given: &str) -> String {
+    match definition_record(asked, given) {
         Some(record) => asked.place.task_definition(&record.family, record.revision),
         None => named_definition(asked, given),
-    })
+    }
+}
+
+/// ARNs of the roles of a task definition.
+pub(in crate::access) fn roles_of(asked: &Asked<'_>, definition: &str) -> Vec<String> {
+    let record = definition_record(asked, definition).map(|record| record.api.clone()).unwrap_or_default();
+    roles(asked, &[record.task_role_arn.as_deref(), record.execution_role_arn.as_deref()])
 }
 
 fn named_definition(asked: &Asked<'_>, given: &str) -> String {
@@ -168,7 +176,7 @@ fn roles(asked: &Asked<'_>, given: &[Option<&str>]) -> Vec<String> {
 }
 
 /// A resource with the tags it has now.
-fn found(asked: &Asked<'_>, arn: String) -> Found {
+pub(in crate::access) fn found(asked: &Asked<'_>, arn: String) -> Found {
     let tags = tags(asked, &arn).unwrap_or_default();
     let pair = |tag: Tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default());
     Found { arn, tags: tags.into_iter().map(pair).collect() }

@@ -36,8 +36,7 @@ pub fn active<'a>(state: &'a State, account: &AccountId, name: &str) -> Result<&
 
 /// The key that the cluster has for Fargate's scratch space.
 pub fn storage_key(cluster: Option<&Cluster>) -> Option<String> {
-    let configuration = cluster?.api.configuration.as_ref()?;
-    configuration.managed_storage_configuration.as_ref()?.fargate_ephemeral_storage_kms_key_id.clone()
+    cluster?.storage_key().map(str::to_owned)
 }
 
 /// Sees to it that the cluster is ACTIVE once `changes` are applied: `default` is made on demand, others must be there.

@@ -17,7 +17,7 @@ mod tests;
 use std::sync::Arc;
 
 use longshore_api::ecs;
-use longshore_model::definition::{TaskDefinition, family_key, key};
+use longshore_model::definition::TaskDefinition;
 use longshore_model::{AccountId, State};
 use longshore_wire::Fault;
 
@@ -31,10 +31,7 @@ pub use retire::{delete, deregister};
 
 /// The revision that is named, or the newest ACTIVE one of the family. Of any status when it is named.
 pub fn find<'a>(state: &'a State, account: &AccountId, named: &DefinitionRef) -> Option<&'a Arc<TaskDefinition>> {
-    match named.revision {
-        Some(revision) => state.definitions.get(&key(account, &named.family, revision)),
-        None => newest(state, account, &named.family),
-    }
+    state.definition_named(account, &named.family, named.revision)
 }
 
 /// The revision to run: it must be ACTIVE.
@@ -51,16 +48,6 @@ pub fn runnable<'a>(
         true => Ok(found),
         false => Err(fault::definition_inactive()),
     }
-}
-
-fn newest<'a>(state: &'a State, account: &AccountId, family: &str) -> Option<&'a Arc<TaskDefinition>> {
-    let prefix = format!("{}:", family_key(account, family));
-    let mut last = state.definitions.last(&prefix)?;
-    while !last.is_active() {
-        let before = key(account, family, last.revision);
-        last = state.definitions.scan_back(&prefix, Some(&before)).next()?.1;
-    }
-    state.definitions.get(&key(account, family, last.revision))
 }
 
 /// DescribeTaskDefinition, with the tags when `include` says so.

@@ -106,8 +106,7 @@ pub fn unsupported(what: impl std::fmt::Display) -> Fault {
 
 /// Whether the definition can run on Fargate at all.
 pub fn check_definition(definition: &TaskDefinition) -> Result<(), Fault> {
-    let compatible = definition.api.compatibilities.as_deref().unwrap_or_default();
-    match compatible.contains(&ecs::Compatibility::Fargate) {
+    match definition.suits_fargate() {
         true => Ok(()),
         false => Err(fault::invalid_parameter("Task definition does not support launch_type FARGATE.")),
     }

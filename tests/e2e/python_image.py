@@ -1,0 +1,109 @@
+"""An image with this machine's Python and the boto3 of these tests: what runs in it is a real SDK in a real container."""
+
+import functools
+import hashlib
+import importlib.util
+import io
+import json
+import os
+import pathlib
+import platform
+import re
+import subprocess
+import sys
+import sysconfig
+import tarfile
+
+PACKAGES = ["boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six"]
+
+# Of the services' descriptions only these are taken.
+SERVICES = ["ecs", "logs", "secretsmanager", "ssm", "sts"]
+
+# Where the packages are in the image.
+HERE = "/packages"
+
+UNNEEDED = {"__pycache__", "test", "tests", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip", "site-packages",
+            "dist-packages"}
+
+
+def files_below(directory):
+    """The files of a directory that programs need, in one order."""
+    for path, names, files in os.walk(directory):
+        names[:] = sorted(name for name in names if name not in UNNEEDED and not name.startswith("config-"))
+        yield from (pathlib.Path(path, name) for name in sorted(files) if not name.endswith(".a"))
+
+
+def is_wanted(path):
+    """Whether a file is of botocore's code, or describes a service that is taken."""
+    _, _, below = str(path).partition("/botocore/data/")
+    return not below or "/" not in below or below.split("/")[0] in SERVICES
+
+
+def libraries(binaries):
+    """What the dynamic linker loads for these, itself included."""
+    found = set()
+    for binary in binaries:
+        said = subprocess.run(["ldd", binary], text=True, capture_output=True, timeout=60).stdout
+        found |= set(re.findall(r"(/\S+) \(0x", said))
+    return sorted(found)
+
+
+def python_files():
+    """Path in the image, and path here, of the interpreter, its library and what they load."""
+    interpreter = os.path.realpath(sys.executable)
+    library = {path for name in ("stdlib", "platstdlib") for path in files_below(sysconfig.get_path(name, vars=BASE))}
+    loaded = libraries([interpreter, *(str(path) for path in sorted(library) if path.suffix == ".so")])
+    return {str(path): path for path in [interpreter, *sorted(library), *loaded]}
+
+
+# The interpreter's own directories, not those of a virtual environment.
+BASE = {"base": sys.base_prefix, "platbase": sys.base_prefix, "installed_base": sys.base_prefix,
+        "installed_platbase": sys.base_prefix}
+
+
+def package_files():
+    """The same of the packages."""
+    found = {}
+    for name in PACKAGES:
+        origin = pathlib.Path(importlib.util.find_spec(name).origin)
+        files = files_below(origin.parent) if origin.name == "__init__.py" else [origin]
+        root = origin.parents[1] if origin.name == "__init__.py" else origin.parent
+        found |= {f"{HERE}/{path.relative_to(root)}": path for path in files if is_wanted(path)}
+    return found
+
+
+def layer():
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", dereference=True) as tar:
+        for name, path in sorted((python_files() | package_files()).items()):
+            tar.add(path, arcname=name.lstrip("/"))
+    return buffer.getvalue()
+
+
+def write(archive):
+    """Write the image, an OCI layout in a tar file, whose entry point is Python; `-c` takes what it is to do."""
+    blobs = {}
+
+    def add(media_type, content):
+        digest = hashlib.sha256(content).hexdigest()
+        blobs[f"blobs/sha256/{digest}"] = content
+        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
+
+    kind = functools.partial("application/vnd.oci.image.{}".format)
+    content = add(kind("layer.v1.tar"), layer())
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+    environment = [f"PYTHONPATH={HERE}", "PYTHONUNBUFFERED=1", "HOME=/"]
+    config = add(kind("config.v1+json"), json.dumps({
+        "architecture": machine, "os": "linux", "rootfs": {"type": "layers", "diff_ids": [content["digest"]]},
+        "config": {"Entrypoint": [os.path.realpath(sys.executable)], "Env": environment},
+    }).encode())
+    manifest = add(kind("manifest.v1+json"), json.dumps({
+        "schemaVersion": 2, "mediaType": kind("manifest.v1+json"), "config": config, "layers": [content],
+    }).encode())
+    index = json.dumps({"schemaVersion": 2, "mediaType": kind("index.v1+json"), "manifests": [manifest]})
+    blobs |= {"index.json": index.encode(), "oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}
+    with tarfile.open(archive, "w") as tar:
+        for name, content in sorted(blobs.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
