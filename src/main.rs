@@ -28,7 +28,9 @@ enum Command {
     /// Run the control plane alone
     Server(Behaviour),
     /// Run a node alone; it joins the control plane at --listen
-    Agent(Behaviour),
+    Agent(Joining),
+    /// Tokens by which machines join
+    JoinToken(JoinTokens),
     /// Show the containers that run on this machine
     Ps,
     /// Stop what runs on this machine for a data directory: tasks, containerd, networks
@@ -44,6 +46,34 @@ enum Command {
     /// Run one task (started by the node)
     #[command(hide = true)]
     Supervise { dir: PathBuf },
+}
+
+#[derive(Args)]
+struct Joining {
+    #[command(flatten)]
+    behaviour: Behaviour,
+    /// The token to join with, at the first start; LONGSHORE_JOIN_TOKEN may hold the token itself
+    #[arg(long, env = "LONGSHORE_JOIN_TOKEN_FILE", value_name = "FILE")]
+    join_token: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct JoinTokens {
+    #[command(subcommand)]
+    command: JoinToken,
+}
+
+#[derive(Subcommand)]
+enum JoinToken {
+    /// Make a token for one machine, good once, and print it
+    Create {
+        /// How long it is good for, a minute to a day [default: 900]
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(60..=86_400))]
+        expires_in: Option<u32>,
+        /// The container instance (ARN or id) that is to join again under its name, whose key is void then
+        #[arg(long, value_name = "INSTANCE")]
+        instance: Option<String>,
+    },
 }
 
 #[derive(Args)]
@@ -141,7 +171,12 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Up(flags) => command::run::up(&instance.resolve(flags)?)?,
         Command::Server(flags) => command::run::server(&instance.resolve(flags)?)?,
-        Command::Agent(flags) => command::run::agent(&instance.resolve(flags)?)?,
+        Command::Agent(Joining { behaviour, join_token }) => {
+            command::run::agent(&instance.resolve(behaviour)?, join_token.as_deref())?;
+        }
+        Command::JoinToken(JoinTokens { command: JoinToken::Create { expires_in, instance: again } }) => {
+            command::join_token::create(instance, *expires_in, again.as_deref())?;
+        }
         Command::Down => command::run::down(instance)?,
         Command::Ps => command::ps::list(instance)?,
         Command::Env => command::env::print(instance)?,

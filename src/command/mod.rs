@@ -4,5 +4,6 @@ pub mod audit;
 pub mod doctor;
 pub mod env;
 pub mod image;
+pub mod join_token;
 pub mod ps;
 pub mod run;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::future::Future;
-use std::io::Write as _;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -56,13 +56,19 @@ pub fn up(options: &Resolved) -> Result<()> {
             served = &mut serve => Ended::Control(served),
             ran = &mut node => Ended::Node(ran),
         };
-        told.send_replace(true);
         match first {
             Ended::Control(served) => {
+                told.send_replace(true);
                 let _ = timeout(STOP_WITHIN, node).await;
                 served.context("the control plane stopped")
             }
+            // An API call may deregister the node; that does not take the control plane away.
+            Ended::Node(Err(why @ node::Error::Void)) => {
+                tracing::error!(%why, "the control plane goes on without a node; the next start joins again");
+                serve.await.context("the control plane stopped")
+            }
             Ended::Node(ran) => {
+                told.send_replace(true);
                 let _ = timeout(STOP_WITHIN, serve).await;
                 ran.context("the node stopped")
             }
@@ -87,12 +93,14 @@ pub fn server(options: &Resolved) -> Result<()> {
     })
 }
 
-pub fn agent(options: &Resolved) -> Result<()> {
+/// A node alone. It joins with the token of this file, or of the environment, if it is none yet; else as an administrator.
+pub fn agent(options: &Resolved, join_token: Option<&Path>) -> Result<()> {
     prepare(options)?;
     let _held = hold(&options.data_dir, NODE_LOCK)?;
     block_on(async {
         let (_told, stop) = stop_signal()?;
-        let config = node_config(options, &options.listen.to_string())?;
+        let mut config = node_config(options, &options.listen.to_string())?;
+        config.joins_by = join_token_of(options, join_token)?.map(node::Joins::Token).or(config.joins_by);
         node::run(config, stopped(stop)).await.context("the node stopped")
     })
 }
@@ -237,16 +245,12 @@ fn write_whole(path: &Path, text: &str) -> Result<()> {
 }
 
 fn node_config(options: &Resolved, endpoint: &str) -> Result<node::Config> {
-    let key = RootKey::read(&options.data_dir).or_else(environment_key);
     let engine = match options.engine {
         Engine::Containerd => node::EngineKind::Containerd,
         Engine::Simulated => node::EngineKind::Simulated,
     };
     let mut config = node::Config::new(&options.data_dir, endpoint, &options.region, &options.account, engine);
-    if let Some(key) = key {
-        config.access_key_id = key.access_key_id;
-        config.secret_access_key = key.secret_access_key;
-    }
+    config.joins_by = administrator(&options.data_dir).map(node::Joins::Key);
     config.containerd = options.containerd.clone();
     announce_containerd(options)?;
     config.runtime = options.runtime.clone();
@@ -257,11 +261,34 @@ fn node_config(options: &Resolved, endpoint: &str) -> Result<node::Config> {
     Ok(config)
 }
 
-/// The access key of a node away from its control plane, as every AWS client reads it.
-fn environment_key() -> Option<RootKey> {
-    let read = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    Some(RootKey { access_key_id: read("AWS_ACCESS_KEY_ID")?, secret_access_key: read("AWS_SECRET_ACCESS_KEY")? })
+/// The key of somebody who may make join tokens: the root's, if it is here, else that of the environment, as every AWS client
+/// reads it.
+pub fn administrator(data_dir: &Path) -> Option<node::AccessKey> {
+    if let Some(RootKey { access_key_id: id, secret_access_key: secret }) = RootKey::read(data_dir) {
+        return Some(node::AccessKey { id, secret, token: None });
+    }
+    let id = variable("AWS_ACCESS_KEY_ID")?;
+    Some(node::AccessKey { id, secret: variable("AWS_SECRET_ACCESS_KEY")?, token: variable("AWS_SESSION_TOKEN") })
 }
+
+/// A variable of the environment that is set and not empty.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The token in a file, else in the environment. A machine that has joined needs none any more.
+fn join_token_of(options: &Resolved, file: Option<&Path>) -> Result<Option<String>> {
+    let Some(path) = file else { return Ok(variable("LONGSHORE_JOIN_TOKEN")) };
+    let mut text = String::new();
+    match File::open(path).and_then(|file| file.take(LONGEST_TOKEN).read_to_string(&mut text)) {
+        Ok(_) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound && node::has_joined(&options.data_dir) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    }
+}
+
+/// Bytes of a token's file that are read.
+const LONGEST_TOKEN: u64 = 1024;
 
 /// Becomes true on SIGINT or SIGTERM.
 fn stop_signal() -> Result<(watch::Sender<bool>, watch::Receiver<bool>)> {

@@ -2,6 +2,7 @@
 //!
 //! Plain HTTP, awsJson 1.1. The answers are read leniently; what the node does not need of them is not read at all.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -40,6 +42,11 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// Whether nobody has the key that signed: the control plane let go of it.
+    pub(crate) fn is_of_void_key(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "UnrecognizedClientException")
+    }
+
     /// Whether the same call may succeed later. What the control plane has refused for its content never will; an answer
     /// without the form of the control plane's is not its own.
     pub fn is_transient(&self) -> bool {
@@ -68,6 +75,7 @@ pub(crate) struct Api {
 }
 
 const ECS: Api = Api { target: "AmazonEC2ContainerServiceV20141113", signed_for: "ecs" };
+const LONGSHORE: Api = Api { target: "Longshore_20261121", signed_for: "longshore" };
 pub(crate) const LOGS: Api = Api { target: "Logs_20140328", signed_for: "logs" };
 pub(crate) const SSM: Api = Api { target: "AmazonSSM", signed_for: "ssm" };
 pub(crate) const SECRETS_MANAGER: Api = Api { target: "secretsmanager", signed_for: "secretsmanager" };
@@ -79,11 +87,18 @@ pub(crate) struct ControlPlane {
     endpoint: String,
     region: String,
     account: String,
-    key: AccessKey,
+    key: Arc<Mutex<AccessKey>>,
+}
+
+/// What shows who calls.
+enum Proof<'a> {
+    Key(&'a AccessKey),
+    /// A token to join with.
+    Token(&'a str),
 }
 
 impl ControlPlane {
-    /// `account` is the installation's own, and `key` is its.
+    /// `account` is the installation's own, and `key` the node's, if it has one by now.
     pub(crate) fn new(endpoint: &str, region: &str, account: &str, key: AccessKey) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -93,33 +108,44 @@ impl ControlPlane {
             .pool_idle_timeout(Duration::from_secs(60))
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .build(connector);
-        Self { client, endpoint: endpoint.to_owned(), region: region.to_owned(), account: account.to_owned(), key }
+        Self {
+            client,
+            endpoint: endpoint.to_owned(),
+            region: region.to_owned(),
+            account: account.to_owned(),
+            key: Arc::new(Mutex::new(key)),
+        }
     }
 
     /// The key that speaks for an account. Accounts apart from the installation's own exist only where an access key id may
     /// name its account.
     pub(crate) fn key_of(&self, account: &str) -> AccessKey {
         match account == self.account {
-            true => self.key.clone(),
-            false => AccessKey { id: account.to_owned(), ..self.key.clone() },
+            true => self.key(),
+            false => AccessKey { id: account.to_owned(), ..self.key() },
         }
     }
 
-    pub(crate) fn key(&self) -> &AccessKey {
-        &self.key
+    pub(crate) fn key(&self) -> AccessKey {
+        self.key.lock().clone()
+    }
+
+    /// From now on the node signs with this key.
+    pub(crate) fn set_key(&self, key: AccessKey) {
+        *self.key.lock() = key;
     }
 
     pub(crate) fn region(&self) -> &str {
         &self.region
     }
 
-    /// Calls an operation of ECS as the installation's own account.
+    /// Calls an operation of ECS with the node's key.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         operation: &'static str,
         input: &Value,
     ) -> Result<T, CallError> {
-        self.call_as(&self.key, operation, input).await
+        self.call_as(&self.key(), operation, input).await
     }
 
     /// Calls an operation of ECS with another key.
@@ -140,7 +166,31 @@ impl ControlPlane {
         operation: &'static str,
         input: &Value,
     ) -> Result<T, CallError> {
-        let asking = self.exchange(api, key, operation, Bytes::from(input.to_string()));
+        self.call_by(api, &Proof::Key(key), operation, input).await
+    }
+
+    /// CreateJoinToken, by somebody who may make one.
+    pub(crate) async fn create_join_token<T: DeserializeOwned>(
+        &self,
+        key: &AccessKey,
+        input: &Value,
+    ) -> Result<T, CallError> {
+        self.call_by(LONGSHORE, &Proof::Key(key), "CreateJoinToken", input).await
+    }
+
+    /// JoinNode, with a token.
+    pub(crate) async fn join<T: DeserializeOwned>(&self, token: &str, input: &Value) -> Result<T, CallError> {
+        self.call_by(LONGSHORE, &Proof::Token(token), "JoinNode", input).await
+    }
+
+    async fn call_by<T: DeserializeOwned>(
+        &self,
+        api: Api,
+        proof: &Proof<'_>,
+        operation: &'static str,
+        input: &Value,
+    ) -> Result<T, CallError> {
+        let asking = self.exchange(api, proof, operation, Bytes::from(input.to_string()));
         let (status, body) = match tokio::time::timeout(CALL_WITHIN, asking).await {
             Ok(answer) => answer?,
             Err(_) => return Err(self.unreachable(operation, "no answer in time")),
@@ -156,12 +206,12 @@ impl ControlPlane {
     async fn exchange(
         &self,
         api: Api,
-        key: &AccessKey,
+        proof: &Proof<'_>,
         operation: &'static str,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), CallError> {
         let fail = |reason: &dyn std::error::Error| self.unreachable(operation, &chain(reason));
-        let request = self.request(api, key, operation, body).map_err(|error| fail(&error))?;
+        let request = self.request(api, proof, operation, body).map_err(|error| fail(&error))?;
         let answer = self.client.request(request).await.map_err(|error| fail(&error))?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await;
@@ -172,7 +222,7 @@ impl ControlPlane {
     fn request(
         &self,
         api: Api,
-        key: &AccessKey,
+        proof: &Proof<'_>,
         operation: &str,
         body: Bytes,
     ) -> Result<Request<Full<Bytes>>, http::Error> {
@@ -181,7 +231,10 @@ impl ControlPlane {
             .header(header::CONTENT_TYPE, "application/x-amz-json-1.1")
             .header("x-amz-target", format!("{}.{operation}", api.target))
             .body(Full::new(body.clone()))?;
-        sign::sign(&mut request, &body, key, &self.region, api.signed_for);
+        match proof {
+            Proof::Key(key) => sign::sign(&mut request, &body, key, &self.region, api.signed_for),
+            Proof::Token(token) => sign::show(&mut request, token),
+        }
         Ok(request)
     }
 

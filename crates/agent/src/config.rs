@@ -8,6 +8,24 @@ use ipnet::Ipv4Net;
 use crate::error::Error;
 use crate::image::Cleanup;
 
+/// How a machine that is no node yet becomes one.
+#[derive(Clone)]
+pub enum Joins {
+    /// With a token that an administrator made for it.
+    Token(String),
+    /// With a token that it makes itself, by the key of somebody who may.
+    Key(AccessKey),
+}
+
+impl std::fmt::Debug for Joins {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Token(_) => "Token",
+            Self::Key(_) => "Key",
+        })
+    }
+}
+
 /// How the node carries out its orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineKind {
@@ -17,13 +35,13 @@ pub enum EngineKind {
     Simulated,
 }
 
-/// The key that signs what the node says to the control plane.
+/// What somebody signs with.
 #[derive(Clone, Default)]
-pub(crate) struct AccessKey {
-    pub(crate) id: String,
-    pub(crate) secret: String,
+pub struct AccessKey {
+    pub id: String,
+    pub secret: String,
     /// Of temporary credentials.
-    pub(crate) token: Option<String>,
+    pub token: Option<String>,
 }
 
 impl std::fmt::Debug for AccessKey {
@@ -45,9 +63,8 @@ pub struct Config {
     pub account: String,
     /// Availability zone of the machine.
     pub zone: String,
-    /// The key that signs what the node says to the control plane.
-    pub access_key_id: String,
-    pub secret_access_key: String,
+    /// What the machine joins with, until it has a key of its own.
+    pub joins_by: Option<Joins>,
     pub engine: EngineKind,
     /// Socket of a containerd that runs already; `None` starts a private one.
     pub containerd: Option<PathBuf>,
@@ -70,7 +87,7 @@ pub struct Config {
 impl Config {
     /// A node with the usual settings: the default VPC 172.31.0.0/16 with its six subnets, all the machine's memory, and
     /// four times its processors (a task's CPU is a limit, and tasks rarely reach it at once); simulated tasks need
-    /// nothing, so there is room for thousands. The key is empty.
+    /// nothing, so there is room for thousands. It joins with nothing.
     pub fn new(data_dir: &Path, endpoint: &str, region: &str, account: &str, engine: EngineKind) -> Self {
         let (cpu, memory_mib) = match engine {
             EngineKind::Containerd => (machine_processors().saturating_mul(4096), machine_memory_mib()),
@@ -82,8 +99,7 @@ impl Config {
             region: region.to_owned(),
             account: account.to_owned(),
             zone: format!("{region}a"),
-            access_key_id: String::new(),
-            secret_access_key: String::new(),
+            joins_by: None,
             engine,
             containerd: None,
             runtime: None,
@@ -94,10 +110,6 @@ impl Config {
             memory_mib,
             self_exe: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("longshore")),
         }
-    }
-
-    pub(crate) fn key(&self) -> AccessKey {
-        AccessKey { id: self.access_key_id.clone(), secret: self.secret_access_key.clone(), token: None }
     }
 
     /// Address of the VPC's resolver: the base of the range plus two.

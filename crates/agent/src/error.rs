@@ -21,6 +21,12 @@ pub enum Error {
     /// The control plane does not have this node.
     #[error("the control plane refuses this node: {0}")]
     Refused(#[from] crate::api::CallError),
+    /// The control plane let go of this node: it was deregistered, or another machine joined in its name.
+    #[error("the key of this node is void: it was deregistered, or another machine has joined in its name")]
+    Void,
+    /// No token could be made to join with.
+    #[error("{0}")]
+    Token(String),
     /// Taking a node down left something behind; all of it is listed.
     #[error("not everything could be removed: {0}")]
     Remains(String),

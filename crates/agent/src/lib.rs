@@ -22,6 +22,7 @@ mod down;
 mod engine;
 mod error;
 pub mod image;
+mod join;
 mod metadata;
 pub mod network;
 mod node;
@@ -34,7 +35,8 @@ mod translate;
 mod wallet;
 
 pub use api::CallError;
-pub use config::{Config, EngineKind, Instance};
+pub use config::{AccessKey, Config, EngineKind, Instance, Joins};
 pub use down::down;
 pub use error::Error;
+pub use join::{JoinToken, create_token, has_joined};
 pub use run::run;

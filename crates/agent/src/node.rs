@@ -1,4 +1,10 @@
 //! Who this node is: its registration with the control plane, kept so that it comes back as the same one.
+//!
+//! ```text
+//!   join, once in its life ──► key ──► register, at every start ──► sessions
+//!     ▲                                  │
+//!     └──── the key is void, at a start, and there is something to join with
+//! ```
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,6 +18,7 @@ use crate::api::{CallError, ControlPlane};
 use crate::backoff::{Backoff, chance};
 use crate::config::Config;
 use crate::error::Error;
+use crate::join::{Failed, Identity};
 
 /// What a node can do, in the words of ECS.
 const CAPABILITIES: [&str; 9] = [
@@ -47,6 +54,7 @@ pub(crate) struct Registrar {
     plane: ControlPlane,
     file: PathBuf,
     kept: Kept,
+    identity: Identity,
     request: Value,
 }
 
@@ -61,31 +69,50 @@ impl Registrar {
             kept.client_token = format!("{:016x}{:016x}", random(), random());
             write(&file, &kept)?;
         }
+        let identity = Identity::open(config, plane.clone())?;
         let request = request(config, public_pool);
-        Ok(Self { plane, file, kept, request })
+        Ok(Self { plane, file, kept, identity, request })
     }
 
-    /// Registers, under the name of before if there was one, for as long as it takes the control plane to answer.
+    /// Registers, under the name of before if there was one, for as long as it takes the control plane to answer. Joins before,
+    /// if it has no key.
     ///
     /// # Errors
-    /// What the control plane refused for good.
+    /// What the control plane refused for good; [`Error::Void`].
     pub(crate) async fn register(&mut self) -> Result<String, Error> {
         let mut backoff = Backoff::of_sessions(true);
         loop {
-            match self.attempt().await {
+            self.identity.check()?;
+            let error = match self.join_and_attempt().await {
                 Ok(arn) => return self.keep(arn),
-                Err(error) if error.is_transient() => {
-                    tracing::debug!(%error, "the registration will be repeated");
-                    backoff.wait().await;
-                }
-                Err(error) if self.kept.container_instance_arn.is_some() => {
-                    tracing::warn!(%error, "the control plane does not know this node; registering as a new one");
-                    self.kept.container_instance_arn = None;
-                    self.kept.client_token = format!("{:016x}{:016x}", random(), random());
-                }
-                Err(error) => return Err(error.into()),
+                Err(Failed::Here(error)) => return Err(error),
+                Err(Failed::Call(error)) => error,
+            };
+            if error.is_transient() {
+                tracing::debug!(%error, "the registration will be repeated");
+                backoff.wait().await;
+            } else if !self.identity.has_key() {
+                return Err(error.into());
+            } else if error.is_of_void_key() {
+                self.identity.renew()?;
+            } else if self.kept.container_instance_arn.is_some() {
+                tracing::warn!(%error, "the control plane does not know this node; registering as a new one");
+                self.kept.container_instance_arn = None;
+                self.kept.client_token = format!("{:016x}{:016x}", random(), random());
+            } else {
+                return Err(error.into());
             }
         }
+    }
+
+    /// A key is one node's: with one there is no other name to register under.
+    async fn join_and_attempt(&mut self) -> Result<String, Failed> {
+        if let Some(arn) = self.identity.join(self.kept.container_instance_arn.as_deref()).await? {
+            self.kept.container_instance_arn = Some(arn);
+        }
+        let arn = self.attempt().await?;
+        self.identity.taken();
+        Ok(arn)
     }
 
     async fn attempt(&self) -> Result<String, CallError> {
@@ -173,12 +200,17 @@ fn read(file: &Path) -> Result<Kept, Error> {
     }
 }
 
-/// Replaces the file as a whole, readable by its owner alone.
 fn write(file: &Path, kept: &Kept) -> Result<(), Error> {
+    let text = serde_json::to_vec(kept).map_err(|error| Error::file(file)(error.into()))?;
+    write_private(file, &text)
+}
+
+/// Replaces the file as a whole, readable by its owner alone.
+pub(crate) fn write_private(file: &Path, text: &[u8]) -> Result<(), Error> {
     let fresh = file.with_extension("new");
     let write = || -> std::io::Result<()> {
         let mut open = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        open.write_all(&serde_json::to_vec(kept)?)?;
+        open.write_all(text)?;
         open.sync_all()?;
         std::fs::rename(&fresh, file)
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::api::ControlPlane;
-use crate::config::{Config, EngineKind};
+use crate::config::{AccessKey, Config, EngineKind};
 use crate::engine::real::Real;
 use crate::engine::report::Courier;
 use crate::engine::runner::Runner;
@@ -99,7 +99,8 @@ impl<R: Runner> Drop for Detach<R> {
 }
 
 fn plane(config: &Config) -> ControlPlane {
-    ControlPlane::new(&config.endpoint, &config.region, &config.account, config.key())
+    // The key comes with the registration.
+    ControlPlane::new(&config.endpoint, &config.region, &config.account, AccessKey::default())
 }
 
 /// Runs tasks by `runner`, beginning with those that were `found`, as the control plane orders. `named` hears which

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::{HeaderValue, Request, header};
-use longshore_wire::sigv4::{CanonicalRequest, Signer, Standing, payload_hash};
+use longshore_wire::sigv4::{CanonicalRequest, Signer, Standing, join_authorization, payload_hash};
 
 use crate::clock;
 use crate::config::AccessKey;
@@ -18,6 +18,11 @@ pub(crate) fn sign<T>(request: &mut Request<T>, body: &[u8], key: &AccessKey, re
     let authorization =
         authorization(request, body, key, &Signer { secret_key: &key.secret, timestamp: &timestamp, region, service });
     set(request, header::AUTHORIZATION.as_str(), &authorization);
+}
+
+/// Shows a token to join with, in the place of a signature.
+pub(crate) fn show<T>(request: &mut Request<T>, token: &str) {
+    set(request, header::AUTHORIZATION.as_str(), &join_authorization(token));
 }
 
 fn set<T>(request: &mut Request<T>, name: &'static str, value: &str) {

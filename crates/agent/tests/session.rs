@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_agent::{Config, EngineKind, run};
+use longshore_agent::{Config, EngineKind, Joins, run};
 use plane::{NODE, Plane, REGION, Session, arn, manifest, payload, soon, task, until};
 use serde_json::{Value, json};
 
@@ -26,8 +26,7 @@ impl Node {
     fn start_in(plane: &Plane, data_dir: PathBuf) -> Self {
         let address = plane.address.to_string();
         let mut config = Config::new(&data_dir, &address, REGION, "000000000000", EngineKind::Simulated);
-        config.access_key_id = "AKIDEXAMPLE".to_owned();
-        config.secret_access_key = "secret".to_owned();
+        config.joins_by = Some(Joins::Token("token".to_owned()));
         let running = tokio::spawn(run(config, std::future::pending()));
         Self { running, data_dir }
     }

@@ -192,8 +192,8 @@ fn channel(server: Arc<Server>, request: Request<Incoming>) -> Answer {
     let telemetry = request.uri().path().starts_with("/tcs");
     let (head, body) = request.into_parts();
     let action = if telemetry { "ecs:StartTelemetrySession" } else { "ecs:Poll" };
-    let principal = match signin::channel(&server, &head, action) {
-        Ok(principal) => principal,
+    let knock = match signin::channel(&server, &head, action) {
+        Ok(knock) => knock,
         Err(fault) => return text(StatusCode::FORBIDDEN, format!("{fault}\n")),
     };
     let mut request = Request::from_parts(head, body);
@@ -206,12 +206,13 @@ fn channel(server: Arc<Server>, request: Request<Incoming>) -> Answer {
         return text(StatusCode::BAD_REQUEST, "InactiveInstanceException: the container instance is not registered\n");
     };
     // Who may poll for one node gets no other's orders, nor its tasks' credentials.
-    if principal.is_some_and(|principal| !known.is_of(&principal)) {
+    if knock.as_ref().is_some_and(|knock| !known.is_of(&knock.principal)) {
         return text(StatusCode::FORBIDDEN, "AccessDeniedException: the container instance is somebody else's\n");
     }
     let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) else {
         return text(StatusCode::UPGRADE_REQUIRED, "this is a websocket\n");
     };
+    let node = session::Peer { id, key: knock.and_then(|knock| knock.key) };
     let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
@@ -220,8 +221,8 @@ fn channel(server: Arc<Server>, request: Request<Incoming>) -> Answer {
             Err(error) => return tracing::warn!(%error, "a node's channel was not opened"),
         };
         match telemetry {
-            true => session::serve_tcs(server, id, upgraded).await,
-            false => session::serve_acs(server, id, upgraded).await,
+            true => session::serve_tcs(server, node, upgraded).await,
+            false => session::serve_acs(server, node, upgraded).await,
         }
     });
     let mut answer = Answer::default();

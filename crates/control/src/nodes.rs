@@ -61,13 +61,14 @@ impl Server {
         }
     }
 
-    /// A fresh account: everything goes but the nodes, which are told that nothing is wanted of them any more.
+    /// A fresh account: everything goes but the nodes and their keys, which are told that nothing is wanted of them any more.
     pub(crate) fn reset(&self) -> Result<Revision, Full> {
         let mut accounts = self.accounts.lock();
         accounts.clear();
         let revision = self.store.reset(|state| {
             let nodes = state.nodes.iter().map(|(_, node)| Change::Put(Record::Node(node.clone())));
-            nodes.chain(self.defaults(&self.settings.account)).collect()
+            let keys = state.node_keys.iter().map(|(_, key)| Change::Put(Record::NodeKey(key.clone())));
+            nodes.chain(keys).chain(self.defaults(&self.settings.account)).collect()
         })?;
         self.sessions.resync_all();
         Ok(revision)

@@ -4,6 +4,9 @@
 //! connect ─► epoch + 1, older session of the node is closed ─► manifest, then every order that is open
 //!         ─► orders as commits become durable ─► disconnect: the node takes no new tasks
 //! ```
+//! What a node opened with its key ends with the key: at once if the node got another, and if it was deregistered, when its
+//! tasks have stopped.
+//!
 //! A session holds no truth: whatever it has not delivered is in the state and goes out when the node connects again. What
 //! it says is decided by its [`Desk`]; here is the socket, and the wait until what a frame rests on is durable.
 
@@ -19,7 +22,8 @@ use hyper_util::rt::TokioIo;
 use longshore_link::desk::{self, Desk, Heard, Reports};
 use longshore_link::phase::{LAUNCHES, Phase};
 use longshore_link::{Frame, Message as _, acs, frame, tcs};
-use longshore_model::{Change, Mint, State};
+use longshore_model::node_key::NodeKey;
+use longshore_model::{Change, Mint, State, TableName};
 use longshore_store::{Missed, Revision, Unsettled};
 use longshore_wire::Timestamp;
 use parking_lot::Mutex;
@@ -55,6 +59,8 @@ enum Event {
     Task(String, Instant),
     /// Commits were missed: look at everything.
     Resync,
+    /// The node's key is another, or void.
+    Key,
 }
 
 struct Live {
@@ -139,6 +145,9 @@ pub async fn dispatch(server: Arc<Server>) {
 }
 
 fn route(sessions: &Sessions, change: &Change) {
+    if change.table() == TableName::NodeKey {
+        return sessions.send(&change.key(), Event::Key);
+    }
     if let Some((node, key)) = desk::addressee(change) {
         sessions.send(node, Event::Task(key, Instant::now()));
     }
@@ -158,22 +167,41 @@ pub async fn socket(upgraded: Upgraded) -> Socket {
     WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(limits())).await
 }
 
+/// A node that opened a channel.
+pub struct Peer {
+    pub id: String,
+    /// The key that it signed with, if that is its own.
+    pub key: Option<Arc<NodeKey>>,
+}
+
+impl Peer {
+    /// Whether the channel is to end: the key that opened it is another by now, or void and there are no tasks left to stop.
+    fn is_over(&self, state: &State) -> bool {
+        let Some(key) = &self.key else { return false };
+        match state.node_keys.get(&self.id) {
+            Some(now) => now.sealed != key.sealed,
+            None => state.index.node(&self.id).is_none_or(|used| used.tasks.is_empty()),
+        }
+    }
+}
+
 /// One ACS session, from connect to disconnect.
 struct Acs {
     server: Arc<Server>,
-    node: String,
+    peer: Peer,
     desk: Desk,
     /// When the node was last heard.
     heard: Instant,
 }
 
 /// Serve a node's ACS channel until it ends.
-pub async fn serve_acs(server: Arc<Server>, node: String, socket: Socket) {
+pub async fn serve_acs(server: Arc<Server>, peer: Peer, socket: Socket) {
+    let node = peer.id.clone();
     let Some(desk) = server.node_connected(&node).await else { return };
     let epoch = desk.epoch();
     let Some(events) = server.sessions.open(&node, epoch) else { return };
     tracing::info!(node, epoch, "a node connected");
-    let mut session = Acs { server: server.clone(), node: node.clone(), desk, heard: Instant::now() };
+    let mut session = Acs { server: server.clone(), peer, desk, heard: Instant::now() };
     let ended = session.run(socket, events).await;
     server.sessions.close(&node, epoch);
     server.node_disconnected(&node, epoch).await;
@@ -201,7 +229,10 @@ impl Acs {
                 },
                 permit = come(&mut turn) => {
                     turn = None;
-                    self.on_event(&mut socket, &mut events, first.take(), permit).await?;
+                    let keys = self.on_event(&mut socket, &mut events, first.take(), permit).await?;
+                    if keys && self.is_over() {
+                        return self.say_inactive(&mut socket).await;
+                    }
                 }
                 message = socket.next() => match message {
                     Some(message) => {
@@ -214,6 +245,9 @@ impl Acs {
                     if self.heard.elapsed() > SILENCE {
                         return Ok(());
                     }
+                    if self.is_over() {
+                        return self.say_inactive(&mut socket).await;
+                    }
                     self.send_heartbeat(&mut socket).await?;
                     self.speak(&mut socket, Desk::overdue).await?;
                 }
@@ -222,8 +256,20 @@ impl Acs {
         }
     }
 
+    fn is_over(&self) -> bool {
+        self.peer.is_over(&self.server.store.read())
+    }
+
     async fn say_goodbye(&self, socket: &mut Socket) -> Result<(), SocketError> {
-        let close = acs::CloseMessage { message: "the control plane is stopping".to_owned() };
+        self.close(socket, "the control plane is stopping").await
+    }
+
+    async fn say_inactive(&self, socket: &mut Socket) -> Result<(), SocketError> {
+        self.close(socket, "InactiveInstanceException: the key of the container instance is void").await
+    }
+
+    async fn close(&self, socket: &mut Socket, why: &str) -> Result<(), SocketError> {
+        let close = acs::CloseMessage { message: why.to_owned() };
         socket.send(Message::text(frame(&close))).await?;
         socket.close(None).await
     }
@@ -233,14 +279,15 @@ impl Acs {
         socket.send(Message::text(frame(&beat))).await
     }
 
+    /// Returns whether the node's key changed.
     async fn on_event(
         &mut self,
         socket: &mut Socket,
         events: &mut mpsc::Receiver<Event>,
         first: Option<Event>,
         turn: Option<OwnedSemaphorePermit>,
-    ) -> Result<(), SocketError> {
-        let (mut keys, mut heard) = (vec![], vec![]);
+    ) -> Result<bool, SocketError> {
+        let (mut keys, mut heard, mut key) = (vec![], vec![], false);
         let mut next = first;
         while let Some(event) = next {
             match event {
@@ -248,14 +295,16 @@ impl Acs {
                     keys.push(key);
                     heard.push(at);
                 }
-                Event::Resync => return self.speak(socket, Desk::greeting).await.map(drop),
+                // The key is looked at too: what it says was missed as well.
+                Event::Resync => return self.speak(socket, Desk::greeting).await.map(|()| true),
+                Event::Key => key = true,
             }
             next = events.try_recv().ok();
         }
         // The newest state counts, not what it was when the event was queued.
         let (frames, revision) = self.compose(|desk, state, now, mint| desk.orders(state, &keys, now, mint));
         if frames.is_empty() {
-            return Ok(());
+            return Ok(key);
         }
         tokio::task::yield_now().await;
         // How long the disk and this node take is no other's concern.
@@ -263,7 +312,7 @@ impl Acs {
         self.durable(revision).await?;
         self.send(socket, frames).await?;
         heard.iter().for_each(|at| LAUNCHES.note(Phase::Order, at.elapsed()));
-        Ok(())
+        Ok(key)
     }
 
     /// Send what the desk says of the newest state, once that is durable.
@@ -311,7 +360,7 @@ impl Acs {
 
     /// Tell a node that its reports are durable. If the disk had no space for them it will tell them again.
     async fn on_reports(&self, socket: &mut Socket, reports: Reports) -> Result<(), SocketError> {
-        let Some((answer, revision)) = self.server.tasks_reported(&self.node, reports) else { return Ok(()) };
+        let Some((answer, revision)) = self.server.tasks_reported(&self.peer.id, reports) else { return Ok(()) };
         match self.server.store.durable(revision).await {
             Ok(()) => socket.send(Message::text(answer)).await,
             Err(Unsettled::Full(_)) => Ok(()),
@@ -327,10 +376,10 @@ impl Acs {
         };
         match heard {
             Ok(Heard::Nothing) => {}
-            Ok(Heard::Acknowledged(orders)) => self.server.orders_taken(&self.node, &orders),
+            Ok(Heard::Acknowledged(orders)) => self.server.orders_taken(&self.peer.id, &orders),
             Ok(Heard::Refused(orders, reason)) => {
-                tracing::warn!(node = self.node, reason, ?orders, "a node refused an order");
-                self.server.orders_refused(&self.node, &orders, &reason);
+                tracing::warn!(node = self.peer.id, reason, ?orders, "a node refused an order");
+                self.server.orders_refused(&self.peer.id, &orders, &reason);
             }
             Ok(Heard::Reported(reports)) => return self.on_reports(socket, reports).await,
             Ok(Heard::Wanted(task, kind, asked)) => {
@@ -339,9 +388,9 @@ impl Acs {
             }
             Ok(Heard::Answer(answer)) => return self.send_when_durable(socket, vec![answer], revision).await,
             Ok(Heard::Unknown(kind)) => {
-                tracing::warn!(node = self.node, kind, "a node sent a message of unknown type");
+                tracing::warn!(node = self.peer.id, kind, "a node sent a message of unknown type");
             }
-            Err(error) => tracing::warn!(node = self.node, %error, "a node's message was dropped"),
+            Err(error) => tracing::warn!(node = self.peer.id, %error, "a node's message was dropped"),
         }
         Ok(())
     }
@@ -356,13 +405,17 @@ async fn come(turn: &mut Option<Turn>) -> Option<OwnedSemaphorePermit> {
 }
 
 /// Serve a node's TCS channel until it ends: health reports are written, metrics are acknowledged.
-pub async fn serve_tcs(server: Arc<Server>, node: String, mut socket: Socket) {
+pub async fn serve_tcs(server: Arc<Server>, peer: Peer, mut socket: Socket) {
+    let node = peer.id.clone();
     loop {
         let message = tokio::select! {
             message = tokio::time::timeout(TELEMETRY_SILENCE, socket.next()) => message.ok().flatten(),
             () = server.stopping() => None,
         };
         let Some(Ok(message)) = message else { return };
+        if peer.is_over(&server.store.read()) {
+            return;
+        }
         let Message::Text(text) = message else { continue };
         let answer = match Frame::parse(tcs::body(&text)) {
             Ok(received) => on_telemetry(&server, &node, received),

@@ -15,6 +15,7 @@ pub mod kms;
 pub mod network;
 mod newest;
 pub mod node;
+pub mod node_key;
 pub mod parameter;
 #[cfg(feature = "planted")]
 pub mod planted;

@@ -15,7 +15,8 @@ impl State {
         let nodes = self.nodes.iter().flat_map(|(_, node)| of_node(node));
         let tokens = self.tokens.iter().map(|(_, token)| token.created_at);
         let definitions = self.definitions.iter().filter_map(|(_, definition)| definition.api.delete_requested_at);
-        tasks.chain(services).chain(nodes).chain(tokens).chain(definitions).max().unwrap_or_default()
+        let joins = self.join_tokens.iter().map(|(_, token)| token.created_at);
+        tasks.chain(services).chain(nodes).chain(tokens).chain(definitions).chain(joins).max().unwrap_or_default()
     }
 }
 

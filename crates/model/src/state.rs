@@ -14,6 +14,7 @@ use crate::index::Index;
 use crate::kms::{EncryptionKey, KeyAlias, KeyGrant, grant_key};
 use crate::network::{SecurityGroup, Subnet, Vpc};
 use crate::node::Node;
+use crate::node_key::{JoinToken, NodeKey};
 use crate::parameter::{self, Parameter, ParameterVersion};
 use crate::secret::{Secret, SecretVersion};
 use crate::service::Service;
@@ -247,6 +248,8 @@ tables! {
     Parameter 25 parameters |row| parameter::key(&row.account, &row.name);
     ParameterVersion 26 parameter_versions |row| parameter::numbered_key(&row.account, &row.name, row.number);
     Trail 27 trails |row| format!("{}/{}", row.account, row.name);
+    JoinToken 30 join_tokens |row| row.hash.clone();
+    NodeKey 31 node_keys |row| row.node.clone();
 }
 
 impl State {

@@ -1,14 +1,18 @@
 //! Parameters whose policy ends them: they are gone for every reader from that moment on, and here their records go too, so
-//! that a secret does not outlive its time on disk.
+//! that a secret does not outlive its time on disk. So go join tokens, and keys of nodes that never came.
 
 use longshore_model::{Change, State, TableName};
 use longshore_wire::Timestamp;
 
-use crate::{MAX_CHANGES, Plan};
+use crate::{MAX_CHANGES, Plan, after};
+
+/// How long a machine that has joined may take to register.
+const REGISTERED_WITHIN_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 /// Plan one turn: a parameter goes with all its versions, or waits for the next turn.
 pub fn turn(state: &State, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
+    joins(state, now, &mut plan);
     for (end, key) in state.index.ages.expiring_parameters() {
         if end > now {
             plan.wake(end);
@@ -22,6 +26,22 @@ pub fn turn(state: &State, now: Timestamp) -> Plan {
         plan.changes.extend(changes);
     }
     plan
+}
+
+/// Join tokens whose time has passed, and keys that no node registered with. Of both there are few.
+fn joins(state: &State, now: Timestamp, plan: &mut Plan) {
+    let tokens = state.join_tokens.iter().map(|(key, row)| (row.expires_at, TableName::JoinToken, key));
+    let keys = state.node_keys.iter().filter(|(node, _)| state.nodes.get(node).is_none());
+    let keys = keys.map(|(key, row)| (after(row.created_at, REGISTERED_WITHIN_MILLIS), TableName::NodeKey, key));
+    for (end, table, key) in tokens.chain(keys) {
+        if end > now {
+            plan.wake(end);
+        } else if plan.changes.len() < MAX_CHANGES {
+            plan.changes.push(Change::Delete(table, key.to_string()));
+        } else {
+            return plan.wake(now);
+        }
+    }
 }
 
 /// What deletes the parameter with this key.

@@ -1,7 +1,7 @@
 //! Tasks whose node is gone for good.
 //!
 //! ```text
-//! ACTIVE, DRAINING ── away for too long ──► INACTIVE        (deregistering does the same)
+//! ACTIVE, DRAINING ── away for too long ──► INACTIVE, its key void        (deregistering does the same)
 //! INACTIVE, connected     its tasks are told to stop, and end when the node says so
 //! INACTIVE, away          its tasks end once it has been away for ten minutes
 //! ```
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use longshore_api::ecs::TaskStopCode;
 use longshore_model::node::Node;
 use longshore_model::task::{Task, TaskStatus};
-use longshore_model::{Change, State};
+use longshore_model::{Change, State, TableName};
 use longshore_wire::Timestamp;
 
 use crate::{MAX_CHANGES, Plan, after};
@@ -47,12 +47,13 @@ fn give_up(state: &State, now: Timestamp, lost_millis: i64, plan: &mut Plan) {
         if after(since, lost_millis) > now {
             return plan.wake(after(since, lost_millis));
         }
-        if plan.changes.len() == MAX_CHANGES {
-            return;
+        if plan.changes.len() + 2 > MAX_CHANGES {
+            return plan.wake(now);
         }
         let Some(node) = state.nodes.get(id) else { continue };
         plan.reasons.push(format!("node {id} is deregistered: it has been away since {} ms", since.millis()));
         plan.changes.push(Node { status: "INACTIVE".to_owned(), ..Node::clone(node) }.into());
+        plan.changes.extend(state.node_keys.get(id).map(|key| Change::Delete(TableName::NodeKey, key.node.clone())));
     }
 }
 

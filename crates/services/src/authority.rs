@@ -28,6 +28,8 @@ impl Authority {
             Identity::Root => Some(Self::default()),
             Identity::User { name, .. } => Self::of_user(state, &caller.account, name),
             Identity::Session { role, .. } => Self::of_session(state, caller, role),
+            // What a node may do lies in no policy.
+            Identity::Node { .. } => None,
         }
     }
 

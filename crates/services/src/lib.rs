@@ -13,6 +13,7 @@ pub mod ecs;
 pub mod iam;
 pub mod kms;
 pub mod logs;
+pub mod node;
 pub mod secretsmanager;
 pub mod ssm;
 pub mod sts;
@@ -52,6 +53,7 @@ pub static SERVICES: &[&Service] = &[
     &secretsmanager::SERVICE,
     &ssm::SERVICE,
     &cloudtrail::SERVICE,
+    &node::SERVICE,
 ];
 
 impl Service {

@@ -29,7 +29,7 @@ pub(super) async fn open(endpoint: &str, query: &[(&str, &str)], plane: &Control
     let uri = format!("{}/ws?{}", endpoint.trim_end_matches('/'), query.join("&"));
     let unreachable = |error: tungstenite::Error| Lost::Unreachable(chain(&error));
     let mut request = uri.into_client_request().map_err(unreachable)?;
-    sign::sign(&mut request, b"", plane.key(), plane.region(), "ecs");
+    sign::sign(&mut request, b"", &plane.key(), plane.region(), "ecs");
     let limits = WebSocketConfig::default()
         .max_message_size(Some(MAX_FRAME))
         .max_frame_size(Some(MAX_FRAME))

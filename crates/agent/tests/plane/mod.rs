@@ -36,7 +36,7 @@ pub const SOON: Duration = Duration::from_secs(120);
 pub struct Call {
     pub operation: String,
     pub input: Value,
-    /// Access key id that signed it.
+    /// Access key id that signed it, or the token that it shows.
     pub key: String,
 }
 
@@ -216,6 +216,12 @@ impl Plane {
             "DiscoverPollEndpoint" => {
                 json!({"endpoint": format!("ws://{address}/acs"), "telemetryEndpoint": format!("ws://{address}/tcs")})
             }
+            "CreateJoinToken" => {
+                json!({"joinToken": "made", "containerInstanceArn": NODE, "expiresAt": 1.5})
+            }
+            "JoinNode" => {
+                json!({"accessKeyId": "NODEKEY", "secretAccessKey": "planted", "containerInstanceArn": NODE})
+            }
             "ListTagsForResource" => json!({"tags": [{"key": "team", "value": "dock"}]}),
             _ => json!({"acknowledgment": "ACCEPT"}),
         };
@@ -231,7 +237,9 @@ async fn answer(plane: Arc<Plane>, request: Request<Incoming>) -> Result<Respons
     let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
     let signed = request.headers().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let key = signed.split("Credential=").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default().to_owned();
+    let shown = signed.strip_prefix("LONGSHORE-JOIN ");
+    let key = signed.split("Credential=").nth(1).and_then(|rest| rest.split('/').next());
+    let key = key.or(shown).unwrap_or_default().to_owned();
     let body = request.into_body().collect().await?.to_bytes();
     let (status, body) = plane.answer_call(&operation, serde_json::from_slice(&body).unwrap_or_default(), key);
     let mut response = Response::new(Full::new(Bytes::from(body.to_string())));

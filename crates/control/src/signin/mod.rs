@@ -10,17 +10,19 @@ mod keys;
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::request::Parts;
 use longshore_model::iam::{AccessKey, Caller, Identity, key};
+use longshore_model::node_key::{NodeKey, node_of};
 use longshore_model::policy::Context as Conditions;
 use longshore_model::{AccountId, Place, State};
 use longshore_services::access::{self, Asked, Needed};
-use longshore_services::authority;
 use longshore_services::sts::token;
+use longshore_services::{authority, node};
 use longshore_wire::protocol::Call;
-use longshore_wire::sigv4::{Denial, Endpoint, Scope, Signature, Standing};
+use longshore_wire::sigv4::{Denial, Endpoint, Scope, Signature, Standing, join_token};
 use longshore_wire::{Fault, ProtocolKind, TimestampFormat, Value};
 
 use crate::{Auth, Server, clock};
@@ -55,9 +57,10 @@ impl std::fmt::Display for Peer {
 /// # Errors
 /// AWS's error of the call's protocol, if the signature is not one of a known key's holder.
 pub(crate) fn caller(server: &Server, call: &Call, head: &Parts, body: &[u8]) -> Result<Caller, Fault> {
-    let found = match server.auth {
-        Auth::Enforce => verified(server, call, head, body),
-        Auth::Permissive => Ok(believed(server, head)),
+    let found = match (joining(server, call, head), server.auth) {
+        (Some(joining), _) => joining,
+        (None, Auth::Enforce) => verified(server, call, head, body),
+        (None, Auth::Permissive) => believed(server, head),
     };
     found.map_err(|denial| denial.fault(call.protocol.kind()))
 }
@@ -104,7 +107,7 @@ pub(crate) fn authorize(
     input: &Value,
 ) -> Result<(), Fault> {
     let (service, operation) = (call.service.name, call.operation.name);
-    let own_rule = OWN_RULES.contains(&(service, operation));
+    let own_rule = OWN_RULES.contains(&(service, operation)) && !access::is_node(caller);
     if server.auth == Auth::Permissive || is_unbound(call, caller) || own_rule {
         return Ok(());
     }
@@ -129,19 +132,33 @@ fn check_session(caller: &Caller, call: &Call) -> Result<(), String> {
     }
 }
 
-/// A key of twelve digits names its account; one that is known, its holder; any other is the configured account's root.
-fn believed(server: &Server, head: &Parts) -> Caller {
+/// Who shows a join token, to join; `None` if nobody does.
+fn joining(server: &Server, call: &Call, head: &Parts) -> Option<Result<Caller, Denial>> {
+    let token = join_token(head.headers.get(AUTHORIZATION)?.to_str().ok()?)?;
+    if (call.service.name, call.operation.name) != ("longshore", "JoinNode") {
+        return Some(Err(Denial::UnknownKey));
+    }
+    Some(node::bearer(&server.store.read(), &server.settings, token, clock::now()))
+}
+
+/// A key of twelve digits names its account; one that is known, its holder; any other is the configured account's root, but
+/// for the void one of a node.
+fn believed(server: &Server, head: &Parts) -> Result<Caller, Denial> {
     let account = server.settings.account.clone();
     let Ok(Some(signature)) = Signature::of_request(head) else {
         let named = Scope::of_request(head).and_then(|scope| AccountId::parse(&scope.access_key));
-        return Caller::root(named.unwrap_or(account));
+        return Ok(Caller::root(named.unwrap_or(account)));
     };
     let access_key = &signature.scope.access_key;
     if let Some(account) = AccountId::parse(access_key) {
-        return Caller::root(account);
+        return Ok(Caller::root(account));
     }
     let holder = holder(server, &server.store.read(), access_key, signature.session_token.as_deref());
-    holder.map_or_else(|_| Caller::root(account), |holder| holder.caller)
+    match holder {
+        Ok(holder) => Ok(holder.caller),
+        Err(denial) if node_of(access_key).is_some() => Err(denial),
+        Err(_) => Ok(Caller::root(account)),
+    }
 }
 
 fn verified(server: &Server, call: &Call, head: &Parts, body: &[u8]) -> Result<Caller, Denial> {
@@ -173,21 +190,34 @@ fn signer(server: &Server, head: &Parts, body: &[u8], regions: &[&str], service:
 }
 
 /// A node's channel: a request without a body, signed for ECS by one that may `ecs:Poll` or `ecs:StartTelemetrySession`.
-/// Returns the ARN of who signed it, where signatures are verified.
+/// Returns who signed it, where signatures are verified.
 ///
 /// # Errors
 /// As [`caller`] and [`authorize`], in the words of the JSON protocols.
-pub(crate) fn channel(server: &Server, head: &Parts, action: &'static str) -> Result<Option<String>, Fault> {
+pub(crate) fn channel(server: &Server, head: &Parts, action: &'static str) -> Result<Option<Knock>, Fault> {
     if server.auth == Auth::Permissive {
         return Ok(None);
     }
+    // What is verified now is this key or none: one that comes after it ends what is opened with it.
+    let claimed = Scope::of_request(head).and_then(|scope| node_of(&scope.access_key));
+    let key = claimed.and_then(|node| server.store.read().node_keys.get(&node).cloned());
     let kind = ProtocolKind::AwsJson11;
     let regions = [server.settings.region.as_str()];
     let caller = signer(server, head, b"", &regions, "ecs").map_err(|denial| denial.fault(kind))?;
     let conditions = known_conditions(server, &caller, head);
     let needed = Needed::on_nothing(action, &caller.account);
     let judged = access::judge_one(&server.store.read(), &needed, &caller, &conditions);
-    judged.map(|()| Some(caller.arn())).map_err(|sentence| authority::denied(kind, &sentence))
+    judged.map_err(|sentence| authority::denied(kind, &sentence))?;
+    let key = key.filter(|_| caller.node().is_some());
+    Ok(Some(Knock { principal: caller.arn(), key }))
+}
+
+/// Who wants to open a node's channel.
+pub(crate) struct Knock {
+    /// Its ARN.
+    pub(crate) principal: String,
+    /// The node's own key, if it signed with that.
+    pub(crate) key: Option<Arc<NodeKey>>,
 }
 
 /// The caller of a request that comes with a node's standing leave; `None` if it comes with none.
@@ -221,6 +251,9 @@ fn holder<'a>(server: &'a Server, state: &State, id: &str, token: Option<&str>) 
         let root = Caller::root(server.settings.account.clone());
         let caller = Caller { access_key: id.to_owned(), ..root };
         return Ok(Holder { caller, secret: Cow::Borrowed(&server.root_key.secret_access_key) });
+    }
+    if let Some((caller, secret)) = node::holder(state, &server.settings, id) {
+        return Ok(Holder { caller, secret: Cow::Owned(secret) });
     }
     let record = state.access_keys.get(id).filter(|record| !record.inactive).ok_or(Denial::UnknownKey)?;
     let secret = Cow::Owned(vault.open_text(id, &record.sealed).ok_or(Denial::UnknownKey)?);

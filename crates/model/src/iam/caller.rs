@@ -64,6 +64,13 @@ pub enum Identity {
         name: String,
         tags: BTreeMap<String, String>,
     },
+    /// A container instance, by the key that it got when it joined; or by the token that it joins with, whose hash is
+    /// `joins`.
+    Node {
+        id: String,
+        arn: String,
+        joins: Option<String>,
+    },
 }
 
 /// The caller of one request.
@@ -83,6 +90,14 @@ impl Caller {
         Self { account, access_key: String::new(), identity: Identity::Root, claims: None }
     }
 
+    /// The node that calls with its own key.
+    pub fn node(&self) -> Option<&str> {
+        match &self.identity {
+            Identity::Node { id, joins: None, .. } => Some(id),
+            _ => None,
+        }
+    }
+
     /// The ARN that policies, errors and audit records name it by.
     pub fn arn(&self) -> String {
         match &self.identity {
@@ -91,24 +106,25 @@ impl Caller {
             Identity::Session { role, name, .. } => {
                 format!("arn:aws:sts::{}:assumed-role/{role}/{name}", self.account)
             }
+            Identity::Node { arn, .. } => arn.clone(),
         }
     }
 
-    /// The unique id: the account's number, `AIDA…`, or `AROA…:session`.
+    /// The unique id: the account's number, `AIDA…`, `AROA…:session`, or the node's.
     pub fn user_id(&self) -> String {
         match &self.identity {
             Identity::Root => self.account.to_string(),
-            Identity::User { id, .. } => id.clone(),
+            Identity::User { id, .. } | Identity::Node { id, .. } => id.clone(),
             Identity::Session { id, name, .. } => format!("{id}:{name}"),
         }
     }
 
-    /// As policies see it.
+    /// As policies see it; none names a node.
     pub fn principal(&self) -> Principal {
         let account = self.account.clone();
         match &self.identity {
             Identity::Root => Principal::Root(account),
-            Identity::User { .. } => Principal::User { account, arn: self.arn() },
+            Identity::User { .. } | Identity::Node { .. } => Principal::User { account, arn: self.arn() },
             Identity::Session { role, path, .. } => {
                 let role = arn(account.as_str(), "role", path, role);
                 Principal::Session { account, role, arn: self.arn() }

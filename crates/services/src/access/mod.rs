@@ -17,6 +17,8 @@ mod ecs;
 mod iam;
 mod kms;
 mod logs;
+mod longshore;
+mod node;
 mod policy;
 mod secretsmanager;
 mod ssm;
@@ -24,7 +26,7 @@ mod sts;
 #[cfg(test)]
 mod tests;
 
-use longshore_model::iam::Caller;
+use longshore_model::iam::{Caller, Identity};
 use longshore_model::policy::{Context, Decision, Principal, Reason, Request, ResourceRule};
 use longshore_model::{AccountId, Arn, State};
 
@@ -102,6 +104,7 @@ static TABLES: &[&Table] = &[
     &secretsmanager::TABLE,
     &ssm::TABLE,
     &cloudtrail::TABLE,
+    &longshore::TABLE,
 ];
 
 impl Access {
@@ -183,6 +186,9 @@ pub fn judge(
     caller: &Caller,
     conditions: &Context,
 ) -> Result<(), String> {
+    if is_node(caller) {
+        return node::judge(service, operation, asked, caller);
+    }
     let (principal, authority) = (caller.principal(), Authority::of(asked.state, caller));
     let Some(needed) = needed(service, operation, asked) else {
         let action = format!("{service}:{operation}");
@@ -198,7 +204,16 @@ pub fn judge(
 /// # Errors
 /// AWS's sentence, if not.
 pub fn judge_one(state: &State, needed: &Needed, caller: &Caller, conditions: &Context) -> Result<(), String> {
+    if is_node(caller) {
+        let own = caller.node().is_some() && node::CHANNELS.contains(&needed.action);
+        return if own { Ok(()) } else { Err(node::sentence(caller, needed.action)) };
+    }
     needed.judge(state, &caller.principal(), Authority::of(state, caller).as_ref(), conditions)
+}
+
+/// Whether no policy says what a caller may do, but what a node is.
+pub fn is_node(caller: &Caller) -> bool {
+    matches!(caller.identity, Identity::Node { .. })
 }
 
 impl Needed {

@@ -41,6 +41,8 @@ fn kind(caller: &Caller) -> &'static str {
         Identity::Root => "Root",
         Identity::User { .. } => "IAMUser",
         Identity::Session { .. } => "AssumedRole",
+        // Of Longshore's own: AWS's agents call as a role.
+        Identity::Node { .. } => "ContainerInstance",
     }
 }
 

@@ -12,14 +12,14 @@ use longshore_wire::Fault;
 
 use super::page::{Asked, Page};
 use super::{cluster, describe as show, fault, resolve};
-use crate::Context;
+use crate::{Context, node};
 
 const DESCRIBED: usize = 100;
 const UPDATED: usize = 10;
 const PAGE: i32 = 100;
 
-/// Tasks told to stop, or ended, together with their node; the rest are the healing loop's.
-const AT_ONCE: usize = longshore_model::MAX_CHANGES - 1;
+/// Tasks told to stop, or ended, together with their node and its key; the rest are the healing loop's.
+const AT_ONCE: usize = longshore_model::MAX_CHANGES - 2;
 
 /// A cluster's name, the pseudo cluster's included.
 fn cluster_name(place: &Place, given: Option<&str>) -> Result<String, Fault> {
@@ -148,7 +148,8 @@ pub fn update_state(
 
 /// DeregisterContainerInstance: the node takes nothing any more. With `force`, a node that is connected is told to stop its
 /// tasks, and what they hold is free when it has; the tasks of a node that is away end, for whoever asks says that it is
-/// gone. (AWS leaves forced tasks running and forgets them.)
+/// gone. (AWS leaves forced tasks running and forgets them.) The node's own key is void at once; the session that is open goes
+/// on until the tasks have stopped.
 ///
 /// # Errors
 /// `InvalidParameterException` while it has tasks, unless forced.
@@ -173,6 +174,7 @@ pub fn deregister(
         node.status = "INACTIVE".to_owned();
         let shown = show::instance(state, &node, true);
         changes.push(node.into());
+        changes.extend(node::void(state, &id));
         let tasks = tasks.into_iter().filter_map(|key| state.tasks.get(key));
         let over = tasks.filter_map(|task| match connected {
             true => heal::told_to_stop(task, now),

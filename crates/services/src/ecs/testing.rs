@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use longshore_model::iam::Caller;
+use longshore_model::policy::Context as Conditions;
 use longshore_model::{AccountId, Change, State};
 use longshore_store::logs::Logs;
 use longshore_store::{Memory, Store};
@@ -10,7 +12,7 @@ use longshore_wire::json::JsonWriter;
 use longshore_wire::{Fault, Shape, Timestamp, validate};
 use serde_json::Value;
 
-use crate::{Context, Settings};
+use crate::{Context, Service, Settings};
 
 /// The account that calls are made in, unless said otherwise.
 pub const ACCOUNT: &str = "123456789012";
@@ -27,6 +29,8 @@ pub struct World {
     pub account: AccountId,
     /// ARN of the caller; the root user's by default.
     pub principal: Option<String>,
+    /// The caller, where more of it counts than its ARN.
+    pub caller: Option<Caller>,
     /// Milliseconds since the epoch.
     pub now: i64,
     pub settings: Settings,
@@ -45,6 +49,7 @@ impl World {
             settings: settings(&account),
             account,
             principal: None,
+            caller: None,
             now: 1_700_000_000_000,
             directory,
             calls: 0,
@@ -53,7 +58,12 @@ impl World {
 
     /// Calls an operation. A fault is its code and message: `ClientException: Role is not valid`.
     pub fn call(&mut self, operation: &str, input: Value) -> Result<Value, String> {
-        self.fault_or(operation, &input.to_string()).map_err(|fault| fault.to_string())
+        self.call_of(&super::SERVICE, operation, input)
+    }
+
+    /// As [`call`](Self::call), of another service.
+    pub fn call_of(&mut self, service: &Service, operation: &str, input: Value) -> Result<Value, String> {
+        self.fault_or(service, operation, &input.to_string()).map_err(|fault| fault.to_string())
     }
 
     /// Calls an operation that must succeed.
@@ -90,11 +100,13 @@ impl World {
         if let Some(principal) = &self.principal {
             context.principal = principal.clone();
         }
-        context
+        match &self.caller {
+            Some(caller) => context.called_by(caller.clone(), Conditions::default()),
+            None => context,
+        }
     }
 
-    fn fault_or(&mut self, operation: &str, input: &str) -> Result<Value, Fault> {
-        let service = &super::SERVICE;
+    fn fault_or(&mut self, service: &Service, operation: &str, input: &str) -> Result<Value, Fault> {
         let def = service.def.operation(operation).unwrap().input.unwrap().get();
         let value =
             longshore_wire::json::decode(input.as_bytes(), def).map_err(|it| Fault::serialization(it.to_string()))?;

@@ -7,12 +7,14 @@
 
 mod canonical;
 mod denial;
+mod join;
 mod parse;
 mod standing;
 mod verify;
 
 pub use canonical::{CanonicalRequest, UNSIGNED_PAYLOAD, payload_hash};
 pub use denial::Denial;
+pub use join::{join_authorization, join_token};
 pub use parse::{Scope, Signature};
 pub use standing::Standing;
 pub use verify::{Endpoint, LONGEST_PRESIGNED_SECONDS, SKEW_MINUTES};

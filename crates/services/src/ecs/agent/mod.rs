@@ -6,10 +6,11 @@
 //!
 //! A clientToken (Amazon's agent sends one; the public model has none) makes the same node of a registration whose answer was
 //! lost. Registering again with the ARN of before keeps the node's identity, also when this control plane has never seen it
-//! (its data was lost): what the node still runs is then settled by its session. Where signatures are verified, only who
-//! registered it first can do so, or open its session, and no session of a role registers a node that serves every cluster: a
-//! task whose role may do everything in ECS would get the credentials of other tasks there. Reports carry no node of their own in
-//! this protocol; a task is found by its ARN, of the node's account or the caller's.
+//! (its data was lost): what the node still runs is then settled by its session. A node with a key of its own ([`crate::node`]) is the
+//! one that the key says, and reports its own tasks alone. Of others, where signatures are verified, only who registered it first
+//! can do so again, or open its session, and no session of a role registers a node that serves every cluster: a task whose role may
+//! do everything in ECS would get the credentials of other tasks there. Their reports carry no node in this protocol; a task is
+//! found by its ARN, of the node's account or the caller's.
 
 #[cfg(test)]
 mod tests;
@@ -21,10 +22,10 @@ use longshore_model::setting::{Token, token_key};
 use longshore_model::{Arn, Change, Place, State};
 use longshore_plan::reap;
 use longshore_plan::report::{self, ContainerReport, Refused, TaskReport};
-use longshore_wire::{Fault, Timestamp};
+use longshore_wire::{Fault, ProtocolKind, Timestamp};
 
 use super::{cluster, describe, fault, resolve, tag};
-use crate::Context;
+use crate::{Context, authority};
 
 /// Marks a node that serves every cluster.
 pub const FARGATE: &str = "longshore.fargate";
@@ -46,7 +47,7 @@ pub fn register(
     let now = context.now;
     let enforces = context.settings.enforces;
     let first_zone = context.settings.zones.first().cloned().unwrap_or_default();
-    let offer = Offer::read(context, &request, first_zone)?;
+    let offer = Offer::read(context, &request, first_zone)?.of_key(context)?;
     if enforces && offer.cluster.is_none() && context.caller.claims.is_some() {
         return Err(fault::client("A node that serves all clusters is not registered with temporary credentials."));
     }
@@ -57,7 +58,7 @@ pub fn register(
         let id = offer.id.clone().or_else(|| offer.registered(state, now)).unwrap_or_else(|| mint.hex32());
         changes.extend(offer.token(&id, now).map(Change::from));
         let known = state.nodes.get(&id).map(AsRef::as_ref);
-        if enforces && known.is_some_and(|node| !node.is_of(&offer.owner)) {
+        if enforces && !offer.own && known.is_some_and(|node| !node.is_of(&offer.owner)) {
             return Err(fault::client("The container instance was registered by somebody else."));
         }
         let node = offer.node(known, &id, now);
@@ -85,6 +86,8 @@ struct Offer {
     client_token: Option<String>,
     /// ARN of who registers it.
     owner: String,
+    /// That is the node itself, by its key.
+    own: bool,
 }
 
 /// What registrations' client tokens are kept under.
@@ -130,6 +133,7 @@ impl Offer {
             tags: tag::check_given(request.tags.as_deref())?,
             client_token: client_token(request.client_token.as_deref())?,
             owner: context.principal.clone(),
+            own: false,
             place,
             cluster,
             id,
@@ -137,6 +141,16 @@ impl Offer {
             public_pool,
             attributes,
         })
+    }
+
+    /// A key is one node's, which serves every cluster.
+    fn of_key(self, context: &Context<'_>) -> Result<Self, Fault> {
+        let Some(own) = context.caller.node() else { return Ok(self) };
+        if self.cluster.is_some() || self.id.as_deref().is_some_and(|id| id != own) {
+            let told = format!("User: {} is not authorized to register another container instance", self.owner);
+            return Err(authority::denied(ProtocolKind::AwsJson11, &told));
+        }
+        Ok(Self { id: Some(own.to_owned()), own: true, ..self })
     }
 
     /// The pseudo cluster for a node that has none.
@@ -229,6 +243,11 @@ pub fn discover(
     })
 }
 
+/// The node that reports with its own key: its own tasks and no others.
+fn own_node(context: &Context<'_>) -> Option<String> {
+    context.caller.node().map(str::to_owned)
+}
+
 /// What every report is answered with.
 fn accept() -> Option<String> {
     Some("ACCEPT".to_owned())
@@ -242,7 +261,8 @@ pub fn submit_task(
     context: &mut Context<'_>,
     request: ecs::SubmitTaskStateChangeRequest,
 ) -> Result<ecs::SubmitTaskStateChangeResponse, Fault> {
-    submit_of(context, None, request)?;
+    let node = own_node(context);
+    submit_of(context, node.as_deref(), request)?;
     Ok(ecs::SubmitTaskStateChangeResponse { acknowledgment: accept() })
 }
 
@@ -300,7 +320,8 @@ pub fn submit_container(
         image_digest: None,
     };
     let report = TaskReport { containers: vec![container(change)?], ..TaskReport::default() };
-    submit(context, None, request.task.as_deref(), &report)?;
+    let node = own_node(context);
+    submit(context, node.as_deref(), request.task.as_deref(), &report)?;
     Ok(ecs::SubmitContainerStateChangeResponse { acknowledgment: accept() })
 }
 
