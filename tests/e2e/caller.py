@@ -7,7 +7,9 @@ import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
 
-TARGETS = {"ecs": "AmazonEC2ContainerServiceV20141113", "logs": "Logs_20140328"}
+TARGETS = {
+    "ecs": "AmazonEC2ContainerServiceV20141113", "logs": "Logs_20140328", "longshore": "Longshore_20261121",
+}
 
 
 class Cut(Exception):

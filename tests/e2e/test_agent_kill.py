@@ -7,13 +7,13 @@ it.
 
 import os
 import random
-import subprocess
 import time
 
 import pytest
 
 from account import container, eventually, short
-from conftest import IMAGES, LONGSHORE, ROOM, Instance
+from conftest import IMAGES, ROOM
+from half import Half
 
 KILLS = int(os.environ.get("LONGSHORE_AGENT_KILLS", "5"))
 GROUP = "/agent-kill"
@@ -23,29 +23,10 @@ STEADY = "trap 'echo end; exit 5' TERM; i=0; while :; do echo line $i; i=$((i+1)
 MORTAL = "i=0; while [ $i -lt {lines} ]; do echo line $i; i=$((i+1)); usleep 10000; done; exit {code}"
 
 
-class Half(Instance):
-    """One of the two parts of `longshore up`, in a process and a directory of its own."""
-
-    def __init__(self, word, port=None):
-        super().__init__(*(ROOM if word == "agent" else []))
-        self.word, self.port = word, port or self.port
-
-    def start(self, wait=True):
-        with open(self.directory / "longshore.log", "a") as log:
-            self.process = subprocess.Popen(
-                [LONGSHORE, self.word, *self.place, *self.flags], env=self.env, stdout=log, stderr=log, start_new_session=True,
-            )
-        if wait and self.word == "server":
-            eventually(lambda: self.http("/healthz")[0] == 200)
-        elif wait:
-            self.wait_ready()
-        return self
-
-
 @pytest.fixture
 def halves():
     server = Half("server")
-    agent = Half("agent", server.port)
+    agent = Half("agent", server.port, *ROOM)
     try:
         server.start()
         agent.env |= server.environment()

@@ -109,6 +109,7 @@ impl Registrar {
     async fn join_and_attempt(&mut self) -> Result<String, Failed> {
         if let Some(arn) = self.identity.join(self.kept.container_instance_arn.as_deref()).await? {
             self.kept.container_instance_arn = Some(arn);
+            write(&self.file, &self.kept)?;
         }
         let arn = self.attempt().await?;
         self.identity.taken();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_agent::{Config, EngineKind, Joins, run};
+use longshore_agent::{AccessKey, Config, EngineKind, Joins, run};
 use plane::{NODE, Plane, REGION, Session, arn, manifest, payload, soon, task, until};
 use serde_json::{Value, json};
 
@@ -305,10 +305,91 @@ async fn a_node_that_starts_again_is_the_same_node() {
     let again = Node::start_in(&plane, node.data_dir.clone());
     plane.acs().await;
     let second = plane.calls("RegisterContainerInstance").remove(1);
-    assert_eq!(first["containerInstanceArn"], Value::Null);
+    assert_eq!(first["containerInstanceArn"], NODE, "it is who its key says");
     assert_eq!(second["containerInstanceArn"], NODE);
     assert_eq!(first["clientToken"], second["clientToken"]);
     drop(again);
+}
+
+const VOID: &str = "UnrecognizedClientException";
+
+/// A life of a node that is to end by itself: why it did.
+async fn end_of(plane: &Plane, data_dir: &std::path::Path, joins_by: Option<Joins>) -> String {
+    let address = plane.address.to_string();
+    let mut config = Config::new(data_dir, &address, REGION, "000000000000", EngineKind::Simulated);
+    config.joins_by = joins_by;
+    let ended = tokio::time::timeout(plane::SOON, run(config, std::future::pending())).await;
+    ended.expect("the node goes on").unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn a_machine_joins_once_and_signs_with_its_own_key_from_then_on() {
+    let (plane, node, _session) = started("join").await;
+    assert_eq!(plane.keys("JoinNode"), ["token"]);
+    assert!(plane.calls("CreateJoinToken").is_empty());
+    assert_eq!(plane.keys("RegisterContainerInstance"), ["NODEKEY"]);
+    let file = node.data_dir.join("agent/node-key");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(std::fs::read_to_string(&file).unwrap().contains("planted"));
+    node.die().await;
+    let again = Node::start_in(&plane, node.data_dir.clone());
+    plane.acs().await;
+    assert_eq!(plane.calls("JoinNode").len(), 1);
+    drop(again);
+}
+
+#[tokio::test]
+async fn a_join_whose_answer_was_lost_is_repeated_as_the_same() {
+    let plane = Plane::start().await;
+    plane.script("JoinNode", 503, json!({}));
+    let node = Node::start(&plane, "join-lost");
+    plane.acs().await;
+    let joins = plane.calls("JoinNode");
+    assert_eq!(joins.len(), 2);
+    assert_eq!(joins[0], joins[1]);
+    assert!(joins[0]["clientToken"].as_str().is_some_and(|token| token.len() == 32), "{joins:?}");
+    drop(node);
+}
+
+#[tokio::test]
+async fn an_administrator_makes_the_token_for_the_name_of_before() {
+    let (plane, node, _session) = started("join-admin").await;
+    node.die().await;
+    let admin = AccessKey { id: "AKIDEXAMPLE".to_owned(), ..AccessKey::default() };
+    plane.script("RegisterContainerInstance", 400, json!({"__type": VOID}));
+    plane.script("CreateJoinToken", 400, json!({"__type": "ValidationException"}));
+    plane.script("JoinNode", 400, json!({"__type": "AccessDeniedException", "message": "used"}));
+    let why = end_of(&plane, &node.data_dir, Some(Joins::Key(admin))).await;
+    assert_eq!(why, "the control plane refuses this node: JoinNode: AccessDeniedException: used");
+    assert_eq!(plane.keys("CreateJoinToken"), ["AKIDEXAMPLE", "AKIDEXAMPLE"]);
+    let made: Vec<Value> =
+        plane.calls("CreateJoinToken").iter().map(|input| input["containerInstance"].clone()).collect();
+    assert_eq!(made, [json!(NODE), Value::Null], "a name that cannot be is let go");
+    assert_eq!(plane.keys("JoinNode"), ["token", "made"]);
+}
+
+#[tokio::test]
+async fn a_void_key_ends_the_node() {
+    let (plane, node, mut session) = started("join-void").await;
+    plane.script("DiscoverPollEndpoint", 400, json!({"__type": VOID}));
+    plane.script("RegisterContainerInstance", 400, json!({"__type": VOID}));
+    session.send("CloseMessage", json!({"message": "InactiveInstanceException: void"})).await;
+    until("the node's end", || node.running.is_finished()).await;
+    assert_eq!(plane.calls("JoinNode").len(), 1, "what it joined with is not tried again");
+    plane.script("RegisterContainerInstance", 400, json!({"__type": VOID}));
+    let why = end_of(&plane, &node.data_dir, None).await;
+    assert!(why.starts_with("the key of this node is void"), "{why}");
+}
+
+#[tokio::test]
+async fn a_machine_without_key_and_token_is_told_what_to_do() {
+    let plane = Plane::start().await;
+    let data_dir = std::env::temp_dir().join(format!("longshore-session-{}-join-none", std::process::id()));
+    let why = end_of(&plane, &data_dir, None).await;
+    std::fs::remove_dir_all(&data_dir).unwrap();
+    assert!(why.contains("longshore join-token create"), "{why}");
+    assert!(plane.calls("RegisterContainerInstance").is_empty());
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use longshore_agent::containerd::Options;
 use longshore_agent::image::local;
-use longshore_agent::{Config, EngineKind, Instance, down, run};
+use longshore_agent::{Config, EngineKind, Instance, Joins, down, run};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
@@ -193,7 +193,8 @@ impl Node {
 /// Starts an agent; again where it finds that the one before has not let go of everything yet.
 fn begin(plane: &Plane, data_dir: &Path) -> Running {
     let address = plane.address.to_string();
-    let config = Config::new(data_dir, &address, REGION, "000000000000", EngineKind::Containerd);
+    let mut config = Config::new(data_dir, &address, REGION, "000000000000", EngineKind::Containerd);
+    config.joins_by = Some(Joins::Token("token".to_owned()));
     tokio::spawn(async move {
         let begun = Instant::now();
         loop {
