@@ -157,6 +157,20 @@ pub(crate) fn turned_away(server: &Server, head: &Parts, refusal: &Refusal, requ
     push(server, head, record, Err(&refusal.fault), Weight::Light);
 }
 
+/// Records that somebody opened a node's channel, or why he did not. `action` is `ecs:Poll` or `ecs:StartTelemetrySession`.
+pub(crate) fn knocked(server: &Server, head: &Parts, action: &str, caller: Option<&Caller>, refused: Option<&Fault>) {
+    let name = action.rsplit(':').next().unwrap_or_default();
+    let mut record = with_request(server, head, &clock::mint().uuid(), |request| Record::channel(name, request));
+    match caller {
+        Some(caller) => record.caller(caller),
+        None => match server.strangers.admit() {
+            Some(omitted) => tell_of_omitted(server, omitted),
+            None => return,
+        },
+    }
+    push(server, head, record, refused.map_or(Ok(None), Err), Weight::Light);
+}
+
 fn push(
     server: &Server,
     head: &Parts,

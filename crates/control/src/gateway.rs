@@ -19,6 +19,7 @@ use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use longshore_link::phase::{LAUNCHES, Phase};
+use longshore_model::iam::Caller;
 use longshore_services::{Answer as Answered, Context, SERVICES, Service};
 use longshore_store::audit;
 use longshore_store::logs::Ticket;
@@ -28,7 +29,7 @@ use longshore_wire::{Fault, ServiceDef};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::audit::{Note, turned_away};
+use crate::audit::{Note, knocked, turned_away};
 use crate::{Auth, Server, clock, session, signin};
 
 /// Connections at one time; more wait in the kernel's queue.
@@ -191,28 +192,14 @@ async fn reset(server: &Server) -> Answer {
 fn channel(server: Arc<Server>, request: Request<Incoming>) -> Answer {
     let telemetry = request.uri().path().starts_with("/tcs");
     let (head, body) = request.into_parts();
-    let action = if telemetry { "ecs:StartTelemetrySession" } else { "ecs:Poll" };
-    let knock = match signin::channel(&server, &head, action) {
-        Ok(knock) => knock,
-        Err(fault) => return text(StatusCode::FORBIDDEN, format!("{fault}\n")),
+    let node = match knock(&server, &head, telemetry) {
+        Ok(node) => node,
+        Err((status, fault)) => return text(status, format!("{fault}\n")),
     };
     let mut request = Request::from_parts(head, body);
-    let parameter = if telemetry { "containerInstance" } else { "containerInstanceArn" };
-    let Some(node) = query_value(request.uri().query().unwrap_or_default(), parameter) else {
-        return text(StatusCode::BAD_REQUEST, "InvalidInstanceException: which container instance?\n");
-    };
-    let id = node.rsplit('/').next().unwrap_or_default().to_owned();
-    let Some(known) = server.store.read().nodes.get(&id).cloned() else {
-        return text(StatusCode::BAD_REQUEST, "InactiveInstanceException: the container instance is not registered\n");
-    };
-    // Who may poll for one node gets no other's orders, nor its tasks' credentials.
-    if knock.as_ref().is_some_and(|knock| !known.is_of(&knock.principal)) {
-        return text(StatusCode::FORBIDDEN, "AccessDeniedException: the container instance is somebody else's\n");
-    }
     let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) else {
         return text(StatusCode::UPGRADE_REQUIRED, "this is a websocket\n");
     };
-    let node = session::Peer { id, key: knock.and_then(|knock| knock.key) };
     let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
@@ -234,6 +221,44 @@ fn channel(server: Arc<Server>, request: Request<Incoming>) -> Answer {
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
     answer
+}
+
+/// Whose channel is to be opened, if by the node itself; the audit log has who it was.
+fn knock(server: &Server, head: &Parts, telemetry: bool) -> Result<session::Peer, (StatusCode, Fault)> {
+    let action = if telemetry { "ecs:StartTelemetrySession" } else { "ecs:Poll" };
+    let (caller, judged) = match signin::channel(server, head, action) {
+        Ok(knock) => (Some(knock.caller), knock.judged.map(|()| knock.key)),
+        Err(fault) => (None, Err(fault)),
+    };
+    let judged = judged.map_err(|fault| (StatusCode::FORBIDDEN, fault));
+    let let_in =
+        judged.and_then(|key| Ok(session::Peer { id: node_of(server, head, telemetry, caller.as_ref())?, key }));
+    knocked(server, head, action, caller.as_ref(), let_in.as_ref().err().map(|(_, fault)| fault));
+    let_in
+}
+
+/// The id of the node that a channel is for. Who may poll for one node gets no other's orders, nor its tasks' credentials.
+fn node_of(
+    server: &Server,
+    head: &Parts,
+    telemetry: bool,
+    caller: Option<&Caller>,
+) -> Result<String, (StatusCode, Fault)> {
+    let refuse = |status: StatusCode, code, message| Err((status, Fault::common(code, status.as_u16(), message)));
+    let parameter = if telemetry { "containerInstance" } else { "containerInstanceArn" };
+    let Some(node) = query_value(head.uri.query().unwrap_or_default(), parameter) else {
+        return refuse(StatusCode::BAD_REQUEST, "InvalidInstanceException", "which container instance?");
+    };
+    let id = node.rsplit('/').next().unwrap_or_default();
+    let Some(known) = server.store.read().nodes.get(id).cloned() else {
+        let message = "the container instance is not registered";
+        return refuse(StatusCode::BAD_REQUEST, "InactiveInstanceException", message);
+    };
+    let asked = server.auth == Auth::Enforce;
+    if asked && !caller.is_some_and(|caller| known.is_of(&caller.arn())) {
+        return refuse(StatusCode::FORBIDDEN, "AccessDeniedException", "the container instance is somebody else's");
+    }
+    Ok(id.to_owned())
 }
 
 fn query_value(query: &str, name: &str) -> Option<String> {

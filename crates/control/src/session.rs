@@ -444,3 +444,47 @@ fn on_telemetry(server: &Server, node: &str, received: Frame) -> Option<String> 
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use longshore_model::task::Task;
+    use longshore_wire::json;
+
+    use super::*;
+
+    fn key(sealed: &str) -> NodeKey {
+        let (node, text) = ("n1".to_owned(), String::new);
+        NodeKey {
+            node,
+            account: text(),
+            sealed: sealed.to_owned(),
+            joined_by: text(),
+            created_at: Timestamp::default(),
+        }
+    }
+
+    fn task(last: &str) -> Task {
+        let text = format!(
+            r#"{{"account":"000000000000","cluster":"c","id":"t","family":"f","revision":1,"node":"n1","desired":"STOPPED",
+                "last":"{last}","launchType":"FARGATE","createdAt":1}}"#
+        );
+        json::from_slice(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_a_key_opened_ends_with_it_and_not_before_the_tasks_have_stopped() {
+        let mut state = State::default();
+        let peer = Peer { id: "n1".to_owned(), key: Some(Arc::new(key("one"))) };
+        let keyless = Peer { id: "n1".to_owned(), key: None };
+        state.apply(&key("one").into());
+        assert!(!peer.is_over(&state));
+        state.apply(&key("two").into());
+        assert!(peer.is_over(&state), "another has the name");
+        state.apply(&task("RUNNING").into());
+        state.apply(&Change::Delete(TableName::NodeKey, "n1".to_owned()));
+        assert!(!peer.is_over(&state));
+        state.apply(&task("STOPPED").into());
+        assert!(peer.is_over(&state));
+        assert!(!keyless.is_over(&state));
+    }
+}

@@ -190,34 +190,35 @@ fn signer(server: &Server, head: &Parts, body: &[u8], regions: &[&str], service:
 }
 
 /// A node's channel: a request without a body, signed for ECS by one that may `ecs:Poll` or `ecs:StartTelemetrySession`.
-/// Returns who signed it, where signatures are verified.
+/// Where signatures are not verified, that of whoever it says.
 ///
 /// # Errors
-/// As [`caller`] and [`authorize`], in the words of the JSON protocols.
-pub(crate) fn channel(server: &Server, head: &Parts, action: &'static str) -> Result<Option<Knock>, Fault> {
+/// As [`caller`], in the words of the JSON protocols.
+pub(crate) fn channel(server: &Server, head: &Parts, action: &'static str) -> Result<Knock, Fault> {
+    let kind = ProtocolKind::AwsJson11;
     if server.auth == Auth::Permissive {
-        return Ok(None);
+        let caller = believed(server, head).map_err(|denial| denial.fault(kind))?;
+        return Ok(Knock { caller, key: None, judged: Ok(()) });
     }
     // What is verified now is this key or none: one that comes after it ends what is opened with it.
     let claimed = Scope::of_request(head).and_then(|scope| node_of(&scope.access_key));
     let key = claimed.and_then(|node| server.store.read().node_keys.get(&node).cloned());
-    let kind = ProtocolKind::AwsJson11;
     let regions = [server.settings.region.as_str()];
     let caller = signer(server, head, b"", &regions, "ecs").map_err(|denial| denial.fault(kind))?;
     let conditions = known_conditions(server, &caller, head);
     let needed = Needed::on_nothing(action, &caller.account);
     let judged = access::judge_one(&server.store.read(), &needed, &caller, &conditions);
-    judged.map_err(|sentence| authority::denied(kind, &sentence))?;
     let key = key.filter(|_| caller.node().is_some());
-    Ok(Some(Knock { principal: caller.arn(), key }))
+    Ok(Knock { caller, key, judged: judged.map_err(|sentence| authority::denied(kind, &sentence)) })
 }
 
 /// Who wants to open a node's channel.
 pub(crate) struct Knock {
-    /// Its ARN.
-    pub(crate) principal: String,
+    pub(crate) caller: Caller,
     /// The node's own key, if it signed with that.
     pub(crate) key: Option<Arc<NodeKey>>,
+    /// Whether it may.
+    pub(crate) judged: Result<(), Fault>,
 }
 
 /// The caller of a request that comes with a node's standing leave; `None` if it comes with none.

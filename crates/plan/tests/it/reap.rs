@@ -1,12 +1,13 @@
 //! What is forgotten, and when; what ends with its node.
 
 use longshore_api::ecs;
+use longshore_model::node_key::{JoinToken, NodeKey};
 use longshore_model::service::ServiceStatus;
 use longshore_model::setting::Token;
 use longshore_model::task::Task;
 use longshore_model::{Change, TableName};
 use longshore_plan::reap::STOPPED_KEPT;
-use longshore_plan::{MAX_CHANGES, Plan, check, heal, reap};
+use longshore_plan::{MAX_CHANGES, Plan, check, expire, heal, reap};
 use longshore_wire::Timestamp;
 
 use crate::world::{ACCOUNT, World, definition, node, steady};
@@ -165,6 +166,71 @@ fn a_node_that_vanished_is_deregistered_after_a_day_and_its_tasks_end() {
     world.settle();
     assert_eq!(world.service().status, ServiceStatus::Inactive);
     assert!(healed(&mut world).changes.is_empty());
+}
+
+fn key_of(node: &str, created_at: Timestamp) -> NodeKey {
+    let (account, text) = (ACCOUNT.to_owned(), || "x".to_owned());
+    NodeKey { node: node.to_owned(), account, sealed: text(), joined_by: text(), created_at }
+}
+
+#[test]
+fn a_node_that_is_given_up_has_no_key_any_more() {
+    let mut world = steady(0, 100, 200);
+    world.state.apply(&key_of("n1", world.now).into());
+    world.state.apply(&key_of("n2", world.now).into());
+    let now = world.now;
+    world.edit_node("n1", |node| assert!(node.disconnect(1, now)));
+    assert!(healed(&mut world).changes.is_empty());
+    world.pass(LOST);
+    assert_eq!(healed(&mut world).changes.len(), 2);
+    assert!(world.state.node_keys.get("n1").is_none() && world.state.node_keys.get("n2").is_some());
+}
+
+#[test]
+fn many_nodes_are_given_up_a_bounded_number_at_a_time() {
+    let mut world = steady(0, 100, 200);
+    for number in 0..100 {
+        let mut gone = node(&format!("gone{number}"), "a", 256, 512);
+        (gone.connected, gone.disconnected_at) = (false, Some(world.now));
+        world.state.apply(&key_of(&gone.id, world.now).into());
+        world.put(gone);
+    }
+    world.pass(LOST);
+    let first = healed(&mut world);
+    assert!(first.changes.len() <= MAX_CHANGES && first.not_before == Some(world.now));
+    healed(&mut world);
+    assert!(world.state.node_keys.is_empty());
+}
+
+#[test]
+fn join_tokens_go_at_their_time_and_keys_that_nobody_came_with_after_a_day() {
+    let mut world = steady(0, 100, 200);
+    let (begun, text) = (world.now, || "x".to_owned());
+    let token = |hash: &str, seconds: i64| JoinToken {
+        hash: hash.to_owned(),
+        node: text(),
+        made_by: text(),
+        created_at: begun,
+        expires_at: Timestamp::from_millis(begun.millis() + seconds * 1000),
+        used_by: None,
+    };
+    let used = JoinToken { used_by: Some(text()), ..token("used", 60) };
+    for change in [used.into(), token("long", 600).into(), key_of("n1", begun).into(), key_of("ghost", begun).into()] {
+        world.state.apply(&change);
+    }
+    let expired = |world: &mut World, seconds: i64| {
+        world.pass(seconds);
+        let plan = expire::turn(&world.state, world.now);
+        plan.changes.iter().for_each(|change| world.state.apply(change));
+        let keys: Vec<String> = plan.changes.iter().map(Change::key).collect();
+        (keys, plan.not_before.map(|at| (at.millis() - begun.millis()) / 1000))
+    };
+    assert_eq!(expired(&mut world, 59), (vec![], Some(60)));
+    assert_eq!(expired(&mut world, 1), (vec!["used".to_owned()], Some(600)));
+    assert_eq!(expired(&mut world, 540), (vec!["long".to_owned()], Some(86_400)));
+    assert_eq!(expired(&mut world, 85_799), (vec![], Some(86_400)));
+    assert_eq!(expired(&mut world, 1), (vec!["ghost".to_owned()], None));
+    assert!(world.state.node_keys.get("n1").is_some());
 }
 
 #[test]

@@ -95,6 +95,13 @@ impl Record {
         record
     }
 
+    /// The record of a node that opens one of its channels, or would: `Poll` or `StartTelemetrySession`.
+    pub fn channel(name: &str, request: &Request<'_>) -> Self {
+        let mut record = Self::named("ecs.amazonaws.com", name, request, true);
+        record.category(true);
+        record
+    }
+
     /// The record of a request that is for no operation.
     pub fn nameless(service: Option<&str>, request: &Request<'_>) -> Self {
         let source =
