@@ -203,8 +203,9 @@ def test_whoever_changes_the_log_is_found_out(killed):
     whole = path.read_bytes()
     lines = whole.splitlines(keepends=True)
     swapped = lines[:4] + [lines[5], lines[4]] + lines[6:]
+    made = next(at for at, line in enumerate(lines) if b'"CreateCluster"' in line)
     for broken, named in (
-        (lines[:3] + [lines[3].replace(b"CreateCluster", b"DeleteCluster", 1)] + lines[4:], lines[3]),
+        (lines[:made] + [lines[made].replace(b"CreateCluster", b"DeleteCluster", 1)] + lines[made + 1:], lines[made]),
         (lines[:4] + lines[5:], lines[4]),
         (swapped, lines[4]),
         (lines[:-1], lines[-1]),

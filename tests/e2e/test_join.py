@@ -107,12 +107,11 @@ class Channel:
         self.status = int(head.split()[1])
 
     def send(self, kind, message):
-        """One frame of text, masked as a client's must be."""
-        text = json.dumps({"type": kind, "message": message}).encode()
-        mask = os.urandom(4)
-        masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(text))
-        assert len(text) < 65536
-        self.socket.sendall(b"\x81\xfe" + len(text).to_bytes(2, "big") + mask + masked)
+        self.say(json.dumps({"type": kind, "message": message}).encode())
+
+    def say(self, text):
+        """One frame of text, masked as a client's must be: with zeros, which change nothing."""
+        self.socket.sendall(b"\x81\xff" + len(text).to_bytes(8, "big") + bytes(4) + text)
 
     def exactly(self, count):
         data = b""
@@ -314,6 +313,39 @@ def test_a_newer_session_of_a_key_ends_the_older(halves):
     assert Channel(halves.server, joined, own).status == 403
 
 
+def test_what_makes_no_sense_in_a_session_is_dropped_and_what_is_foreign_is_refused(halves):
+    machine, beside = halves.machine(halves.token()), halves.machine(halves.token())
+    own, other = halves.connected(machine), halves.connected(beside)
+    account = halves.server.account()
+    cluster = account.cluster()
+    tasks = [account.run(cluster, account.define())[0]["taskArn"] for _ in range(12)]
+    for task in tasks:
+        account.until(cluster, task, "RUNNING")
+    beside.stop(), machine.stop()
+    channel = Channel(halves.server, kept(machine), own)
+    timeline = channel.heard("TaskManifestMessage")
+    for text in (b"", b"{", b"[]", b"null", b"\x00", b"{}", b'{"type":1,"message":{}}', b'{"type":"AckRequest"}', b"[" * 50_000,
+                 b'{"type":"Payload","message":{}}', b'{"type":"AckRequest","message":{"messageId":"of-nobody"}}',
+                 json.dumps({"type": "TaskManifestMessage", "message": timeline}).encode(),
+                 b'{"type":"TaskStateChangesMessage","message":{"messageId":"m","changes":{}}}',
+                 json.dumps({"type": "x" * 100_000, "message": {"y": "z" * 1_000_000}}).encode()):
+        channel.say(text)
+    # None of it was for another node, nor ended the session; what is about another's tasks changes nothing.
+    changes = [{"task": task, "status": "STOPPED"} for task in tasks]
+    channel.send("TaskStateChangesMessage", {"messageId": "all", "containerInstance": other, "changes": changes})
+    refused = {one["task"] for one in channel.heard("TaskStateChangesAck")["refused"]}
+    assert 0 < len(refused) < len(tasks), "both nodes have tasks"
+    for task in account.ecs.describe_tasks(cluster=cluster, tasks=tasks)["tasks"]:
+        assert (task["lastStatus"] == "STOPPED") == (task["taskArn"] not in refused), task["taskArn"]
+    # A frame beyond any bound ends the session, and that alone.
+    channel.socket.sendall(b"\x81\xff" + (100 * 1024 * 1024).to_bytes(8, "big") + bytes(4))
+    channel.parting()
+    assert halves.server.http("/healthz")[0] == 200
+    assert halves.connected(machine) == own and halves.connected(beside) == other
+    for task in refused:
+        account.ecs.stop_task(cluster=cluster, task=task)
+
+
 def test_deregistering_voids_the_key_until_it_joins_again_by_name(halves):
     machine = halves.machine(halves.token())
     own, before = halves.connected(machine), kept(machine)
@@ -365,6 +397,11 @@ def test_joins_are_recorded_without_their_secrets(halves):
         own = [one for one in records if joined["containerInstanceArn"] in json.dumps(one)]
         return own[0] if own else None
 
+    refused_knock = Channel(halves.server, joined, joined["containerInstanceArn"])
+    assert refused_knock.status == 400, "it has not registered"
+    poll = eventually(lambda: record("Poll"))
+    assert (poll["errorCode"], poll["eventSource"]) == ("InactiveInstanceException", "ecs.amazonaws.com")
+    assert poll["userIdentity"]["arn"] == joined["containerInstanceArn"]
     made, used = (eventually(lambda name=name: record(name)) for name in ("CreateJoinToken", "JoinNode"))
     assert made["eventSource"] == "longshore.amazonaws.com" and made["userIdentity"]["type"] == "Root"
     assert used["userIdentity"]["type"] == "ContainerInstance"

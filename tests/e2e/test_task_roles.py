@@ -306,13 +306,15 @@ def knock(instance, bearer, node):
     return instance.http(url.removeprefix(instance.endpoint), headers=dict(request.headers))[0]
 
 
-def test_a_node_is_who_registered_it_however_much_others_may(own):
+def test_a_node_is_itself_however_much_others_may(own):
     ecs = root(own).client("ecs")
     [node] = ecs.list_container_instances(cluster="longshore.fargate")["containerInstanceArns"]
     task = Lent(own, lending(own, allow("*")))
     _, admin = user(own, allow("*"))
     assert admin.client("ecs").list_clusters() and task.bearer().client("ecs").list_clusters()
-    for bearer, status in [(task.bearer(), 403), (admin, 403), (root(own), 426)]:
+    key = json.loads((own.data_dir / "agent" / "node-key").read_text())
+    itself = Bearer(own, key["accessKeyId"], key["secretAccessKey"])
+    for bearer, status in [(task.bearer(), 403), (admin, 403), (root(own), 403), (itself, 426)]:
         assert knock(own, bearer, node) == status
     again = {"cluster": "longshore.fargate", "containerInstanceArn": node,
              "attributes": [{"name": "longshore.fargate"}],

@@ -24,6 +24,12 @@ struct Kept {
     secret_access_key: String,
 }
 
+impl Kept {
+    fn key(&self) -> AccessKey {
+        AccessKey { id: self.access_key_id.clone(), secret: self.secret_access_key.clone(), token: None }
+    }
+}
+
 /// The answer of JoinNode.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,18 +61,11 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Reads the key, if there is one; `plane` signs with it.
+    /// Reads the key, if there is one.
     pub(crate) fn open(config: &Config, plane: ControlPlane) -> Result<Self, Error> {
         let file = file(&config.data_dir);
         let kept = read(&file)?;
-        let identity = Self { plane, file, kept, joins_by: config.joins_by.clone(), taken: false };
-        identity.sign();
-        Ok(identity)
-    }
-
-    fn sign(&self) {
-        let (id, secret) = (self.kept.access_key_id.clone(), self.kept.secret_access_key.clone());
-        self.plane.set_key(AccessKey { id, secret, token: None });
+        Ok(Self { plane, file, kept, joins_by: config.joins_by.clone(), taken: false })
     }
 
     pub(crate) fn has_key(&self) -> bool {
@@ -122,7 +121,7 @@ impl Identity {
         self.kept.access_key_id = joined.access_key_id;
         self.kept.secret_access_key = joined.secret_access_key;
         write(&self.file, &self.kept)?;
-        self.sign();
+        self.plane.set_key(self.kept.key());
         tracing::info!(node = joined.container_instance_arn, "joined");
         Ok(Some(joined.container_instance_arn))
     }
@@ -173,6 +172,11 @@ pub async fn create_token(
     let plane = ControlPlane::new(endpoint, region, "", AccessKey::default());
     let input = json!({ "expiresInSeconds": seconds, "containerInstance": node });
     plane.create_join_token(key, &input).await.map_err(|error| Error::Token(error.to_string()))
+}
+
+/// The key of the node that has its data there; an empty one before it has joined.
+pub(crate) fn key(data_dir: &Path) -> Result<AccessKey, Error> {
+    Ok(read(&file(data_dir))?.key())
 }
 
 /// Whether the machine has a key of its own, or began to get one.

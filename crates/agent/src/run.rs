@@ -8,13 +8,14 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::api::ControlPlane;
-use crate::config::{AccessKey, Config, EngineKind};
+use crate::config::{Config, EngineKind};
 use crate::engine::real::Real;
 use crate::engine::report::Courier;
 use crate::engine::runner::Runner;
 use crate::engine::simulated::Simulated;
 use crate::engine::{Engine, Found};
 use crate::error::Error;
+use crate::join;
 use crate::metadata::Metadata;
 use crate::node::Registrar;
 use crate::session;
@@ -42,7 +43,11 @@ async fn serve(config: Config) -> Error {
     match config.engine {
         EngineKind::Simulated => {
             // No container asks for credentials.
-            let (plane, pool) = (plane(&config), Some(SIMULATED_POOL.to_owned()));
+            let pool = Some(SIMULATED_POOL.to_owned());
+            let plane = match plane(&config) {
+                Ok(plane) => plane,
+                Err(error) => return error,
+            };
             keep(&config, plane, Simulated, pool, Vec::new(), Wallet::default(), |_| {}).await
         }
         EngineKind::Containerd => match contain(&config).await {
@@ -60,7 +65,7 @@ async fn contain(config: &Config) -> Result<std::convert::Infallible, Error> {
     }
     raise_file_limit();
     let endpoint = resolve(&config.endpoint).await?;
-    let plane = plane(config);
+    let plane = plane(config)?;
     let metadata = Metadata::new(plane.clone());
     let (runner, found) = Real::open(config, endpoint, metadata.clone()).await?;
     let wallet = metadata.wallet().clone();
@@ -98,9 +103,10 @@ impl<R: Runner> Drop for Detach<R> {
     }
 }
 
-fn plane(config: &Config) -> ControlPlane {
-    // The key comes with the registration.
-    ControlPlane::new(&config.endpoint, &config.region, &config.account, AccessKey::default())
+/// The control plane, with the key of the node if it has joined: tasks that are found are begun with it, before it registers.
+fn plane(config: &Config) -> Result<ControlPlane, Error> {
+    let key = join::key(&config.data_dir)?;
+    Ok(ControlPlane::new(&config.endpoint, &config.region, &config.account, key))
 }
 
 /// Runs tasks by `runner`, beginning with those that were `found`, as the control plane orders. `named` hears which
