@@ -18,6 +18,7 @@ use longshore_model::policy::Context as Conditions;
 use longshore_model::{AccountId, Place, State};
 use longshore_services::access::{self, Asked, Needed};
 use longshore_services::authority;
+use longshore_services::ecs::role;
 use longshore_services::sts::token;
 use longshore_wire::protocol::Call;
 use longshore_wire::sigv4::{Denial, Endpoint, Scope, Signature, Standing};
@@ -132,6 +133,9 @@ fn check_session(caller: &Caller, call: &Call) -> Result<(), String> {
 /// A key of twelve digits names its account; one that is known, its holder; any other is the configured account's root.
 fn believed(server: &Server, head: &Parts) -> Caller {
     let account = server.settings.account.clone();
+    if let Some(standing) = leave(head) {
+        return Caller::root(AccountId::parse(standing.access_key).unwrap_or(account));
+    }
     let Ok(Some(signature)) = Signature::of_request(head) else {
         let named = Scope::of_request(head).and_then(|scope| AccountId::parse(&scope.access_key));
         return Caller::root(named.unwrap_or(account));
@@ -190,15 +194,23 @@ pub(crate) fn channel(server: &Server, head: &Parts, action: &'static str) -> Re
     judged.map(|()| Some(caller.arn())).map_err(|sentence| authority::denied(kind, &sentence))
 }
 
-/// The caller of a request that comes with a node's standing leave; `None` if it comes with none.
+/// The node's standing leave that a request comes with, unverified.
+fn leave(head: &Parts) -> Option<Standing<'_>> {
+    Standing::parse(head.headers.get(AUTHORIZATION)?.to_str().ok()?)
+}
+
+/// The caller of a request that comes with a node's standing leave for a task: the task's execution role; `None` if it comes
+/// with none.
 fn standing(server: &Server, call: &Call, head: &Parts) -> Option<Result<Caller, Denial>> {
-    let standing = Standing::parse(head.headers.get(AUTHORIZATION)?.to_str().ok()?)?;
+    let standing = leave(head)?;
     let good = call.service.name == "logs" && Standing::OPERATIONS.contains(&call.operation.name);
-    let holder = holder(server, &server.store.read(), standing.access_key, None).ok();
+    let state = server.store.read();
+    let holder = holder(server, &state, standing.access_key, None).ok();
     let secret = holder.as_ref().map_or(NOBODYS_SECRET, |holder| &holder.secret);
     let made = standing.is_by(secret, &server.settings.region);
-    let caller = holder.map(|holder| holder.caller);
-    Some(caller.filter(|_| good && made).ok_or(Denial::UnknownKey))
+    let node = holder.map(|holder| holder.caller).filter(|_| good && made);
+    let writer = node.and_then(|node| role::log_writer(&state, &server.settings.region, node, standing.task));
+    Some(writer.ok_or(Denial::UnknownKey))
 }
 
 /// Who has a key, and its secret.

@@ -430,7 +430,8 @@ fn a_missing_group_that_may_not_be_made_blocks_nobody_for_ever() {
     let notes: Vec<&String> = got.iter().filter(|text| text.starts_with("[longshore: ")).collect();
     let dropped = log.dropped();
     assert!(dropped > 500);
-    let note = format!("[longshore: {dropped} earlier log events were dropped, their log group or stream was missing]");
+    let note =
+        format!("[longshore: {dropped} earlier log events were dropped, their log stream could not be written to]");
     assert_eq!(notes, [&note]);
     assert_eq!(got.len() as u64 - 1 + dropped, 3501, "each line has arrived or is counted");
     assert_eq!(got.last().unwrap(), "end");
