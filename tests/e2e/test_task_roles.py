@@ -449,5 +449,12 @@ def test_where_policies_are_not_asked_a_role_need_not_exist(fresh):
     assert none.path is None
     who = some.bearer().client("sts").get_caller_identity()
     assert who["Arn"].endswith(f"/{short(some.arn)}")
+    # The lines of another account's task are that account's.
+    other, group = instance.account("123456789012"), f"/e2e/{unique()}"
+    other.logs.create_log_group(logGroupName=group)
+    says = logging(group) | {"command": ["echo other"]}
+    definition = other.define(says, executionRoleArn="arn:aws:iam::123456789012:role/none")
+    other.run(other.cluster(), definition)
+    eventually(lambda: other.lines(group) == ["other"])
     none.stop()
     some.stop()
