@@ -137,9 +137,6 @@ def test_a_task_that_cannot_start_says_so(account, cluster):
 UNSUPPORTED = {
     "environmentFiles": container(environmentFiles=[{"type": "s3", "value": "arn:aws:s3:::bucket/app.env"}]),
     "firelens": container(firelensConfiguration={"type": "fluentbit"}),
-    "repositoryCredentials": container(
-        repositoryCredentials={"credentialsParameter": "arn:aws:secretsmanager:us-east-1:000000000000:secret:key"}
-    ),
 }
 ROLE = {"executionRoleArn": "arn:aws:iam::000000000000:role/ecsTaskExecutionRole"}
 

@@ -1,5 +1,6 @@
 """Images: the subcommands of `longshore image`, and pulls from a real registry on loopback."""
 
+import base64
 import hashlib
 import io
 import json
@@ -21,12 +22,16 @@ http: {{addr: "127.0.0.1:{port}"}}
 
 
 class Registry:
-    """Debian's docker-registry with what is pushed to it."""
+    """Debian's docker-registry with what is pushed to it. `login` is `user:password`, and `htpasswd` its line for it."""
 
-    def __init__(self, directory):
-        self.port = free_port()
+    def __init__(self, directory, login=None, htpasswd=None):
+        self.port, self.login = free_port(), login
         config = directory / "config.yml"
-        config.write_text(CONFIG.format(directory=directory / "store", port=self.port))
+        text = CONFIG.format(directory=directory / "store", port=self.port)
+        if htpasswd:
+            (directory / "htpasswd").write_text(htpasswd)
+            text += f"auth: {{htpasswd: {{realm: e2e, path: {directory / 'htpasswd'}}}}}\n"
+        config.write_text(text)
         with open(directory / "registry.log", "w") as log:
             self.process = subprocess.Popen(["docker-registry", "serve", config], stdout=log, stderr=log)
         eventually(self.is_up)
@@ -35,23 +40,31 @@ class Registry:
     def host(self):
         return f"127.0.0.1:{self.port}"
 
+    def request(self, path, **headers):
+        if self.login:
+            headers["Authorization"] = "Basic " + base64.b64encode(self.login.encode()).decode()
+        return urllib.request.urlopen(urllib.request.Request(f"http://{self.host}{path}", headers=headers), timeout=30)
+
     def is_up(self):
         try:
-            return urllib.request.urlopen(f"http://{self.host}/v2/", timeout=30).status == 200
+            return self.request("/v2/").status == 200
         except OSError:
             return False
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait(timeout=120)
 
     def push(self, archive, name):
         """The digest of the image under its new name."""
         subprocess.run(
             ["skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false",
-             f"oci-archive:{IMAGES / archive}", f"docker://{self.host}/{name}"],
+             *(["--dest-creds", self.login] if self.login else []), f"oci-archive:{IMAGES / archive}", f"docker://{self.host}/{name}"],
             check=True, capture_output=True,
         )
         repository, tag = name.split(":")
         accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
-        request = urllib.request.Request(f"http://{self.host}/v2/{repository}/manifests/{tag}", headers=accept)
-        with urllib.request.urlopen(request) as answer:
+        with self.request(f"/v2/{repository}/manifests/{tag}", **accept) as answer:
             return answer.headers["Docker-Content-Digest"]
 
 
@@ -59,8 +72,7 @@ class Registry:
 def registry(tmp_path_factory):
     registry = Registry(tmp_path_factory.mktemp("registry"))
     yield registry
-    registry.process.terminate()
-    registry.process.wait(timeout=120)
+    registry.end()
 
 
 @pytest.fixture(scope="module")

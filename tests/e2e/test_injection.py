@@ -38,7 +38,8 @@ class Given:
     def __init__(self, instance, execution_role, secrets, **fields):
         self.instance, self.account = instance, instance.account()
         listed = [{"name": name, "valueFrom": value} for name, value in secrets.items()]
-        main = container(entryPoint=["/bin/sh", "-c"], command=STAY, stopTimeout=2, secrets=listed, **fields)
+        usual = {"entryPoint": ["/bin/sh", "-c"], "command": STAY, "stopTimeout": 2, "secrets": listed}
+        main = container(**usual | fields)
         self.cluster = self.account.cluster()
         self.definition = self.account.define(main, executionRoleArn=execution_role)
         self.arn = self.account.run(self.cluster, self.definition)[0]["taskArn"]

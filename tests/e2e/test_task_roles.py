@@ -18,6 +18,7 @@ import botocore.exceptions
 import pytest
 from account import container, eventually, short, unique
 from conftest import IMAGES, ROOM
+from test_cloudtrail import segments
 from test_identity import ACCOUNT, TASKS, Bearer, allow, role, root, trusting, user
 
 URL = "http://169.254.170.2"
@@ -170,6 +171,90 @@ def test_no_other_task_reads_them_by_any_way(real):
     thief.stop()
 
 
+def details(task):
+    """Names to values of a task's interface."""
+    found = task.account.task(task.cluster, task.arn)["attachments"][0]["details"]
+    return {detail["name"]: detail["value"] for detail in found}
+
+
+def python(task, script, *words):
+    """What a script says in the task's network."""
+    done = task.inside(sys.executable, *script, *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_raw_sockets_lend_nobody_anothers_address(real):
+    """A container may use raw sockets. These have all rights in the task's network."""
+    arn = lending(real, allow("*"))
+    owner, thief = Lent(real, arn), Lent(real, arn)
+    assert owner.ask(owner.path)[0] == thief.ask(thief.path)[0] == 200
+    theirs, own = details(owner), details(thief)
+    script = [str(pathlib.Path(__file__).with_name("raw_socket.py"))]
+    assert python(thief, script, own["privateIPv4Address"], "own") == "answered", "the script speaks well"
+    for sender in ("own", theirs["macAddress"]):
+        assert python(thief, script, theirs["privateIPv4Address"], sender) == "silent", sender
+    assert owner.ask(owner.path)[0] == 200, "nobody took its address"
+    owner.stop()
+    thief.stop()
+
+
+# Connects to an address and port, and says how that failed, or the status of a GET of a path.
+CONNECT = """
+import errno, socket, sys
+address, port, path = sys.argv[1:]
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+try:
+    with socket.socket(family) as to:
+        to.settimeout(5)
+        to.connect((address, int(port)))
+        to.sendall(f"GET {path} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n".encode())
+        print(to.recv(4096).split(b" ")[1].decode())
+except OSError as error:
+    print(errno.errorcode.get(error.errno, type(error).__name__))
+"""
+
+
+def test_other_families_and_addresses_lead_to_nobodys_credentials(real):
+    arn = lending(real, allow("*"))
+    owner, thief = Lent(real, arn), Lent(real, arn)
+    assert owner.ask(owner.path)[0] == 200
+
+    def connect(address, path, port=80):
+        return python(thief, ["-c", CONNECT], address, str(port), path)
+
+    mapped = "::ffff:169.254.170.2"
+    assert (connect(mapped, thief.path), connect(mapped, owner.path)) == ("200", "404")
+    assert connect(mapped, "/latest/meta-data/iam/security-credentials/") == "404"
+    for address in ("fd00:ec2::2", "fd00:ec2::254", "fd00:ec2::23", "64:ff9b::a9fe:aa02"):
+        assert connect(address, owner.path) in ("ENETUNREACH", "EHOSTUNREACH", "EADDRNOTAVAIL"), address
+    # The machine's own metadata, by whatever port; another's agents; the owner itself.
+    for address, port in [("169.254.169.254", 80), ("169.254.169.254", 8080), ("::ffff:169.254.169.254", 80),
+                          ("169.254.170.23", 80), ("169.254.170.3", 80)]:
+        assert connect(address, "/latest/meta-data/", port) == "EHOSTUNREACH", address
+    assert connect(details(owner)["privateIPv4Address"], owner.path) == "ECONNREFUSED"
+    for address in ("127.0.0.1", "0.0.0.0", "::1"):
+        assert connect(address, owner.path) == "ECONNREFUSED", address
+    owner.stop()
+    thief.stop()
+
+
+def test_odd_requests_for_credentials_are_refused(real):
+    task = Lent(real, lending(real, allow("*")))
+    path = task.path
+    rows = [
+        (["-H", "X: " + "y" * 20_000], path, 431), ([], path + "?" + "y" * 20_000, 431), (["-X", "PUT", "-d", "x"], path, 405),
+        (["-X", "OPTIONS"], path, 405), ([], path + "%00", 404), ([], path.replace("-", "%2d"), 404),
+        ([], path[:-1], 404), ([], "/v2/credentials/*", 404), ([], "/v2/credentials/" + "a" * 4000, 404),
+        ([], "/v1/credentials?id=" + short(path) + "%20", 404), ([], path + "/", 200), ([], path, 200),
+    ]
+    for words, asked, status in rows:
+        found, body = task.ask(asked, "--path-as-is", *words)
+        assert found == status, (asked[:80], body)
+        assert (status == 200) == ("SecretAccessKey" in body)
+    task.stop()
+
+
 def test_a_role_that_tasks_cannot_have_is_refused_as_ecs_does(real):
     account, cluster = real.account(), real.account().cluster()
     foreign = role(real, trusting({"Service": "ec2.amazonaws.com"}))
@@ -259,6 +344,35 @@ def test_a_task_logs_by_what_its_execution_role_may(real):
     account.until(cluster, arn, "STOPPED")
 
 
+def denials(instance, task):
+    """Whether they were denied, of all PutLogEvents of a task's that the audit log has."""
+    lines = [line for path in segments(instance) for line in path.read_text(errors="replace").splitlines()]
+    puts = [line for line in lines if '"PutLogEvents"' in line and f"/{short(task)}" in line]
+    return ["AccessDeniedException" in line for line in puts]
+
+
+def test_lines_are_written_for_as_long_as_the_execution_role_may(real):
+    account, cluster, group = real.account(), real.account().cluster(), f"/e2e/{unique()}"
+    account.logs.create_log_group(logGroupName=group)
+    made = lending(real, allow("logs:CreateLogStream", "logs:PutLogEvents"))
+    says = logging(group) | {"command": ["n=0; while :; do n=$((n+1)); echo line $n; sleep 0.2; done"]}
+    arn = account.run(cluster, account.define(says, executionRoleArn=made))[0]["taskArn"]
+    stream = f"e2e/main/{short(arn)}"
+    eventually(lambda: "line 3" in account.lines(group, stream))
+    iam = root(real).client("iam")
+    deny = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Deny", "Action": "logs:PutLogEvents", "Resource": f"arn:aws:logs:*:*:log-group:{group}:*"}]}
+    iam.put_role_policy(RoleName=short(made), PolicyName="deny", PolicyDocument=json.dumps(deny))
+    eventually(lambda: denials(real, arn)[-1])
+    before, count = account.lines(group, stream), len(denials(real, arn))
+    eventually(lambda: len(denials(real, arn)) > count + 3)
+    assert all(denials(real, arn)[count - 1:]) and account.lines(group, stream) == before
+    iam.delete_role_policy(RoleName=short(made), PolicyName="deny")
+    eventually(lambda: len(account.lines(group, stream)) > len(before))
+    account.ecs.stop_task(cluster=cluster, task=arn)
+    account.until(cluster, arn, "STOPPED")
+
+
 @pytest.fixture
 def own(fresh):
     instance = fresh(*ROOM)
@@ -337,5 +451,12 @@ def test_where_policies_are_not_asked_a_role_need_not_exist(fresh):
     assert none.path is None
     who = some.bearer().client("sts").get_caller_identity()
     assert who["Arn"].endswith(f"/{short(some.arn)}")
+    # The lines of another account's task are that account's.
+    other, group = instance.account("123456789012"), f"/e2e/{unique()}"
+    other.logs.create_log_group(logGroupName=group)
+    says = logging(group) | {"command": ["echo other"]}
+    definition = other.define(says, executionRoleArn="arn:aws:iam::123456789012:role/none")
+    other.run(other.cluster(), definition)
+    eventually(lambda: other.lines(group) == ["other"])
     none.stop()
     some.stop()

@@ -21,6 +21,7 @@ pub mod doctor;
 mod down;
 mod engine;
 mod error;
+mod executor;
 pub mod image;
 mod join;
 mod metadata;

@@ -21,15 +21,21 @@ use crate::error::Error;
 use crate::join::{Failed, Identity};
 
 /// What a node can do, in the words of ECS.
-const CAPABILITIES: [&str; 9] = [
+const CAPABILITIES: [&str; 15] = [
     "com.amazonaws.ecs.capability.docker-remote-api.1.24",
     "com.amazonaws.ecs.capability.logging-driver.awslogs",
     "com.amazonaws.ecs.capability.logging-driver.json-file",
+    "com.amazonaws.ecs.capability.task-iam-role",
     "ecs.capability.container-health-check",
     "ecs.capability.container-ordering",
     "ecs.capability.container-restart-policy",
     "ecs.capability.execution-role-awslogs",
     "ecs.capability.full-sync",
+    "ecs.capability.private-registry-authentication.secretsmanager",
+    "ecs.capability.secrets.asm.bootstrap.log-driver",
+    "ecs.capability.secrets.asm.environment-variables",
+    "ecs.capability.secrets.ssm.bootstrap.log-driver",
+    "ecs.capability.secrets.ssm.environment-variables",
     "ecs.capability.task-eni",
 ];
 

@@ -55,8 +55,8 @@ fn authorization<T>(request: &Request<T>, body: &[u8], key: &AccessKey, signer: 
 
 /// Headers that say whose the log lines of a task are, for a sender that cannot sign each request itself: they are
 /// sent unchanged for as long as the task lives.
-pub(crate) fn standing(key: &AccessKey, region: &str) -> BTreeMap<String, String> {
-    let authorization = Standing::authorization(&key.id, &key.secret, region);
+pub(crate) fn standing(key: &AccessKey, region: &str, task: &str) -> BTreeMap<String, String> {
+    let authorization = Standing::authorization(&key.id, &key.secret, region, task);
     BTreeMap::from([("Authorization".to_owned(), authorization)])
 }
 

@@ -85,8 +85,10 @@ pub struct Container {
     pub command: Option<Vec<String>>,
     pub entry_point: Option<Vec<String>>,
     pub environment: BTreeMap<String, String>,
-    /// Variables whose values the node reads when it starts the task.
+    /// Variables and options of the log driver whose values the node reads when it starts the task.
     pub secrets: Vec<Secret>,
+    /// How to sign in to the image's registry, if not as the node does.
+    pub registry_authentication: Option<RegistryAuthentication>,
     pub port_mappings: Vec<PortMapping>,
     pub mount_points: Vec<MountPoint>,
     pub volumes_from: Vec<VolumeFrom>,
@@ -103,13 +105,44 @@ pub struct Container {
     pub health_check_type: Option<String>,
 }
 
-/// A variable that has its value from elsewhere. The value is in no order.
+/// Something that has its value from elsewhere. The value is in no order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Secret {
     pub name: String,
     /// A parameter's name or ARN, or a secret's ARN, which JSON key, version stage and version id may follow.
     pub value_from: String,
+    /// [`LOG_DRIVER`] for an option of the container's log driver; anything else is a variable of the container.
+    pub target: String,
+}
+
+/// What [`Secret::target`] says of an option of the log driver, and of a variable.
+pub const LOG_DRIVER: &str = "LOG_DRIVER";
+pub const CONTAINER: &str = "CONTAINER";
+
+impl Secret {
+    /// Whether it is an option of the log driver.
+    pub fn is_log_option(&self) -> bool {
+        self.target == LOG_DRIVER
+    }
+}
+
+/// Credentials for a registry; they themselves are in no order.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RegistryAuthentication {
+    /// `asm`: a secret of Secrets Manager.
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub asm_auth_data: AsmAuthData,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AsmAuthData {
+    /// ARN or name of a secret that holds `{"username": …, "password": …}`.
+    pub credentials_parameter: String,
+    pub region: String,
 }
 
 /// What Docker would be told: JSON texts of its `Config` and `HostConfig` (see [`crate::docker`]).

@@ -79,7 +79,9 @@ fn containers(definition: &TaskDefinition, task: &Task, place: &Place, log_mode:
         let known = task.containers.iter().find(|known| known.name == name);
         let arn = known.map(|known| place.container(&task.cluster, &task.id, &known.id));
         let image = image(container, known);
-        acs::Container { image, ..self::container(container, overridden(name), arn, log_mode) }
+        let registry_authentication = registry_authentication(container, &place.region);
+        let built = self::container(container, overridden(name), arn, log_mode);
+        acs::Container { image, registry_authentication, ..built }
     });
     built.collect()
 }
@@ -111,7 +113,8 @@ fn container(
         command: command.filter(|command| !command.is_empty()),
         entry_point: from.entry_point.clone().filter(|entry| !entry.is_empty()),
         environment: environment(from, overrides),
-        secrets: from.secrets.iter().flatten().map(secret).collect(),
+        secrets: secrets(from),
+        registry_authentication: None,
         port_mappings: from.port_mappings.iter().flatten().map(port).collect(),
         mount_points: from.mount_points.iter().flatten().map(mount).collect(),
         volumes_from: from.volumes_from.iter().flatten().map(volume_from).collect(),
@@ -139,8 +142,24 @@ fn environment(
     all.filter_map(|pair| Some((pair.name.clone()?, pair.value.clone().unwrap_or_default()))).collect()
 }
 
-fn secret(from: &ecs::Secret) -> acs::Secret {
-    acs::Secret { name: from.name.clone().unwrap_or_default(), value_from: from.value_from.clone().unwrap_or_default() }
+fn secrets(from: &ecs::ContainerDefinition) -> Vec<acs::Secret> {
+    let options = from.log_configuration.as_ref().and_then(|log| log.secret_options.as_ref());
+    let variables = from.secrets.iter().flatten().map(|from| secret(from, acs::CONTAINER));
+    variables.chain(options.into_iter().flatten().map(|from| secret(from, acs::LOG_DRIVER))).collect()
+}
+
+fn secret(from: &ecs::Secret, target: &str) -> acs::Secret {
+    acs::Secret {
+        name: from.name.clone().unwrap_or_default(),
+        value_from: from.value_from.clone().unwrap_or_default(),
+        target: target.to_owned(),
+    }
+}
+
+fn registry_authentication(from: &ecs::ContainerDefinition, region: &str) -> Option<acs::RegistryAuthentication> {
+    let credentials_parameter = from.repository_credentials.as_ref()?.credentials_parameter.clone()?;
+    let asm_auth_data = acs::AsmAuthData { credentials_parameter, region: region.to_owned() };
+    Some(acs::RegistryAuthentication { kind: "asm".to_owned(), asm_auth_data })
 }
 
 fn port(from: &ecs::PortMapping) -> acs::PortMapping {
@@ -339,6 +358,30 @@ mod tests {
         assert_eq!(mode(ecs::LogDriver::Awslogs, None).as_deref(), Some("blocking"));
         assert_eq!(mode(ecs::LogDriver::Awslogs, Some("non-blocking")).as_deref(), Some("non-blocking"));
         assert_eq!(mode(ecs::LogDriver::JsonFile, None), None);
+    }
+
+    #[test]
+    fn what_is_secret_is_ordered_by_reference() {
+        let secret = |name: &str, from: &str| ecs::Secret { name: Some(name.into()), value_from: Some(from.into()) };
+        let log = ecs::LogConfiguration {
+            secret_options: Some(vec![secret("awslogs-multiline-pattern", "/pattern")]),
+            ..ecs::LogConfiguration::default()
+        };
+        let parameter = Some("arn:aws:secretsmanager:us-east-1:000000000000:secret:dock".to_owned());
+        let from = ecs::ContainerDefinition {
+            secrets: Some(vec![secret("A", "/a")]),
+            log_configuration: Some(log),
+            repository_credentials: Some(ecs::RepositoryCredentials { credentials_parameter: parameter.clone() }),
+            ..ecs::ContainerDefinition::default()
+        };
+        let ordered: Vec<_> =
+            secrets(&from).into_iter().map(|it| (it.is_log_option(), it.name, it.value_from)).collect();
+        let option = (true, "awslogs-multiline-pattern".to_owned(), "/pattern".to_owned());
+        assert_eq!(ordered, [(false, "A".to_owned(), "/a".to_owned()), option]);
+        let signed_in = registry_authentication(&from, "us-east-1").unwrap();
+        assert_eq!((signed_in.kind.as_str(), signed_in.asm_auth_data.region.as_str()), ("asm", "us-east-1"));
+        assert_eq!(Some(signed_in.asm_auth_data.credentials_parameter), parameter);
+        assert_eq!(registry_authentication(&ecs::ContainerDefinition::default(), "us-east-1"), None);
     }
 
     #[test]

@@ -199,12 +199,9 @@ fn some<T>(list: &Option<Vec<T>>) -> bool {
 }
 
 fn unsupported_in_container(container: &ecs::ContainerDefinition) -> Option<&'static str> {
-    let log = container.log_configuration.as_ref();
-    let driver = log.and_then(|log| log.log_driver);
+    let driver = container.log_configuration.as_ref().and_then(|log| log.log_driver);
     let checks = [
-        (log.is_some_and(|log| some(&log.secret_options)), "secretOptions of the log configuration"),
         (some(&container.environment_files), "environmentFiles"),
-        (container.repository_credentials.is_some(), "repositoryCredentials"),
         (container.firelens_configuration.is_some(), "firelens log routers"),
         (driver == Some(ecs::LogDriver::Awsfirelens), "awsfirelens logs"),
         (driver.is_some_and(|driver| driver != ecs::LogDriver::Awslogs), "log drivers other than awslogs"),

@@ -46,11 +46,23 @@ pub struct TaskSpec {
     /// the agent that starts a task need not wait for `DIR/sock` to appear.
     #[serde(default)]
     pub client_fd: Option<i32>,
-    /// A file in memory (the agent's descriptor, as a path) with variables that must not reach a disk: a JSON object, container
-    /// names to objects of names and values. Read once, at the start; what holds them then lies in memory too.
+    /// A file in memory (the agent's descriptor, as a path) with what must not reach a disk: [`Secrets`]. Read once, at the
+    /// start; the files that hold variables of it then lie in memory too.
     #[serde(default)]
     pub secrets: Option<PathBuf>,
     pub containers: Vec<ContainerSpec>,
+}
+
+/// What belongs to a task and must not reach a disk.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Secrets {
+    /// Variables, names to values, by container.
+    pub environments: BTreeMap<String, BTreeMap<String, String>>,
+    /// Log configurations in place of those of the specification, by container.
+    pub logs: BTreeMap<String, LogConfig>,
+    /// Headers beside those of the log endpoint.
+    pub log_headers: BTreeMap<String, String>,
 }
 
 /// Processor time of the whole task, in CPU units (1024 are one vCPU).
@@ -116,7 +128,7 @@ pub enum VolumeSource {
 pub struct LogEndpoint {
     /// `address:port`, numeric.
     pub address: String,
-    /// Sent as they are with every request, e.g. `Authorization`, `X-Amz-Date`, `X-Amz-Security-Token`.
+    /// Sent as they are with every request. What proves who sends comes by [`Secrets::log_headers`].
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
 }

@@ -2,43 +2,31 @@
 //!
 //! Before a task starts its log streams are made in the name of that role, as Fargate's log router does; what is denied
 //! stops the task with ECS's reason. Anything else that is wrong with them (a group that is missing) is the log sender's to
-//! say. Lines are then sent by the node's own leave (`docs/decisions/0021`): a `PutLogEvents` that the role may not do is not
-//! noticed.
-
-use std::time::Duration;
+//! say. Lines are then sent by the node's leave for this one task, and judged as the role's (`docs/decisions/0028`): those that
+//! the role may not write are dropped.
 
 use longshore_link::acs;
-use longshore_link::credentials::{RoleCredentials, TASK_EXECUTION};
 use longshore_supervisor::spec::AwsLogs;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use super::real::Parts;
 use crate::api::{CallError, LOGS};
 use crate::config::AccessKey;
+use crate::executor::Executor;
 use crate::translate::{Failure, log_streams};
-use crate::wallet;
-
-/// How long credentials are waited for: a control plane that was just here may have to come back.
-const CREDENTIALS_WITHIN: Duration = Duration::from_secs(300);
 
 impl Parts {
     /// Makes the log streams of a task that has an execution role.
     ///
     /// # Errors
     /// `ResourceInitializationError` for what the role may not do.
-    pub(super) async fn check_logs(&self, task: &acs::Task) -> Result<(), Failure> {
+    pub(super) async fn check_logs(&self, executor: &Executor, task: &acs::Task) -> Result<(), Failure> {
         let streams = log_streams(task, &self.surroundings().region);
         if task.execution_role_arn.is_none() || streams.is_empty() {
             return Ok(());
         }
         let fail = |why: String| Failure::resource(format!("failed to validate logger args: {why}"));
-        let id = wallet::fresh_id().map_err(|error| fail(error.to_string()))?;
-        let held = self.metadata.wallet().open(&task.arn, TASK_EXECUTION, &id);
-        let mut purse = held.purse();
-        let settled = timeout(CREDENTIALS_WITHIN, purse.settle()).await;
-        let kept = settled.map_err(|_| fail("the control plane does not answer".to_owned()))?.map_err(fail)?;
-        let key = key_of(&kept.credentials);
+        let key = executor.key().await.map_err(fail)?;
         for stream in streams {
             self.make_stream(&key, &stream).await.map_err(|why| {
                 fail(format!(
@@ -64,14 +52,6 @@ impl Parts {
 
     async fn ask_logs(&self, key: &AccessKey, operation: &'static str, input: &Value) -> Result<(), CallError> {
         self.metadata.plane().call_to::<Value>(LOGS, key, operation, input).await.map(drop)
-    }
-}
-
-fn key_of(credentials: &RoleCredentials) -> AccessKey {
-    AccessKey {
-        id: credentials.access_key_id.clone(),
-        secret: credentials.secret_access_key.clone(),
-        token: Some(credentials.session_token.clone()),
     }
 }
 

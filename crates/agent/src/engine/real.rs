@@ -1,7 +1,7 @@
 //! Tasks with real containers: images, a network interface and a supervisor process each.
 //!
 //! ```text
-//!   prepare:  every image ensured │ ENI attached │ log streams made, secrets read     (at the same time)
+//!   prepare:  every image ensured │ ENI attached │ secrets read, log streams made     (at the same time)
 //!   start:    directory, order.json, task.json ──► metadata endpoint ──► `supervise DIR` ──► its first word
 //!   ended:    ENI released ──► report taken ──► `release` ──► directory gone
 //! ```
@@ -28,7 +28,7 @@ use longshore_link::credentials::TASK_APPLICATION;
 use longshore_link::phase::Phase;
 use longshore_supervisor::SOCKET_FILE;
 use longshore_supervisor::protocol::Command as SupervisorCommand;
-use longshore_supervisor::spec::{LogEndpoint, Network as SpecNetwork, RuntimeKind, RuntimeSpec, TaskSpec};
+use longshore_supervisor::spec::{LogEndpoint, Network as SpecNetwork, RuntimeKind, RuntimeSpec, Secrets, TaskSpec};
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
@@ -43,11 +43,13 @@ use crate::clock;
 use crate::config::{Config, Instance};
 use crate::containerd::{Containerd, Options};
 use crate::error::Error;
+use crate::executor::Executor;
 use crate::image::{Auth, Hold, Image, Images};
 use crate::metadata::{Listening, Metadata, Served};
 use crate::network::{EniSpec, Network, NetworkConfig, TaskNet};
-use crate::secret;
-use crate::translate::{self, Failure, Surroundings, task_id, task_spec};
+use crate::secret::registry::sign_in;
+use crate::secret::{self, Given};
+use crate::translate::{self, Failure, Surroundings, log_streams, task_id, task_spec, with_log_options};
 use crate::wallet::{self, Held};
 
 /// Tasks of an agent before that are looked at at the same time. A supervisor that does not answer takes a while to be
@@ -78,8 +80,7 @@ pub(crate) struct Prepared {
     /// Keep the images until the supervisor runs on them.
     _holds: Vec<Hold>,
     net: TaskNet,
-    /// What the supervisor reads its secrets from, if the task has any.
-    secrets: Option<File>,
+    given: Given,
     pulled: Pulled,
 }
 
@@ -176,15 +177,16 @@ impl Runner for Real {
     async fn prepare(&self, task: Arc<acs::Task>) -> Result<(Prepared, Pulled), Failure> {
         translate::check_task(&task)?;
         let started_at = Some(clock::now());
-        let (ensured, net, secrets) = tokio::try_join!(
-            timed(Phase::Snapshot, self.parts.ensure_all(&task)),
+        let executor = self.parts.executor(&task)?;
+        let (ensured, net, given) = tokio::try_join!(
+            timed(Phase::Snapshot, self.parts.ensure_all(&executor, &task)),
             timed(Phase::Network, self.parts.attach(&task)),
-            self.parts.act_as_executor(&task)
+            self.parts.act_as(&executor, &task)
         )?;
         let (images, _holds): (BTreeMap<_, _>, Vec<_>) = ensured;
         let digests = images.iter().map(|(name, image)| (name.clone(), image.digest.to_string())).collect();
         let pulled = Pulled { started_at, stopped_at: Some(clock::now()), digests };
-        Ok((Prepared { images, _holds, net, secrets, pulled: pulled.clone() }, pulled))
+        Ok((Prepared { images, _holds, net, given, pulled: pulled.clone() }, pulled))
     }
 
     async fn start(&self, task: Arc<acs::Task>, prepared: Prepared) -> Result<Contained, Failure> {
@@ -206,19 +208,36 @@ impl Parts {
         &self.surroundings
     }
 
-    /// What the node does as the task's execution role.
-    async fn act_as_executor(&self, task: &acs::Task) -> Result<Option<File>, Failure> {
-        self.check_logs(task).await?;
-        secret::read(self.metadata.plane(), self.metadata.wallet(), task).await
+    /// The execution role of a task that has use for one.
+    fn executor(&self, task: &acs::Task) -> Result<Executor, Failure> {
+        let reads = |one: &acs::Container| !one.secrets.is_empty() || one.registry_authentication.is_some();
+        if !task.containers.iter().any(reads) && log_streams(task, &self.surroundings.region).is_empty() {
+            return Ok(Executor::nobody());
+        }
+        let executor = Executor::of(self.metadata.wallet(), task);
+        executor.map_err(|error| Failure::resource(format!("no id for credentials: {error}")))
     }
 
-    async fn ensure_all(&self, task: &acs::Task) -> Result<(BTreeMap<String, Image>, Vec<Hold>), Failure> {
-        let each = try_join_all(task.containers.iter().map(|container| self.ensure(container))).await?;
+    /// What the node does as the task's execution role.
+    async fn act_as(&self, executor: &Executor, task: &acs::Task) -> Result<Given, Failure> {
+        let given = secret::read(self.metadata.plane(), executor, task).await?;
+        self.check_logs(executor, &*with_log_options(task, &given.log_options)?).await?;
+        Ok(given)
+    }
+
+    async fn ensure_all(
+        &self,
+        executor: &Executor,
+        task: &acs::Task,
+    ) -> Result<(BTreeMap<String, Image>, Vec<Hold>), Failure> {
+        let auths = sign_in(self.metadata.plane(), executor, task).await?;
+        let ensure = |container| self.ensure(container, auths.get(&container.name).unwrap_or(&Auth::Anonymous));
+        let each = try_join_all(task.containers.iter().map(ensure)).await?;
         Ok(each.into_iter().map(|(name, (image, hold))| ((name, image), hold)).unzip())
     }
 
-    async fn ensure(&self, container: &acs::Container) -> Result<(String, (Image, Hold)), Failure> {
-        let ensured = self.images.ensure_held(&container.image, &Auth::Anonymous, |_| {}).await;
+    async fn ensure(&self, container: &acs::Container, auth: &Auth) -> Result<(String, (Image, Hold)), Failure> {
+        let ensured = self.images.ensure_held(&container.image, auth, |_| {}).await;
         let held = ensured.map_err(|error| Failure::pull(&container.name, error.stopped_reason()))?;
         Ok((container.name.clone(), held))
     }
@@ -251,7 +270,9 @@ impl Parts {
     async fn start(self: &Arc<Self>, task: Arc<acs::Task>, prepared: Prepared) -> Result<Contained, Failure> {
         let credentials = self.credentials(&task)?;
         let credentials_id = credentials.as_ref().map(|held| held.id().to_owned());
-        let spec = self.spec(&task, &prepared, credentials_id.clone())?;
+        let (mut spec, secrets) = self.spec(&task, &prepared, credentials_id.clone())?;
+        let secrets = secret::keep(&secrets).map_err(|error| Failure::resource(format!("no memory: {error}")))?;
+        spec.secrets = Some(path_of(&secrets));
         let served = self.metadata.expect(prepared.net.eni.private_ip, credentials);
         let (task_order, pulled) = (acs::Task::clone(&task), prepared.pulled.clone());
         let order = Order { task: task_order, pulled, credentials_id };
@@ -268,17 +289,24 @@ impl Parts {
         Ok(Contained::new(Arc::clone(self), task, prepared.pulled, link, Some(child), Some(served)))
     }
 
-    /// What the supervisor is told. It opens the namespace and the secrets by this process's descriptors, which stay open
-    /// until its first word.
-    fn spec(&self, task: &acs::Task, prepared: &Prepared, credentials_id: Option<String>) -> Result<TaskSpec, Failure> {
-        let log_endpoint = Some(self.log_endpoint(task));
+    /// What the supervisor is told by a file, and what by memory alone. It opens the namespace and the memory by this
+    /// process's descriptors, which stay open until its first word.
+    fn spec(
+        &self,
+        task: &acs::Task,
+        prepared: &Prepared,
+        credentials_id: Option<String>,
+    ) -> Result<(TaskSpec, Secrets), Failure> {
+        let LogEndpoint { address, headers } = self.log_endpoint(task);
+        let log_endpoint = Some(LogEndpoint { address, headers: BTreeMap::new() });
         let around = Surroundings { log_endpoint, credentials_id, ..self.surroundings.clone() };
-        let mut spec = task_spec(task, &prepared.images, &around)?;
-        let descriptor = prepared.net.netns.as_fd().as_raw_fd();
-        spec.network = SpecNetwork::Path { path: format!("/proc/{}/fd/{descriptor}", std::process::id()).into() };
-        let secrets = prepared.secrets.as_ref().map(|file| file.as_raw_fd());
-        spec.secrets = secrets.map(|descriptor| format!("/proc/{}/fd/{descriptor}", std::process::id()).into());
-        Ok(spec)
+        let Given { environments, log_options } = &prepared.given;
+        let mut spec = task_spec(&*with_log_options(task, log_options)?, &prepared.images, &around)?;
+        spec.network = SpecNetwork::Path { path: path_of(&prepared.net.netns) };
+        let secret = spec.containers.iter_mut().filter(|container| log_options.contains_key(&container.name));
+        let logs = secret.map(|container| (container.name.clone(), std::mem::take(&mut container.log))).collect();
+        let environments = environments.clone();
+        Ok((spec, Secrets { environments, logs, log_headers: headers }))
     }
 
     /// A place for the credentials of a task that has a role.
@@ -290,10 +318,10 @@ impl Parts {
         Ok(Some(self.metadata.wallet().open(&task.arn, TASK_APPLICATION, &id)))
     }
 
-    /// A task's logs are sent in its account's name.
+    /// A task's logs are sent by the node's leave for that task.
     fn log_endpoint(&self, task: &acs::Task) -> LogEndpoint {
         let key = self.metadata.plane().key_of(translate::account(&task.arn));
-        let headers = crate::sign::standing(&key, &self.surroundings.region);
+        let headers = crate::sign::standing(&key, &self.surroundings.region, &task.arn);
         LogEndpoint { address: self.endpoint.to_string(), headers }
     }
 
@@ -386,6 +414,11 @@ impl Parts {
             }
         }
     }
+}
+
+/// A descriptor of this process, as others of the machine find it.
+fn path_of(descriptor: &impl AsFd) -> PathBuf {
+    format!("/proc/{}/fd/{}", std::process::id(), descriptor.as_fd().as_raw_fd()).into()
 }
 
 /// The network namespace that a supervisor holds open.

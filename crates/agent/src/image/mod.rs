@@ -9,7 +9,8 @@
 //!
 //! A tag may move. As on Fargate, the registry is asked each time where a tag that was pulled leads now, and what is new
 //! is pulled. It is not asked about a digest, nor about an image that was imported; and when it cannot be reached, the
-//! image that is here is used.
+//! image that is here is used. One that was pulled with credentials is private: the registry is asked about its digest as
+//! well, whether it lets the caller in, and when it cannot be asked, callers without credentials are not given it.
 //!
 //! A container needs no snapshot of its own: the supervisor mounts an overlay with its own upper directory over the
 //! snapshots of the image. One read-only view an image, under a lease, tells the directories of those snapshots and
@@ -132,6 +133,11 @@ impl Found {
     fn is_pulled(&self) -> bool {
         transfer::is_pulled(&self.record)
     }
+
+    /// Whether whoever asks for `name` may have it without a word from a registry.
+    fn is_open(&self, name: &Name) -> bool {
+        !self.is_pulled() || name.tag().is_none() && !transfer::is_private(&self.record)
+    }
 }
 
 /// A lease that keeps what a transfer brings, and the services under it.
@@ -182,13 +188,12 @@ impl Images {
         if let Some(found) = here.as_ref().filter(|found| found.is_pulled()) {
             self.note_use(&found.record).await;
         }
-        let here = match here {
-            Some(found) if !found.is_pulled() || name.tag().is_none() => return Ok(found.image),
-            here => here.map(|found| found.image),
-        };
+        if let Some(found) = here.as_ref().filter(|found| found.is_open(&name)) {
+            return Ok(found.image.clone());
+        }
         let auth = self.auth(&name, auth).await?;
         match here {
-            Some(image) if self.is_current(&name, &auth, &image).await? => Ok(image),
+            Some(found) if self.is_current(&name, &auth, &found).await? => Ok(found.image),
             _ => self.shared_pull(name, auth, Box::new(on_progress)).await,
         }
     }
@@ -399,12 +404,14 @@ impl Images {
         }
     }
 
-    /// Whether `name` still leads to `image` in its registry. A registry that cannot be reached leaves it at that; one
-    /// that refuses does not.
-    async fn is_current(&self, name: &Name, auth: &Auth, image: &Image) -> Result<bool, Error> {
+    /// Whether `name` still leads to what was found in its registry. A registry that cannot be reached leaves it at that,
+    /// unless the image is private and the caller has nothing to show; one that refuses does not.
+    async fn is_current(&self, name: &Name, auth: &Auth, found: &Found) -> Result<bool, Error> {
+        let image = &found.image;
+        let trusted = *auth != Auth::Anonymous || !transfer::is_private(&found.record);
         match tokio::time::timeout(ASK_WITHIN, ask(name, auth)).await.unwrap_or_else(|_| Err(unanswered(name))) {
             Ok(digest) => Ok(digest == image.digest),
-            Err(reason @ Error::Registry { .. }) => {
+            Err(reason @ Error::Registry { .. }) if trusted => {
                 tracing::warn!(image = %name, digest = %image.digest, %reason, "its registry cannot be asked; the image that is here is used");
                 Ok(true)
             }

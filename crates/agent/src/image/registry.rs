@@ -51,6 +51,11 @@ impl Registry {
         Ok(Self { name, auth, http, signed_in: Mutex::new(signed_in) })
     }
 
+    /// Whether its caller has something to show.
+    pub(super) fn has_credentials(&self) -> bool {
+        self.auth != Auth::Anonymous
+    }
+
     /// The manifest or index that `version` (a tag or a digest) names.
     ///
     /// # Errors

@@ -27,6 +27,8 @@ pub(super) const CHAIN_LABEL: &str = "longshore/chain";
 pub(super) const MANIFEST_LABEL: &str = "longshore/manifest";
 /// Label of an image record: it came from an archive, and no registry is asked about it.
 const IMPORTED_LABEL: &str = "longshore/imported";
+/// Label of an image record: credentials were shown for it, and who has none is not given it.
+const PRIVATE_LABEL: &str = "longshore/private";
 
 const FETCHES: usize = 3;
 /// How long to wait for another writer of the same blob, looking ten times a second.
@@ -71,19 +73,27 @@ pub(super) async fn run(
         let on_index = labels(&[("containerd.io/gc.ref.content.m.0", descriptor.digest.as_str())]);
         write_bytes(store, index, bytes, on_index).await?;
     }
-    let imported = if is_imported(store, source, name).await? { "true" } else { "" };
-    let on_image =
-        labels(&[(CHAIN_LABEL, &top), (MANIFEST_LABEL, descriptor.digest.as_str()), (IMPORTED_LABEL, imported)]);
+    let mut on_image = labels(&[(CHAIN_LABEL, &top), (MANIFEST_LABEL, descriptor.digest.as_str())]);
+    on_image.extend(origin(store, source, name).await?.map(|label| (label.to_owned(), "true".to_owned())));
     store.put_image(name, resolved.target(), on_image).await
 }
 
-/// Whether the record of `name` is to say that it was imported. One that is only unpacked anew stays what it was.
-async fn is_imported(store: &Store, source: &Source, name: &str) -> Result<bool, Error> {
-    match source {
-        Source::Archive(_) => Ok(true),
-        Source::Registry(_) => Ok(false),
-        Source::Store(_) => Ok(store.image(name).await?.is_some_and(|record| !is_pulled(&record))),
-    }
+/// The label that says where the image of `name` came from, if there is one for that. An image that is only unpacked anew stays
+/// what it was.
+async fn origin(store: &Store, source: &Source, name: &str) -> Result<Option<&'static str>, Error> {
+    Ok(match source {
+        Source::Archive(_) => Some(IMPORTED_LABEL),
+        Source::Registry(registry) => registry.has_credentials().then_some(PRIVATE_LABEL),
+        Source::Store(_) => match store.image(name).await? {
+            Some(record) if !is_pulled(&record) => Some(IMPORTED_LABEL),
+            record => record.is_some_and(|record| is_private(&record)).then_some(PRIVATE_LABEL),
+        },
+    })
+}
+
+/// Whether a record was made by a pull for which credentials were at hand.
+pub(super) fn is_private(record: &Record) -> bool {
+    record.labels.contains_key(PRIVATE_LABEL)
 }
 
 /// Whether a record was made by a pull: neither imported, nor put there by somebody else.

@@ -1,4 +1,5 @@
-//! Values of a task's `secrets`, read when it starts, in the name of its execution role.
+//! What a task needs that is secret, read when it starts, in the name of its execution role: values of its containers'
+//! `secrets`, of options of their log drivers, and credentials for their images' registries ([`registry`]).
 //!
 //! ```text
 //!   order: name, valueFrom ──► source, by service ──► GetParameters │ GetSecretValue, signed by the execution role
@@ -9,10 +10,11 @@
 //! memory alone, here and at the supervisor: the order, `order.json` and `task.json` have references. A task of an agent that
 //! died before it was started has them read again. Whatever cannot be read keeps the task from starting, in ECS's words.
 //!
-//! Left out: `secretOptions` of log drivers and `repositoryCredentials`, which no order has; secrets of other regions.
+//! Left out: secrets of other regions.
 
 mod manager;
 mod parameter;
+pub(crate) mod registry;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,18 +22,15 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use longshore_link::acs;
-use longshore_link::credentials::TASK_EXECUTION;
+use longshore_supervisor::spec::Secrets;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde_json::Value;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::api::{Api, CallError, ControlPlane};
 use crate::config::AccessKey;
+use crate::executor::Executor;
 use crate::translate::Failure;
-use crate::wallet::{self, Wallet};
-
-/// How long credentials of the role are waited for: a control plane that was just here may have to come back.
-const ROLE_WITHIN: Duration = Duration::from_secs(300);
 
 /// How often a call is made that fails for no fault of its own, and the pause after the first; each later one is twice as
 /// long.
@@ -41,8 +40,17 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Values by `valueFrom`.
 type Values = BTreeMap<String, String>;
 
-/// Names to values, by container: what the supervisor reads.
-type Environments<'a> = BTreeMap<&'a str, BTreeMap<&'a str, &'a str>>;
+/// Names to values, by container.
+type ByContainer = BTreeMap<String, BTreeMap<String, String>>;
+
+/// What was read for a task.
+#[derive(Default)]
+pub(crate) struct Given {
+    /// Variables.
+    pub(crate) environments: ByContainer,
+    /// Options of log drivers.
+    pub(crate) log_options: ByContainer,
+}
 
 /// A service that has secrets.
 struct Provider {
@@ -68,48 +76,34 @@ static PROVIDERS: [Provider; 2] = [
     },
 ];
 
-/// The secrets of a task, in a file that is nowhere but in memory; `None` if it has none.
+/// The values that a task's containers name.
 ///
 /// # Errors
 /// `ResourceInitializationError: unable to pull secrets or registry auth: …`
-pub(crate) async fn read(plane: &ControlPlane, wallet: &Wallet, task: &acs::Task) -> Result<Option<File>, Failure> {
+pub(crate) async fn read(plane: &ControlPlane, executor: &Executor, task: &acs::Task) -> Result<Given, Failure> {
     if task.containers.iter().all(|container| container.secrets.is_empty()) {
-        return Ok(None);
+        return Ok(Given::default());
     }
-    let failed = |why: String| {
-        Failure::resource(format!(
-            "unable to pull secrets or registry auth: execution resource retrieval failed: {why}"
-        ))
-    };
-    let role = role(wallet, task).await.map_err(failed)?;
-    let values = Reader { plane, role: &role }.read(task).await.map_err(failed)?;
-    keep(&environments(task, &values)).map(Some).map_err(|error| failed(format!("no memory for them: {error}")))
+    let values = Reader::of(plane, executor).await.map_err(failure)?.read(task).await.map_err(failure)?;
+    let of = |option| by_container(task, &values, option);
+    Ok(Given { environments: of(false), log_options: of(true) })
 }
 
-/// A key of the execution role.
-async fn role(wallet: &Wallet, task: &acs::Task) -> Result<AccessKey, String> {
-    if task.execution_role_arn.is_none() {
-        return Err("the execution role does not exist".to_owned());
-    }
-    let id = wallet::fresh_id().map_err(|error| format!("no id for credentials: {error}"))?;
-    let held = wallet.open(&task.arn, TASK_EXECUTION, &id);
-    let mut purse = held.purse();
-    let settled = timeout(ROLE_WITHIN, purse.settle()).await;
-    let kept = settled.map_err(|_| "the control plane does not answer".to_owned())??;
-    Ok(AccessKey {
-        id: kept.credentials.access_key_id.clone(),
-        secret: kept.credentials.secret_access_key.clone(),
-        token: Some(kept.credentials.session_token.clone()),
-    })
+fn failure(why: String) -> Failure {
+    Failure::resource(format!("unable to pull secrets or registry auth: execution resource retrieval failed: {why}"))
 }
 
 /// Who reads, and where.
 struct Reader<'a> {
     plane: &'a ControlPlane,
-    role: &'a AccessKey,
+    role: AccessKey,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    async fn of(plane: &'a ControlPlane, executor: &Executor) -> Result<Self, String> {
+        Ok(Self { plane, role: executor.key().await? })
+    }
+
     /// Every value that a task's containers name.
     async fn read(&self, task: &acs::Task) -> Result<Values, String> {
         let mut wanted: Vec<&str> = task
@@ -134,7 +128,7 @@ impl Reader<'_> {
     async fn call(&self, api: Api, operation: &'static str, input: &Value) -> Result<Value, Refused> {
         let mut tried = 1;
         loop {
-            let answer = self.plane.call_to(api, self.role, operation, input).await;
+            let answer = self.plane.call_to(api, &self.role, operation, input).await;
             match answer {
                 Ok(value) => return Ok(value),
                 Err(error) if error.is_transient() && tried < TRIES => {
@@ -166,18 +160,23 @@ impl Refused {
     }
 }
 
-fn environments<'a>(task: &'a acs::Task, values: &'a Values) -> Environments<'a> {
-    let of = |container: &'a acs::Container| {
-        let pairs = container.secrets.iter();
-        pairs.filter_map(|secret| Some((secret.name.as_str(), values.get(&secret.value_from)?.as_str()))).collect()
+/// The values of variables, or of options, by container; containers without any are left out.
+fn by_container(task: &acs::Task, values: &Values, option: bool) -> ByContainer {
+    let of = |container: &acs::Container| {
+        let named = container.secrets.iter().filter(|secret| secret.is_log_option() == option);
+        named.filter_map(|secret| Some((secret.name.clone(), values.get(&secret.value_from)?.clone()))).collect()
     };
-    task.containers.iter().map(|container| (container.name.as_str(), of(container))).collect()
+    let all = task.containers.iter().map(|container| (container.name.clone(), of(container)));
+    all.filter(|(_, pairs): &(_, BTreeMap<_, _>)| !pairs.is_empty()).collect()
 }
 
-/// A file without a name that holds them.
-fn keep(environments: &Environments<'_>) -> std::io::Result<File> {
+/// A file without a name, in memory, for the supervisor to read.
+///
+/// # Errors
+/// When there is no memory for it.
+pub(crate) fn keep(secrets: &Secrets) -> std::io::Result<File> {
     let mut file = File::from(memfd_create(c"longshore-secrets", MFdFlags::MFD_CLOEXEC)?);
-    file.write_all(&serde_json::to_vec(environments)?)?;
+    file.write_all(&serde_json::to_vec(secrets)?)?;
     Ok(file)
 }
 

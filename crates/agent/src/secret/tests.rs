@@ -3,23 +3,33 @@ use std::io::{Read as _, Seek as _};
 use super::*;
 
 fn task() -> acs::Task {
-    let secret = |name: &str, from: &str| acs::Secret { name: name.to_owned(), value_from: from.to_owned() };
+    let secret = |name: &str, from: &str, target: &str| acs::Secret {
+        name: name.to_owned(),
+        value_from: from.to_owned(),
+        target: target.to_owned(),
+    };
     let container =
         |name: &str, secrets| acs::Container { name: name.to_owned(), secrets, ..acs::Container::default() };
-    let containers =
-        vec![container("web", vec![secret("A", "/a"), secret("B", "/b")]), container("side", vec![secret("A", "/b")])];
+    let web = vec![secret("A", "/a", acs::CONTAINER), secret("B", "/b", ""), secret("mode", "/m", acs::LOG_DRIVER)];
+    let containers = vec![
+        container("web", web),
+        container("side", vec![secret("A", "/b", acs::CONTAINER)]),
+        container("none", vec![]),
+    ];
     acs::Task { containers, ..acs::Task::default() }
 }
 
 #[test]
 fn each_container_gets_its_own_by_a_file_without_a_name() {
-    let values = Values::from([("/a".to_owned(), "1".to_owned()), ("/b".to_owned(), "2".to_owned())]);
+    let values = Values::from([("/a", "1"), ("/b", "2"), ("/m", "blocking")].map(|(of, it)| (of.into(), it.into())));
     let task = task();
-    let mut file = keep(&environments(&task, &values)).unwrap();
+    assert_eq!(serde_json::to_string(&by_container(&task, &values, true)).unwrap(), r#"{"web":{"mode":"blocking"}}"#);
+    let environments = by_container(&task, &values, false);
+    let mut file = keep(&Secrets { environments, ..Secrets::default() }).unwrap();
     let mut text = String::new();
     file.rewind().unwrap();
     file.read_to_string(&mut text).unwrap();
-    assert_eq!(text, r#"{"side":{"A":"2"},"web":{"A":"1","B":"2"}}"#);
+    assert!(text.contains(r#"{"side":{"A":"2"},"web":{"A":"1","B":"2"}}"#), "{text}");
 }
 
 #[test]
@@ -37,11 +47,10 @@ fn a_reference_is_of_one_service() {
 
 #[tokio::test]
 async fn a_task_without_secrets_asks_for_nothing_and_one_without_a_role_does_not_start() {
-    let plane = ControlPlane::new("127.0.0.1:1", "us-east-1", "000000000000", crate::config::AccessKey::default());
-    let wallet = Wallet::default();
+    let plane = ControlPlane::new("127.0.0.1:1", "us-east-1", "000000000000", AccessKey::default());
     let none = acs::Task { containers: vec![acs::Container::default()], ..acs::Task::default() };
-    assert!(read(&plane, &wallet, &none).await.unwrap().is_none());
-    let failure = read(&plane, &wallet, &task()).await.unwrap_err();
+    assert!(read(&plane, &Executor::nobody(), &none).await.unwrap().environments.is_empty());
+    let failure = read(&plane, &Executor::nobody(), &task()).await.err().unwrap();
     assert_eq!(
         failure.reason,
         "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: the \

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use longshore_link::docker;
+use longshore_link::{acs, docker};
 use longshore_supervisor::spec::{AwsLogs, LogConfig, LogMode};
 
 use super::Failure;
@@ -11,7 +11,7 @@ use super::Failure;
 /// container's runtime id, as with Docker's own driver.
 ///
 /// # Errors
-/// For a driver that this node does not have, and for options it cannot read.
+/// For a driver that this node does not have, and for options it cannot read. Values are not quoted: they may be secret.
 pub(super) fn config(
     log: &docker::LogConfig,
     container: &str,
@@ -54,16 +54,31 @@ fn awslogs(
     })
 }
 
+/// Adds options to the driver's of a container.
+///
+/// # Errors
+/// If its configuration does not read.
+pub(super) fn add_options(container: &mut acs::Container, options: &BTreeMap<String, String>) -> Result<(), Failure> {
+    let text = container.docker_config.host_config.as_deref().unwrap_or("{}");
+    let read = serde_json::from_str::<docker::HostConfig>(text);
+    let fail = |_| Failure::container(&container.name, "the order's Docker host config does not read");
+    let mut host = read.map_err(fail)?;
+    host.log_config.config.extend(options.clone());
+    container.docker_config.host_config = Some(serde_json::to_string(&host).map_err(fail)?);
+    Ok(())
+}
+
 fn mode(text: Option<&str>) -> Result<LogMode, String> {
     match text {
         None | Some("non-blocking") => Ok(LogMode::NonBlocking),
         Some("blocking") => Ok(LogMode::Blocking),
-        Some(other) => Err(format!("logger mode {other:?} is neither blocking nor non-blocking")),
+        Some(_) => Err("the logger mode is neither blocking nor non-blocking".to_owned()),
     }
 }
 
 /// A size as Docker writes it: digits, then an optional unit of 1024s (`25m`, `1 GiB`, `512kb`).
 fn bytes(text: &str) -> Result<u64, String> {
+    let invalid = || "invalid max-buffer-size".to_owned();
     let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
     let unit = text[digits.len()..].trim().to_ascii_lowercase();
     let factor: u64 = match unit.as_str() {
@@ -71,10 +86,10 @@ fn bytes(text: &str) -> Result<u64, String> {
         "k" | "kb" | "kib" => 1 << 10,
         "m" | "mb" | "mib" => 1 << 20,
         "g" | "gb" | "gib" => 1 << 30,
-        _ => return Err(format!("invalid max-buffer-size {text:?}")),
+        _ => return Err(invalid()),
     };
-    let number: u64 = digits.parse().map_err(|_| format!("invalid max-buffer-size {text:?}"))?;
-    number.checked_mul(factor).filter(|size| *size > 0).ok_or_else(|| format!("invalid max-buffer-size {text:?}"))
+    let number: u64 = digits.parse().map_err(|_| invalid())?;
+    number.checked_mul(factor).filter(|size| *size > 0).ok_or_else(invalid)
 }
 
 #[cfg(test)]
@@ -105,6 +120,29 @@ mod tests {
             (bare.stream.as_str(), bare.region.as_str(), bare.mode),
             ("0123-1", "us-east-1", LogMode::NonBlocking)
         );
+    }
+
+    #[test]
+    fn options_are_added_to_those_of_the_order() {
+        let config = BTreeMap::from([("awslogs-group".to_owned(), "/g".to_owned())]);
+        let log_config = docker::LogConfig { kind: "awslogs".to_owned(), config };
+        let host = docker::HostConfig { log_config, readonly_rootfs: true, ..docker::HostConfig::default() };
+        let mut container = acs::Container::default();
+        container.docker_config.host_config = serde_json::to_string(&host).ok();
+        let options = BTreeMap::from([("mode".to_owned(), "blocking".to_owned())]);
+        add_options(&mut container, &options).unwrap();
+        let found: docker::HostConfig =
+            serde_json::from_str(container.docker_config.host_config.as_deref().unwrap()).unwrap();
+        assert!(found.readonly_rootfs);
+        let LogConfig::Awslogs(logs) = config_of(found.log_config).unwrap() else { panic!("not awslogs") };
+        assert_eq!((logs.group.as_str(), logs.mode), ("/g", LogMode::Blocking));
+        let secret = BTreeMap::from([("mode".to_owned(), "planted".to_owned())]);
+        add_options(&mut container, &secret).unwrap();
+        let found: docker::HostConfig =
+            serde_json::from_str(container.docker_config.host_config.as_deref().unwrap()).unwrap();
+        assert!(!config_of(found.log_config).unwrap_err().reason.contains("planted"));
+        container.docker_config.host_config = Some("planted".to_owned());
+        assert!(!add_options(&mut container, &options).unwrap_err().reason.contains("planted"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod container;
 mod host;
 mod logs;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -145,6 +146,25 @@ pub(crate) fn task_spec(
         secrets: None,
         containers: containers.collect::<Result<_, _>>()?,
     })
+}
+
+/// The task with options of its log drivers that were read for it, by container.
+///
+/// # Errors
+/// For a container whose configuration does not read.
+pub(crate) fn with_log_options<'t>(
+    task: &'t acs::Task,
+    options: &BTreeMap<String, BTreeMap<String, String>>,
+) -> Result<Cow<'t, acs::Task>, Failure> {
+    if options.is_empty() {
+        return Ok(Cow::Borrowed(task));
+    }
+    let mut task = task.clone();
+    for container in &mut task.containers {
+        let Some(options) = options.get(&container.name) else { continue };
+        logs::add_options(container, options)?;
+    }
+    Ok(Cow::Owned(task))
 }
 
 /// Where the containers of a task log to by awslogs. What does not read is left out: the task is refused for it elsewhere.

@@ -54,6 +54,31 @@ async fn credentials_open_a_protected_registry_and_wrong_ones_do_not() {
     check_two_layers(&node.images.ensure(&name, &basic("secret"), quiet).await.unwrap());
 }
 
+/// What one caller has pulled another finds on the same node.
+#[tokio::test]
+async fn an_image_that_was_pulled_with_credentials_is_given_to_nobody_without() {
+    let (node, registry) = (Node::new().await, Debian::start(true));
+    let archive = node.file("image.tar");
+    two_layers().write(&archive, false);
+    registry.push(&archive, "app:1");
+    let (name, images) = (registry.name("app:1"), &node.images);
+    let image = images.ensure(&name, &basic("secret"), quiet).await.unwrap();
+    let pinned = registry.name(&format!("app@{}", image.digest));
+    for name in [&name, &pinned] {
+        for auth in [Auth::Anonymous, basic("wrong")] {
+            let told = reason(images, name, &auth).await;
+            assert!(told.contains("pull access denied"), "{name}: {told}");
+        }
+        check_two_layers(&images.ensure(name, &basic("secret"), quiet).await.unwrap());
+    }
+    drop(registry);
+    for name in [&name, &pinned] {
+        let told = reason(images, name, &Auth::Anonymous).await;
+        assert!(told.starts_with("CannotPullContainerError: ") && told.contains("failed to do request"), "{told}");
+        check_two_layers(&images.ensure(name, &basic("secret"), quiet).await.unwrap());
+    }
+}
+
 #[tokio::test]
 async fn what_a_registry_does_not_have_is_not_found_at_once() {
     let (node, registry) = (Node::new().await, Debian::start(false));

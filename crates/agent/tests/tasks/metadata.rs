@@ -268,6 +268,7 @@ pub async fn credentials_are_kept_fresh_and_in_memory(node: Arc<Node>) {
     let lent = Instant::now();
     let path = format!("/v2/credentials/{id}");
     assert_eq!(node.said(&task, "credentials").await, format!("{path}\n"));
+    node.plane.report(&task, "RUNNING").await;
     let first = get(&node, &task, &path).await;
     let members = ["RoleArn", "AccessKeyId", "SecretAccessKey", "Token"].map(|name| first[name].as_str().unwrap());
     assert_eq!(members, [ROLE, "ASIAEXAMPLE", "first-secret", "token"]);

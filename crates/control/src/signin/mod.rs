@@ -19,6 +19,7 @@ use longshore_model::node_key::{NodeKey, node_of};
 use longshore_model::policy::Context as Conditions;
 use longshore_model::{AccountId, Place, State};
 use longshore_services::access::{self, Asked, Needed};
+use longshore_services::ecs::role;
 use longshore_services::sts::token;
 use longshore_services::{authority, node};
 use longshore_wire::protocol::Call;
@@ -145,6 +146,9 @@ fn joining(server: &Server, call: &Call, head: &Parts) -> Option<Result<Caller, 
 /// for the void one of a node.
 fn believed(server: &Server, head: &Parts) -> Result<Caller, Denial> {
     let account = server.settings.account.clone();
+    if let Some(standing) = leave(head) {
+        return Ok(Caller::root(AccountId::parse(standing.access_key).unwrap_or(account)));
+    }
     let Ok(Some(signature)) = Signature::of_request(head) else {
         let named = Scope::of_request(head).and_then(|scope| AccountId::parse(&scope.access_key));
         return Ok(Caller::root(named.unwrap_or(account)));
@@ -221,15 +225,23 @@ pub(crate) struct Knock {
     pub(crate) judged: Result<(), Fault>,
 }
 
-/// The caller of a request that comes with a node's standing leave; `None` if it comes with none.
+/// The node's standing leave that a request comes with, unverified.
+fn leave(head: &Parts) -> Option<Standing<'_>> {
+    Standing::parse(head.headers.get(AUTHORIZATION)?.to_str().ok()?)
+}
+
+/// The caller of a request that comes with a node's standing leave for a task: the task's execution role; `None` if it comes
+/// with none.
 fn standing(server: &Server, call: &Call, head: &Parts) -> Option<Result<Caller, Denial>> {
-    let standing = Standing::parse(head.headers.get(AUTHORIZATION)?.to_str().ok()?)?;
+    let standing = leave(head)?;
     let good = call.service.name == "logs" && Standing::OPERATIONS.contains(&call.operation.name);
-    let holder = holder(server, &server.store.read(), standing.access_key, None).ok();
+    let state = server.store.read();
+    let holder = holder(server, &state, standing.access_key, None).ok();
     let secret = holder.as_ref().map_or(NOBODYS_SECRET, |holder| &holder.secret);
     let made = standing.is_by(secret, &server.settings.region);
-    let caller = holder.map(|holder| holder.caller);
-    Some(caller.filter(|_| good && made).ok_or(Denial::UnknownKey))
+    let node = holder.map(|holder| holder.caller).filter(|_| good && made);
+    let writer = node.and_then(|node| role::log_writer(&state, &server.settings.region, node, standing.task));
+    Some(writer.ok_or(Denial::UnknownKey))
 }
 
 /// Who has a key, and its secret.

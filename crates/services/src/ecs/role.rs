@@ -7,9 +7,9 @@
 use longshore_api::ecs;
 use longshore_api::sts::Credentials;
 use longshore_model::definition::TaskDefinition;
-use longshore_model::iam::{Claims, Role};
+use longshore_model::iam::{Caller, Claims, Identity, Role};
 use longshore_model::task_role::{RoleKind, is_lent, unable};
-use longshore_model::{AccountId, Place, State};
+use longshore_model::{AccountId, Arn, Place, State};
 use longshore_wire::{Fault, Timestamp};
 
 use super::fault;
@@ -71,6 +71,30 @@ pub fn credentials(
     Ok((arn, issued))
 }
 
+/// Who writes the logs of a task that one of a node's log senders sends: its execution role, or the node itself for a task that
+/// has none. A role that is gone, or not lent to tasks any more, may nothing. `None` for a task that is not known, or is not of
+/// a node that `node` has registered.
+pub fn log_writer(state: &State, region: &str, node: Caller, task_arn: &str) -> Option<Caller> {
+    let arn = Arn::parse(task_arn)?;
+    let task = state.tasks.get(&format!("{}/{}", arn.account, arn.resource.strip_prefix("task/")?))?;
+    state.nodes.get(task.node.as_deref()?).filter(|known| known.is_of(&node.arn()))?;
+    let Some(role_arn) = state.role_arn_of(task, RoleKind::Execution) else { return Some(node) };
+    let account = AccountId::parse(&task.account)?;
+    let place = Place::new(region, &account);
+    let role = state.role(&role_arn).filter(|role| is_lent(role, &place));
+    let named = role_arn.rsplit('/').next().unwrap_or_default();
+    let identity = Identity::Session {
+        role: role.map_or(named, |role| &role.name).to_owned(),
+        path: role.map_or("/", |role| &role.path).to_owned(),
+        id: role.map(|role| role.id.clone()).unwrap_or_default(),
+        name: task.id.clone(),
+        tags: role.map(|role| role.tags.clone()).unwrap_or_default(),
+    };
+    // A session without claims has no policies.
+    let claims = role.map(|role| Session { role, cluster: &task.cluster, task: &task.id }.claims());
+    Some(Caller { account, access_key: node.access_key, identity, claims })
+}
+
 /// A task in a role.
 struct Session<'a> {
     role: &'a Role,
@@ -79,16 +103,19 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn issue(&self, vault: &Vault, now: Timestamp) -> Result<Credentials, Fault> {
-        let claims = Claims {
+    fn claims(&self) -> Claims {
+        Claims {
             account: self.role.account.clone(),
             role: Some(self.role.name.clone()),
             role_id: Some(self.role.id.clone()),
             session_name: Some(self.task.to_owned()),
             task: Some(format!("{}/{}", self.cluster, self.task)),
             ..Claims::default()
-        };
-        token::issue(vault, now, LIFETIME_SECONDS, claims)
+        }
+    }
+
+    fn issue(&self, vault: &Vault, now: Timestamp) -> Result<Credentials, Fault> {
+        token::issue(vault, now, LIFETIME_SECONDS, self.claims())
     }
 }
 
@@ -179,5 +206,34 @@ mod tests {
         world.finish_all();
         assert_eq!(issued(&world, RoleKind::Task).unwrap_err(), "the task is over");
         assert_eq!(token::caller(&world.store.read(), claims), None, "with the task its sessions end");
+    }
+
+    #[test]
+    fn the_execution_role_writes_the_logs_of_its_node() {
+        let mut world = world();
+        let run = |world: &mut World, overrides: Value| {
+            let made = world.ok("RunTask", with("web", overrides));
+            made["tasks"][0]["taskArn"].as_str().unwrap().to_owned()
+        };
+        let own = run(&mut world, json!({}));
+        let lent = run(&mut world, json!({"executionRoleArn": arn("lent")}));
+        let id = lent.rsplit('/').next().unwrap().to_owned();
+        let node = || Caller::root(AccountId::parse(ACCOUNT).unwrap());
+        let writer = |world: &World, node, task: &str| log_writer(&world.store.read(), "us-east-1", node, task);
+        assert_eq!(writer(&world, node(), &own), Some(node()));
+        let found = writer(&world, node(), &lent).unwrap();
+        assert_eq!(found.arn(), format!("arn:aws:sts::{ACCOUNT}:assumed-role/lent/{id}"));
+        assert!(found.claims.is_some());
+        assert_eq!(writer(&world, node(), &lent.replace(&id, "0")), None, "there is no such task");
+        assert_eq!(writer(&world, node(), "arn:task"), None);
+        let record = |world: &World| world.store.read().nodes.iter().next().unwrap().1.as_ref().clone();
+        let owner = Some(format!("arn:aws:iam::{ACCOUNT}:user/other"));
+        let before = record(&world);
+        world.put([longshore_model::node::Node { owner, ..before.clone() }.into()]);
+        assert_eq!(writer(&world, node(), &lent), None, "the node is another's");
+        world.put([before.into()]);
+        world.put([role("lent", &TRUST.replace("ecs-tasks", "ec2"))]);
+        let found = writer(&world, node(), &lent).unwrap();
+        assert_eq!((found.arn().ends_with(&id), found.claims), (true, None), "it has no policies");
     }
 }

@@ -224,7 +224,7 @@ impl State {
         };
         let told = std::mem::take(&mut self.untold);
         let reasons =
-            [(told.full, "the log buffer was full"), (told.abandoned, "their log group or stream was missing")];
+            [(told.full, "the log buffer was full"), (told.abandoned, "their log stream could not be written to")];
         let lost = reasons.into_iter().filter(|(count, _)| *count > 0);
         let note = |(count, reason)| {
             let text = format!("[longshore: {count} earlier log events were dropped, {reason}]");
@@ -297,7 +297,7 @@ mod tests {
         small.put(event(99, 1));
         let batch = small.next_batch();
         assert_eq!(batch[0].text, "[longshore: 2 earlier log events were dropped, the log buffer was full]");
-        let missing = "[longshore: 10 earlier log events were dropped, their log group or stream was missing]";
+        let missing = "[longshore: 10 earlier log events were dropped, their log stream could not be written to]";
         assert_eq!((batch[1].text.as_str(), batch.len()), (missing, 3));
     }
 

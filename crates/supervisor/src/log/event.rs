@@ -30,7 +30,7 @@ impl Joiner {
             return Ok(Joiner::default());
         };
         let pattern = Regex::new(&expression)
-            .map_err(|e| format!("awslogs-multiline-pattern {expression:?} is not a regular expression: {e}"))?;
+            .map_err(|e| format!("the awslogs-multiline-pattern is not a regular expression: {e}"))?;
         Ok(Joiner { begins: Some(Arc::new(pattern)), waiting: None })
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Each batch has a number and is repeated, unchanged, until the server has acknowledged it or refused it for good.
 //! The header `x-longshore-batch: <pump>/<number>` lets the server drop a batch that it has already stored, when only
-//! its answer was lost. Group and stream are made when they turn out to be missing. Where they may not be made, the
-//! batch is dropped after a while, as a container that waits for its log would else wait for ever.
+//! its answer was lost. Group and stream are made when they turn out to be missing. Where they may not be made, or not be
+//! written to, the batch is dropped after a while, as a container that waits for its log would else wait for ever.
 
 use std::sync::Arc;
 use std::thread;
@@ -21,9 +21,10 @@ use crate::spec::AwsLogs;
 const TARGET: &str = "Logs_20140328";
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// A batch is dropped when so many answers in a row, or all answers of so long, said that group or stream is missing.
-const MISSING_TRIES: u32 = 10;
-const MISSING_TIME: Duration = Duration::from_secs(30);
+/// A batch is dropped when so many answers in a row, or all answers of so long, said that group or stream is missing, or
+/// that it may not be written.
+const CLOSED_TRIES: u32 = 10;
+const CLOSED_TIME: Duration = Duration::from_secs(30);
 
 /// What came of one call.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,26 +32,28 @@ enum Outcome {
     Taken,
     /// ResourceNotFoundException: the group or the stream is missing.
     Missing(String),
+    /// AccessDeniedException: policies do not allow it.
+    Denied(String),
     /// Will not be taken however often it is sent.
     Refused(String),
-    /// Not now: throttled, not allowed at the moment.
+    /// Not now: throttled, or the sender is not known at the moment.
     Later,
     /// There was no answer.
     Away,
 }
 
-/// Answers in a row that say that group or stream is missing.
+/// Answers in a row that say that there is no place for a batch.
 #[derive(Default)]
-struct Missing {
+struct Closed {
     count: u32,
     since: Option<Instant>,
 }
 
-impl Missing {
+impl Closed {
     /// One more. True if there have been enough.
     fn again(&mut self) -> bool {
         self.count += 1;
-        self.count >= MISSING_TRIES || self.since.get_or_insert_with(Instant::now).elapsed() >= MISSING_TIME
+        self.count >= CLOSED_TRIES || self.since.get_or_insert_with(Instant::now).elapsed() >= CLOSED_TIME
     }
 }
 
@@ -77,7 +80,7 @@ impl Sender {
     fn run(&mut self) -> ! {
         leave_signals_to_others();
         let ready = match self.make_stream() {
-            Outcome::Missing(reason) | Outcome::Refused(reason) => {
+            Outcome::Missing(reason) | Outcome::Denied(reason) | Outcome::Refused(reason) => {
                 Err(format!("failed to create CloudWatch log stream: {reason}"))
             }
             Outcome::Taken | Outcome::Later | Outcome::Away => Ok(()),
@@ -97,7 +100,7 @@ impl Sender {
     fn deliver(&mut self, batch: &[Event]) -> Fate {
         let body = self.put_body(batch);
         let mut pause = FIRST_PAUSE;
-        let mut missing = Missing::default();
+        let mut closed = Closed::default();
         loop {
             let outcome = self.put(&body);
             match &outcome {
@@ -106,12 +109,12 @@ impl Sender {
                     self.complain(batch, "refused", reason);
                     return Fate::Refused;
                 }
-                Outcome::Missing(reason) if missing.again() => {
+                Outcome::Missing(reason) | Outcome::Denied(reason) if closed.again() => {
                     self.complain(batch, "dropped", reason);
                     return Fate::Abandoned;
                 }
-                Outcome::Missing(_) => {}
-                Outcome::Later | Outcome::Away => missing = Missing::default(),
+                Outcome::Missing(_) | Outcome::Denied(_) => {}
+                Outcome::Later | Outcome::Away => closed = Closed::default(),
             }
             self.buffer.tried(outcome != Outcome::Away);
             thread::sleep(pause);
@@ -186,6 +189,7 @@ fn judge(status: u16, body: &[u8]) -> Outcome {
     match code {
         "ResourceAlreadyExistsException" | "DataAlreadyAcceptedException" => Outcome::Taken,
         "ResourceNotFoundException" => Outcome::Missing(text),
+        "AccessDeniedException" => Outcome::Denied(text),
         "InvalidParameterException" | "SerializationException" | "ValidationException" => Outcome::Refused(text),
         _ if status == 413 => Outcome::Refused(text),
         _ => Outcome::Later,

@@ -60,6 +60,7 @@ enum Fault {
     /// Forget group and stream before this call.
     Forget,
     RefuseForGood,
+    Deny,
 }
 
 #[derive(Default)]
@@ -178,6 +179,7 @@ impl Store {
             Some(Fault::Throttle) => return fault(400, "ThrottlingException"),
             Some(Fault::Error500) => return fault(500, "ServiceUnavailableException"),
             Some(Fault::RefuseForGood) => return fault(400, "InvalidParameterException"),
+            Some(Fault::Deny) => return fault(400, "AccessDeniedException"),
             Some(Fault::Forget) => {
                 self.groups.clear();
                 self.streams.clear();
@@ -405,6 +407,29 @@ fn what_is_refused_for_good_is_given_up_and_counted() {
 }
 
 #[test]
+fn what_may_not_be_written_is_given_up_after_a_while_and_told_of() {
+    let store = Arc::new(Mutex::new(Store { faults: vec![Fault::Deny; 10], ..Store::default() }));
+    let server = Server::start(&free_address(), store.clone());
+    let log = open(options(), &server.address);
+    let mut pipe = attach(&log);
+    writeln!(pipe, "denied").unwrap();
+    until("the batch is given up", || log.dropped() == 1);
+    writeln!(pipe, "allowed").unwrap();
+    drop(pipe);
+    drained(&log);
+    let note = "[longshore: 1 earlier log events were dropped, their log stream could not be written to]";
+    assert_eq!(texts(&store), [note, "allowed"]);
+    // A denial that passes costs nothing.
+    store.lock().unwrap().faults = vec![Fault::Deny; 2];
+    let mut pipe = attach(&log);
+    writeln!(pipe, "later").unwrap();
+    drop(pipe);
+    drained(&log);
+    assert_eq!(texts(&store), [note, "allowed", "later"]);
+    server.end();
+}
+
+#[test]
 fn a_missing_group_that_may_not_be_made_blocks_nobody_for_ever() {
     let store = Arc::new(Mutex::new(Store { groups: HashSet::from(["/ecs/test".into()]), ..Store::default() }));
     let server = Server::start(&free_address(), store.clone());
@@ -430,7 +455,8 @@ fn a_missing_group_that_may_not_be_made_blocks_nobody_for_ever() {
     let notes: Vec<&String> = got.iter().filter(|text| text.starts_with("[longshore: ")).collect();
     let dropped = log.dropped();
     assert!(dropped > 500);
-    let note = format!("[longshore: {dropped} earlier log events were dropped, their log group or stream was missing]");
+    let note =
+        format!("[longshore: {dropped} earlier log events were dropped, their log stream could not be written to]");
     assert_eq!(notes, [&note]);
     assert_eq!(got.len() as u64 - 1 + dropped, 3501, "each line has arrived or is counted");
     assert_eq!(got.last().unwrap(), "end");

@@ -115,17 +115,9 @@ fn check_variable(container: &ecs::ContainerDefinition, name: &str) -> Result<()
 
 fn check_secrets(draft: &Draft, container: &ecs::ContainerDefinition) -> Result<(), Fault> {
     let secrets = container.secrets.as_deref().unwrap_or_default();
-    if !secrets.is_empty() && draft.api.execution_role_arn.is_none() {
-        return Err(fault::client(
-            "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
-        ));
-    }
+    check_references(draft, container, "secrets", secrets)?;
     for secret in secrets {
         check_variable(container, secret.name.as_deref().unwrap_or_default())?;
-        let from = secret.value_from.as_deref().unwrap_or_default();
-        if from.is_empty() || from.chars().any(char::is_control) {
-            return Err(invalid(container, "secrets", "valueFrom should not be null or empty."));
-        }
     }
     let secret_names = secrets.iter().filter_map(|secret| secret.name.as_deref());
     let variables = container.environment.iter().flatten().filter_map(|pair| pair.name.as_deref());
@@ -138,6 +130,25 @@ fn check_secrets(draft: &Draft, container: &ecs::ContainerDefinition) -> Result<
              container, such as '{}'.",
             shown(name)
         ))),
+    }
+}
+
+/// What is read with the execution role when a task starts, for `field`.
+pub(super) fn check_references(
+    draft: &Draft,
+    container: &ecs::ContainerDefinition,
+    field: &str,
+    secrets: &[ecs::Secret],
+) -> Result<(), Fault> {
+    if !secrets.is_empty() && draft.api.execution_role_arn.is_none() {
+        return Err(fault::client(
+            "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
+        ));
+    }
+    let from = secrets.iter().map(|secret| secret.value_from.as_deref().unwrap_or_default());
+    match from.into_iter().any(|from| from.is_empty() || from.chars().any(char::is_control)) {
+        true => Err(invalid(container, field, "valueFrom should not be null or empty.")),
+        false => Ok(()),
     }
 }
 
@@ -223,9 +234,22 @@ fn check_requirements(container: &ecs::ContainerDefinition) -> Result<(), Fault>
     if container.credential_specs.as_ref().is_some_and(|specs| specs.len() > 1) {
         return Err(invalid(container, "credentialSpecs", "A container can have at most one."));
     }
-    let credentials = container.repository_credentials.as_ref();
-    match credentials.is_some_and(|it| it.credentials_parameter.as_deref().unwrap_or_default().is_empty()) {
-        true => Err(invalid(container, "repositoryCredentials", "")),
-        false => Ok(()),
+    check_credentials(container)
+}
+
+/// Longest name or ARN of a secret with credentials for a registry.
+const LONGEST_CREDENTIALS_PARAMETER: usize = 255;
+
+fn check_credentials(container: &ecs::ContainerDefinition) -> Result<(), Fault> {
+    let Some(credentials) = &container.repository_credentials else { return Ok(()) };
+    let parameter = credentials.credentials_parameter.as_deref().unwrap_or_default();
+    let plain = parameter.chars().all(|letter| letter.is_ascii_graphic());
+    match plain && (1..=LONGEST_CREDENTIALS_PARAMETER).contains(&parameter.len()) {
+        true => Ok(()),
+        false => Err(fault::client(format!(
+            "The repository credentials parameter specified for container '{}' is invalid. Parameter names can include \
+             up to 255 (uppercase and lowercase), numbers, hyphens, and underscores are allowed. Spaces are not allowed.",
+            name(container)
+        ))),
     }
 }
