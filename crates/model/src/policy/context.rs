@@ -73,9 +73,11 @@ impl Context {
         self.entries.sort_unstable_by(|one, other| one.name.order(&other.name));
     }
 
-    /// Every key, in lower case, with its values; in no order of its own.
+    /// Every key, in lower case, with its values; in order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
-        self.entries.iter().map(|entry| (&*entry.name.lower, entry.values.as_slice()))
+        let mut entries: Vec<&Entry> = self.entries.iter().collect();
+        entries.sort_unstable_by(|one, other| one.name.lower.cmp(&other.name.lower));
+        entries.into_iter().map(|entry| (&*entry.name.lower, entry.values.as_slice()))
     }
 
     /// As [`get`](Self::get), of a name that was made ready.

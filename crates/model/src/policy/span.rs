@@ -22,14 +22,31 @@ pub struct Span {
 /// The spans of the statements of a text that is JSON.
 pub(super) fn of(text: &str) -> Vec<Span> {
     let mut scan = Scan { text, at: 0 };
-    let span = |(start, end)| Span { start: position(text, start), end: position(text, end) };
-    scan.statements().into_iter().map(span).collect()
+    let found = scan.statements();
+    let mut walk = Walk { rest: text, at: 0, place: Position { line: 1, column: 1 } };
+    found.into_iter().map(|(start, end)| Span { start: walk.to(start), end: walk.to(end) }).collect()
 }
 
-fn position(text: &str, at: usize) -> Position {
-    let before = &text[..at];
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    Position { line: before.matches('\n').count() + 1, column: line.chars().count() + 1 }
+/// A walk over a text that counts lines and columns.
+struct Walk<'a> {
+    rest: &'a str,
+    at: usize,
+    place: Position,
+}
+
+impl Walk<'_> {
+    /// Goes on to a place that is not before the last one.
+    fn to(&mut self, at: usize) -> Position {
+        let (passed, rest) = self.rest.split_at(at - self.at);
+        for character in passed.chars() {
+            match character {
+                '\n' => self.place = Position { line: self.place.line + 1, column: 1 },
+                _ => self.place.column += 1,
+            }
+        }
+        (self.rest, self.at) = (rest, at);
+        self.place
+    }
 }
 
 /// A walk over JSON that is known to be sound: it looks for where values end and at nothing else.
