@@ -20,7 +20,6 @@ use crate::authority::denied;
 const ONCE: &[(&str, &str)] = &[("logs", "PutLogEvents")];
 
 /// A call that may be carried out, as the state was at a revision.
-#[derive(Debug)]
 pub struct Leave {
     service: &'static str,
     operation: &'static str,

@@ -188,6 +188,19 @@ mod tests {
             assert_eq!(find(&arn).map(|found| found.name), Some(policy.name));
             assert_eq!((path(&arn), name(&arn)), (policy.path, policy.name));
         }
+        for named in [
+            "AdministratorAccess",
+            "AmazonECS_FullAccess",
+            "AmazonEC2ContainerRegistryFullAccess",
+            "AmazonEC2ContainerRegistryPowerUser",
+            "AmazonEC2ContainerRegistryPullOnly",
+            "AmazonEC2ContainerRegistryReadOnly",
+            "CloudWatchLogsFullAccess",
+            "service-role/AmazonEC2ContainerServiceforEC2Role",
+            "service-role/AmazonECSTaskExecutionRolePolicy",
+        ] {
+            assert!(find(&format!("arn:aws:iam::aws:policy/{named}")).is_some(), "{named}");
+        }
         assert!(find("arn:aws:iam::aws:policy/AmazonECSTaskExecutionRolePolicy").is_none());
         assert!(find("arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy").is_some());
     }

@@ -6,7 +6,7 @@ use longshore_api::iam as api;
 use longshore_api::iam::PolicySourceType as Type;
 use longshore_model::iam::{Caller, Identity, key};
 use longshore_model::policy::{Context as Conditions, Kind as PolicyKind, Policy, Principal, Span};
-use longshore_model::{AccountId, Arn, State};
+use longshore_model::{AccountId, Arn, State, iam};
 use longshore_wire::Fault;
 
 use crate::Context;
@@ -127,6 +127,10 @@ impl Subject {
         check_excluded(&taken.excluded)?;
         let state = context.read();
         let entity = Entity::find(&state, &account, kind, name)?;
+        // The caller was judged on this ARN: another path is another entity.
+        if iam::arn(account.as_str(), kind.word(), entity.path(), entity.name()) != arn {
+            return Err(fault::missing(kind.word(), name));
+        }
         let mut subject = Self::of_records(&state, &account, &entity)?;
         let kept = |source: &Source| !taken.excluded.iter().any(|by| source.is_excluded(by));
         subject.identity.retain(kept);

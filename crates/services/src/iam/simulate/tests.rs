@@ -301,6 +301,8 @@ fn what_cannot_be_simulated_is_refused() {
     };
     assert_eq!(source("arn:aws:iam::123456789012:user/bob"), "NoSuchEntity: The user with name bob cannot be found.");
     assert_eq!(source("arn:aws:iam::999999999999:user/ann"), "NoSuchEntity: The user with name ann cannot be found.");
+    let elsewhere = "arn:aws:iam::123456789012:user/other/ann";
+    assert_eq!(source(elsewhere), "NoSuchEntity: The user with name ann cannot be found.");
     let root = "arn:aws:iam::123456789012:root";
     assert_eq!(
         source(root),
