@@ -81,10 +81,10 @@ enum Holder {
     Role(String, Arc<Role>),
 }
 
-/// A record that policies were read from, or that there was none.
+/// A record that policies were read from, by its key; or that there was no such group.
 enum Seen {
     Group(String, Option<Arc<Group>>),
-    Managed(String, Option<Arc<ManagedPolicy>>),
+    Managed(String, Arc<ManagedPolicy>),
 }
 
 /// What was read, and from what.
@@ -101,9 +101,8 @@ static READINGS: LazyLock<RwLock<HashMap<String, Reading>>> = LazyLock::new(RwLo
 /// The policies of a user or a role, read anew if any record of them has changed.
 fn known(state: &State, account: &AccountId, holder: Holder) -> Option<Arc<Own>> {
     let name = holder.name();
-    let still_good = |reading: &&Reading| {
-        reading.holder.is(&holder) && reading.seen.iter().all(|seen| seen.is_still(state, account))
-    };
+    let still_good =
+        |reading: &&Reading| reading.holder.is(&holder) && reading.seen.iter().all(|seen| seen.is_still(state));
     let known = READINGS.read().ok().and_then(|kept| kept.get(&name).filter(still_good).map(|one| one.own.clone()));
     if known.is_some() {
         return known;
@@ -140,10 +139,10 @@ impl Holder {
 }
 
 impl Seen {
-    fn is_still(&self, state: &State, account: &AccountId) -> bool {
+    fn is_still(&self, state: &State) -> bool {
         match self {
             Seen::Group(key, then) => same(then.as_ref(), state.groups.get(key)),
-            Seen::Managed(arn, then) => same(then.as_ref(), managed::record(state, account, arn)),
+            Seen::Managed(key, then) => same(Some(then), state.managed_policies.get(key)),
         }
     }
 }
@@ -201,11 +200,12 @@ impl Reader<'_> {
 
     /// AWS's own never change.
     fn managed(&mut self, arn: &str) -> Option<Arc<Policy>> {
-        if managed::find(arn).is_none() {
-            let record = managed::record(self.state, self.account, arn).cloned();
-            self.seen.push(Seen::Managed(arn.to_owned(), record));
+        if let Some(policy) = managed::find(arn) {
+            return parsed(Kind::Identity, policy.document);
         }
-        parsed(Kind::Identity, managed::document(self.state, self.account, arn).ok()?)
+        let record = managed::record(self.state, self.account, arn)?;
+        self.seen.push(Seen::Managed(key(self.account, &record.name), record.clone()));
+        parsed(Kind::Identity, record.document()?)
     }
 }
 
