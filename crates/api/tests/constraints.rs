@@ -65,6 +65,12 @@ fn each_required_member_is_asked_for_by_name() {
     assert!(checked > 200, "only {checked} required members were found");
 }
 
+/// The pattern of an account's alias, which no engine of linear time takes; its handler checks it.
+const LOOKS_AHEAD: &str = "^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$";
+
+/// What takes no parameters.
+const WITHOUT_INPUT: (&str, &str) = ("iam", "GetAccountSummary");
+
 #[test]
 fn every_pattern_can_be_checked() {
     let mut patterns = BTreeSet::new();
@@ -74,6 +80,7 @@ fn every_pattern_can_be_checked() {
         }
     }
     assert!(!patterns.is_empty());
+    assert!(patterns.remove(LOOKS_AHEAD));
     for pattern in patterns {
         assert_eq!(check_pattern(pattern), Ok(()), "{pattern}");
     }
@@ -85,7 +92,8 @@ fn operations_are_sorted_and_the_built_ones_have_shapes() {
         let names: Vec<&str> = service.operations.iter().map(|operation| operation.name).collect();
         assert!(names.is_sorted(), "{}", service.name);
         for operation in service.operations.iter().filter(|operation| operation.built) {
-            assert!(operation.input.is_some(), "{}:{}", service.name, operation.name);
+            let bare = (service.name, operation.name) == WITHOUT_INPUT;
+            assert!(operation.input.is_some() != bare, "{}:{}", service.name, operation.name);
         }
     }
 }
@@ -183,8 +191,11 @@ fn sample(shape: &'static ShapeDef) -> Value {
     }
 }
 
-/// A text that a pattern does not match, unless it matches everything.
+/// A text that a pattern does not match, unless it matches everything or is not checked here.
 fn mismatch(pattern: &'static str) -> Option<String> {
+    if pattern == LOOKS_AHEAD {
+        return None;
+    }
     static ANY: [&str; 2] = [r"[\s\S]*", r".*"];
     let probe = |text: &&str| {
         let def = Box::leak(Box::new(ShapeDef::new("Probe", Kind::String).pattern(pattern)));

@@ -365,7 +365,7 @@ async fn carry_out(
     let conditions = signin::conditions(server, call, &caller, head);
     let input = call.input(head, body)?;
     note.input(&caller, &input);
-    signin::authorize(server, call, &caller, &conditions, &input)?;
+    let leave = signin::authorize(server, call, &caller, &conditions, &input)?;
     server.throttle.admit(call, &caller, &input)?;
     // Log events come with the time of other clocks, so theirs is the machine's.
     let now = if call.service.name == "logs" { clock::wall() } else { clock::now() };
@@ -373,6 +373,7 @@ async fn carry_out(
     let context = Context::new(&server.store, &server.logs, &server.settings, account, now, clock::seed());
     let mut context = context.called_by(caller, conditions);
     context.judged = server.auth == Auth::Enforce;
+    context.leave = leave;
     context.batch = header(head, "x-longshore-batch");
     context.audit = Some(&server.audit);
     let read = Instant::now();
@@ -380,6 +381,7 @@ async fn carry_out(
         true => tokio::task::block_in_place(|| (operation.run)(&mut context, input)),
         false => (operation.run)(&mut context, input),
     };
+    let answer = context.refused(answer);
     let decided = Instant::now();
     let (reply, recorded) = reply(call, answer, request_id, note);
     // A refusal too may rest on what is not durable yet.

@@ -16,6 +16,7 @@ mod clock;
 mod config;
 mod gateway;
 mod loops;
+mod master_key;
 mod metrics;
 mod nodes;
 mod root_key;
@@ -60,6 +61,9 @@ pub enum Error {
     },
     #[error(transparent)]
     Store(#[from] longshore_store::Error),
+    /// What is wrong with it.
+    #[error("the master key: {0}")]
+    MasterKey(String),
     #[error("the store failed; see the log")]
     StoreFailed,
 }
@@ -111,7 +115,7 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         stopped_task_ttl_seconds: STOPPED_TASK_TTL_SECONDS,
         enforces: config.auth == Auth::Enforce,
         page_key: root_key::page_key(&config.data_dir)?,
-        vault: Vault::new(&root_key::master_key(&config.data_dir)?),
+        vault: vault(config, &store)?,
     };
     let server = Arc::new(Server {
         store,
@@ -134,6 +138,13 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
     server.ensure_account(&config.account).map_err(|_| longshore_store::Error::Full)?;
     server.forget_sessions().map_err(|_| longshore_store::Error::Full)?;
     Ok(Bound { server, listener, address })
+}
+
+/// The vault under this installation's master key; the secrets of access keys are what it must open.
+fn vault(config: &Config, store: &Store) -> Result<Vault, Error> {
+    let state = store.read();
+    let opens = |vault: &Vault| state.access_keys.iter().all(|(_, key)| vault.open(&key.id, &key.sealed).is_some());
+    master_key::vault(&config.data_dir, &master_key::Outside::of_process(), opens)
 }
 
 /// A session takes a descriptor and a client another: as many as this process may have.

@@ -16,7 +16,6 @@ pub struct RootKey {
 
 const ROOT_KEY_FILE: &str = "root-key";
 const PAGE_KEY_FILE: &str = "page-key";
-const MASTER_KEY_FILE: &str = "master-key";
 
 impl RootKey {
     /// Read the key of a data directory, or make it.
@@ -48,23 +47,19 @@ const SECRET_LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr
 
 /// The key that pagination tokens are sealed with.
 pub(crate) fn page_key(data_dir: &Path) -> Result<[u8; 32], Error> {
-    key(data_dir, PAGE_KEY_FILE)
-}
-
-/// The key that secrets are sealed with before they are stored.
-pub(crate) fn master_key(data_dir: &Path) -> Result<[u8; 32], Error> {
-    key(data_dir, MASTER_KEY_FILE)
-}
-
-fn key(data_dir: &Path, name: &str) -> Result<[u8; 32], Error> {
-    let bytes = ensure(data_dir, name, || random(32))?;
+    let bytes = ensure(data_dir, PAGE_KEY_FILE, || random(32))?;
     let mut key = [0; 32];
     let length = bytes.len().min(32);
     key[..length].copy_from_slice(&bytes[..length]);
     Ok(key)
 }
 
-fn ensure(data_dir: &Path, name: &str, make: impl Fn() -> std::io::Result<Vec<u8>>) -> Result<Vec<u8>, Error> {
+/// The bytes of a file, made and written first if it is not there.
+pub(crate) fn ensure(
+    data_dir: &Path,
+    name: &str,
+    make: impl Fn() -> std::io::Result<Vec<u8>>,
+) -> Result<Vec<u8>, Error> {
     let path = data_dir.join(name);
     let read_or_make = || match fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -78,7 +73,7 @@ fn ensure(data_dir: &Path, name: &str, make: impl Fn() -> std::io::Result<Vec<u8
 }
 
 /// Whole or not at all: written beside, synced, then renamed.
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let beside: PathBuf = path.with_extension("new");
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(bytes)?;
@@ -86,7 +81,7 @@ fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     fs::rename(&beside, path)
 }
 
-fn random(length: usize) -> std::io::Result<Vec<u8>> {
+pub(crate) fn random(length: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];
     fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes)

@@ -6,9 +6,10 @@ use longshore_model::{AccountId, Change, Mint, Place, State};
 use longshore_store::audit::Audit;
 use longshore_store::logs::{Logs, Ticket};
 use longshore_store::{Full, Revision, Snapshot, Store};
-use longshore_wire::Timestamp;
+use longshore_wire::{Fault, Timestamp};
 
-use crate::Vault;
+use crate::access::Leave;
+use crate::{Answer, Vault};
 
 /// How this installation is set up, as far as an answer shows it.
 #[derive(Clone, Debug)]
@@ -44,6 +45,9 @@ pub struct Context<'a> {
     pub conditions: Conditions,
     /// Whether policies are asked what callers may do: for handlers that ask more of them than the gateway has.
     pub judged: bool,
+    /// What the call was allowed by, where policies are asked: it is looked at again where the state is a later one.
+    pub leave: Option<Leave>,
+    refusal: Option<Fault>,
     pub now: Timestamp,
     pub mint: Mint,
     /// Value of the `x-longshore-batch` header: `PUMP/SEQUENCE`, see `logs::put_log_events`.
@@ -74,6 +78,8 @@ impl<'a> Context<'a> {
             conditions: Conditions::default(),
             caller,
             judged: true,
+            leave: None,
+            refusal: None,
             now,
             mint: Mint::new(seed),
             batch: None,
@@ -95,25 +101,49 @@ impl<'a> Context<'a> {
         &self.place.account
     }
 
-    /// The state, held still. The answer will wait until what is seen here is durable.
+    /// The state, held still. The answer will wait until what is seen here is durable; it is withheld if the caller may
+    /// not make the call any more ([`Self::refused`]).
     pub fn read(&mut self) -> Snapshot<'a> {
         let snapshot = self.store.read();
         self.revision = self.revision.max(snapshot.revision());
+        let at = (&*snapshot, snapshot.revision());
+        let renewed = self.leave.as_mut().map(|leave| leave.renew(at, &self.place, &self.caller, &self.conditions));
+        if let Some(Err(refusal)) = renewed {
+            self.refusal.get_or_insert(refusal);
+        }
         snapshot
     }
 
-    /// Decide and write. The answer will wait until it is durable.
+    /// Decide and write. The answer will wait until it is durable. A caller that may not make the call any more writes
+    /// nothing; what the handler writes after its first transaction belongs to that.
     ///
     /// # Errors
-    /// Those of `decide`, and a refusal if it would change something and the disk has no space.
-    pub fn transact<T, E: From<Full>>(
+    /// Those of `decide`, a refusal if it would change something and the disk has no space, and the policies'.
+    pub fn transact<T, E: From<Full> + From<Fault>>(
         &mut self,
         decide: impl FnOnce(&State, &mut Vec<Change>, &mut Mint) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mint = &mut self.mint;
-        let (outcome, revision) = self.store.transact(|state, changes| decide(state, changes, mint))?;
+        if let Some(refusal) = self.refusal.take() {
+            return Err(refusal.into());
+        }
+        let (mint, mut leave) = (&mut self.mint, self.leave.take());
+        let (place, caller, conditions) = (&self.place, &self.caller, &self.conditions);
+        let (outcome, revision) = self.store.transact_at(|state, revision, changes| {
+            if let Some(leave) = &mut leave {
+                leave.renew((state, revision), place, caller, conditions)?;
+            }
+            decide(state, changes, mint)
+        })?;
         self.revision = self.revision.max(revision);
         Ok(outcome)
+    }
+
+    /// The answer, or the refusal of a call that may not be made any more.
+    ///
+    /// # Errors
+    /// The handler's, or that refusal.
+    pub fn refused(&mut self, answer: Answer) -> Answer {
+        self.refusal.take().map_or(answer, Err)
     }
 
     /// What was written to the log store. The answer will wait until it is durable.

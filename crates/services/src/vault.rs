@@ -1,8 +1,8 @@
 //! What keeps secrets secret: sealing under the master key, and secrets that nobody can guess.
 //!
 //! Sealing is AES-256-GCM with a random nonce. What is sealed is bound to what it is about (an access key's id, the word
-//! for session tokens): under another name it does not open. The master key comes from the installation's data directory
-//! and is never shown.
+//! for session tokens): under another name it does not open. The master key comes from a file, a credential of systemd or
+//! the environment, and is never shown.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::rand;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD as BASE64};
 use longshore_wire::Fault;
 
 /// Seals and opens under the master key. Clones share it.
@@ -60,6 +60,24 @@ impl Vault {
     pub fn open_text(&self, about: &str, sealed: &str) -> Option<String> {
         String::from_utf8(self.open(about, sealed)?).ok()
     }
+}
+
+/// The master key in what somebody gives: 32 bytes as they are, in hexadecimal or in base64, white space around these aside.
+pub fn master_key(given: &[u8]) -> Option<[u8; 32]> {
+    if let Ok(plain) = given.try_into() {
+        return Some(plain);
+    }
+    let text = std::str::from_utf8(given).ok()?.trim();
+    let bytes = match text.len() {
+        64 => hexadecimal(text)?,
+        _ => STANDARD.decode(text).or_else(|_| BASE64.decode(text)).ok()?,
+    };
+    bytes.try_into().ok()
+}
+
+fn hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    text.as_bytes().chunks(2).map(|pair| u8::try_from(digit(&pair[0])? * 16 + digit(pair.get(1)?)?).ok()).collect()
 }
 
 /// Bytes that nobody can guess.

@@ -121,9 +121,20 @@ impl Store {
         &self,
         decide: impl FnOnce(&State, &mut Vec<Change>) -> Result<T, E>,
     ) -> Result<(T, Revision), E> {
+        self.transact_at(|state, _, changes| decide(state, changes))
+    }
+
+    /// As [`Self::transact`]; `decide` is told the revision of the state as well.
+    ///
+    /// # Errors
+    /// As [`Self::transact`].
+    pub fn transact_at<T, E: From<Full>>(
+        &self,
+        decide: impl FnOnce(&State, Revision, &mut Vec<Change>) -> Result<T, E>,
+    ) -> Result<(T, Revision), E> {
         let live = self.0.shared.live.upgradable_read();
         let mut changes = Vec::new();
-        let outcome = decide(&live.state, &mut changes)?;
+        let outcome = decide(&live.state, live.revision, &mut changes)?;
         if changes.is_empty() {
             return Ok((outcome, live.revision));
         }

@@ -43,6 +43,8 @@ impl Daemon {
             .arg(program)
             .arg("--config")
             .arg(layout.config_file())
+            // It outlives this process, and what it starts may be looked at by others.
+            .env_remove("LONGSHORE_MASTER_KEY")
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)

@@ -88,8 +88,8 @@ pub static OPERATIONS: &[OperationDef] = &[
     OperationDef::named("GetAccountPasswordPolicy"),
     OperationDef::named("GetAccountProperties"),
     OperationDef::named("GetAccountSummary").built().output(R::of::<GetAccountSummaryResponse>()).wrapped("GetAccountSummaryResult").faults(&[&fault::SERVICE_FAILURE_EXCEPTION]),
-    OperationDef::named("GetContextKeysForCustomPolicy"),
-    OperationDef::named("GetContextKeysForPrincipalPolicy"),
+    OperationDef::named("GetContextKeysForCustomPolicy").built().input(R::of::<GetContextKeysForCustomPolicyRequest>()).output(R::of::<GetContextKeysForPolicyResponse>()).wrapped("GetContextKeysForCustomPolicyResult").faults(&[&fault::INVALID_INPUT_EXCEPTION]),
+    OperationDef::named("GetContextKeysForPrincipalPolicy").built().input(R::of::<GetContextKeysForPrincipalPolicyRequest>()).output(R::of::<GetContextKeysForPolicyResponse>()).wrapped("GetContextKeysForPrincipalPolicyResult").faults(&[&fault::NO_SUCH_ENTITY_EXCEPTION, &fault::INVALID_INPUT_EXCEPTION]),
     OperationDef::named("GetCredentialReport"),
     OperationDef::named("GetDelegationRequest"),
     OperationDef::named("GetGroup").built().input(R::of::<GetGroupRequest>()).output(R::of::<GetGroupResponse>()).wrapped("GetGroupResult").faults(&[&fault::NO_SUCH_ENTITY_EXCEPTION, &fault::SERVICE_FAILURE_EXCEPTION]),
@@ -165,8 +165,8 @@ pub static OPERATIONS: &[OperationDef] = &[
     OperationDef::named("SendDelegationToken"),
     OperationDef::named("SetDefaultPolicyVersion").built().input(R::of::<SetDefaultPolicyVersionRequest>()).faults(&[&fault::NO_SUCH_ENTITY_EXCEPTION, &fault::INVALID_INPUT_EXCEPTION, &fault::LIMIT_EXCEEDED_EXCEPTION, &fault::SERVICE_FAILURE_EXCEPTION]),
     OperationDef::named("SetSecurityTokenServicePreferences"),
-    OperationDef::named("SimulateCustomPolicy"),
-    OperationDef::named("SimulatePrincipalPolicy"),
+    OperationDef::named("SimulateCustomPolicy").built().input(R::of::<SimulateCustomPolicyRequest>()).output(R::of::<SimulatePolicyResponse>()).wrapped("SimulateCustomPolicyResult").faults(&[&fault::INVALID_INPUT_EXCEPTION, &fault::POLICY_EVALUATION_EXCEPTION]),
+    OperationDef::named("SimulatePrincipalPolicy").built().input(R::of::<SimulatePrincipalPolicyRequest>()).output(R::of::<SimulatePolicyResponse>()).wrapped("SimulatePrincipalPolicyResult").faults(&[&fault::NO_SUCH_ENTITY_EXCEPTION, &fault::INVALID_INPUT_EXCEPTION, &fault::POLICY_EVALUATION_EXCEPTION]),
     OperationDef::named("TagInstanceProfile").built().input(R::of::<TagInstanceProfileRequest>()).faults(&[&fault::NO_SUCH_ENTITY_EXCEPTION, &fault::INVALID_INPUT_EXCEPTION, &fault::LIMIT_EXCEEDED_EXCEPTION, &fault::CONCURRENT_MODIFICATION_EXCEPTION, &fault::SERVICE_FAILURE_EXCEPTION]),
     OperationDef::named("TagMFADevice"),
     OperationDef::named("TagOpenIDConnectProvider"),
@@ -218,6 +218,10 @@ longshore_wire::structure! { AccessKeyMetadata, S::structure("AccessKeyMetadata"
     create_date: Timestamp = M::new("CreateDate", R::of::<Timestamp>()),
 } }
 
+pub static ACTION_NAME_LIST_TYPE: S = S::list("ActionNameListType", R::Table(&ACTION_NAME_TYPE));
+
+pub static ACTION_NAME_TYPE: S = S::new("ActionNameType", K::String).min(3).max(128);
+
 longshore_wire::structure! { AddRoleToInstanceProfileRequest, S::structure("AddRoleToInstanceProfileRequest"), {
     instance_profile_name: String = M::new("InstanceProfileName", R::Table(&INSTANCE_PROFILE_NAME_TYPE)).required(),
     role_name: String = M::new("RoleName", R::Table(&ROLE_NAME_TYPE)).required(),
@@ -253,6 +257,39 @@ longshore_wire::structure! { AttachedPermissionsBoundary, S::structure("Attached
 longshore_wire::structure! { AttachedPolicy, S::structure("AttachedPolicy"), {
     policy_name: String = M::new("PolicyName", R::Table(&POLICY_NAME_TYPE)),
     policy_arn: String = M::new("PolicyArn", R::Table(&ARN_TYPE)),
+} }
+
+pub static ATTACHMENT_NAME: S = S::new("AttachmentName", K::String).min(1).max(128).pattern("[\\w+=,.@-]+");
+
+longshore_wire::string_enum! { pub enum AttachmentType {
+    User = "user",
+    Group = "group",
+    Role = "role",
+} }
+
+longshore_wire::structure! { ContextEntry, S::structure("ContextEntry"), {
+    context_key_name: String = M::new("ContextKeyName", R::Table(&CONTEXT_KEY_NAME_TYPE)),
+    context_key_values: Vec<String> = M::new("ContextKeyValues", R::of::<Vec<String>>()),
+    context_key_type: ContextKeyTypeEnum = M::new("ContextKeyType", R::of::<ContextKeyTypeEnum>()),
+} }
+
+pub static CONTEXT_KEY_NAME_TYPE: S = S::new("ContextKeyNameType", K::String).min(5).max(256);
+
+pub static CONTEXT_KEY_NAMES_RESULT_LIST_TYPE: S = S::list("ContextKeyNamesResultListType", R::Table(&CONTEXT_KEY_NAME_TYPE));
+
+longshore_wire::string_enum! { pub enum ContextKeyTypeEnum {
+    String = "string",
+    StringList = "stringList",
+    Numeric = "numeric",
+    NumericList = "numericList",
+    Boolean = "boolean",
+    BooleanList = "booleanList",
+    Ip = "ip",
+    IpList = "ipList",
+    Binary = "binary",
+    BinaryList = "binaryList",
+    Date = "date",
+    DateList = "dateList",
 } }
 
 longshore_wire::structure! { CreateAccessKeyRequest, S::structure("CreateAccessKeyRequest"), {
@@ -445,8 +482,37 @@ longshore_wire::string_enum! { pub enum EntityType {
     AwsManagedPolicy = "AWSManagedPolicy",
 } }
 
+pub static EVAL_DECISION_DETAILS_TYPE: S = S::map("EvalDecisionDetailsType", R::Table(&EVAL_DECISION_SOURCE_TYPE), R::of::<PolicyEvaluationDecisionType>());
+
+pub static EVAL_DECISION_SOURCE_TYPE: S = S::new("EvalDecisionSourceType", K::String).min(3).max(256);
+
+longshore_wire::structure! { EvaluationResult, S::structure("EvaluationResult"), {
+    eval_action_name: String = M::new("EvalActionName", R::Table(&ACTION_NAME_TYPE)).required(),
+    eval_resource_name: String = M::new("EvalResourceName", R::Table(&RESOURCE_NAME_TYPE)),
+    eval_decision: PolicyEvaluationDecisionType = M::new("EvalDecision", R::of::<PolicyEvaluationDecisionType>()).required(),
+    matched_statements: Vec<Statement> = M::new("MatchedStatements", R::of::<Vec<Statement>>()),
+    missing_context_values: Vec<String> = M::new("MissingContextValues", R::Table(&CONTEXT_KEY_NAMES_RESULT_LIST_TYPE)),
+    organizations_decision_detail: OrganizationsDecisionDetail = M::new("OrganizationsDecisionDetail", R::of::<OrganizationsDecisionDetail>()),
+    permissions_boundary_decision_detail: PermissionsBoundaryDecisionDetail = M::new("PermissionsBoundaryDecisionDetail", R::of::<PermissionsBoundaryDecisionDetail>()),
+    eval_decision_details: Map<String, PolicyEvaluationDecisionType> = M::new("EvalDecisionDetails", R::Table(&EVAL_DECISION_DETAILS_TYPE)),
+    resource_specific_results: Vec<ResourceSpecificResult> = M::new("ResourceSpecificResults", R::of::<Vec<ResourceSpecificResult>>()),
+} }
+
 longshore_wire::structure! { GetAccountSummaryResponse, S::structure("GetAccountSummaryResponse"), {
     summary_map: Map<String, i32> = M::new("SummaryMap", R::Table(&SUMMARY_MAP_TYPE)),
+} }
+
+longshore_wire::structure! { GetContextKeysForCustomPolicyRequest, S::structure("GetContextKeysForCustomPolicyRequest"), {
+    policy_input_list: Vec<String> = M::new("PolicyInputList", R::Table(&SIMULATION_POLICY_LIST_TYPE)).required(),
+} }
+
+longshore_wire::structure! { GetContextKeysForPolicyResponse, S::structure("GetContextKeysForPolicyResponse"), {
+    context_key_names: Vec<String> = M::new("ContextKeyNames", R::Table(&CONTEXT_KEY_NAMES_RESULT_LIST_TYPE)),
+} }
+
+longshore_wire::structure! { GetContextKeysForPrincipalPolicyRequest, S::structure("GetContextKeysForPrincipalPolicyRequest"), {
+    policy_source_arn: String = M::new("PolicySourceArn", R::Table(&ARN_TYPE)).required(),
+    policy_input_list: Vec<String> = M::new("PolicyInputList", R::Table(&SIMULATION_POLICY_LIST_TYPE)),
 } }
 
 longshore_wire::structure! { GetGroupPolicyRequest, S::structure("GetGroupPolicyRequest"), {
@@ -551,6 +617,12 @@ longshore_wire::structure! { Group, S::structure("Group"), {
     group_id: String = M::new("GroupId", R::Table(&ID_TYPE)).required(),
     arn: String = M::new("Arn", R::Table(&ARN_TYPE)).required(),
     create_date: Timestamp = M::new("CreateDate", R::of::<Timestamp>()).required(),
+} }
+
+longshore_wire::structure! { InlinePolicyIdentifierType, S::structure("InlinePolicyIdentifierType"), {
+    policy_name: String = M::new("PolicyName", R::Table(&POLICY_NAME_TYPE)).required(),
+    attachment_type: AttachmentType = M::new("AttachmentType", R::of::<AttachmentType>()).required(),
+    attachment_name: String = M::new("AttachmentName", R::Table(&ATTACHMENT_NAME)).required(),
 } }
 
 longshore_wire::structure! { InstanceProfile, S::structure("InstanceProfile"), {
@@ -825,8 +897,22 @@ longshore_wire::structure! { ListUsersResponse, S::structure("ListUsersResponse"
     marker: String = M::new("Marker", R::of::<String>()),
 } }
 
+longshore_wire::structure! { OrderedOrganizationPolicyType, S::structure("OrderedOrganizationPolicyType"), {
+    service_control_policy_input_list: Vec<String> = M::new("ServiceControlPolicyInputList", R::Table(&SIMULATION_POLICY_LIST_TYPE)),
+} }
+
+pub static ORGANIZATION_POLICY_LIST_TYPE: S = S::list("OrganizationPolicyListType", R::of::<OrderedOrganizationPolicyType>()).max(7);
+
+longshore_wire::structure! { OrganizationsDecisionDetail, S::structure("OrganizationsDecisionDetail"), {
+    allowed_by_organizations: bool = M::new("AllowedByOrganizations", R::of::<bool>()),
+} }
+
 longshore_wire::string_enum! { pub enum PermissionsBoundaryAttachmentType {
     PermissionsBoundaryPolicy = "PermissionsBoundaryPolicy",
+} }
+
+longshore_wire::structure! { PermissionsBoundaryDecisionDetail, S::structure("PermissionsBoundaryDecisionDetail"), {
+    allowed_by_permissions_boundary: bool = M::new("AllowedByPermissionsBoundary", R::of::<bool>()),
 } }
 
 longshore_wire::structure! { Policy, S::structure("Policy"), {
@@ -844,14 +930,47 @@ longshore_wire::structure! { Policy, S::structure("Policy"), {
     tags: Vec<Tag> = M::new("Tags", R::Table(&TAG_LIST_TYPE)),
 } }
 
+longshore_wire::string_enum! { pub enum PolicyEvaluationDecisionType {
+    Allowed = "allowed",
+    ExplicitDeny = "explicitDeny",
+    ImplicitDeny = "implicitDeny",
+} }
+
+pub static POLICY_EXCLUSIONS_LIST_TYPE: S = S::list("PolicyExclusionsListType", R::of::<PolicyIdentifier>()).max(256);
+
 longshore_wire::structure! { PolicyGroup, S::structure("PolicyGroup"), {
     group_name: String = M::new("GroupName", R::Table(&GROUP_NAME_TYPE)),
     group_id: String = M::new("GroupId", R::Table(&ID_TYPE)),
 } }
 
+longshore_wire::structure! { PolicyIdentifier, S::structure("PolicyIdentifier").union(), {
+    policy_type: PolicyIdentifierPolicyType = M::new("PolicyType", R::of::<PolicyIdentifierPolicyType>()),
+    policy_arn: String = M::new("PolicyArn", R::Table(&ARN_TYPE)),
+    inline_policy_identifier: InlinePolicyIdentifierType = M::new("InlinePolicyIdentifier", R::of::<InlinePolicyIdentifierType>()),
+} }
+
+longshore_wire::string_enum! { pub enum PolicyIdentifierPolicyType {
+    Inline = "inline",
+    AwsManaged = "aws-managed",
+    UserManaged = "user-managed",
+    PermissionBoundary = "permission-boundary",
+    Scp = "scp",
+    Rcp = "rcp",
+} }
+
 longshore_wire::structure! { PolicyRole, S::structure("PolicyRole"), {
     role_name: String = M::new("RoleName", R::Table(&ROLE_NAME_TYPE)),
     role_id: String = M::new("RoleId", R::Table(&ID_TYPE)),
+} }
+
+longshore_wire::string_enum! { pub enum PolicySourceType {
+    User = "user",
+    Group = "group",
+    Role = "role",
+    AwsManaged = "aws-managed",
+    UserManaged = "user-managed",
+    Resource = "resource",
+    None = "none",
 } }
 
 longshore_wire::string_enum! { pub enum PolicyUsageType {
@@ -869,6 +988,11 @@ longshore_wire::structure! { PolicyVersion, S::structure("PolicyVersion"), {
     version_id: String = M::new("VersionId", R::Table(&POLICY_VERSION_ID_TYPE)),
     is_default_version: bool = M::new("IsDefaultVersion", R::of::<bool>()),
     create_date: Timestamp = M::new("CreateDate", R::of::<Timestamp>()),
+} }
+
+longshore_wire::structure! { Position, S::structure("Position"), {
+    line: i32 = M::new("Line", R::of::<i32>()),
+    column: i32 = M::new("Column", R::of::<i32>()),
 } }
 
 longshore_wire::structure! { PutGroupPolicyRequest, S::structure("PutGroupPolicyRequest"), {
@@ -913,6 +1037,21 @@ longshore_wire::structure! { RemoveUserFromGroupRequest, S::structure("RemoveUse
     user_name: String = M::new("UserName", R::Table(&EXISTING_USER_NAME_TYPE)).required(),
 } }
 
+pub static RESOURCE_HANDLING_OPTION_TYPE: S = S::new("ResourceHandlingOptionType", K::String).min(1).max(64);
+
+pub static RESOURCE_NAME_LIST_TYPE: S = S::list("ResourceNameListType", R::Table(&RESOURCE_NAME_TYPE));
+
+pub static RESOURCE_NAME_TYPE: S = S::new("ResourceNameType", K::String).min(1).max(2048);
+
+longshore_wire::structure! { ResourceSpecificResult, S::structure("ResourceSpecificResult"), {
+    eval_resource_name: String = M::new("EvalResourceName", R::Table(&RESOURCE_NAME_TYPE)).required(),
+    eval_resource_decision: PolicyEvaluationDecisionType = M::new("EvalResourceDecision", R::of::<PolicyEvaluationDecisionType>()).required(),
+    matched_statements: Vec<Statement> = M::new("MatchedStatements", R::of::<Vec<Statement>>()),
+    missing_context_values: Vec<String> = M::new("MissingContextValues", R::Table(&CONTEXT_KEY_NAMES_RESULT_LIST_TYPE)),
+    eval_decision_details: Map<String, PolicyEvaluationDecisionType> = M::new("EvalDecisionDetails", R::Table(&EVAL_DECISION_DETAILS_TYPE)),
+    permissions_boundary_decision_detail: PermissionsBoundaryDecisionDetail = M::new("PermissionsBoundaryDecisionDetail", R::of::<PermissionsBoundaryDecisionDetail>()),
+} }
+
 longshore_wire::structure! { Role, S::structure("Role"), {
     path: String = M::new("Path", R::Table(&PATH_TYPE)).required(),
     role_name: String = M::new("RoleName", R::Table(&ROLE_NAME_TYPE)).required(),
@@ -943,9 +1082,55 @@ longshore_wire::structure! { SetDefaultPolicyVersionRequest, S::structure("SetDe
     version_id: String = M::new("VersionId", R::Table(&POLICY_VERSION_ID_TYPE)).required(),
 } }
 
+longshore_wire::structure! { SimulateCustomPolicyRequest, S::structure("SimulateCustomPolicyRequest"), {
+    policy_input_list: Vec<String> = M::new("PolicyInputList", R::Table(&SIMULATION_POLICY_LIST_TYPE)).required(),
+    permissions_boundary_policy_input_list: Vec<String> = M::new("PermissionsBoundaryPolicyInputList", R::Table(&SIMULATION_POLICY_LIST_TYPE)),
+    ordered_organization_policy_input_list: Vec<OrderedOrganizationPolicyType> = M::new("OrderedOrganizationPolicyInputList", R::Table(&ORGANIZATION_POLICY_LIST_TYPE)),
+    action_names: Vec<String> = M::new("ActionNames", R::Table(&ACTION_NAME_LIST_TYPE)).required(),
+    resource_arns: Vec<String> = M::new("ResourceArns", R::Table(&RESOURCE_NAME_LIST_TYPE)),
+    resource_policy: String = M::new("ResourcePolicy", R::Table(&POLICY_DOCUMENT_TYPE)),
+    resource_owner: String = M::new("ResourceOwner", R::Table(&RESOURCE_NAME_TYPE)),
+    caller_arn: String = M::new("CallerArn", R::Table(&RESOURCE_NAME_TYPE)),
+    context_entries: Vec<ContextEntry> = M::new("ContextEntries", R::of::<Vec<ContextEntry>>()),
+    resource_handling_option: String = M::new("ResourceHandlingOption", R::Table(&RESOURCE_HANDLING_OPTION_TYPE)),
+    max_items: i32 = M::new("MaxItems", R::Table(&MAX_ITEMS_TYPE)),
+    marker: String = M::new("Marker", R::Table(&MARKER_TYPE)),
+} }
+
+longshore_wire::structure! { SimulatePolicyResponse, S::structure("SimulatePolicyResponse"), {
+    evaluation_results: Vec<EvaluationResult> = M::new("EvaluationResults", R::of::<Vec<EvaluationResult>>()),
+    is_truncated: bool = M::new("IsTruncated", R::of::<bool>()),
+    marker: String = M::new("Marker", R::of::<String>()),
+} }
+
+longshore_wire::structure! { SimulatePrincipalPolicyRequest, S::structure("SimulatePrincipalPolicyRequest"), {
+    policy_source_arn: String = M::new("PolicySourceArn", R::Table(&ARN_TYPE)).required(),
+    policy_input_list: Vec<String> = M::new("PolicyInputList", R::Table(&SIMULATION_POLICY_LIST_TYPE)),
+    permissions_boundary_policy_input_list: Vec<String> = M::new("PermissionsBoundaryPolicyInputList", R::Table(&SIMULATION_POLICY_LIST_TYPE)),
+    policy_exclusion_list: Vec<PolicyIdentifier> = M::new("PolicyExclusionList", R::Table(&POLICY_EXCLUSIONS_LIST_TYPE)),
+    action_names: Vec<String> = M::new("ActionNames", R::Table(&ACTION_NAME_LIST_TYPE)).required(),
+    resource_arns: Vec<String> = M::new("ResourceArns", R::Table(&RESOURCE_NAME_LIST_TYPE)),
+    resource_policy: String = M::new("ResourcePolicy", R::Table(&POLICY_DOCUMENT_TYPE)),
+    resource_owner: String = M::new("ResourceOwner", R::Table(&RESOURCE_NAME_TYPE)),
+    caller_arn: String = M::new("CallerArn", R::Table(&RESOURCE_NAME_TYPE)),
+    context_entries: Vec<ContextEntry> = M::new("ContextEntries", R::of::<Vec<ContextEntry>>()),
+    resource_handling_option: String = M::new("ResourceHandlingOption", R::Table(&RESOURCE_HANDLING_OPTION_TYPE)),
+    max_items: i32 = M::new("MaxItems", R::Table(&MAX_ITEMS_TYPE)),
+    marker: String = M::new("Marker", R::Table(&MARKER_TYPE)),
+} }
+
+pub static SIMULATION_POLICY_LIST_TYPE: S = S::list("SimulationPolicyListType", R::Table(&POLICY_DOCUMENT_TYPE));
+
 longshore_wire::structure! { SourceRoleTemplate, S::structure("SourceRoleTemplate"), {
     template_arn: String = M::new("TemplateArn", R::Table(&ARN_TYPE)).required(),
     template_minor_version: i32 = M::new("TemplateMinorVersion", R::of::<i32>()).required(),
+} }
+
+longshore_wire::structure! { Statement, S::structure("Statement"), {
+    source_policy_id: String = M::new("SourcePolicyId", R::of::<String>()),
+    source_policy_type: PolicySourceType = M::new("SourcePolicyType", R::of::<PolicySourceType>()),
+    start_position: Position = M::new("StartPosition", R::of::<Position>()),
+    end_position: Position = M::new("EndPosition", R::of::<Position>()),
 } }
 
 longshore_wire::structure! { Tag, S::structure("Tag"), {
@@ -1171,6 +1356,8 @@ pub mod fault {
         FaultDef { name: "MalformedPolicyDocumentException", code: "MalformedPolicyDocument", status: 400, sender: true, message: "message", members: &[] };
     pub static NO_SUCH_ENTITY_EXCEPTION: FaultDef =
         FaultDef { name: "NoSuchEntityException", code: "NoSuchEntity", status: 404, sender: true, message: "message", members: &[] };
+    pub static POLICY_EVALUATION_EXCEPTION: FaultDef =
+        FaultDef { name: "PolicyEvaluationException", code: "PolicyEvaluation", status: 500, sender: false, message: "message", members: &[] };
     pub static POLICY_NOT_ATTACHABLE_EXCEPTION: FaultDef =
         FaultDef { name: "PolicyNotAttachableException", code: "PolicyNotAttachable", status: 400, sender: true, message: "message", members: &[] };
     pub static SERVICE_FAILURE_EXCEPTION: FaultDef =

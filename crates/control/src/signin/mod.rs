@@ -18,7 +18,7 @@ use longshore_model::iam::{AccessKey, Caller, Identity, key};
 use longshore_model::node_key::{NodeKey, node_of};
 use longshore_model::policy::Context as Conditions;
 use longshore_model::{AccountId, Place, State};
-use longshore_services::access::{self, Asked, Needed};
+use longshore_services::access::{self, Asked, Leave, Needed};
 use longshore_services::ecs::role;
 use longshore_services::sts::token;
 use longshore_services::{authority, node};
@@ -96,7 +96,7 @@ fn known_conditions(server: &Server, caller: &Caller, head: &Parts) -> Condition
     conditions
 }
 
-/// Whether the caller may call the operation with this input.
+/// Whether the caller may call the operation with this input; what it may by, where policies were asked.
 ///
 /// # Errors
 /// The protocol's refusal, with the sentence that says why.
@@ -106,19 +106,19 @@ pub(crate) fn authorize(
     caller: &Caller,
     conditions: &Conditions,
     input: &Value,
-) -> Result<(), Fault> {
+) -> Result<Option<Leave>, Fault> {
     let (service, operation) = (call.service.name, call.operation.name);
     let own_rule = OWN_RULES.contains(&(service, operation)) && !access::is_node(caller);
     if server.auth == Auth::Permissive || is_unbound(call, caller) || own_rule {
-        return Ok(());
+        return Ok(None);
     }
     let refuse = |sentence: String| authority::denied(call.protocol.kind(), &sentence);
     check_session(caller, call).map_err(refuse)?;
     let place = Place::new(&server.settings.region, &caller.account);
-    let user = if let Identity::User { name, .. } = &caller.identity { Some(name.as_str()) } else { None };
     let state = server.store.read();
-    let asked = Asked { place: &place, state: &state, input, user };
-    access::judge(service, operation, &asked, caller, conditions).map_err(refuse)
+    let asked = Asked { place: &place, state: &state, input, user: access::user(caller) };
+    access::judge(service, operation, &asked, caller, conditions).map_err(refuse)?;
+    Ok(Leave::new(call, input, state.revision()))
 }
 
 /// Operations that decide for themselves who may call them, or that everybody may call.

@@ -1,7 +1,7 @@
 //! Actions as policies name them: `service:Operation`, wildcards in the operation, case of no matter.
 
 use super::Malformed;
-use super::glob::Glob;
+use super::glob::{Glob, Text};
 
 /// Of the whole text: the service holds no wildcard, so none reaches over the colon.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,7 @@ impl ActionPattern {
     }
 
     /// `action` is in lower case.
-    pub(super) fn matches(&self, action: &str) -> bool {
+    pub(super) fn matches(&self, action: Text<'_>) -> bool {
         self.0.matches(action)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Malformed;
 use super::context::Context;
+use super::glob::Text;
 use super::pattern::{Match, Pattern, Syntax, split_variable};
 
 const SEGMENTS: usize = 6;
@@ -11,7 +12,9 @@ const SEGMENTS: usize = 6;
 pub(super) enum ArnPattern {
     /// `*` alone: everything, also what has no ARN.
     Any,
-    Segments(Box<[Pattern; SEGMENTS]>),
+    /// What the segments must be, by their places and from the last on, which differs most; those that are what they may
+    /// be in any ARN are left out.
+    Segments(Box<[(usize, Pattern)]>),
     /// One variable that stands for the whole.
     Whole(Pattern),
 }
@@ -20,7 +23,7 @@ pub(super) enum ArnPattern {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut<'a> {
     text: &'a str,
-    segments: Option<[&'a str; SEGMENTS]>,
+    segments: Option<[Text<'a>; SEGMENTS]>,
 }
 
 impl<'a> Cut<'a> {
@@ -28,7 +31,7 @@ impl<'a> Cut<'a> {
         let mut parts = text.splitn(SEGMENTS, ':');
         let mut segments = [""; SEGMENTS];
         let all = segments.iter_mut().all(|segment| parts.next().map(|part| *segment = part).is_some());
-        Self { text, segments: (all && segments[0] == "arn").then_some(segments) }
+        Self { text, segments: (all && segments[0] == "arn").then(|| segments.map(Text::new)) }
     }
 
     pub(super) fn is_arn(&self) -> bool {
@@ -81,24 +84,23 @@ impl ArnPattern {
         let syntax = Syntax { wildcards: true, variables, fold: false };
         let parts = cut_pattern(text, variables)
             .ok_or_else(|| Malformed::syntax(format!("{text:.200} is not an ARN of six parts")))?;
-        let patterns: Result<Vec<Pattern>, Malformed> =
-            parts.into_iter().map(|part| Pattern::parse(part, syntax)).collect();
-        match <Box<[Pattern; SEGMENTS]>>::try_from(patterns?) {
-            Ok(segments) => Ok(ArnPattern::Segments(segments)),
-            Err(_) => Err(Malformed::syntax(format!("{text:.200} is not an ARN of six parts"))),
-        }
+        // What has segments begins with `arn`.
+        let asking =
+            parts.into_iter().enumerate().rev().filter(|(at, part)| *part != "*" && (*at, *part) != (0, "arn"));
+        let patterns = asking.map(|(at, part)| Ok((at, Pattern::parse(part, syntax)?)));
+        patterns.collect::<Result<_, Malformed>>().map(ArnPattern::Segments)
     }
 
     pub(super) fn matches(&self, arn: Cut<'_>, context: &Context) -> Match {
         let segments = match self {
             ArnPattern::Any => return Match::Yes,
-            ArnPattern::Whole(pattern) => return pattern.matches(arn.text, context),
+            ArnPattern::Whole(pattern) => return pattern.matches(Text::new(arn.text), context),
             ArnPattern::Segments(segments) => segments,
         };
         let Some(texts) = arn.segments else { return Match::No };
         let mut outcome = Match::Yes;
-        for (pattern, text) in segments.iter().zip(texts).rev() {
-            match pattern.matches(text, context) {
+        for (at, pattern) in segments {
+            match pattern.matches(texts[*at], context) {
                 Match::Yes => {}
                 Match::No => return Match::No,
                 Match::Undefined => outcome = Match::Undefined,
@@ -108,12 +110,12 @@ impl ArnPattern {
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
-        let patterns = match self {
-            ArnPattern::Any => &[],
-            ArnPattern::Segments(segments) => segments.as_slice(),
-            ArnPattern::Whole(pattern) => std::slice::from_ref(pattern),
+        let (segments, whole) = match self {
+            ArnPattern::Any => (&[][..], None),
+            ArnPattern::Segments(segments) => (&segments[..], None),
+            ArnPattern::Whole(pattern) => (&[][..], Some(pattern)),
         };
-        patterns.iter().flat_map(Pattern::keys)
+        segments.iter().map(|(_, pattern)| pattern).chain(whole).flat_map(Pattern::keys)
     }
 }
 

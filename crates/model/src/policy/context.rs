@@ -1,47 +1,137 @@
 //! What is known of a request besides who asks for what: the condition keys and their values.
+//!
+//! A policy's conditions ask for many keys of one context, most of them again and again. Names are therefore compared by a
+//! number made of their letters once ([`Name`]); that two names have the same number is seen by looking at them.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
 /// Condition keys and their values. Names are compared without regard to case; values are kept as they came.
 ///
 /// A key of no value at all is as good as absent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Context {
-    values: BTreeMap<String, Vec<String>>,
+    /// By number, then by name.
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Entry {
+    name: Name,
+    values: Vec<String>,
+}
+
+/// The name of a condition key: in lower case, the number of that, and how it was written if it was otherwise.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Name {
+    number: u64,
+    lower: Box<str>,
+    written: Option<Box<str>>,
+}
+
+impl Name {
+    pub(super) fn new(written: &str) -> Self {
+        let lower = written.to_ascii_lowercase();
+        let otherwise = (lower != written).then(|| written.into());
+        Self { number: number(&lower), lower: lower.into(), written: otherwise }
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        self.number.cmp(&other.number).then_with(|| self.lower.cmp(&other.lower))
+    }
+
+    /// As it was written.
+    pub(super) fn as_str(&self) -> &str {
+        self.written.as_deref().unwrap_or(&self.lower)
+    }
+}
+
+/// FNV-1a.
+fn number(lower: &str) -> u64 {
+    lower.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 impl Context {
     /// Sets a key's values in place of those it had.
     pub fn set<V: Into<String>>(&mut self, key: &str, values: impl IntoIterator<Item = V>) {
-        self.values.insert(key.to_ascii_lowercase(), values.into_iter().map(Into::into).collect());
+        let values = values.into_iter().map(Into::into).collect();
+        let name = Name::new(&key.to_ascii_lowercase());
+        match self.place(&name) {
+            Ok(at) => self.entries[at].values = values,
+            Err(at) => self.entries.insert(at, Entry { name, values }),
+        }
     }
 
     /// The values of a key; `None` if there are none.
     pub fn get(&self, key: &str) -> Option<&[String]> {
-        self.values.get(&key.to_ascii_lowercase()).map(Vec::as_slice).filter(|values| !values.is_empty())
+        self.values(&Name::new(key))
     }
 
     /// Takes over all of another's keys; where both have one, the other's values stand.
     pub fn extend(&mut self, other: Context) {
-        self.values.extend(other.values);
+        self.entries.retain(|entry| other.place(&entry.name).is_err());
+        self.entries.extend(other.entries);
+        self.entries.sort_unstable_by(|one, other| one.name.order(&other.name));
     }
 
-    /// Every key, in lower case, with its values.
+    /// Every key, in lower case, with its values; in order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
-        self.values.iter().map(|(key, values)| (key.as_str(), values.as_slice()))
+        let mut entries: Vec<&Entry> = self.entries.iter().collect();
+        entries.sort_unstable_by(|one, other| one.name.lower.cmp(&other.name.lower));
+        entries.into_iter().map(|entry| (&*entry.name.lower, entry.values.as_slice()))
     }
 
-    /// The values of a key that is in lower case already.
-    pub(super) fn lower(&self, key: &str) -> Option<&[String]> {
-        self.values.get(key).map(Vec::as_slice).filter(|values| !values.is_empty())
+    /// As [`get`](Self::get), of a name that was made ready.
+    pub(super) fn values(&self, name: &Name) -> Option<&[String]> {
+        let at = self.place(name).ok()?;
+        Some(self.entries[at].values.as_slice()).filter(|values| !values.is_empty())
     }
 
     /// What a variable stands for: the value of its key if it has exactly one, its default if the key is absent.
-    pub(super) fn variable<'a>(&'a self, key: &str, default: Option<&'a str>) -> Option<&'a str> {
-        match self.lower(key) {
+    pub(super) fn variable<'a>(&'a self, key: &Name, default: Option<&'a str>) -> Option<&'a str> {
+        match self.values(key) {
             None => default,
             Some([value]) => Some(value),
             Some(_) => None,
         }
+    }
+
+    /// Where a key is, or would be.
+    fn place(&self, name: &Name) -> Result<usize, usize> {
+        self.entries.binary_search_by(|entry| entry.name.order(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_in_any_case_and_the_last_values_stand() {
+        let mut context = Context::default();
+        for name in 0..100 {
+            context.set(&format!("aws:PrincipalTag/{name}"), [name.to_string()]);
+        }
+        context.set("AWS:principaltag/7", ["seven"]);
+        context.set::<String>("aws:userid", []);
+        let seven = [String::from("seven")];
+        assert_eq!(context.get("aws:PrincipalTag/7"), Some(&seven[..]));
+        assert_eq!(context.values(&Name::new("aws:PRINCIPALTAG/7")), Some(&seven[..]));
+        assert_eq!((context.get("aws:userid"), context.get("aws:PrincipalTag/100")), (None, None));
+        assert_eq!(context.iter().count(), 101);
+    }
+
+    #[test]
+    fn what_is_taken_over_replaces_what_was_there() {
+        let (mut one, mut other) = (Context::default(), Context::default());
+        one.set("aws:userid", ["a"]);
+        one.set("aws:SourceVpc", ["b"]);
+        other.set("AWS:UserId", ["c", "d"]);
+        other.set("aws:SourceIp", ["e"]);
+        one.extend(other);
+        let mut wanted = Context::default();
+        wanted.set("aws:SourceIp", ["e"]);
+        wanted.set("aws:SourceVpc", ["b"]);
+        wanted.set("aws:UserId", ["c", "d"]);
+        assert_eq!(one, wanted);
     }
 }

@@ -1,5 +1,6 @@
 //! A policy: its text as it came and what it says.
 
+use super::span::{self, Span};
 use super::{Malformed, Statement, parse};
 
 /// Where a policy is attached. It decides which elements a statement may and must have, and how long the text may be.
@@ -86,12 +87,18 @@ impl Policy {
         &self.statements
     }
 
-    /// Every condition key that it asks for, in conditions and variables; in lower case, sorted, each once.
+    /// Every condition key that it asks for, in conditions and variables; as it is written there, sorted, each once
+    /// whatever the case of its letters.
     pub fn context_keys(&self) -> Vec<&str> {
         let mut keys: Vec<&str> = self.statements.iter().flat_map(Statement::context_keys).collect();
-        keys.sort_unstable();
-        keys.dedup();
+        keys.sort_by_cached_key(|key| key.to_ascii_lowercase());
+        keys.dedup_by(|one, other| one.eq_ignore_ascii_case(other));
         keys
+    }
+
+    /// Where each statement stands in the text.
+    pub fn spans(&self) -> Vec<Span> {
+        span::of(&self.source)
     }
 }
 

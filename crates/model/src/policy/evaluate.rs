@@ -13,7 +13,10 @@
 //! The root of an account has no policies and needs none in its own account, but a deny of a resource's bites it. A
 //! resource policy that names an account passes the decision on to that account's identity policies.
 
+use std::borrow::Cow;
+
 use super::arn::Cut;
+use super::glob::Text;
 use super::principal::Grant;
 use super::statement::Asked;
 use super::{Context, Decision, Effect, Kind, Lack, Policy, Principal, Reason};
@@ -64,26 +67,38 @@ struct Verdicts {
 
 /// Whether a request is allowed. `sts:GetCallerIdentity` always is.
 pub fn evaluate(request: &Request<'_>, policies: &Policies<'_>) -> Decision {
-    let action = request.action.to_ascii_lowercase();
+    let action = &*lower(request.action);
     if action == "sts:getcalleridentity" {
         return Decision::Allow;
     }
     if !action.contains(':') {
         return Decision::Deny(Reason::Error);
     }
-    let asked = Asked {
-        principal: request.principal,
-        bounded: policies.boundary.is_some(),
-        action: &action,
-        resource: Cut::new(request.resource),
-        context: request.context,
-    };
-    match collect(&asked, policies) {
+    match collect(&asked(request, policies, action), policies) {
         Err(kind) => Decision::Deny(Reason::Explicit(kind)),
         Ok(verdicts) => {
-            let lack = decide(request, policies, &action, &verdicts);
+            let lack = decide(request, policies, action, &verdicts);
             lack.map_or(Decision::Allow, |lack| Decision::Deny(Reason::Implicit(lack)))
         }
+    }
+}
+
+/// An action in lower case.
+pub(super) fn lower(action: &str) -> Cow<'_, str> {
+    match action.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => Cow::Owned(action.to_ascii_lowercase()),
+        false => Cow::Borrowed(action),
+    }
+}
+
+/// The request, made ready; `action` is its own in lower case.
+pub(super) fn asked<'a>(request: &Request<'a>, policies: &Policies<'_>, action: &'a str) -> Asked<'a> {
+    Asked {
+        principal: request.principal,
+        bounded: policies.boundary.is_some(),
+        action: Text::new(action),
+        resource: Cut::new(request.resource),
+        context: request.context,
     }
 }
 

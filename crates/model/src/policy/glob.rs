@@ -4,6 +4,9 @@
 //! looked for behind the one before, and the first place is always good enough. A piece without `?` is found by the
 //! standard library's linear search, so a pattern of nothing but stars and letters costs as much as the text is long; a
 //! piece with `?` costs at most the product of its own length and the text's.
+//!
+//! One text is compared with very many patterns, of which few match. The first eight bytes of both are therefore kept as a
+//! number ([`Literal`], [`Text`]): most comparisons end there, without a look at the pattern's own memory.
 
 /// What stands between two stars.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,11 +21,60 @@ pub(super) enum Piece {
 pub(super) enum Glob {
     /// A star alone.
     Any,
-    Exactly(Box<str>),
+    Exactly(Literal),
     /// A text and a star.
-    Beginning(Box<str>),
+    Beginning(Literal),
     /// One piece means that there is no star.
     Pieces(Box<[Piece]>),
+}
+
+/// A text of a pattern, and its first eight bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Literal {
+    head: u64,
+    text: Box<str>,
+}
+
+/// A text to be compared with patterns, and its first eight bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Text<'a> {
+    head: u64,
+    pub text: &'a str,
+}
+
+/// Bytes in a head.
+const HEAD: usize = 8;
+
+/// The first eight bytes of a text, zeros behind its end.
+fn head(text: &str) -> u64 {
+    match text.as_bytes().first_chunk() {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => text.bytes().rev().fold(0, |head, byte| head << 8 | u64::from(byte)),
+    }
+}
+
+impl<'a> Text<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { head: head(text), text }
+    }
+}
+
+impl Literal {
+    fn new(text: String) -> Self {
+        Self { head: head(&text), text: text.into() }
+    }
+
+    fn is(&self, text: Text<'_>) -> bool {
+        let length = self.text.len();
+        length == text.text.len() && self.head == text.head && (length <= HEAD || self.text[..] == *text.text)
+    }
+
+    fn begins(&self, text: Text<'_>) -> bool {
+        let length = self.text.len();
+        let unwanted = 8 * HEAD.saturating_sub(length) as u32;
+        let differing = (self.head ^ text.head).checked_shl(unwanted).unwrap_or(0);
+        differing == 0 && length <= text.text.len() && (length <= HEAD || text.text.starts_with(&*self.text))
+    }
 }
 
 /// What a pattern is written with.
@@ -112,9 +164,11 @@ impl Glob {
             at == 1 || at > last || !piece.is_empty()
         });
         match pieces.as_mut_slice() {
-            [Piece::Plain(one)] => Glob::Exactly(std::mem::take(one).into()),
+            [Piece::Plain(one)] => Glob::Exactly(Literal::new(std::mem::take(one))),
             [Piece::Plain(one), Piece::Plain(two)] if two.is_empty() && one.is_empty() => Glob::Any,
-            [Piece::Plain(one), Piece::Plain(two)] if two.is_empty() => Glob::Beginning(std::mem::take(one).into()),
+            [Piece::Plain(one), Piece::Plain(two)] if two.is_empty() => {
+                Glob::Beginning(Literal::new(std::mem::take(one)))
+            }
             _ => Glob::Pieces(pieces.into()),
         }
     }
@@ -124,12 +178,12 @@ impl Glob {
         Self::new(tokens(text))
     }
 
-    pub(super) fn matches(&self, text: &str) -> bool {
+    pub(super) fn matches(&self, text: Text<'_>) -> bool {
         match self {
             Glob::Any => true,
-            Glob::Exactly(exactly) => **exactly == *text,
-            Glob::Beginning(beginning) => text.starts_with(&**beginning),
-            Glob::Pieces(pieces) => in_order(pieces, text).is_some(),
+            Glob::Exactly(exactly) => exactly.is(text),
+            Glob::Beginning(beginning) => beginning.begins(text),
+            Glob::Pieces(pieces) => in_order(pieces, text.text).is_some(),
         }
     }
 }
@@ -196,9 +250,23 @@ mod tests {
             ("x*yz?", "xyzyz1", true),
             ("???", "äöü", true),
             ("?*?", "é", false),
+            ("abcdefg", "abcdefg", true),
+            ("abcdefg", "abcdefg\0", false),
+            ("abcdefgh", "abcdefgh", true),
+            ("abcdefghi", "abcdefghj", false),
+            ("abcdefghi", "abcdefghi", true),
+            ("*", "\0", true),
+            ("a*", "", false),
+            ("a\0*", "a", false),
+            ("abcdefg*", "abcdefx", false),
+            ("abcdefgh*", "abcdefgh", true),
+            ("abcdefgh*", "abcdefg", false),
+            ("abcdefghij*", "abcdefghij/", true),
+            ("abcdefghij*", "abcdefghi", false),
+            ("ääääh*", "äääähi", true),
         ];
         for (pattern, text, wanted) in cases {
-            assert_eq!(Glob::of(pattern).matches(text), wanted, "{pattern} {text}");
+            assert_eq!(Glob::of(pattern).matches(Text::new(text)), wanted, "{pattern} {text}");
         }
     }
 
@@ -206,9 +274,9 @@ mod tests {
     fn a_thousand_stars_are_no_more_than_a_walk_over_the_text() {
         let text = "a".repeat(10_000);
         for pattern in ["*a".repeat(1_000) + "b", "*".repeat(1_000) + "b", "a*".repeat(1_000) + "b*"] {
-            assert!(!Glob::of(&pattern).matches(&text));
+            assert!(!Glob::of(&pattern).matches(Text::new(&text)));
         }
-        assert!(Glob::of(&"*a".repeat(1_000)).matches(&text));
-        assert!(!Glob::of(&format!("*{}b*", "a?".repeat(400))).matches(&text[..2048]));
+        assert!(Glob::of(&"*a".repeat(1_000)).matches(Text::new(&text)));
+        assert!(!Glob::of(&format!("*{}b*", "a?".repeat(400))).matches(Text::new(&text[..2048])));
     }
 }

@@ -22,11 +22,13 @@ mod context;
 mod decision;
 mod document;
 mod evaluate;
+mod explain;
 mod glob;
 mod key;
 mod parse;
 mod pattern;
 mod principal;
+mod span;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -36,8 +38,10 @@ pub use context::Context;
 pub use decision::{Decision, Lack, Reason};
 pub use document::{Kind, Policy};
 pub use evaluate::{Policies, Request, ResourceRule, evaluate};
+pub use explain::{Explanation, Matched, Place, explain};
 pub use key::{KeyType, key_type};
 pub use principal::Principal;
+pub use span::{Position, Span};
 pub use statement::{Effect, Statement};
 
 /// Why a policy was refused, in AWS's words where AWS has words for it.

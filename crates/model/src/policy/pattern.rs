@@ -3,8 +3,8 @@
 //! A variable's value is text, whatever it holds: `${aws:username}` of a user named `*` matches the name `*` only.
 
 use super::Malformed;
-use super::context::Context;
-use super::glob::{Glob, Token, tokens};
+use super::context::{Context, Name};
+use super::glob::{Glob, Text, Token, tokens};
 use super::key;
 
 /// How a text is read.
@@ -24,7 +24,7 @@ pub(super) enum Part {
     Text(String),
     One,
     Many,
-    Variable { key: String, default: Option<String> },
+    Variable { key: Name, default: Option<String> },
 }
 
 /// A text to compare with.
@@ -74,7 +74,7 @@ impl Pattern {
         })
     }
 
-    pub(super) fn matches(&self, text: &str, context: &Context) -> Match {
+    pub(super) fn matches(&self, text: Text<'_>, context: &Context) -> Match {
         match self {
             Pattern::Fixed(glob) => glob.matches(text).into(),
             Pattern::Open { parts, fold } => match glob(parts, context, *fold) {
@@ -128,7 +128,7 @@ fn variable(inner: &str) -> Result<Part, Malformed> {
     };
     let name = name.trim();
     match !name.contains(['$', '{']) && key::is_key(name) {
-        true => Ok(Part::Variable { key: name.to_ascii_lowercase(), default }),
+        true => Ok(Part::Variable { key: Name::new(name), default }),
         false => Err(Malformed::syntax(format!("${{{inner:.100}}} is not a policy variable"))),
     }
 }
@@ -180,7 +180,7 @@ mod tests {
             ("a*$", "ab$", Match::Yes),
         ];
         for (text, value, wanted) in cases {
-            assert_eq!(Pattern::parse(text, ALL).unwrap().matches(value, &context()), wanted, "{text}");
+            assert_eq!(Pattern::parse(text, ALL).unwrap().matches(Text::new(value), &context()), wanted, "{text}");
         }
     }
 
@@ -188,9 +188,9 @@ mod tests {
     fn without_variables_the_text_is_meant() {
         let plain = Syntax { variables: false, ..ALL };
         let pattern = Pattern::parse("${aws:username}", plain).unwrap();
-        assert_eq!(pattern.matches("${aws:username}", &context()), Match::Yes);
+        assert_eq!(pattern.matches(Text::new("${aws:username}"), &context()), Match::Yes);
         let star = Pattern::parse("${*}", plain).unwrap();
-        assert_eq!(star.matches("${anything}", &context()), Match::Yes);
+        assert_eq!(star.matches(Text::new("${anything}"), &context()), Match::Yes);
     }
 
     #[test]

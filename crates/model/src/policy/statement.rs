@@ -4,6 +4,7 @@ use super::action::ActionPattern;
 use super::arn::{ArnPattern, Cut};
 use super::condition::{Condition, Held};
 use super::context::Context;
+use super::glob::Text;
 use super::pattern::Match;
 use super::principal::{Grant, Named, Principal, grant, spares};
 
@@ -39,7 +40,7 @@ pub(super) struct Asked<'a> {
     /// Whether the principal has a permissions boundary.
     pub bounded: bool,
     /// In lower case.
-    pub action: &'a str,
+    pub action: Text<'a>,
     pub resource: Cut<'a>,
     pub context: &'a Context,
 }
@@ -55,6 +56,22 @@ impl Statement {
             return Grant::Nothing;
         }
         granted
+    }
+
+    /// The keys that its conditions and variables ask for and a request that it is about lacks.
+    pub(super) fn missing(&self, asked: &Asked<'_>) -> Vec<&str> {
+        match self.is_of_action(asked) && self.names(asked) > Grant::Nothing && self.may_be_of_resource(asked) {
+            true => self.context_keys().into_iter().filter(|key| asked.context.get(key).is_none()).collect(),
+            false => Vec::new(),
+        }
+    }
+
+    /// As [`Self::is_of_resource`], but true also if that cannot be said for want of a variable's value.
+    fn may_be_of_resource(&self, asked: &Asked<'_>) -> bool {
+        match &self.resources {
+            Some(Element::Of(list)) => list.iter().any(|one| one.matches(asked.resource, asked.context) != Match::No),
+            _ => self.is_of_resource(asked),
+        }
     }
 
     fn is_of_action(&self, asked: &Asked<'_>) -> bool {

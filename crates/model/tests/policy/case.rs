@@ -60,6 +60,11 @@ fn parse(kind: Kind, values: &[Value]) -> Result<Vec<Policy>, Malformed> {
 
 /// What the engine decides: `allow`, `deny KIND`, `lack KIND`.
 pub fn engine(case: &Case) -> Result<String, Malformed> {
+    asked(case, |request, policies| told(evaluate(request, policies)))
+}
+
+/// Puts a case together and asks something about it.
+pub fn asked<T>(case: &Case, ask: impl FnOnce(&Request<'_>, &Policies<'_>) -> T) -> Result<T, Malformed> {
     let identity = parse(Kind::Identity, &case.identity)?;
     let boundary = case.boundary.as_ref().map(|value| Policy::parse(Kind::Boundary, &value.to_string())).transpose()?;
     let session = case.session.as_ref().map(|values| parse(Kind::Session, values)).transpose()?;
@@ -84,12 +89,17 @@ pub fn engine(case: &Case) -> Result<String, Malformed> {
         owner: &owner,
         context: &context,
     };
-    Ok(match evaluate(&request, &policies) {
+    Ok(ask(&request, &policies))
+}
+
+/// A decision in words.
+pub fn told(decision: Decision) -> String {
+    match decision {
         Decision::Allow => "allow".to_owned(),
         Decision::Deny(Reason::Explicit(kind)) => format!("deny {kind:?}").to_lowercase(),
         Decision::Deny(Reason::Implicit(lack)) => format!("lack {}", name(lack)),
         Decision::Deny(Reason::Error) => "error".to_owned(),
-    })
+    }
 }
 
 fn name(lack: Lack) -> &'static str {

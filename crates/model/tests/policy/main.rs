@@ -2,12 +2,14 @@
 
 mod case;
 mod generate;
+mod reason;
 mod reference;
 
-use case::{Case, engine};
+use case::{Case, engine, told};
 use longshore_model::policy::{Kind, Policy};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
+use reason::reasons;
 
 /// A user with one policy.
 fn user_with(identity: serde_json::Value) -> Case {
@@ -42,6 +44,26 @@ proptest! {
     fn the_engine_decides_as_the_reference_does(case in generate::case()) {
         let decided = engine(&case).map_err(|error| TestCaseError::fail(format!("{error}")))?;
         prop_assert_eq!(decided, reference::decide(&case));
+    }
+
+    #[test]
+    fn reasons_are_those_of_the_decision(case in generate::case()) {
+        let (explained, effects) = reasons(&case).map_err(|error| TestCaseError::fail(format!("{error}")))?;
+        let decided = told(explained.decision);
+        prop_assert_eq!(&decided, &reference::decide(&case));
+        match decided.split(' ').next() {
+            Some("allow") => {
+                prop_assert!(effects.iter().all(|allows| *allows));
+                // The root and who asks for its own identity need no statement.
+                prop_assert!(!effects.is_empty() || case.who == "root" || case.action.eq_ignore_ascii_case("sts:GetCallerIdentity"));
+            }
+            Some("deny") => prop_assert!(!effects.is_empty() && effects.iter().all(|allows| !allows)),
+            _ => prop_assert!(effects.is_empty()),
+        }
+        prop_assert_eq!(explained.bounded.is_some(), case.boundary.is_some());
+        for key in &explained.missing {
+            prop_assert!(case.keys().iter().all(|(known, values)| !known.eq_ignore_ascii_case(key) || values.is_empty()));
+        }
     }
 
     #[test]

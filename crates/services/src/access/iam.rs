@@ -76,8 +76,8 @@ fn path_of(found: &[Found], kind: &str) -> String {
 }
 
 macro_rules! resources {
-    ($($name:ident $form:literal $find:expr;)*) => {
-        $(static $name: Resource = Resource { form: $form, find: $find };)*
+    ($($(#[$doc:meta])* $name:ident $form:literal $find:expr;)*) => {
+        $($(#[$doc])* static $name: Resource = Resource { form: $form, find: $find };)*
     };
 }
 
@@ -97,6 +97,11 @@ resources! {
     };
     PROFILE "instance-profile/PATH/NAME" profile;
     PROFILE_NEW "instance-profile/PATH/NAME" |asked| made(asked, "instance-profile", "InstanceProfileName");
+    /// The entity whose policies are simulated, as its ARN says it.
+    SIMULATED "TYPE/PATH/NAME" |asked| {
+        let given = asked.given("PolicySourceArn").into_iter();
+        given.map(|arn| Found { arn: arn.to_owned(), tags: Vec::new() }).collect()
+    };
     POLICY "policy/PATH/NAME" policy;
     POLICY_NEW "policy/PATH/NAME" |asked| made(asked, "policy", "PolicyName");
 }
@@ -166,7 +171,9 @@ pub(super) static TABLE: Table = Table {
     operations: access! {
         NONE PLAIN:
             "ListUsers" "ListGroups" "ListRoles" "ListInstanceProfiles" "ListPolicies" "CreateAccountAlias"
-            "DeleteAccountAlias" "ListAccountAliases" "GetAccountSummary" "GetServiceLinkedRoleDeletionStatus";
+            "DeleteAccountAlias" "ListAccountAliases" "GetAccountSummary" "GetServiceLinkedRoleDeletionStatus"
+            "SimulateCustomPolicy" "GetContextKeysForCustomPolicy";
+        SIMULATED PLAIN: "SimulatePrincipalPolicy" "GetContextKeysForPrincipalPolicy";
         USER_NEW MAKING: "CreateUser";
         USER PLAIN:
             "GetUser" "DeleteUser" "ListUserTags" "ListGroupsForUser" "ListAttachedUserPolicies" "GetUserPolicy"

@@ -16,6 +16,7 @@ mod ec2;
 mod ecs;
 mod iam;
 mod kms;
+mod leave;
 mod logs;
 mod longshore;
 mod node;
@@ -33,6 +34,7 @@ use longshore_model::{AccountId, Arn, State};
 use crate::authority::Authority;
 
 pub use asked::Asked;
+pub use leave::{Leave, user};
 pub use policy::bears_policies;
 use policy::{Attached, attached};
 
@@ -129,7 +131,11 @@ impl Need {
         }
         let mut context = Context::default();
         self.keys.iter().for_each(|key| (key.set)(asked, &mut context));
-        found.into_iter().map(|found| self.on_one(asked, found, context.clone())).collect()
+        let last = found.pop();
+        let mut needed: Vec<Needed> =
+            found.into_iter().map(|found| self.on_one(asked, found, context.clone())).collect();
+        needed.extend(last.map(|found| self.on_one(asked, found, context)));
+        needed
     }
 
     fn on_one(&self, asked: &Asked<'_>, found: Found, mut context: Context) -> Needed {
@@ -196,7 +202,7 @@ pub fn judge(
         let request = Request { principal: &principal, action: &action, resource: "*", owner, context: conditions };
         return Err(Reason::Error.sentence(&request));
     };
-    needed.iter().try_for_each(|needed| needed.judge(asked.state, &principal, authority.as_ref(), conditions))
+    needed.into_iter().try_for_each(|needed| needed.judge(asked.state, &principal, authority.as_ref(), conditions))
 }
 
 /// Whether a caller may do a thing that is no operation of a table: open a node's channel.
@@ -208,7 +214,7 @@ pub fn judge_one(state: &State, needed: &Needed, caller: &Caller, conditions: &C
         let own = caller.node().is_some() && node::CHANNELS.contains(&needed.action);
         return if own { Ok(()) } else { Err(node::sentence(caller, needed.action)) };
     }
-    needed.judge(state, &caller.principal(), Authority::of(state, caller).as_ref(), conditions)
+    needed.clone().judge(state, &caller.principal(), Authority::of(state, caller).as_ref(), conditions)
 }
 
 /// Whether no policy says what a caller may do, but what a node is.
@@ -225,14 +231,14 @@ impl Needed {
     /// # Errors
     /// AWS's sentence, if the caller may not.
     fn judge(
-        &self,
+        self,
         state: &State,
         principal: &Principal,
         authority: Option<&Authority>,
         conditions: &Context,
     ) -> Result<(), String> {
         // What the request says of itself does not outweigh what is known of the caller.
-        let mut context = self.context.clone();
+        let mut context = self.context;
         context.extend(conditions.clone());
         let (action, resource) = (self.action, self.resource.as_str());
         let request = Request { principal, action, resource, owner: &self.owner, context: &context };

@@ -3,6 +3,8 @@
 //! Those of AWS are no records: they are the same in every account, and nobody changes them. Only the ones are here that a
 //! container platform's guides name; what they allow is AWS's list of actions, in a form of our own.
 
+use std::sync::Arc;
+
 use longshore_model::iam::{ManagedPolicy, key};
 use longshore_model::{AccountId, Arn, State};
 use longshore_wire::Fault;
@@ -123,9 +125,14 @@ pub fn find(arn: &str) -> Option<&'static AwsPolicy> {
 
 /// The customer's one that has this ARN, in the account that the ARN names.
 pub fn of_account<'a>(state: &'a State, account: &AccountId, arn: &str) -> Option<&'a ManagedPolicy> {
+    record(state, account, arn).map(AsRef::as_ref)
+}
+
+/// As [`of_account`]: the shared record, which is another one as soon as anything of it has changed.
+pub fn record<'a>(state: &'a State, account: &AccountId, arn: &str) -> Option<&'a Arc<ManagedPolicy>> {
     let parsed = Arn::parse(arn).filter(|parsed| parsed.account == account.as_str())?;
     let found = state.managed_policies.get(&key(account, parsed.resource.rsplit('/').next()?))?;
-    (found.arn() == arn).then_some(found.as_ref())
+    (found.arn() == arn).then_some(found)
 }
 
 /// The document in force of the managed policy with this ARN.
@@ -180,6 +187,19 @@ mod tests {
             Policy::parse(Kind::Identity, policy.document).unwrap_or_else(|malformed| panic!("{arn}: {malformed}"));
             assert_eq!(find(&arn).map(|found| found.name), Some(policy.name));
             assert_eq!((path(&arn), name(&arn)), (policy.path, policy.name));
+        }
+        for named in [
+            "AdministratorAccess",
+            "AmazonECS_FullAccess",
+            "AmazonEC2ContainerRegistryFullAccess",
+            "AmazonEC2ContainerRegistryPowerUser",
+            "AmazonEC2ContainerRegistryPullOnly",
+            "AmazonEC2ContainerRegistryReadOnly",
+            "CloudWatchLogsFullAccess",
+            "service-role/AmazonEC2ContainerServiceforEC2Role",
+            "service-role/AmazonECSTaskExecutionRolePolicy",
+        ] {
+            assert!(find(&format!("arn:aws:iam::aws:policy/{named}")).is_some(), "{named}");
         }
         assert!(find("arn:aws:iam::aws:policy/AmazonECSTaskExecutionRolePolicy").is_none());
         assert!(find("arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy").is_some());

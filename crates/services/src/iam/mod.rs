@@ -2,7 +2,7 @@
 //!
 //! Handlers write records of `longshore_model::iam`; what policies come to for a caller is in [`crate::authority`]. Names
 //! are one without regard to case. Left out: passwords, MFA devices, SAML and OpenID providers, server and signing
-//! certificates, credential reports, and the policy simulator.
+//! certificates, and credential reports.
 
 mod account;
 mod boundary;
@@ -17,6 +17,7 @@ mod page;
 mod policy;
 mod profile;
 mod role;
+mod simulate;
 mod tag;
 mod user;
 
@@ -114,6 +115,10 @@ pub static SERVICE: Service = Service {
         "DeleteAccountAlias" => account::delete_alias,
         "ListAccountAliases" => account::list_aliases,
         "GetAccountSummary" => account::summary,
+        "SimulatePrincipalPolicy" => simulate::principal,
+        "SimulateCustomPolicy" => simulate::custom,
+        "GetContextKeysForPrincipalPolicy" => simulate::keys_of_principal,
+        "GetContextKeysForCustomPolicy" => simulate::keys_of_custom,
     },
 };
 

@@ -11,7 +11,8 @@ use std::net::IpAddr;
 
 use super::Malformed;
 use super::arn::{ArnPattern, Cut};
-use super::context::Context;
+use super::context::{Context, Name};
+use super::glob::Text;
 use super::key::{KeyType, key_type};
 use super::pattern::{Match, Pattern, Syntax};
 use super::value::{Network, binary, date, flag, number};
@@ -21,8 +22,7 @@ use operator::{Operator, Order, Quantifier, Relation};
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Condition {
     operator: Operator,
-    /// In lower case.
-    key: String,
+    key: Name,
     wanted: Wanted,
 }
 
@@ -83,11 +83,11 @@ impl Condition {
             return Err(Malformed::syntax(format!("{operator:.100} does not go with the condition key {key:.100}")));
         }
         let wanted = Wanted::parse(parsed.relation, values, variables)?;
-        Ok(Self { operator: parsed, key: key.to_ascii_lowercase(), wanted })
+        Ok(Self { operator: parsed, key: Name::new(key), wanted })
     }
 
     pub(super) fn held(&self, context: &Context) -> Held {
-        let values = context.lower(&self.key);
+        let values = context.values(&self.key);
         if let Wanted::Null(wanted) = &self.wanted {
             return yes(wanted.iter().any(|absent| *absent == values.is_none()));
         }
@@ -174,9 +174,12 @@ impl Wanted {
         match self {
             Wanted::Text(patterns, true) => {
                 let value = value.to_lowercase();
-                any(patterns.iter().map(|pattern| pattern.matches(&value, context)))
+                any(patterns.iter().map(|pattern| pattern.matches(Text::new(&value), context)))
             }
-            Wanted::Text(patterns, false) => any(patterns.iter().map(|pattern| pattern.matches(value, context))),
+            Wanted::Text(patterns, false) => {
+                let value = Text::new(value);
+                any(patterns.iter().map(|pattern| pattern.matches(value, context)))
+            }
             Wanted::Arn(patterns) => {
                 let cut = Cut::new(value);
                 match any(patterns.iter().map(|pattern| pattern.matches(cut, context))) {

@@ -37,7 +37,7 @@ fn the_keys_that_a_policy_asks_for_are_listed() {
         "Resource":"arn:aws:iam::1:user/${aws:username}","Condition":{
         "StringEquals":{"aws:ResourceTag/Team":"${aws:PrincipalTag/Team, 'none'}"},"Bool":{"aws:SecureTransport":true}}}}"#;
     let policy = Policy::parse(Kind::Identity, text).unwrap();
-    let wanted = ["aws:principaltag/team", "aws:resourcetag/team", "aws:securetransport", "aws:username"];
+    let wanted = ["aws:PrincipalTag/Team", "aws:ResourceTag/Team", "aws:SecureTransport", "aws:username"];
     assert_eq!(policy.context_keys(), wanted);
 }
 
