@@ -158,14 +158,35 @@ def test_pages_are_newest_first_and_bound_to_their_request(strict):
         client.lookup_events(LookupAttributes=asked["LookupAttributes"] * 2)
 
 
-@pytest.fixture
-def killed(fresh):
-    """An instance with some records, killed; and the clusters that it acknowledged."""
+def with_records(fresh):
+    """An instance with some records, and the clusters that it acknowledged."""
     instance = fresh("--engine", "simulated")
     ecs = root(instance).client("ecs")
     clusters = [unique() for _ in range(20)]
     for cluster in clusters:
         ecs.create_cluster(clusterName=cluster)
+    return instance, clusters
+
+
+@pytest.fixture
+def killed(fresh):
+    """One that was killed as soon as it had answered."""
+    instance, clusters = with_records(fresh)
+    instance.kill()
+    return instance, clusters
+
+
+@pytest.fixture
+def synced(fresh):
+    """One that was killed when its mark had come to the last record."""
+    instance, clusters = with_records(fresh)
+
+    def is_marked():
+        lines = segments(instance)[-1].read_bytes().splitlines()
+        mark = (instance.data_dir / "audit" / "head").read_text().split()
+        return lines and mark and int(mark[0]) == number(lines[-1])
+
+    eventually(is_marked)
     instance.kill()
     return instance, clusters
 
@@ -197,8 +218,8 @@ def number(line):
     return json.loads(line)["sequence"]
 
 
-def test_whoever_changes_the_log_is_found_out(killed):
-    instance, _ = killed
+def test_whoever_changes_the_log_is_found_out(synced):
+    instance, _ = synced
     path = segments(instance)[0]
     whole = path.read_bytes()
     lines = whole.splitlines(keepends=True)

@@ -1,6 +1,7 @@
 //! What a node may do with its key, whatever policies say: be the one node it is. No policy is asked, for none is a node's.
 //!
-//! What it reports is of its own tasks (`ecs::agent` sees to that), and so are the logs that it writes.
+//! What it reports is of its own tasks (`ecs::agent` sees to that), and so are the logs that it writes: of tasks without an
+//! execution role, which writes those of the others (`docs/decisions/0028`).
 
 use longshore_model::iam::{Caller, Identity};
 use longshore_model::policy::{Lack, Reason, Request};
