@@ -124,13 +124,21 @@ pub enum VolumeSource {
 }
 
 /// The CloudWatch Logs endpoint that the log pump speaks to, over plain HTTP.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogEndpoint {
     /// `address:port`, numeric.
     pub address: String,
     /// Sent as they are with every request. What proves who sends comes by [`Secrets::log_headers`].
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+}
+
+/// What headers say is not shown.
+impl std::fmt::Debug for LogEndpoint {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let headers: Vec<&String> = self.headers.keys().collect();
+        to.debug_struct("LogEndpoint").field("address", &self.address).field("headers", &headers).finish()
+    }
 }
 
 /// One container of the task.

@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn what_is_taken_is_in_the_task_and_without_variables_there_is_no_memory() {
         let file = std::env::temp_dir().join(format!("longshore-taken-{}", std::process::id()));
-        let secrets = r#"{"logs":{"web":{"driver":"json-file"}},"log_headers":{"Authorization":"x"}}"#;
+        let secrets = r#"{"logs":{"web":{"driver":"json-file"}},"log_headers":{"Authorization":"planted"}}"#;
         std::fs::write(&file, secrets).unwrap();
         let web = ContainerSpec { name: "web".into(), ..ContainerSpec::default() };
         let side = ContainerSpec { name: "side".into(), ..ContainerSpec::default() };
@@ -111,7 +111,9 @@ mod tests {
         take(Path::new("/nonexistent"), &mut task).unwrap();
         std::fs::remove_file(file).unwrap();
         assert_eq!((&task.containers[0].log, &task.containers[1].log), (&LogConfig::JsonFile, &LogConfig::None));
-        assert_eq!(task.log_endpoint.unwrap().headers["Authorization"], "x");
+        let endpoint = task.log_endpoint.unwrap();
+        assert_eq!(endpoint.headers["Authorization"], "planted");
+        assert!(!format!("{endpoint:?}").contains("planted"), "it does not show");
         assert_eq!(task.secrets, None);
     }
 
