@@ -18,7 +18,7 @@ from test_private_registry import HTPASSWD, PASSWORD
 from test_secrets import in_clear
 from test_task_roles import Lent, lending, process
 
-# Where a key of the installation itself lies, and nowhere else.
+# Where a key of the installation itself lies, and nowhere else; the node's own beside them.
 KEY_FILES = ("root-key", "master-key", "page-key")
 
 
@@ -56,7 +56,8 @@ def own_keys(instance):
     for name in KEY_FILES:
         text = (instance.data_dir / name).read_bytes()
         kept[name] = text.split()[-1] if name == "root-key" else text.strip()
-    return kept
+    node = json.loads((instance.data_dir / "agent" / "node-key").read_text())
+    return kept | {"node-key": node["secretAccessKey"].encode()}
 
 
 class Planting:
@@ -98,6 +99,8 @@ class Planting:
             one.client("sts").get_caller_identity()
             self.words[f"key of a {name}"] = one.secret
         self.tokens(session=session.token, got=got.token)
+        made = self.instance.command("join-token", "create", check=True)
+        self.words["join token"] = made.stdout.strip()
 
     def tokens(self, **tokens):
         for name, token in tokens.items():
