@@ -54,7 +54,8 @@ impl Context {
     /// Sets a key's values in place of those it had.
     pub fn set<V: Into<String>>(&mut self, key: &str, values: impl IntoIterator<Item = V>) {
         let values = values.into_iter().map(Into::into).collect();
-        let name = Name::new(&key.to_ascii_lowercase());
+        let lower = key.to_ascii_lowercase();
+        let name = Name { number: number(&lower), lower: lower.into(), written: None };
         match self.place(&name) {
             Ok(at) => self.entries[at].values = values,
             Err(at) => self.entries.insert(at, Entry { name, values }),

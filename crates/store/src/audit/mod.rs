@@ -5,9 +5,9 @@
 //!   00…01.log 00…57.log …    segments, the oldest let go when there are too many bytes; the anchor keeps the chain's begin
 //! ```
 //! A record is what the caller pushes, JSON that this module does not look into, with a number, a time and the hash of the
-//! record before ([`Line`]). Records that somebody waits for are written at once, together, and then he is told; others are
-//! written within [`FLUSH`]; all are synced within [`SYNC`]. So a `kill -9` takes at most the last [`FLUSH`] of what nobody
-//! waited for, and a power cut the last [`SYNC`] of all.
+//! record before ([`Line`]). What must be there before a call is answered is written within [`GATHER`], together, or at once
+//! when somebody waits for it; the rest within [`FLUSH`]; all is synced within [`SYNC`]. So a `kill -9` takes at most the last
+//! [`FLUSH`] of what nobody waited for, and a power cut the last [`SYNC`] of all.
 //!
 //! Room for a segment is set aside when it is begun. When the disk has none for the next one the log is full
 //! ([`Audit::is_full`]): what must be recorded still is, in the room that is left, so callers must not begin what must be
@@ -42,6 +42,10 @@ pub use verify::{Broken, Verified, Why, verify};
 
 /// How long a record that nobody waits for may lie in memory.
 pub const FLUSH: Duration = Duration::from_millis(100);
+
+/// How long one that must be there may lie in memory until somebody waits for it: about as long as the sync that its caller
+/// waits for first.
+pub const GATHER: Duration = Duration::from_millis(1);
 
 /// How long it may be written and not synced.
 pub const SYNC: Duration = Duration::from_millis(100);
@@ -94,6 +98,8 @@ struct Shared {
     /// There is something to write.
     work: Condvar,
     progress: watch::Sender<Progress>,
+    /// Apart from the progress, of which nobody wants to hear each step who waits for the end.
+    failed: watch::Sender<bool>,
     segments: Mutex<Vec<Segment>>,
     dir: PathBuf,
 }
@@ -104,7 +110,9 @@ struct Pending {
     /// Number of the next record that is pushed.
     next: u64,
     lost: u64,
-    /// Somebody waits until it is written.
+    /// Some of the batch must be there before its call is answered.
+    must: bool,
+    /// Somebody waits until all is written.
     wanted: bool,
     full: bool,
     failed: bool,
@@ -159,6 +167,7 @@ impl Audit {
             pending: Mutex::new(Pending { next: tip + 1, ..Pending::default() }),
             work: Condvar::new(),
             progress: watch::Sender::new(Progress { written: tip, ..Progress::default() }),
+            failed: watch::Sender::new(false),
             segments: Mutex::new(found.segments.clone()),
             dir: dir.to_owned(),
         });
@@ -182,14 +191,14 @@ impl Audit {
         pending.batch.push(time, event);
         let sequence = pending.next;
         pending.next += 1;
-        let hurry = must && !pending.wanted;
-        pending.wanted |= must;
+        let hurry = must && !pending.must;
+        pending.must |= must;
         let plenty = pending.batch.events.len() >= PLENTY && pending.batch.events.len() - event.len() < PLENTY;
         drop(pending);
         if was_empty || hurry || plenty {
             shared.work.notify_one();
         }
-        must.then(|| Ticket { sequence, progress: shared.progress.subscribe() })
+        must.then(|| Ticket { sequence, shared: shared.clone() })
     }
 
     /// Whether there is no room for the next segment: nothing that must be recorded may be begun.
@@ -199,7 +208,7 @@ impl Audit {
 
     /// Ends when the log has failed: the process must stop then.
     pub async fn failed(&self) {
-        let _ = self.0.shared.progress.subscribe().wait_for(|progress| progress.failed).await;
+        let _ = self.0.shared.failed.subscribe().wait_for(|failed| *failed).await;
     }
 
     /// Number of the newest record that a power cut does not take.
@@ -210,6 +219,20 @@ impl Audit {
     /// Number of the newest record.
     pub fn newest(&self) -> u64 {
         self.0.shared.pending.lock().next - 1
+    }
+}
+
+impl Shared {
+    /// Somebody waits until what was pushed so far is written. Returns the number of the newest record.
+    fn hurry(&self) -> u64 {
+        let mut pending = self.pending.lock();
+        let first = !std::mem::replace(&mut pending.wanted, true);
+        let newest = pending.next - 1;
+        drop(pending);
+        if first {
+            self.work.notify_one();
+        }
+        newest
     }
 }
 
@@ -224,10 +247,10 @@ impl Drop for Inner {
 }
 
 /// What a call must wait for before it is answered.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Ticket {
     sequence: u64,
-    progress: watch::Receiver<Progress>,
+    shared: Arc<Shared>,
 }
 
 impl Ticket {
@@ -236,8 +259,11 @@ impl Ticket {
     /// # Errors
     /// When the log failed, or there is no room: the record may be there later.
     pub async fn written(&self) -> Result<(), Unsettled> {
-        let mut progress = self.progress.clone();
         let reached = |progress: &Progress| progress.failed || progress.stuck || progress.written >= self.sequence;
+        if !reached(&self.shared.progress.borrow()) {
+            self.shared.hurry();
+        }
+        let mut progress = self.shared.progress.subscribe();
         let progress = *progress.wait_for(reached).await.map_err(|_| Closed)?;
         match progress.written >= self.sequence {
             true => Ok(()),

@@ -60,12 +60,7 @@ impl Audit {
 
     fn reach(&self, how_far: fn(&Progress) -> u64) -> Result<(), Closed> {
         let shared = &self.0.shared;
-        let newest = {
-            let mut pending = shared.pending.lock();
-            pending.wanted = true;
-            pending.next - 1
-        };
-        shared.work.notify_one();
+        let newest = shared.hurry();
         let mut progress = shared.progress.subscribe();
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {

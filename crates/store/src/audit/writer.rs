@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::line::Line;
 use super::recover::Found;
 use super::segment::{self, Head, Mark, Segment};
-use super::{Batch, FLUSH, Happening, LONGEST_EVENT, Options, PLENTY, SYNC, Shared};
+use super::{Batch, FLUSH, GATHER, Happening, LONGEST_EVENT, Options, PLENTY, SYNC, Shared};
 
 /// Room behind a segment's end, for what must be recorded while there is none for the next segment.
 const SLACK: u64 = 2 * 1024 * 1024;
@@ -63,6 +63,7 @@ impl Writer {
                 tracing::error!(%error, "the audit log failed");
                 self.shared.pending.lock().failed = true;
                 self.shared.progress.send_modify(|progress| progress.failed = true);
+                self.shared.failed.send_replace(true);
                 return;
             }
             if closing && self.shared.pending.lock().batch.each.is_empty() {
@@ -95,13 +96,14 @@ impl Writer {
                 break;
             }
         }
-        let until = Instant::now() + FLUSH;
+        let began = Instant::now();
         while !pending.wanted && !pending.closing && pending.batch.events.len() < PLENTY {
+            let until = began + if pending.must { GATHER } else { FLUSH };
             if pending.batch.each.is_empty() || self.shared.work.wait_until(&mut pending, until).timed_out() {
                 break;
             }
         }
-        pending.wanted = false;
+        (pending.must, pending.wanted) = (false, false);
         Work {
             batch: std::mem::take(&mut pending.batch),
             lost: std::mem::take(&mut pending.lost),
