@@ -8,8 +8,8 @@
 use http::HeaderMap;
 use http::header::USER_AGENT;
 use http::request::Parts;
-use longshore_model::Place;
 use longshore_model::iam::{Caller, Identity};
+use longshore_model::{Place, State};
 use longshore_plan::rate::{Bucket, Limit};
 use longshore_services::Answer;
 use longshore_services::access::{self, Asked};
@@ -107,11 +107,13 @@ impl<'a> Note<'a> {
         let Some(record) = &mut self.record else { return };
         let place = Place::new(&self.server.settings.region, &caller.account);
         let user = if let Identity::User { name, .. } = &caller.identity { Some(name.as_str()) } else { None };
-        let resources = {
-            let state = self.server.store.read();
-            let asked = Asked { place: &place, state: &state, input, user };
+        let asked = |state: &State| {
+            let asked = Asked { place: &place, state, input, user };
             access::resources(self.call.service.name, self.call.operation.name, &asked)
         };
+        // What is only described or listed is in the parameters, and often called.
+        let named = event::tells_of_resources(self.call);
+        let resources = if named { asked(&self.server.store.read()) } else { Vec::new() };
         record.parameters(input, resources);
     }
 

@@ -16,7 +16,7 @@ use http::header::{AUTHORIZATION, USER_AGENT};
 use http::request::Parts;
 use longshore_model::iam::{AccessKey, Caller, Identity, key};
 use longshore_model::node_key::{NodeKey, node_of};
-use longshore_model::policy::Context as Conditions;
+use longshore_model::policy::{Context as Conditions, Known};
 use longshore_model::{AccountId, Place, State};
 use longshore_services::access::{self, Asked, Leave, Needed};
 use longshore_services::ecs::role;
@@ -80,18 +80,25 @@ fn is_unbound(call: &Call, caller: &Caller) -> bool {
     caller.identity == Identity::Root && !access::bears_policies(call.service.name)
 }
 
+const SOURCE: Known = Known::new("aws:sourceip");
+const SECURE: Known = Known::new("aws:securetransport");
+const REGION: Known = Known::new("aws:requestedregion");
+const TIME: Known = Known::new("aws:currenttime");
+const EPOCH: Known = Known::new("aws:epochtime");
+const AGENT: Known = Known::new("aws:useragent");
+
 fn known_conditions(server: &Server, caller: &Caller, head: &Parts) -> Conditions {
     let now = clock::wall();
     let mut conditions = caller.context();
     if let Some(Peer(address)) = head.extensions.get() {
-        conditions.set("aws:SourceIp", [address.to_string()]);
+        conditions.set_known(SOURCE, address.to_string());
     }
-    conditions.set("aws:SecureTransport", ["false"]);
-    conditions.set("aws:RequestedRegion", [server.settings.region.clone()]);
-    conditions.set("aws:CurrentTime", [now.format(TimestampFormat::Iso8601)]);
-    conditions.set("aws:EpochTime", [(now.millis() / 1000).to_string()]);
+    conditions.set_known(SECURE, "false");
+    conditions.set_known(REGION, &*server.settings.region);
+    conditions.set_known(TIME, now.format(TimestampFormat::Iso8601));
+    conditions.set_known(EPOCH, (now.millis() / 1000).to_string());
     if let Some(agent) = head.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()) {
-        conditions.set("aws:UserAgent", [agent]);
+        conditions.set_known(AGENT, agent);
     }
     conditions
 }

@@ -6,7 +6,9 @@ use longshore_wire::{Timestamp, record};
 
 use super::arn;
 use crate::ids::AccountId;
-use crate::policy::{Context, Principal};
+use crate::policy::{Context, Known, Principal};
+
+const USER_ID: Known = Known::new("aws:userid");
 
 record! {
     /// What a session token says, sealed: who it speaks for, until when, and what narrows it. No record is kept of it.
@@ -135,7 +137,7 @@ impl Caller {
     /// The condition keys that follow from who it is.
     pub fn context(&self) -> Context {
         let mut context = self.principal().context();
-        context.set("aws:userid", [self.user_id()]);
+        context.set_known(USER_ID, self.user_id());
         if let Identity::User { tags, .. } | Identity::Session { tags, .. } = &self.identity {
             for (key, value) in tags {
                 context.set(&format!("aws:PrincipalTag/{key}"), [value.clone()]);

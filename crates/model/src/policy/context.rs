@@ -3,7 +3,9 @@
 //! A policy's conditions ask for many keys of one context, most of them again and again. Names are therefore compared by a
 //! number made of their letters once ([`Name`]); that two names have the same number is seen by looking at them.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 /// Condition keys and their values. Names are compared without regard to case; values are kept as they came.
 ///
@@ -17,15 +19,30 @@ pub struct Context {
 #[derive(Clone, Debug, PartialEq)]
 struct Entry {
     name: Name,
-    values: Vec<String>,
+    /// Shared by the contexts of one call's judgements.
+    values: Arc<[String]>,
 }
 
 /// The name of a condition key: in lower case, the number of that, and how it was written if it was otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Name {
     number: u64,
-    lower: Box<str>,
+    lower: Cow<'static, str>,
     written: Option<Box<str>>,
+}
+
+/// The name of a key that many requests have, made ready once.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    number: u64,
+    lower: &'static str,
+}
+
+impl Known {
+    /// Of a name in lower case.
+    pub const fn new(lower: &'static str) -> Self {
+        Self { number: number(lower), lower }
+    }
 }
 
 impl Name {
@@ -46,16 +63,30 @@ impl Name {
 }
 
 /// FNV-1a.
-fn number(lower: &str) -> u64 {
-    lower.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+const fn number(lower: &str) -> u64 {
+    let (bytes, mut sum, mut at) = (lower.as_bytes(), 0xcbf2_9ce4_8422_2325, 0);
+    while at < bytes.len() {
+        sum = (sum ^ bytes[at] as u64).wrapping_mul(0x100_0000_01b3);
+        at += 1;
+    }
+    sum
 }
 
 impl Context {
     /// Sets a key's values in place of those it had.
     pub fn set<V: Into<String>>(&mut self, key: &str, values: impl IntoIterator<Item = V>) {
-        let values = values.into_iter().map(Into::into).collect();
         let lower = key.to_ascii_lowercase();
         let name = Name { number: number(&lower), lower: lower.into(), written: None };
+        self.put(name, values.into_iter().map(Into::into).collect());
+    }
+
+    /// Sets the one value of a known key in place of those it had.
+    pub fn set_known(&mut self, key: Known, value: impl Into<String>) {
+        let name = Name { number: key.number, lower: key.lower.into(), written: None };
+        self.put(name, Arc::new([value.into()]));
+    }
+
+    fn put(&mut self, name: Name, values: Arc<[String]>) {
         match self.place(&name) {
             Ok(at) => self.entries[at].values = values,
             Err(at) => self.entries.insert(at, Entry { name, values }),
@@ -78,13 +109,13 @@ impl Context {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
         let mut entries: Vec<&Entry> = self.entries.iter().collect();
         entries.sort_unstable_by(|one, other| one.name.lower.cmp(&other.name.lower));
-        entries.into_iter().map(|entry| (&*entry.name.lower, entry.values.as_slice()))
+        entries.into_iter().map(|entry| (&*entry.name.lower, &*entry.values))
     }
 
     /// As [`get`](Self::get), of a name that was made ready.
     pub(super) fn values(&self, name: &Name) -> Option<&[String]> {
         let at = self.place(name).ok()?;
-        Some(self.entries[at].values.as_slice()).filter(|values| !values.is_empty())
+        Some(&*self.entries[at].values).filter(|values| !values.is_empty())
     }
 
     /// What a variable stands for: the value of its key if it has exactly one, its default if the key is absent.
@@ -113,12 +144,15 @@ mod tests {
             context.set(&format!("aws:PrincipalTag/{name}"), [name.to_string()]);
         }
         context.set("AWS:principaltag/7", ["seven"]);
+        context.set("aws:SourceIp", ["nobody's"]);
+        context.set_known(Known::new("aws:sourceip"), "10.0.0.1");
+        assert_eq!(context.get("aws:SourceIp"), Some(&["10.0.0.1".to_owned()][..]));
         context.set::<String>("aws:userid", []);
         let seven = [String::from("seven")];
         assert_eq!(context.get("aws:PrincipalTag/7"), Some(&seven[..]));
         assert_eq!(context.values(&Name::new("aws:PRINCIPALTAG/7")), Some(&seven[..]));
         assert_eq!((context.get("aws:userid"), context.get("aws:PrincipalTag/100")), (None, None));
-        assert_eq!(context.iter().count(), 101);
+        assert_eq!(context.iter().count(), 102);
     }
 
     #[test]

@@ -34,7 +34,7 @@ mod statement;
 mod tests;
 mod value;
 
-pub use context::Context;
+pub use context::{Context, Known};
 pub use decision::{Decision, Lack, Reason};
 pub use document::{Kind, Policy};
 pub use evaluate::{Policies, Request, ResourceRule, evaluate};

@@ -3,9 +3,15 @@
 use std::borrow::Cow;
 
 use super::Malformed;
-use super::context::Context;
+use super::context::{Context, Known};
 use crate::arn::Arn;
 use crate::ids::AccountId;
+
+const IS_SERVICE: Known = Known::new("aws:principalisawsservice");
+const ACCOUNT: Known = Known::new("aws:principalaccount");
+const TYPE: Known = Known::new("aws:principaltype");
+const ARN: Known = Known::new("aws:principalarn");
+const USER_NAME: Known = Known::new("aws:username");
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,9 +57,9 @@ impl Principal {
     pub fn context(&self) -> Context {
         let mut context = Context::default();
         let service = matches!(self, Principal::Service(_));
-        context.set("aws:PrincipalIsAWSService", [service.to_string()]);
+        context.set_known(IS_SERVICE, if service { "true" } else { "false" });
         if let Some(account) = self.account() {
-            context.set("aws:PrincipalAccount", [account.as_str()]);
+            context.set_known(ACCOUNT, account.as_str());
         }
         let kind = match self {
             Principal::Root(_) => "Account",
@@ -65,13 +71,13 @@ impl Principal {
                 return context;
             }
         };
-        context.set("aws:PrincipalType", [kind]);
+        context.set_known(TYPE, kind);
         match self {
-            Principal::Session { role, .. } => context.set("aws:PrincipalArn", [role.as_str()]),
-            _ => context.set("aws:PrincipalArn", [self.arn()]),
+            Principal::Session { role, .. } => context.set_known(ARN, role.as_str()),
+            _ => context.set_known(ARN, self.arn()),
         }
         if let Principal::User { arn, .. } = self {
-            context.set("aws:username", arn.rsplit('/').next());
+            context.set_known(USER_NAME, arn.rsplit('/').next().unwrap_or_default());
         }
         context
     }

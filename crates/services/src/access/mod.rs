@@ -28,7 +28,7 @@ mod sts;
 mod tests;
 
 use longshore_model::iam::{Caller, Identity};
-use longshore_model::policy::{Context, Decision, Principal, Reason, Request, ResourceRule};
+use longshore_model::policy::{Context, Decision, Known, Principal, Reason, Request, ResourceRule};
 use longshore_model::{AccountId, Arn, State};
 
 use crate::authority::Authority;
@@ -119,6 +119,8 @@ impl Access {
     }
 }
 
+const OWNER: Known = Known::new("aws:resourceaccount");
+
 impl Need {
     const fn new(action: &'static str, on: &'static Resource, keys: &'static [&'static Key]) -> Self {
         Self { action, on, keys }
@@ -141,7 +143,7 @@ impl Need {
     fn on_one(&self, asked: &Asked<'_>, found: Found, mut context: Context) -> Needed {
         let named = Arn::parse(&found.arn).and_then(|arn| AccountId::parse(arn.account));
         let owner = named.unwrap_or_else(|| asked.place.account.clone());
-        context.set("aws:ResourceAccount", [owner.as_str()]);
+        context.set_known(OWNER, owner.as_str());
         let service = self.action.split(':').next().unwrap_or_default();
         for (key, value) in &found.tags {
             context.set(&format!("aws:ResourceTag/{key}"), [value.as_str()]);

@@ -50,6 +50,11 @@ pub fn is_read(call: &Call) -> bool {
     call.operation.read_only || verb || READS.contains(&(call.service.name, name))
 }
 
+/// Whether a record tells of the resources of its call: as in AWS not of one that only describes or lists.
+pub fn tells_of_resources(call: &Call) -> bool {
+    !["Describe", "List"].iter().any(|verb| call.operation.name.starts_with(verb))
+}
+
 fn is_data(call: &Call) -> bool {
     DATA.contains(&(call.service.name, call.operation.name))
 }

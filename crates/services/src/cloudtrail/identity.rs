@@ -72,7 +72,7 @@ fn session(to: &mut JsonWriter, caller: &Caller) {
     to.end();
 }
 
-pub(super) fn pair(to: &mut JsonWriter, key: &str, value: &str) {
-    to.key(key);
+pub(super) fn pair(to: &mut JsonWriter, key: &'static str, value: &str) {
+    to.plain_name(key);
     to.string(value);
 }

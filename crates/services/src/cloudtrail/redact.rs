@@ -79,7 +79,7 @@ impl<'a> Redacted<'a> {
     }
 
     /// A member's or an entry's name; the value is left out if it is secret or there is no room.
-    fn name(&mut self, name: &str, secret: bool) {
+    fn name(&mut self, secret: bool, write: impl FnOnce(&mut JsonWriter)) {
         if self.skip != Skip::No {
             return;
         }
@@ -87,7 +87,7 @@ impl<'a> Redacted<'a> {
             (self.skip, self.cut) = (Skip::Next, true);
             return;
         }
-        self.to.key(name);
+        write(self.to);
         self.named = true;
         if secret {
             self.to.string(HIDDEN);
@@ -137,7 +137,7 @@ impl Writer for Redacted<'_> {
 
     fn member(&mut self, def: &'static MemberDef) {
         let named = SECRET.iter().any(|secret| secret.eq_ignore_ascii_case(def.name));
-        self.name(&small(def.name), named || is_sensitive(def.shape.get(), 3));
+        self.name(named || is_sensitive(def.shape.get(), 3), |to| to.plain_name(&small(def.name)));
     }
 
     fn list(&mut self, _: usize) {
@@ -151,7 +151,7 @@ impl Writer for Redacted<'_> {
     fn key(&mut self, key: &str) {
         let lower = key.to_ascii_lowercase();
         let secret = SECRET_WORDS.iter().any(|word| lower.contains(word));
-        self.name(shortened(key), secret);
+        self.name(secret, |to| to.key(shortened(key)));
     }
 
     fn end(&mut self) {

@@ -132,6 +132,16 @@ impl Batch {
         self.events.extend_from_slice(event);
         self.each.push((time, event.len()));
     }
+
+    /// Its room for another, unless that is a lot.
+    fn emptied(mut self) -> Self {
+        if self.events.capacity() > 2 * PLENTY {
+            return Self::default();
+        }
+        self.events.clear();
+        self.each.clear();
+        self
+    }
 }
 
 /// How far the writer has come.

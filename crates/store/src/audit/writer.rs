@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::line::Line;
 use super::recover::Found;
 use super::segment::{self, Head, Mark, Segment};
-use super::{Batch, FLUSH, GATHER, Happening, LONGEST_EVENT, Options, PLENTY, SYNC, Shared};
+use super::{Batch, FLUSH, GATHER, Happening, Options, PLENTY, SYNC, Shared};
 
 /// Room behind a segment's end, for what must be recorded while there is none for the next segment.
 const SLACK: u64 = 2 * 1024 * 1024;
@@ -27,6 +27,9 @@ pub(super) struct Writer {
     tip: Mark,
     synced: u64,
     synced_at: Instant,
+    /// Room of earlier batches and lines, for the next ones.
+    spare: Batch,
+    lines: Vec<u8>,
 }
 
 /// What the writer is woken with.
@@ -43,7 +46,9 @@ impl Writer {
         let file = last.map(|last| File::options().append(true).open(&last.path)).transpose()?;
         let length = last.map_or(0, |last| last.bytes);
         let (tip, synced) = (found.tip, if file.is_some() { 0 } else { found.tip.sequence });
-        let mut writer = Self { shared, options, head, file, length, tip, synced, synced_at: Instant::now() };
+        let (spare, lines) = (Batch::default(), Vec::new());
+        let mut writer =
+            Self { shared, options, head, file, length, tip, synced, synced_at: Instant::now(), spare, lines };
         if let Some(file) = &writer.file {
             let set_aside = segment::set_aside(file, writer.options.segment_bytes + SLACK);
             writer.note_room(set_aside)?;
@@ -73,7 +78,7 @@ impl Writer {
     }
 
     /// Waits until there is something to do, and long enough for more to come if nobody waits for it.
-    fn wait(&self) -> Work {
+    fn wait(&mut self) -> Work {
         let mut pending = self.shared.pending.lock();
         let idle = |pending: &super::Pending| pending.batch.each.is_empty() && !pending.wanted && !pending.closing;
         let unsynced = self.synced < self.tip.sequence;
@@ -105,7 +110,7 @@ impl Writer {
         }
         (pending.must, pending.wanted) = (false, false);
         Work {
-            batch: std::mem::take(&mut pending.batch),
+            batch: std::mem::replace(&mut pending.batch, std::mem::take(&mut self.spare)),
             lost: std::mem::take(&mut pending.lost),
             closing: pending.closing,
         }
@@ -115,6 +120,7 @@ impl Writer {
         self.begin_segment_if_due()?;
         self.tell_of_lost(work.lost);
         self.write(&work.batch, work.closing)?;
+        self.spare = work.batch.emptied();
         let written = self.tip.sequence;
         self.shared.progress.send_modify(|progress| progress.written = written);
         let due = self.synced < written && self.synced_at.elapsed() >= SYNC;
@@ -151,7 +157,7 @@ impl Writer {
     /// Writes a batch, a good part at a time, so that segments end in time.
     fn write(&mut self, batch: &Batch, closing: bool) -> io::Result<()> {
         let mut events = &batch.events[..];
-        let mut lines = Vec::with_capacity(events.len().min(PLENTY) + LONGEST_EVENT);
+        let mut lines = std::mem::take(&mut self.lines);
         let mut tip = self.tip;
         let mut first_time = None;
         for (at, (time, length)) in batch.each.iter().enumerate() {
@@ -167,6 +173,7 @@ impl Writer {
                 self.begin_segment_if_due()?;
             }
         }
+        self.lines = lines;
         Ok(())
     }
 

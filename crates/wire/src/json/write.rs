@@ -56,8 +56,8 @@ impl JsonWriter {
         self.out.push(b':');
     }
 
-    /// The name of a member: tables have no names that must be escaped.
-    fn plain_name(&mut self, name: &str) {
+    /// The name of a member: tables have no names that must be escaped, nor has who calls this.
+    pub fn plain_name(&mut self, name: &str) {
         debug_assert_eq!(plain(name.as_bytes()), name.len(), "{name}");
         self.separate();
         self.out.reserve(name.len() + 3);
