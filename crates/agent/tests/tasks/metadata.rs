@@ -88,7 +88,7 @@ pub async fn tags_are_those_of_the_task(node: Arc<Node>) {
     });
     node.order(&other).await;
     let other = other["arn"].as_str().unwrap().to_owned();
-    for (task, key) in [(&own, ""), (&other, "111122223333")] {
+    for (task, key) in [(&own, "NODEKEY"), (&other, "111122223333")] {
         let id = id(&node, task).await;
         let tagged = get(&node, task, &format!("/v4/{id}/taskWithTags")).await;
         assert_eq!(tagged["TaskTags"]["team"], "dock");
