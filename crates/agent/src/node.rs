@@ -212,14 +212,15 @@ fn write(file: &Path, kept: &Kept) -> Result<(), Error> {
     write_private(file, &text)
 }
 
-/// Replaces the file as a whole, readable by its owner alone.
+/// Replaces the file as a whole and for good, readable by its owner alone.
 pub(crate) fn write_private(file: &Path, text: &[u8]) -> Result<(), Error> {
     let fresh = file.with_extension("new");
     let write = || -> std::io::Result<()> {
         let mut open = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         open.write_all(text)?;
         open.sync_all()?;
-        std::fs::rename(&fresh, file)
+        std::fs::rename(&fresh, file)?;
+        file.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
     };
     write().map_err(Error::file(file))
 }

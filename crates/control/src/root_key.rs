@@ -72,13 +72,14 @@ pub(crate) fn ensure(
     read_or_make().map_err(|source| Error::File { path: path.clone(), source })
 }
 
-/// Whole or not at all: written beside, synced, then renamed.
+/// Whole or not at all, and for good: written beside, synced, renamed, and the directory synced.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let beside: PathBuf = path.with_extension("new");
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&beside, path)
+    fs::rename(&beside, path)?;
+    path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
 }
 
 pub(crate) fn random(length: usize) -> std::io::Result<Vec<u8>> {

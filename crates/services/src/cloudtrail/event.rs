@@ -37,8 +37,21 @@ const READS: &[(&str, &str)] = &[
 const READ_VERBS: &[&str] =
     &["BatchGet", "Describe", "Filter", "Get", "List", "Lookup", "Search", "Simulate", "Test", "Verify"];
 
-/// What gives somebody a credential is read-only to CloudTrail, and must be recorded all the same.
-const CREDENTIALS: &[(&str, &str)] = &[("sts", "AssumeRole"), ("sts", "GetSessionToken")];
+/// What gives somebody a credential or the value of a secret is read-only to CloudTrail, and must be recorded all the same.
+const REVEALING: &[(&str, &str)] = &[
+    ("kms", "Decrypt"),
+    ("kms", "GenerateDataKey"),
+    ("kms", "GenerateDataKeyWithoutPlaintext"),
+    ("kms", "ReEncrypt"),
+    ("secretsmanager", "BatchGetSecretValue"),
+    ("secretsmanager", "GetSecretValue"),
+    ("ssm", "GetParameter"),
+    ("ssm", "GetParameterHistory"),
+    ("ssm", "GetParameters"),
+    ("ssm", "GetParametersByPath"),
+    ("sts", "AssumeRole"),
+    ("sts", "GetSessionToken"),
+];
 
 /// What moves data and manages nothing. It is recorded, but no trail and no look-up shows it.
 const DATA: &[(&str, &str)] = &[("logs", "PutLogEvents")];
@@ -59,10 +72,10 @@ fn is_data(call: &Call) -> bool {
     DATA.contains(&(call.service.name, call.operation.name))
 }
 
-/// Whether the call's record must be durable before the call is answered.
+/// Whether the call's record must be written before the call is answered.
 pub fn weight(call: &Call) -> Weight {
-    let credentials = CREDENTIALS.contains(&(call.service.name, call.operation.name));
-    match !credentials && (is_read(call) || is_data(call)) {
+    let revealing = REVEALING.contains(&(call.service.name, call.operation.name));
+    match !revealing && (is_read(call) || is_data(call)) {
         true => Weight::Light,
         false => Weight::Must,
     }
