@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Task, free_address, listen, shell, task};
+use common::address::{free_address, listen};
+use common::{PATIENCE, Task, shell, task};
 use longshore_supervisor::protocol::{Command, Reply, StopCode};
 use longshore_supervisor::spec::{AwsLogs, ContainerSpec, LogConfig, LogEndpoint, RestartPolicy, TaskSpec};
 use serde_json::Value;

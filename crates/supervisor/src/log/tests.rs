@@ -1,9 +1,12 @@
 //! The whole pump against a small CloudWatch Logs on loopback that can be made to fail.
 
+#[path = "../../tests/common/address.rs"]
+mod address;
+
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,30 +15,10 @@ use serde_json::Value;
 
 use super::*;
 use crate::spec::{AwsLogs, LogMode};
+use address::{free_address, listen};
 
 /// Nothing takes as long; but a busy machine may take long.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// An address where nobody listens, and of a port that the kernel gives to nobody who asks for any.
-fn free_address() -> String {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let address = || {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        format!("127.0.0.1:{}", 20_000 + (std::process::id() * 31 + u32::from(number)) % 10_000)
-    };
-    std::iter::repeat_with(address).find(|address| TcpStream::connect(address).is_err()).unwrap()
-}
-
-/// Listens there as soon as it can: a child that another test forks keeps what listened there before open until it executes
-/// its program.
-fn listen(address: &str) -> TcpListener {
-    let mut listener = None;
-    until("the address becomes free", || {
-        listener = TcpListener::bind(address).ok();
-        listener.is_some()
-    });
-    listener.unwrap()
-}
 
 /// Waits until something holds.
 fn until(what: &str, mut holds: impl FnMut() -> bool) {

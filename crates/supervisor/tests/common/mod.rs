@@ -4,15 +4,16 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod address;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Once;
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use longshore_supervisor::protocol::{Command as Ask, ContainerStatus, Message, Reply, Request, TaskPhase, TaskStatus};
@@ -28,33 +29,6 @@ const APPLETS: [&str; 37] = [
 ];
 static NEXT: AtomicU32 = AtomicU32::new(0);
 static PREPARE: Once = Once::new();
-
-/// An address where nobody listens. Its port is none that the kernel gives to whoever asks for any: it stays free while a
-/// server is away, and nobody who looks for that server meets himself.
-pub fn free_address() -> String {
-    static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
-    loop {
-        let number = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
-        let port = 20_000 + (std::process::id() * 31 + u32::from(number)) % 10_000;
-        let address = format!("127.0.0.1:{port}");
-        if TcpStream::connect(&address).is_err() {
-            return address;
-        }
-    }
-}
-
-/// Listens there as soon as it can: a child that another test forks keeps what listened there before open until it executes
-/// its program.
-pub fn listen(address: &str) -> TcpListener {
-    let since = Instant::now();
-    loop {
-        match TcpListener::bind(address) {
-            Ok(listener) => return listener,
-            Err(error) => assert!(since.elapsed() < PATIENCE, "{address}: {error}"),
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
 
 /// A task with its supervisor. Dropping it ends both and checks that nothing is left.
 pub struct Task {
