@@ -4,7 +4,6 @@
 //! speaks for this one node and may do nothing but be it. A join whose answer was lost is repeated with the client token that
 //! was written down before, so that the token is not lost with the answer.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +13,7 @@ use crate::api::{CallError, ControlPlane};
 use crate::config::{AccessKey, Config, Joins};
 use crate::error::Error;
 use crate::node::write_private;
+use crate::random;
 
 /// What is kept. A client token alone is a join that was begun.
 #[derive(Default, Serialize, Deserialize)]
@@ -190,9 +190,7 @@ fn file(data_dir: &Path) -> PathBuf {
 
 /// 128 bits that nobody can guess, in hexadecimal digits.
 fn fresh() -> std::io::Result<String> {
-    let mut bytes = [0; 16];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(hex::encode(bytes))
+    random::bytes::<16>().map(hex::encode)
 }
 
 fn read(file: &Path) -> Result<Kept, Error> {

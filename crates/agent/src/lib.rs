@@ -28,6 +28,7 @@ mod metadata;
 pub mod network;
 mod node;
 pub mod ps;
+mod random;
 mod run;
 mod secret;
 mod session;

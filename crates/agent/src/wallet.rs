@@ -12,7 +12,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::clock;
+use crate::{clock, random};
 
 /// A request that is not answered is repeated after so long.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -254,8 +253,7 @@ impl Purse {
 /// # Errors
 /// When the kernel gives no randomness.
 pub(crate) fn fresh_id() -> std::io::Result<String> {
-    let mut bytes = [0; 16];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let mut bytes = random::bytes::<16>()?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let text = hex::encode(bytes);

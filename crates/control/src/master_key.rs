@@ -17,7 +17,7 @@ use longshore_services::Vault;
 use longshore_services::vault::master_key as read;
 
 use crate::Error;
-use crate::root_key::{ensure, random, write_private};
+use crate::root_key::{ensure, fresh_key, write_private};
 
 /// The variable that holds a key.
 pub(crate) const VARIABLE: &str = "LONGSHORE_MASTER_KEY";
@@ -110,7 +110,7 @@ fn find(data_dir: &Path, outside: &Outside, sealed: bool) -> Result<Found, Error
             data_dir.display(),
             path.display()
         ))),
-        false => in_file(&path, &ensure(data_dir, FILE, || random(32))?),
+        false => in_file(&path, &ensure(data_dir, FILE, fresh_key)?),
     }
 }
 

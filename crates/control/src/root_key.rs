@@ -1,9 +1,12 @@
 //! Keys that an installation makes at its first start, each in a file of its own that only its owner may read.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use longshore_services::vault;
+use longshore_wire::Fault;
 
 use crate::Error;
 
@@ -21,10 +24,8 @@ impl RootKey {
     /// Read the key of a data directory, or make it.
     pub fn ensure(data_dir: &Path) -> Result<Self, Error> {
         let text = ensure(data_dir, ROOT_KEY_FILE, || {
-            let id: String = random(16)?.iter().map(|byte| ID_LETTERS[usize::from(byte % 32)] as char).collect();
-            let secret: String =
-                random(40)?.iter().map(|byte| SECRET_LETTERS[usize::from(byte % 64)] as char).collect();
-            Ok(format!("AKIA{id}\n{secret}\n").into_bytes())
+            let (id, secret) = (vault::access_key_id("AKIA")?, vault::secret_key()?);
+            Ok(format!("{id}\n{secret}\n").into_bytes())
         })?;
         Ok(Self::parse(&String::from_utf8_lossy(&text)))
     }
@@ -42,12 +43,9 @@ impl RootKey {
     }
 }
 
-const ID_LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-const SECRET_LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 /// The key that pagination tokens are sealed with.
 pub(crate) fn page_key(data_dir: &Path) -> Result<[u8; 32], Error> {
-    let bytes = ensure(data_dir, PAGE_KEY_FILE, || random(32))?;
+    let bytes = ensure(data_dir, PAGE_KEY_FILE, fresh_key)?;
     let mut key = [0; 32];
     let length = bytes.len().min(32);
     key[..length].copy_from_slice(&bytes[..length]);
@@ -55,15 +53,11 @@ pub(crate) fn page_key(data_dir: &Path) -> Result<[u8; 32], Error> {
 }
 
 /// The bytes of a file, made and written first if it is not there.
-pub(crate) fn ensure(
-    data_dir: &Path,
-    name: &str,
-    make: impl Fn() -> std::io::Result<Vec<u8>>,
-) -> Result<Vec<u8>, Error> {
+pub(crate) fn ensure(data_dir: &Path, name: &str, make: impl Fn() -> Result<Vec<u8>, Fault>) -> Result<Vec<u8>, Error> {
     let path = data_dir.join(name);
     let read_or_make = || match fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let bytes = make()?;
+            let bytes = make().map_err(std::io::Error::other)?;
             write_private(&path, &bytes)?;
             Ok(bytes)
         }
@@ -82,10 +76,9 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
 }
 
-pub(crate) fn random(length: usize) -> std::io::Result<Vec<u8>> {
-    let mut bytes = vec![0; length];
-    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes)
+/// A key of 256 bits.
+pub(crate) fn fresh_key() -> Result<Vec<u8>, Fault> {
+    vault::random::<32>().map(|bytes| bytes.to_vec())
 }
 
 #[cfg(test)]

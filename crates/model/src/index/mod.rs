@@ -85,6 +85,8 @@ pub struct Index {
     stopped: StoppedTasks,
     /// The same by cluster's key, tasks of services (`true`) apart from the others.
     stopped_of: BTreeMap<(String, bool), StoppedTasks>,
+    /// Their keys by node.
+    stopped_on: HashMap<String, BTreeSet<Arc<str>>>,
     pub(crate) definitions: DefinitionUses,
     /// Nodes with room for more.
     pub rooms: Rooms,
@@ -145,6 +147,11 @@ impl Index {
     /// Keys of stopped tasks, the longest stopped first, with the time they stopped.
     pub fn stopped(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
         self.stopped.iter().map(|(at, key)| (*at, key))
+    }
+
+    /// Keys of the stopped tasks of a node.
+    pub fn stopped_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Arc<str>> + use<'a> {
+        self.stopped_on.get(node).into_iter().flatten()
     }
 
     /// As [`Self::stopped`], but cluster by cluster what is beyond the newest `kept` of its services' tasks and the newest
@@ -242,6 +249,9 @@ impl Index {
             let row = (task.stopped_at.unwrap_or_default(), key.clone());
             self.stopped_of.entry(stopped_group(task)).or_default().insert(row.clone());
             self.stopped.insert(row);
+            if let Some(node) = &task.node {
+                self.stopped_on.entry(node.clone()).or_default().insert(key.clone());
+            }
             return;
         }
         if let Some(service) = task.service_key() {
@@ -278,6 +288,9 @@ impl Index {
                 if rows.is_empty() {
                     self.stopped_of.remove(&group);
                 }
+            }
+            if let Some(node) = &task.node {
+                drop_member(&mut self.stopped_on, node, key);
             }
             return;
         }

@@ -70,14 +70,19 @@ fn is_own_task(state: &State, node: &str, arn: &str) -> bool {
 /// lines come when the task has stopped.
 fn writes(asked: &Asked<'_>, node: &str, stream: Option<&str>) -> bool {
     let (state, group) = (asked.state, asked.text("logGroupName").unwrap_or_default());
-    let logs = |task: &Task| {
-        // Of many tasks the one whose stream it is; only that one's definition is looked at.
-        let may_be = task.node.as_deref() == Some(node) && stream.is_none_or(|stream| stream.contains(&task.id));
-        may_be && streams(state, task, group).any(|own| stream.is_none_or(|stream| own.is(stream, task)))
-    };
+    let logs = |task: &Task| streams(state, task, group).any(|own| stream.is_none_or(|stream| own.is(stream, task)));
     let open = state.index.node(node).into_iter().flat_map(|used| &used.tasks);
-    let mut open = open.filter_map(|key| state.tasks.get(key));
-    open.any(|task| logs(task)) || state.tasks.iter().any(|(_, task)| task.is_stopped() && logs(task))
+    let mut own = open.chain(state.index.stopped_on(node));
+    // Of many tasks only the one is looked at whose stream it is.
+    own.any(|key| {
+        stream.is_none_or(|stream| may_be(stream, key)) && state.tasks.get(key).is_some_and(|task| logs(task))
+    })
+}
+
+/// Whether a stream's name ends with the id of the task with this key, or begins with it.
+fn may_be(stream: &str, key: &str) -> bool {
+    let id = key.rsplit('/').next().unwrap_or_default();
+    stream.ends_with(id) || stream.starts_with(id)
 }
 
 /// Where one container's lines go.
