@@ -170,10 +170,12 @@ def with_records(fresh):
 
 @pytest.fixture
 def killed(fresh):
-    """One that was killed as soon as it had answered."""
+    """One that was killed as soon as it had refused a read of a user's, which is named."""
     instance, clusters = with_records(fresh)
+    name, bearer = user(instance)
+    bearer.refused("ecs", "list_clusters")
     instance.kill()
-    return instance, clusters
+    return instance, clusters, name
 
 
 @pytest.fixture
@@ -191,8 +193,8 @@ def synced(fresh):
     return instance, clusters
 
 
-def test_what_was_acknowledged_survives_a_kill_and_a_torn_tail_is_cut(killed):
-    instance, clusters = killed
+def test_what_was_acknowledged_or_refused_survives_a_kill_and_a_torn_tail_is_cut(killed):
+    instance, clusters, name = killed
     assert verify(instance)[0] == 0
     with open(segments(instance)[-1], "ab") as last:
         last.write(b'{"sequence":21,"time":17')
@@ -204,6 +206,8 @@ def test_what_was_acknowledged_survives_a_kill_and_a_torn_tail_is_cut(killed):
     assert cut["Full"]["serviceEventDetails"] == {"bytes": 24}
     made = {event["Full"]["requestParameters"]["clusterName"] for event in look_up(instance, EventName="CreateCluster")}
     assert made == set(clusters)
+    (refused,) = look_up(instance, Username=name)
+    assert (refused["EventName"], refused["Full"]["errorCode"]) == ("ListClusters", "AccessDeniedException")
     instance.stop()
     code, told = verify(instance)
     assert code == 0 and "as they were written" in told

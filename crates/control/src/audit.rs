@@ -1,14 +1,14 @@
 //! What the gateway writes into the audit log: a record of every call, whatever came of it.
 //!
 //! The record grows while the call is carried out and is handed over before the answer is waited for, so that its way to
-//! the disk and the commit's are gone together; the answer of a call that changes something waits for both
-//! (docs/decisions/0026). If the commit then fails, a second record of the same request says so. Requests of strangers,
-//! who could not say who they are, are recorded as long as they are few, and counted beyond that.
+//! the disk and the commit's are gone together; the answer of a call that changes something, shows a secret or is refused
+//! waits for both (docs/decisions/0026). If the commit then fails, a second record of the same request says so. Requests of
+//! strangers, who could not say who they are, are recorded as long as they are few, and counted beyond that.
 
 use http::HeaderMap;
 use http::header::USER_AGENT;
 use http::request::Parts;
-use longshore_model::iam::{Caller, Identity};
+use longshore_model::iam::Caller;
 use longshore_model::{Place, State};
 use longshore_plan::rate::{Bucket, Limit};
 use longshore_services::Answer;
@@ -106,9 +106,8 @@ impl<'a> Note<'a> {
     pub(crate) fn input(&mut self, caller: &Caller, input: &Value) {
         let Some(record) = &mut self.record else { return };
         let place = Place::new(&self.server.settings.region, &caller.account);
-        let user = if let Identity::User { name, .. } = &caller.identity { Some(name.as_str()) } else { None };
         let asked = |state: &State| {
-            let asked = Asked { place: &place, state, input, user };
+            let asked = Asked { place: &place, state, input, user: access::user(caller) };
             access::resources(self.call.service.name, self.call.operation.name, &asked)
         };
         // What is only described or listed is in the parameters, and often called.
@@ -121,7 +120,8 @@ impl<'a> Note<'a> {
     pub(crate) fn carried_out(&mut self, answer: &Answer) -> Option<Ticket> {
         let has_output = self.call.operation.output.is_some();
         let outcome = answer.as_ref().map(|answer| Some(&**answer as &dyn Output).filter(|_| has_output));
-        self.hand_over(outcome, event::weight(self.call))
+        let weight = if answer.is_ok() { event::weight(self.call) } else { of_refusal(self.server) };
+        self.hand_over(outcome, weight)
     }
 
     /// What was decided is durable.
@@ -129,25 +129,31 @@ impl<'a> Note<'a> {
         self.caller = None;
     }
 
-    /// The call failed: before its handler was asked, or because what it decided could not be kept.
-    pub(crate) fn failed(&mut self, fault: &Fault) {
+    /// The call failed: before its handler was asked, or because what it decided could not be kept. What must be written
+    /// before the answer is sent is returned.
+    pub(crate) fn failed(&mut self, fault: &Fault) -> Option<Ticket> {
         if let Some(caller) = self.caller.take().filter(|_| self.record.is_none()) {
             let mut record = self.start();
             record.caller(&caller);
             self.record = Some(record);
         }
-        let Some(record) = &self.record else { return };
-        if !record.is_identified() {
-            let Some(omitted) = self.server.strangers.admit() else { return };
-            tell_of_omitted(self.server, omitted);
+        if self.record.as_ref()?.is_identified() {
+            return self.hand_over(Err(fault), of_refusal(self.server));
         }
-        self.hand_over(Err(fault), Weight::Light);
+        let omitted = self.server.strangers.admit()?;
+        tell_of_omitted(self.server, omitted);
+        self.hand_over(Err(fault), Weight::Light)
     }
 
     fn hand_over(&mut self, outcome: Result<Option<&dyn Output>, &Fault>, weight: Weight) -> Option<Ticket> {
         let record = self.record.take()?;
         push(self.server, self.head, record, outcome, weight)
     }
+}
+
+/// What is refused to somebody known must be recorded, unless there is no room: nobody looks for that before he refuses.
+fn of_refusal(server: &Server) -> Weight {
+    if server.audit.is_full() { Weight::Light } else { Weight::Must }
 }
 
 /// Records a request that is for no operation.
@@ -160,17 +166,22 @@ pub(crate) fn turned_away(server: &Server, head: &Parts, refusal: &Refusal, requ
 }
 
 /// Records that somebody opened a node's channel, or why he did not. `action` is `ecs:Poll` or `ecs:StartTelemetrySession`.
-pub(crate) fn knocked(server: &Server, head: &Parts, action: &str, caller: Option<&Caller>, refused: Option<&Fault>) {
+/// What must be written before he is refused is returned.
+pub(crate) fn knocked(
+    server: &Server,
+    head: &Parts,
+    action: &str,
+    caller: Option<&Caller>,
+    refused: Option<&Fault>,
+) -> Option<Ticket> {
     let name = action.rsplit(':').next().unwrap_or_default();
     let mut record = with_request(server, head, &clock::mint().uuid(), |request| Record::channel(name, request));
     match caller {
         Some(caller) => record.caller(caller),
-        None => match server.strangers.admit() {
-            Some(omitted) => tell_of_omitted(server, omitted),
-            None => return,
-        },
+        None => tell_of_omitted(server, server.strangers.admit()?),
     }
-    push(server, head, record, refused.map_or(Ok(None), Err), Weight::Light);
+    let weight = if refused.is_some() && caller.is_some() { of_refusal(server) } else { Weight::Light };
+    push(server, head, record, refused.map_or(Ok(None), Err), weight)
 }
 
 fn push(
@@ -207,3 +218,6 @@ fn with_request<T>(server: &Server, head: &Parts, id: &str, make: impl FnOnce(&R
 fn text(headers: &HeaderMap) -> &str {
     headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

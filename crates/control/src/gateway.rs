@@ -122,7 +122,7 @@ async fn handle(server: Arc<Server>, request: Request<Incoming>) -> Answer {
         (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n"),
         (&Method::GET, "/readyz") => ready(&server),
         (&Method::GET, "/metrics") => metrics(&server),
-        (&Method::GET, "/acs/ws" | "/tcs/ws") => channel(server, request),
+        (&Method::GET, "/acs/ws" | "/tcs/ws") => channel(server, request).await,
         (&Method::POST, "/_longshore/reset") if server.auth == Auth::Permissive => reset(&server).await,
         _ => api(server, request).await,
     }
@@ -189,10 +189,10 @@ async fn reset(server: &Server) -> Answer {
 }
 
 /// The websocket channels of nodes.
-fn channel(server: Arc<Server>, request: Request<Incoming>) -> Answer {
+async fn channel(server: Arc<Server>, request: Request<Incoming>) -> Answer {
     let telemetry = request.uri().path().starts_with("/tcs");
     let (head, body) = request.into_parts();
-    let node = match knock(&server, &head, telemetry) {
+    let node = match knock(&server, &head, telemetry).await {
         Ok(node) => node,
         Err((status, fault)) => return text(status, format!("{fault}\n")),
     };
@@ -224,7 +224,7 @@ fn channel(server: Arc<Server>, request: Request<Incoming>) -> Answer {
 }
 
 /// Whose channel is to be opened, if by the node itself; the audit log has who it was.
-fn knock(server: &Server, head: &Parts, telemetry: bool) -> Result<session::Peer, (StatusCode, Fault)> {
+async fn knock(server: &Server, head: &Parts, telemetry: bool) -> Result<session::Peer, (StatusCode, Fault)> {
     let action = if telemetry { "ecs:StartTelemetrySession" } else { "ecs:Poll" };
     let (caller, judged) = match signin::channel(server, head, action) {
         Ok(knock) => (Some(knock.caller), knock.judged.map(|()| knock.key)),
@@ -233,7 +233,8 @@ fn knock(server: &Server, head: &Parts, telemetry: bool) -> Result<session::Peer
     let judged = judged.map_err(|fault| (StatusCode::FORBIDDEN, fault));
     let let_in =
         judged.and_then(|key| Ok(session::Peer { id: node_of(server, head, telemetry, caller.as_ref())?, key }));
-    knocked(server, head, action, caller.as_ref(), let_in.as_ref().err().map(|(_, fault)| fault));
+    let recorded = knocked(server, head, action, caller.as_ref(), let_in.as_ref().err().map(|(_, fault)| fault));
+    written(recorded).await;
     let_in
 }
 
@@ -329,7 +330,7 @@ fn definitions() -> &'static [&'static ServiceDef] {
     &DEFINITIONS
 }
 
-async fn call(server: &Arc<Server>, head: &Parts, body: &Bytes, request_id: &str) -> Reply {
+pub(crate) async fn call(server: &Arc<Server>, head: &Parts, body: &Bytes, request_id: &str) -> Reply {
     let call = match route(definitions(), head, body) {
         Ok(call) => call,
         Err(refusal) => return turn_away(server, head, refusal, request_id),
@@ -338,7 +339,7 @@ async fn call(server: &Arc<Server>, head: &Parts, body: &Bytes, request_id: &str
     let reply = match carry_out(server, &call, head, body, request_id, &mut note).await {
         Ok(reply) => reply,
         Err(fault) => {
-            note.failed(&fault);
+            written(note.failed(&fault)).await;
             tracing::debug!(request_id, operation = call.operation.name, %fault, "a request failed");
             call.fault(&fault, request_id)
         }
@@ -407,6 +408,13 @@ fn reply(
     let recorded = note.carried_out(&answer);
     let reply = answer.map(|answer| call.reply(call.operation.output.map(|_| answer.as_ref()), request_id));
     (reply, recorded)
+}
+
+/// Waits until the record of a refusal is written. Where it cannot be the answer is no other.
+async fn written(recorded: Option<audit::Ticket>) {
+    if let Some(recorded) = recorded {
+        let _ = recorded.written().await;
+    }
 }
 
 /// Wait until everything the answer rests on is durable, and its record written.
