@@ -14,8 +14,9 @@ from account import container, eventually, short
 from caller import Caller, Refused
 from half import Half
 from refusal import refused
+from test_cloudtrail import look_up, segments, verify
 from test_identity import Bearer, allow, root, user
-from test_task_roles import holders
+from test_task_roles import holders, lending
 
 FARGATE = "longshore.fargate"
 TARGET = "Longshore_20261121"
@@ -306,11 +307,36 @@ def test_a_newer_session_of_a_key_ends_the_older(halves):
     second.heard("TaskManifestMessage")
     first.parting()
     assert halves.nodes()[own] == ("ACTIVE", True), "the newer one goes on"
+    # The channel of telemetry beside it is one too.
+    telemetry = measuring(halves.server, joined, own)
+    newer = measuring(halves.server, joined, own)
+    telemetry.parting()
+    newer.send("PublishMetricsRequest", {})
+    assert newer.heard("AckPublishMetric")
     # What the key opened ends with the key.
     halves.deregister(own)
     assert "InactiveInstance" in second.parting()
+    newer.send("PublishMetricsRequest", {})
+    newer.parting()
     assert bearer.refused("ecs", "discover_poll_endpoint")[0] == "UnrecognizedClientException"
     assert Channel(halves.server, joined, own).status == 403
+
+
+def measuring(server, key, node):
+    """A node's channel of telemetry that the control plane listens to."""
+    channel = Channel(server, key, node, "tcs")
+    channel.send("PublishMetricsRequest", {})
+    assert channel.heard("AckPublishMetric")
+    return channel
+
+
+def dropped(server, node, channel):
+    """What the audit log says of dropped messages of a node: how many of each kind, the tasks named, and in how many records."""
+    events = [event["Full"] for event in look_up(server, EventName="AgentMessagesDropped")]
+    events = [event for event in events if event["resources"][0]["ARN"] == node]
+    details = [event["serviceEventDetails"] for event in events if event["serviceEventDetails"]["channel"] == channel]
+    tasks = {named["ARN"] for event in events for named in event["resources"][1:]}
+    return {kind: sum(one[kind] for one in details) for kind in ("unreadable", "unknownType", "foreignTask")}, tasks, len(details)
 
 
 def test_what_makes_no_sense_in_a_session_is_dropped_and_what_is_foreign_is_refused(halves):
@@ -341,9 +367,88 @@ def test_what_makes_no_sense_in_a_session_is_dropped_and_what_is_foreign_is_refu
     channel.socket.sendall(b"\x81\xff" + (100 * 1024 * 1024).to_bytes(8, "big") + bytes(4))
     channel.parting()
     assert halves.server.http("/healthz")[0] == 200
+    # All that was dropped is counted in the audit log, in few records.
+    eventually(lambda: dropped(halves.server, own, "ACS")[0] == {
+        "unreadable": 11, "unknownType": 3, "foreignTask": len(refused)})
+    assert dropped(halves.server, own, "ACS")[1] <= refused and dropped(halves.server, own, "ACS")[2] <= 3
+    telemetry, foreign = measuring(halves.server, kept(machine), own), sorted(refused)[0]
+    health = [{"taskArn": foreign, "containers": [{"containerName": "main", "healthStatus": "UNHEALTHY"}]}]
+    for _ in range(200):
+        telemetry.send("PublishHealthRequest", {"tasks": health})
+        telemetry.heard("AckPublishHealth")
+    telemetry.say(b"{"), telemetry.say(b'{"type":"x","message":{}}')
+    telemetry.socket.close()
+    eventually(lambda: dropped(halves.server, own, "TCS")[0] == {"unreadable": 1, "unknownType": 1, "foreignTask": 200})
+    assert foreign in dropped(halves.server, own, "TCS")[1] and dropped(halves.server, own, "TCS")[2] <= 3
+    assert account.task(cluster, foreign).get("healthStatus") != "UNHEALTHY"
     assert halves.connected(machine) == own and halves.connected(beside) == other
     for task in refused:
         account.ecs.stop_task(cluster=cluster, task=task)
+
+
+def assumed(server, task):
+    """The lines of the audit log in which a role is assumed for a task, as they are on the disk."""
+    lines = [line for path in segments(server) for line in path.read_text(errors="replace").splitlines()]
+    return [line for line in lines if '"AssumeRole"' in line and f'"{task}"' in line]
+
+
+def test_credentials_that_a_node_gets_for_a_task_are_recorded_before_it_gets_them(halves):
+    machine, beside = halves.machine(halves.token()), halves.machine(halves.token())
+    own, other = halves.connected(machine), halves.connected(beside)
+    account = halves.server.account()
+    cluster, lent = account.cluster(), lending(halves.server, allow("ecs:ListClusters"))
+    tasks = [account.run(cluster, account.define(taskRoleArn=lent))[0]["taskArn"] for _ in range(12)]
+    for task in tasks:
+        account.until(cluster, task, "RUNNING")
+    beside.stop(), machine.stop()
+    channel = Channel(halves.server, kept(machine), own)
+    held = [task["taskArn"] for task in channel.heard("TaskManifestMessage")["tasks"]]
+    mine, foreign = held[0], next(task for task in tasks if task not in held)
+    before = {task: len(assumed(halves.server, task)) for task in tasks}
+    # Many at once, with one in between that is another node's.
+    asked = [*held, foreign, *held]
+    for number, task in enumerate(asked):
+        channel.send("TaskCredentialsRequest", {
+            "messageId": str(number), "taskArn": task, "roleType": "TaskApplication", "credentialsId": "c"})
+    answers = {}
+    while len(answers) < len(asked):
+        frame = channel.frame()
+        if frame["type"] in ("IAMRoleCredentialsMessage", "TaskCredentialsRefusal"):
+            answers[int(frame["message"]["messageId"])] = frame
+    # As soon as the answers are there, so are the records; reading them flushes nothing.
+    for task in held:
+        assert len(assumed(halves.server, task)) == before[task] + 2, task
+    assert len(assumed(halves.server, foreign)) == before[foreign]
+    refusal = answers.pop(len(held))
+    assert refusal["type"] == "TaskCredentialsRefusal" and refusal["message"]["taskArn"] == foreign
+    given = [answer["message"]["roleCredentials"] for answer in answers.values()]
+    assert len({one["accessKeyId"] for one in given}) == len(given) and {one["roleArn"] for one in given} == {lent}
+    event = next(event["Full"] for event in look_up(halves.server, ResourceName=mine) if event["EventName"] == "AssumeRole")
+    assert event["userIdentity"] == {"type": "AWSService", "invokedBy": "ecs-tasks.amazonaws.com"}
+    assert event["requestParameters"] == {"roleArn": lent, "roleSessionName": short(mine)}
+    assert [named["ARN"] for named in event["resources"]] == [lent, mine, own]
+    assert event["additionalEventData"] == {"roleType": "TaskApplication"} and event["eventSource"] == "sts.amazonaws.com"
+    assert event["eventID"] in [one["EventId"] for one in look_up(halves.server, EventName="AssumeRole")]
+    for one in (given[0], given[-1]):
+        assert holders(halves.server, one["secretAccessKey"], one["sessionToken"], one["sessionToken"][:64]) == []
+    # A role that is not there any more is not lent, and that is recorded too.
+    iam = root(halves.server).client("iam")
+    iam.delete_role_policy(RoleName=short(lent), PolicyName="p0")
+    iam.delete_role(RoleName=short(lent))
+    channel.send("TaskCredentialsRequest", {
+        "messageId": "gone", "taskArn": mine, "roleType": "TaskApplication", "credentialsId": "c"})
+    assert "unable to assume the role" in channel.heard("TaskCredentialsRefusal")["reason"]
+    assert '"errorCode":"AccessDenied"' in assumed(halves.server, mine)[-1]
+    channel.socket.close()
+    eventually(lambda: dropped(halves.server, own, "ACS")[0]["foreignTask"] == 1)
+    assert dropped(halves.server, own, "ACS")[1] == {foreign}
+    assert halves.connected(machine) == own and halves.connected(beside) == other
+    for task in tasks:
+        account.ecs.stop_task(cluster=cluster, task=task)
+    halves.server.kill()
+    code, told = verify(halves.server)
+    assert code == 0, told
+    halves.server.start()
 
 
 def test_deregistering_voids_the_key_until_it_joins_again_by_name(halves):

@@ -4,16 +4,19 @@
 //! the disk and the commit's are gone together; the answer of a call that changes something, shows a secret or is refused
 //! waits for both (docs/decisions/0026). If the commit then fails, a second record of the same request says so. Requests of
 //! strangers, who could not say who they are, are recorded as long as they are few, and counted beyond that.
+//!
+//! Recorded too is what no call does: that a node got credentials of a task's role, that messages of a node were dropped.
 
 use http::HeaderMap;
 use http::header::USER_AGENT;
 use http::request::Parts;
 use longshore_model::iam::Caller;
-use longshore_model::{Place, State};
+use longshore_model::{Arn, Place, State};
 use longshore_plan::rate::{Bucket, Limit};
 use longshore_services::Answer;
 use longshore_services::access::{self, Asked};
 use longshore_services::cloudtrail::event::{self, Notice, Record, Request};
+use longshore_services::cloudtrail::node_event::{self, Dropped, Lending};
 use longshore_store::Full;
 use longshore_store::audit::{Audit, Happening, Options, Ticket, Weight};
 use longshore_wire::protocol::{Call, Output, Refusal};
@@ -182,6 +185,28 @@ pub(crate) fn knocked(
     }
     let weight = if refused.is_some() && caller.is_some() { of_refusal(server) } else { Weight::Light };
     push(server, head, record, refused.map_or(Ok(None), Err), weight)
+}
+
+/// Records that a task's role was assumed for it, or why not. To be written before the node hears of it.
+pub(crate) fn lent(server: &Server, lending: &Lending<'_>) -> Option<Ticket> {
+    let account = Arn::parse(lending.task).map_or(server.settings.account.as_str(), |arn| arn.account);
+    tell(server, account, |of| node_event::lent(lending, of))
+}
+
+/// Records that messages of a node were dropped on one of its channels (`ACS` or `TCS`), if some were, and logs it.
+pub(crate) fn dropped(server: &Server, node: &str, channel: &str, dropped: Option<Dropped>) {
+    let Some(dropped) = dropped else { return };
+    tracing::warn!(node, channel, ?dropped, "messages of a node were dropped");
+    let arn = server.store.read().nodes.get(node).map(|node| node.arn.clone());
+    let (arn, account) = (arn.unwrap_or_default(), server.settings.account.as_str());
+    tell(server, account, |of| node_event::dropped(&dropped, &arn, channel, of));
+}
+
+/// Records what no call did but must be recorded as one.
+fn tell(server: &Server, account: &str, event: impl FnOnce(&Notice<'_>) -> Vec<u8>) -> Option<Ticket> {
+    let (now, event_id) = (clock::now(), clock::mint().uuid());
+    let event = event(&Notice { now, region: &server.settings.region, account, event_id: &event_id });
+    server.audit.push(now.millis(), &event, of_refusal(server))
 }
 
 fn push(

@@ -30,7 +30,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::audit::{Note, knocked, turned_away};
-use crate::{Auth, Server, clock, session, signin};
+use crate::{Auth, Server, clock, session, signin, telemetry};
 
 /// Connections at one time; more wait in the kernel's queue.
 const CONNECTIONS: usize = 8192;
@@ -190,9 +190,9 @@ async fn reset(server: &Server) -> Answer {
 
 /// The websocket channels of nodes.
 async fn channel(server: Arc<Server>, request: Request<Incoming>) -> Answer {
-    let telemetry = request.uri().path().starts_with("/tcs");
+    let is_telemetry = request.uri().path().starts_with("/tcs");
     let (head, body) = request.into_parts();
-    let node = match knock(&server, &head, telemetry).await {
+    let node = match knock(&server, &head, is_telemetry).await {
         Ok(node) => node,
         Err((status, fault)) => return text(status, format!("{fault}\n")),
     };
@@ -207,8 +207,8 @@ async fn channel(server: Arc<Server>, request: Request<Incoming>) -> Answer {
             Ok(upgraded) => session::socket(upgraded).await,
             Err(error) => return tracing::warn!(%error, "a node's channel was not opened"),
         };
-        match telemetry {
-            true => session::serve_tcs(server, node, upgraded).await,
+        match is_telemetry {
+            true => telemetry::serve(server, node, upgraded).await,
             false => session::serve_acs(server, node, upgraded).await,
         }
     });

@@ -14,6 +14,7 @@ mod audit;
 mod bootstrap;
 mod clock;
 mod config;
+mod drops;
 mod gateway;
 mod loops;
 mod master_key;
@@ -22,6 +23,7 @@ mod nodes;
 mod root_key;
 mod session;
 mod signin;
+mod telemetry;
 mod throttle;
 mod trails;
 
@@ -84,6 +86,7 @@ pub struct Server {
     pub(crate) root_key: RootKey,
     pub(crate) node_lost_seconds: i64,
     pub(crate) sessions: session::Sessions,
+    pub(crate) telemetry: telemetry::Channels,
     pub(crate) metrics: metrics::Metrics,
     /// Accounts whose defaults exist, unless this revision was undone.
     pub(crate) accounts: Mutex<HashMap<AccountId, Revision>>,
@@ -131,6 +134,7 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         root_key: RootKey::ensure(&config.data_dir)?,
         node_lost_seconds: i64::from(config.node_lost_hours) * 3600,
         sessions: session::Sessions::default(),
+        telemetry: telemetry::Channels::default(),
         metrics: metrics::Metrics::default(),
         accounts: Mutex::default(),
         stop: watch::channel(false).0,

@@ -14,11 +14,14 @@ use longshore_model::task_role::RoleKind;
 use longshore_model::{Arn, Change, Record, State};
 use longshore_plan::{orders, report};
 use longshore_services::Context;
+use longshore_services::cloudtrail::node_event::Lending;
 use longshore_services::ecs::{agent, role};
 use longshore_store::{Full, Revision, Unsettled};
 use longshore_wire::TimestampFormat;
 
-use crate::{Server, clock};
+use crate::drops::Drops;
+use crate::session::Answer;
+use crate::{Server, audit, clock};
 
 /// Before something is written again that the disk had no space for.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
@@ -88,47 +91,68 @@ impl Server {
 
     /// What became of tasks. Returns the answer, and the revision that must be durable before it is sent; nothing if the
     /// disk is full: the node tells it again.
-    pub(crate) fn tasks_reported(&self, node: &str, reports: Reports) -> Option<(String, Revision)> {
+    pub(crate) fn tasks_reported(&self, node: &str, reports: Reports, drops: &mut Drops) -> Option<(String, Revision)> {
         let (account, now) = (self.settings.account.clone(), clock::now());
         let mut context = Context::new(&self.store, &self.logs, &self.settings, account, now, clock::seed());
         let refused = agent::submit_tasks(&mut context, node, reports.changes).ok()?;
         let refused = refused.into_iter().map(|(task, fault)| {
-            tracing::warn!(node, task, %fault, "a report was refused");
+            tracing::debug!(node, task, %fault, "a report was refused");
+            match agent::is_of_no_task(&fault) {
+                true => drops.foreign(&task),
+                false => drops.unreadable(),
+            }
             acs::RefusedChange { task, reason: fault.to_string() }
         });
         let answer = reports_taken(reports.message_id, refused.collect());
         Some((answer, context.into_waits().0))
     }
 
-    /// Credentials of one of a node's tasks. Returns the answer, and the revision that must be durable before it is sent.
+    /// Credentials of a node's task, which is there under this key; `node` is the container instance's ARN. Nothing if there
+    /// is no room to record it: the node asks again.
     pub(crate) fn credentials_wanted(
         &self,
-        task: &str,
+        node: &str,
+        key: &str,
         kind: RoleKind,
         asked: TaskCredentialsRequest,
-    ) -> (String, Revision) {
-        let state = self.store.read();
-        // They expire by the clock that signatures are dated by.
-        let answer = match role::credentials(&state, &self.settings, clock::wall(), task, kind) {
+    ) -> Option<Answer> {
+        if self.audit.is_full() {
+            return None;
+        }
+        let (issued, role, revision) = {
+            let state = self.store.read();
+            // They expire by the clock that signatures are dated by.
+            let issued = role::credentials(&state, &self.settings, clock::wall(), key, kind);
+            let role = state.tasks.get(key).and_then(|task| state.role_arn_of(task, kind));
+            (issued, role, state.revision())
+        };
+        let refused = issued.as_ref().err().map(String::as_str);
+        let (task, role_type) = (&*asked.task_arn, &*asked.role_type);
+        let recorded = audit::lent(self, &Lending { node, task, role: role.as_deref(), role_type, refused });
+        let frame = match issued {
             Ok((role_arn, issued)) => credentials_issued(asked, role_credentials(role_arn, issued)),
             Err(reason) => {
                 tracing::warn!(task, reason, "a task has no credentials");
                 credentials_refused(asked, reason)
             }
         };
-        (answer, state.revision())
+        Some(Answer { frame, revision, recorded })
     }
 
-    pub(crate) fn health_reported(&self, node: &str, sent: &tcs::PublishHealthRequest) {
+    pub(crate) fn health_reported(&self, node: &str, sent: &tcs::PublishHealthRequest, drops: &mut Drops) {
         for task in &sent.tasks {
-            let Some(key) = task_key(&task.task_arn) else { continue };
+            let Some(key) = task_key(&task.task_arn) else {
+                drops.foreign(&task.task_arn);
+                continue;
+            };
             let containers = task.containers.iter().filter_map(|container| {
                 Some((container.container_name.clone(), container.health_status.parse().ok()?))
             });
             let containers: Vec<(String, HealthStatus)> = containers.collect();
             let _ = self.write(|state| {
                 report::health(state, &key, Some(node), &containers).unwrap_or_else(|refused| {
-                    tracing::warn!(node, task = task.task_arn, ?refused, "a health report was dropped");
+                    tracing::debug!(node, task = task.task_arn, ?refused, "a health report was dropped");
+                    drops.foreign(&task.task_arn);
                     Vec::new()
                 })
             });

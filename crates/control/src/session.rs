@@ -1,4 +1,4 @@
-//! Node sessions: the ACS channel (orders) and the TCS channel (health) of each node.
+//! Node sessions: the ACS channel (orders) of each node. The TCS channel (health) is in [`crate::telemetry`].
 //!
 //! ```text
 //! connect ─► epoch + 1, older session of the node is closed ─► manifest, then every order that is open
@@ -16,15 +16,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use longshore_link::desk::{self, Desk, Heard, Reports};
 use longshore_link::phase::{LAUNCHES, Phase};
-use longshore_link::{Frame, Message as _, acs, frame, tcs};
+use longshore_link::{acs, frame};
 use longshore_model::node_key::NodeKey;
 use longshore_model::{Change, Mint, State, TableName};
-use longshore_store::{Missed, Revision, Unsettled};
+use longshore_store::{Missed, Revision, Unsettled, audit};
 use longshore_wire::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -32,8 +32,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
-use crate::Server;
-use crate::clock;
+use crate::drops::Drops;
+use crate::{Server, clock};
 
 /// Amazon's agent gives up after 60 s without a message.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -41,11 +41,11 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 /// A node that answers no heartbeat for so long is gone.
 const SILENCE: Duration = Duration::from_secs(50);
 
-/// A node whose telemetry says nothing for so long is let go; it reports in well under a minute, with tasks or without.
-const TELEMETRY_SILENCE: Duration = Duration::from_secs(300);
-
 /// Orders that may wait for a slow node before its session is dropped.
 const QUEUE: usize = 4096;
+
+/// Messages that are read at a time when answers to them are settled together.
+const GATHERED: usize = 64;
 
 /// A session's turn to have orders written, which it waits for in line. One has it at a time and then gives way to whatever
 /// else waits for the processor, calls of the API above all. When tasks come faster than sessions have turns, their orders
@@ -176,7 +176,7 @@ pub struct Peer {
 
 impl Peer {
     /// Whether the channel is to end: the key that opened it is another by now, or void and there are no tasks left to stop.
-    fn is_over(&self, state: &State) -> bool {
+    pub(crate) fn is_over(&self, state: &State) -> bool {
         let Some(key) = &self.key else { return false };
         match state.node_keys.get(&self.id) {
             Some(now) => now.sealed != key.sealed,
@@ -192,6 +192,32 @@ struct Acs {
     desk: Desk,
     /// When the node was last heard.
     heard: Instant,
+    owed: Owed,
+    drops: Drops,
+}
+
+/// Answers that wait until what they rest on is durable and recorded.
+#[derive(Default)]
+struct Owed {
+    frames: Vec<String>,
+    /// The newest of each, before which all others are.
+    revision: Option<Revision>,
+    recorded: Option<audit::Ticket>,
+}
+
+impl Owed {
+    fn add(&mut self, answer: Answer) {
+        self.frames.push(answer.frame);
+        self.revision = Some(answer.revision);
+        self.recorded = answer.recorded.or(self.recorded.take());
+    }
+}
+
+/// A frame, and what must be settled before it is sent.
+pub(crate) struct Answer {
+    pub(crate) frame: String,
+    pub(crate) revision: Revision,
+    pub(crate) recorded: Option<audit::Ticket>,
 }
 
 /// Serve a node's ACS channel until it ends.
@@ -201,9 +227,14 @@ pub async fn serve_acs(server: Arc<Server>, peer: Peer, socket: Socket) {
     let epoch = desk.epoch();
     let Some(events) = server.sessions.open(&node, epoch) else { return };
     tracing::info!(node, epoch, "a node connected");
-    let mut session = Acs { server: server.clone(), peer, desk, heard: Instant::now() };
+    let (owed, drops) = (Owed::default(), Drops::default());
+    let mut session = Acs { server: server.clone(), peer, desk, heard: Instant::now(), owed, drops };
     let ended = session.run(socket, events).await;
     server.sessions.close(&node, epoch);
+    if let Err(SocketError::Capacity(_)) = ended {
+        session.drops.unreadable();
+    }
+    crate::audit::dropped(&server, &node, "ACS", session.drops.rest());
     server.node_disconnected(&node, epoch).await;
     tracing::info!(node, epoch, reason = ended.err().map(|error| error.to_string()), "a node disconnected");
 }
@@ -237,7 +268,7 @@ impl Acs {
                 message = socket.next() => match message {
                     Some(message) => {
                         self.heard = Instant::now();
-                        self.on_message(&mut socket, message?).await?;
+                        self.on_messages(&mut socket, message?).await?;
                     }
                     None => return Ok(()),
                 },
@@ -250,6 +281,7 @@ impl Acs {
                     }
                     self.send_heartbeat(&mut socket).await?;
                     self.speak(&mut socket, Desk::overdue).await?;
+                    self.tell_of_drops();
                 }
                 () = &mut stopping => return self.say_goodbye(&mut socket).await,
             }
@@ -359,8 +391,9 @@ impl Acs {
     }
 
     /// Tell a node that its reports are durable. If the disk had no space for them it will tell them again.
-    async fn on_reports(&self, socket: &mut Socket, reports: Reports) -> Result<(), SocketError> {
-        let Some((answer, revision)) = self.server.tasks_reported(&self.peer.id, reports) else { return Ok(()) };
+    async fn on_reports(&mut self, socket: &mut Socket, reports: Reports) -> Result<(), SocketError> {
+        let reported = self.server.tasks_reported(&self.peer.id, reports, &mut self.drops);
+        let Some((answer, revision)) = reported else { return Ok(()) };
         match self.server.store.durable(revision).await {
             Ok(()) => socket.send(Message::text(answer)).await,
             Err(Unsettled::Full(_)) => Ok(()),
@@ -368,8 +401,50 @@ impl Acs {
         }
     }
 
+    /// What the node said. Credentials are asked for one by one, and many at once when many tasks start: what has come
+    /// already is answered together.
+    async fn on_messages(&mut self, socket: &mut Socket, first: Message) -> Result<(), SocketError> {
+        self.on_message(socket, first).await?;
+        for _ in 1..GATHERED {
+            if self.owed.frames.is_empty() {
+                break;
+            }
+            let Some(message) = socket.next().now_or_never().flatten() else { break };
+            self.on_message(socket, message?).await?;
+        }
+        self.tell_of_drops();
+        self.settle(socket).await
+    }
+
+    /// Sends what is owed. What there was no room to record is not sent: the node asks again.
+    async fn settle(&mut self, socket: &mut Socket) -> Result<(), SocketError> {
+        let Owed { frames, revision, recorded } = std::mem::take(&mut self.owed);
+        let Some(revision) = revision else { return Ok(()) };
+        self.durable(revision).await?;
+        let written = match recorded {
+            Some(recorded) => recorded.written().await,
+            None => Ok(()),
+        };
+        match written {
+            Ok(()) => self.send(socket, frames).await,
+            Err(Unsettled::Full(_)) => Ok(()),
+            Err(Unsettled::Closed(_)) => Err(SocketError::ConnectionClosed),
+        }
+    }
+
+    fn tell_of_drops(&mut self) {
+        crate::audit::dropped(&self.server, &self.peer.id, "ACS", self.drops.due(clock::now()));
+    }
+
     async fn on_message(&mut self, socket: &mut Socket, message: Message) -> Result<(), SocketError> {
-        let Message::Text(text) = message else { return Ok(()) };
+        let text = match message {
+            Message::Text(text) => text,
+            Message::Binary(_) => {
+                self.drops.unknown();
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
         let (heard, revision) = {
             let state = self.server.store.read();
             (self.desk.hear(&state, &text, clock::now()), state.revision())
@@ -383,14 +458,22 @@ impl Acs {
             }
             Ok(Heard::Reported(reports)) => return self.on_reports(socket, reports).await,
             Ok(Heard::Wanted(task, kind, asked)) => {
-                let (answer, revision) = self.server.credentials_wanted(&task, kind, asked);
-                return self.send_when_durable(socket, vec![answer], revision).await;
+                let answer = self.server.credentials_wanted(self.desk.arn(), &task, kind, asked);
+                answer.into_iter().for_each(|answer| self.owed.add(answer));
+            }
+            Ok(Heard::Foreign(task, frame)) => {
+                self.drops.foreign(&task);
+                self.owed.add(Answer { frame, revision, recorded: None });
             }
             Ok(Heard::Answer(answer)) => return self.send_when_durable(socket, vec![answer], revision).await,
             Ok(Heard::Unknown(kind)) => {
-                tracing::warn!(node = self.peer.id, kind, "a node sent a message of unknown type");
+                tracing::debug!(node = self.peer.id, kind, "a message of unknown type was dropped");
+                self.drops.unknown();
             }
-            Err(error) => tracing::warn!(node = self.peer.id, %error, "a node's message was dropped"),
+            Err(error) => {
+                tracing::debug!(node = self.peer.id, %error, "a node's message was dropped");
+                self.drops.unreadable();
+            }
         }
         Ok(())
     }
@@ -401,47 +484,6 @@ async fn come(turn: &mut Option<Turn>) -> Option<OwnedSemaphorePermit> {
     match turn {
         Some(turn) => turn.await,
         None => pending().await,
-    }
-}
-
-/// Serve a node's TCS channel until it ends: health reports are written, metrics are acknowledged.
-pub async fn serve_tcs(server: Arc<Server>, peer: Peer, mut socket: Socket) {
-    let node = peer.id.clone();
-    loop {
-        let message = tokio::select! {
-            message = tokio::time::timeout(TELEMETRY_SILENCE, socket.next()) => message.ok().flatten(),
-            () = server.stopping() => None,
-        };
-        let Some(Ok(message)) = message else { return };
-        if peer.is_over(&server.store.read()) {
-            return;
-        }
-        let Message::Text(text) = message else { continue };
-        let answer = match Frame::parse(tcs::body(&text)) {
-            Ok(received) => on_telemetry(&server, &node, received),
-            Err(error) => {
-                tracing::warn!(node, %error, "a node's telemetry was dropped");
-                None
-            }
-        };
-        let Some(answer) = answer else { continue };
-        if socket.send(Message::text(answer)).await.is_err() {
-            return;
-        }
-    }
-}
-
-fn on_telemetry(server: &Server, node: &str, received: Frame) -> Option<String> {
-    let done = "ok".to_owned();
-    match received.kind.as_str() {
-        tcs::PublishHealthRequest::TYPE => {
-            let report: tcs::PublishHealthRequest = received.read().ok()?;
-            server.health_reported(node, &report);
-            Some(frame(&tcs::AckPublishHealth { message: done }))
-        }
-        "PublishMetricsRequest" => Some(frame(&tcs::AckPublishMetric { message: done })),
-        "PublishInstanceStatusRequest" => Some(frame(&tcs::AckPublishInstanceStatus { message: done })),
-        _ => None,
     }
 }
 

@@ -53,6 +53,8 @@ pub enum Heard {
     /// Credentials are asked for, of the node's task with this key. To be answered with [`credentials_issued`] or
     /// [`credentials_refused`].
     Wanted(String, RoleKind, TaskCredentialsRequest),
+    /// Something is asked for that is about another's task, or none; its ARN as the node gave it, and the frame that says no.
+    Foreign(String, String),
     /// A frame to answer with.
     Answer(String),
     /// A message of a type that is not known here.
@@ -124,6 +126,11 @@ impl Desk {
 
     pub fn epoch(&self) -> i64 {
         self.epoch
+    }
+
+    /// ARN of the container instance.
+    pub fn arn(&self) -> &str {
+        &self.arn
     }
 
     /// The manifest, then every order that is open: what a session begins with, and how it goes on after something was
@@ -261,9 +268,11 @@ impl Desk {
     fn wanted(&self, state: &State, asked: TaskCredentialsRequest) -> Heard {
         let named = |task: &Arc<Task>| self.identifier(task).is_some_and(|own| own.task_arn == asked.task_arn);
         let own = task_of(state, &asked.task_arn).filter(|task| task.node.as_ref() == Some(&self.node) && named(task));
-        match (own.filter(|task| !task.is_stopped()), asked.kind()) {
-            (Some(task), Some(kind)) => Heard::Wanted(task.key(), kind, asked),
-            _ => Heard::Answer(credentials_refused(asked, "the node runs no such task".to_owned())),
+        let refuse = |asked| credentials_refused(asked, "the node runs no such task".to_owned());
+        let Some(task) = own else { return Heard::Foreign(asked.task_arn.clone(), refuse(asked)) };
+        match asked.kind().filter(|_| !task.is_stopped()) {
+            Some(kind) => Heard::Wanted(task.key(), kind, asked),
+            None => Heard::Answer(refuse(asked)),
         }
     }
 

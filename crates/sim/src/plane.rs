@@ -326,7 +326,7 @@ impl Plane {
                 self.waiting.push((context.into_waits().0, Told::Frames { connection, frames: vec![answer] }));
             }
             // No simulated node asks for any.
-            Heard::Wanted(..) => {}
+            Heard::Wanted(..) | Heard::Foreign(..) => {}
             Heard::Answer(answer) => {
                 self.waiting.push((revision, Told::Frames { connection, frames: vec![answer] }));
             }

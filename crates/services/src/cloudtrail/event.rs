@@ -17,10 +17,10 @@ use super::redact::Redacted;
 use super::resource;
 
 /// The version of CloudTrail's format.
-const VERSION: &str = "1.11";
+pub(super) const VERSION: &str = "1.11";
 
 /// Bytes of an error's words and of what a client calls itself.
-const WORDS: usize = 1024;
+pub(super) const WORDS: usize = 1024;
 const AGENT: usize = 256;
 
 /// Read-only operations whose names do not say so.
@@ -287,10 +287,10 @@ fn notice(name: &str, what: &str, count: u64, of: &Notice<'_>) -> Vec<u8> {
 }
 
 /// `2024-05-01T00:00:00Z`: CloudTrail's times have no fractions.
-fn seconds(now: Timestamp) -> String {
+pub(super) fn seconds(now: Timestamp) -> String {
     Timestamp::from_millis(now.millis().div_euclid(1000) * 1000).format(TimestampFormat::Iso8601)
 }
 
-fn cut(text: &str, bytes: usize) -> &str {
+pub(super) fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }

@@ -1,7 +1,7 @@
 //! AWS CloudTrail: what was called, by whom, and what came of it.
 //!
 //! The gateway writes a [`Record`] of every call into the audit log ([`longshore_store::audit`]), whether there is a trail
-//! or not; LookupEvents reads it. Left out: event data stores and queries (CloudTrail Lake), channels, insights, data
+//! or not, and of what happens on nodes' channels ([`node_event`]); LookupEvents reads it. Left out: event data stores and queries (CloudTrail Lake), channels, insights, data
 //! events, organization trails, digest files (the log's own chain serves, by `longshore audit verify`).
 
 pub mod deliver;
@@ -11,6 +11,7 @@ mod fault;
 mod identity;
 mod lookup;
 mod name;
+pub mod node_event;
 pub mod redact;
 mod resource;
 mod selector;

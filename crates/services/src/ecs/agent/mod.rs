@@ -288,6 +288,11 @@ pub fn submit_tasks(
     Ok(refused)
 }
 
+/// Whether a report was refused because its task is not, or no longer, one of the node's.
+pub fn is_of_no_task(refused: &Fault) -> bool {
+    refused.message == fault::task_not_found().message
+}
+
 fn submit_of(
     context: &mut Context<'_>,
     node: Option<&str>,
