@@ -18,7 +18,7 @@ import botocore.exceptions
 import pytest
 from account import container, eventually, short, unique
 from conftest import IMAGES, ROOM
-from test_cloudtrail import segments
+from test_cloudtrail import look_up, segments
 from test_identity import ACCOUNT, TASKS, Bearer, allow, role, root, trusting, user
 
 URL = "http://169.254.170.2"
@@ -103,6 +103,10 @@ def test_a_task_may_do_what_its_role_may_until_it_stops(real):
     assert given["RoleArn"] == made and given["AccessKeyId"].startswith("ASIA")
     left = datetime.datetime.fromisoformat(given["Expiration"]) - datetime.datetime.now(datetime.UTC)
     assert datetime.timedelta(minutes=30) < left <= datetime.timedelta(hours=1)
+    # That the node got them is in the audit log.
+    events = [event["Full"] for event in look_up(real, ResourceName=task.arn) if event["EventName"] == "AssumeRole"]
+    assert {event["requestParameters"]["roleArn"] for event in events} == {made}
+    assert {event["additionalEventData"]["roleType"] for event in events} == {"TaskApplication"}
     bearer = task.bearer()
     who = bearer.client("sts").get_caller_identity()
     session = f"assumed-role/{short(made)}/{short(task.arn)}"

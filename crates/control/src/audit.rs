@@ -190,7 +190,7 @@ pub(crate) fn knocked(
 /// Records that a task's role was assumed for it, or why not. To be written before the node hears of it.
 pub(crate) fn lent(server: &Server, lending: &Lending<'_>) -> Option<Ticket> {
     let account = Arn::parse(lending.task).map_or(server.settings.account.as_str(), |arn| arn.account);
-    tell(server, account, |of| node_event::lent(lending, of))
+    tell(server, account, Weight::Must, |of| node_event::lent(lending, of))
 }
 
 /// Records that messages of a node were dropped on one of its channels (`ACS` or `TCS`), if some were, and logs it.
@@ -199,14 +199,14 @@ pub(crate) fn dropped(server: &Server, node: &str, channel: &str, dropped: Optio
     tracing::warn!(node, channel, ?dropped, "messages of a node were dropped");
     let arn = server.store.read().nodes.get(node).map(|node| node.arn.clone());
     let (arn, account) = (arn.unwrap_or_default(), server.settings.account.as_str());
-    tell(server, account, |of| node_event::dropped(&dropped, &arn, channel, of));
+    tell(server, account, of_refusal(server), |of| node_event::dropped(&dropped, &arn, channel, of));
 }
 
-/// Records what no call did but must be recorded as one.
-fn tell(server: &Server, account: &str, event: impl FnOnce(&Notice<'_>) -> Vec<u8>) -> Option<Ticket> {
+/// Records what no call did.
+fn tell(server: &Server, account: &str, weight: Weight, event: impl FnOnce(&Notice<'_>) -> Vec<u8>) -> Option<Ticket> {
     let (now, event_id) = (clock::now(), clock::mint().uuid());
     let event = event(&Notice { now, region: &server.settings.region, account, event_id: &event_id });
-    server.audit.push(now.millis(), &event, of_refusal(server))
+    server.audit.push(now.millis(), &event, weight)
 }
 
 fn push(
