@@ -59,8 +59,8 @@ impl Timestamp {
     }
 
     fn iso8601(self) -> String {
-        let pattern = if self.0 % 1000 == 0 { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S.%3fZ" };
-        strtime::format(pattern, self.instant()).unwrap_or_default()
+        let digits = if self.0 % 1000 == 0 { 0 } else { 3 };
+        format!("{:.digits$}", self.instant())
     }
 
     fn instant(self) -> jiff::Timestamp {

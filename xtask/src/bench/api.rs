@@ -25,7 +25,7 @@ use super::table::Unit;
 const TASKS: usize = 1000;
 
 /// Connections that describe.
-const CONNECTIONS: usize = 4;
+const CONNECTIONS: usize = 32;
 
 /// Bytes that a task's description has at least, and those of a task definition.
 const DESCRIBED: usize = 1000;
@@ -116,9 +116,10 @@ impl Describe {
 
     fn measure(&self, request: &[u8]) -> Result<(f64, f64)> {
         let client = || {
-            leave_first_processor();
+            let others = leave_first_processor();
             let requests = vec![request.to_vec(); CONNECTIONS];
-            measure(self.pid, &mut Crowd::connect(&self.instance.address, requests, DESCRIBED)?)
+            let crowd = Crowd::connect(&self.instance.address, requests, DESCRIBED)?;
+            measure(self.pid, &mut if others { crowd.awake() } else { crowd })
         };
         // A thread of its own, because it stays bound to its processor.
         std::thread::scope(|scope| scope.spawn(client).join().expect("the client does not panic"))
@@ -151,14 +152,12 @@ fn measure(server: u32, crowd: &mut Crowd) -> Result<(f64, f64)> {
     Ok((count / began.elapsed().as_secs_f64(), cpu.as_secs_f64() * 1e6 / count))
 }
 
-/// Binds this thread to the processors that the server does not have, where there is more than one.
-fn leave_first_processor() {
+/// Binds this thread to the processors that the server does not have, where there is more than one; whether it is.
+fn leave_first_processor() -> bool {
     let mut others = CpuSet::new();
     let count = std::thread::available_parallelism().map_or(1, usize::from);
     let all_set = (1..count).all(|processor| others.set(processor).is_ok());
-    if count > 1 && all_set {
-        let _ = sched_setaffinity(Pid::from_raw(0), &others);
-    }
+    count > 1 && all_set && sched_setaffinity(Pid::from_raw(0), &others).is_ok()
 }
 
 /// A control plane that registers.
