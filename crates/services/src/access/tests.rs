@@ -156,6 +156,30 @@ fn roles_that_are_passed_on_are_judged_by_the_revision_that_will_run() {
         "{'taskDefinition':'web:1','overrides':{'taskRoleArn':'other'}}",
         &[&run.replace("web:2", "web:1"), &pass("app1"), &pass("exec"), &pass("other")],
     );
+    let service = |action: &str, revision: &str| {
+        format!(
+            "ecs:{action} arn:aws:ecs:HERE:service/default/s ecs:cluster=arn:aws:ecs:HERE:cluster/default \
+             ecs:enable-ebs-volumes=false{revision}"
+        )
+    };
+    let second = " ecs:task-definition=arn:aws:ecs:HERE:task-definition/web:2";
+    let to_ecs = "iam:PassRole ROLE/lb iam:passedtoservice=ecs.amazonaws.com";
+    check(
+        "ecs",
+        "CreateService",
+        "{'serviceName':'s','taskDefinition':'web','role':'lb'}",
+        &[&service("CreateService", second), &pass("app2"), &pass("exec"), to_ecs],
+    );
+    check(
+        "ecs",
+        "UpdateService",
+        "{'service':'s','taskDefinition':'web:1'}",
+        &[&service("UpdateService", &second.replace("web:2", "web:1")), &pass("app1"), &pass("exec")],
+    );
+    // What the service runs by already is passed by nobody.
+    for unchanged in ["{'service':'s','desiredCount':3}", "{'service':'s','forceNewDeployment':true}"] {
+        check("ecs", "UpdateService", unchanged, &[&service("UpdateService", "")]);
+    }
     check(
         "ecs",
         "RegisterTaskDefinition",
