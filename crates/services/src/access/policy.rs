@@ -25,11 +25,11 @@ pub fn bears_policies(service: &str) -> bool {
     SERVICES.contains(&service)
 }
 
-/// The policy of the resource with this ARN.
-pub(super) fn attached(state: &State, arn: &str) -> Attached {
+/// What the resource with this ARN says of an action.
+pub(super) fn attached(state: &State, arn: &str, action: &str) -> Attached {
     let Some(arn) = Arn::parse(arn).filter(|arn| bears_policies(arn.service)) else { return Attached::Nothing };
     let read = match arn.service {
-        "kms" => key_policies(state, &arn).map(|policies| (policies, ResourceRule::Required)),
+        "kms" => key_policies(state, &arn, action).map(|policies| (policies, ResourceRule::Required)),
         _ => secret_policy(state, &arn).map(|text| (vec![text_read(text)], ResourceRule::Suffices)),
     };
     let Some((policies, rule)) = read else { return Attached::Nothing };
@@ -41,13 +41,15 @@ fn text_read(text: &str) -> Option<Arc<Policy>> {
     parsed(Kind::Resource, text)
 }
 
-/// The key's policy and its grants, which say in the language of policies what they allow.
-fn key_policies(state: &State, arn: &Arn<'_>) -> Option<Vec<Option<Arc<Policy>>>> {
+/// The key's policy and its grants, which say in the language of policies what they allow. Of who ends a grant, the grants
+/// speak alone.
+fn key_policies(state: &State, arn: &Arn<'_>, action: &str) -> Option<Vec<Option<Arc<Policy>>>> {
     let id = arn.resource.strip_prefix("key/")?;
     let found = state.encryption_keys.get(&key(&AccountId::parse(arn.account)?, id))?;
     let prefix = grant_key(arn.account, id, "");
     let grants = state.key_grants.scan(&prefix).map(|(_, grant)| text_read(&grant.policy));
-    Some(std::iter::once(text_read(&found.policy)).chain(grants).collect())
+    let own = (action != "kms:RetireGrant").then(|| text_read(&found.policy));
+    Some(own.into_iter().chain(grants).collect())
 }
 
 fn secret_policy<'a>(state: &'a State, arn: &Arn<'_>) -> Option<&'a str> {

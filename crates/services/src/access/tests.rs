@@ -413,6 +413,17 @@ fn secrets_and_keys_are_judged_by_their_whole_arn_and_what_they_are_used_for() {
     assert_eq!(lines(&opened), [format!("kms:Decrypt {key}")]);
     assert_eq!(opened[0].1.get("kms:EncryptionContext:app"), Some(&["web".to_owned()][..]));
     assert_eq!(lines(&judged("kms", "Decrypt", "{'CiphertextBlob':'eA=='}")), ["kms:Decrypt *"]);
+    let asked = "'GranteePrincipal':'arn:aws:iam::123456789012:user/ann','Operations':['Decrypt']";
+    let grant = call(&crate::kms::SERVICE, "CreateGrant", &format!("{{'KeyId':'{key}',{asked}}}"));
+    let (id, token) = (grant["GrantId"].as_str().unwrap(), grant["GrantToken"].as_str().unwrap());
+    for named in [format!("'GrantToken':'{token}'"), format!("'KeyId':'{key}','GrantId':'{id}'")] {
+        let retired = judged("kms", "RetireGrant", &format!("{{{named}}}"));
+        assert_eq!(lines(&retired), [format!("kms:RetireGrant {key}")]);
+        assert_eq!(retired[0].1.get("longshore:GrantId"), Some(&[id.to_owned()][..]));
+    }
+    let nobodys = judged("kms", "RetireGrant", "{'GrantToken':'x'}");
+    assert_eq!(lines(&nobodys), ["kms:RetireGrant arn:aws:kms:us-east-1:123456789012:key/*"]);
+    assert_eq!(lines(&judged("kms", "ListRetirableGrants", "{}")), ["kms:ListRetirableGrants *"]);
     let deleted = judged("kms", "DeleteAlias", "{'AliasName':'alias/app'}");
     let alias = "arn:aws:kms:us-east-1:123456789012:alias/app";
     assert_eq!(lines(&deleted), [format!("kms:DeleteAlias {alias}"), format!("kms:DeleteAlias {key}")]);
