@@ -289,6 +289,8 @@ def test_a_grant_is_retired_by_whom_it_names_and_by_nobody_else(strict):
     of_ann.client("kms").retire_grant(KeyId=key, GrantId=of_grantee["GrantId"])
     of_bob.client("kms").retire_grant(GrantToken=plain["GrantToken"])
     assert admin.list_grants(KeyId=key)["Grants"] == []
+    for bearer, wanted in [(root(strict), "NotFoundException"), (of_eve, "AccessDeniedException")]:
+        assert bearer.refused("kms", "retire_grant", GrantToken=named["GrantToken"])[0] == wanted
 
 
 def test_a_key_is_rotated_when_somebody_asks_and_opens_what_it_sealed(strict):

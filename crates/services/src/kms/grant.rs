@@ -162,7 +162,7 @@ fn document(grant: &KeyGrant) -> String {
     let given = grant.operations.iter().filter(|name| *name != RETIRE);
     // Describing a key has no encryption context.
     let (plain, mut used): (Vec<_>, Vec<_>) = given.partition(|name| *name == "DescribeKey");
-    let mut statements = vec![retirement(grant)];
+    let mut statements = Vec::from_iter(retirement(grant));
     if grant.context.is_empty() {
         used.extend(plain);
     } else if !plain.is_empty() {
@@ -181,13 +181,15 @@ fn document(grant: &KeyGrant) -> String {
 /// The operation that ends a grant.
 const RETIRE: &str = "RetireGrant";
 
-/// Who may end it: whom it names for that, its grantee if it says so, and whom the account lets.
-fn retirement(grant: &KeyGrant) -> Value {
+/// Who may end it: whom it names for that, and its grantee if it says so.
+fn retirement(grant: &KeyGrant) -> Option<Value> {
     let grantee = grant.operations.iter().any(|name| name == RETIRE).then(|| grant.grantee.clone());
-    let account = format!("arn:aws:iam::{}:root", grant.account);
-    let whom: Vec<String> = std::iter::once(account).chain(grant.retiring.clone()).chain(grantee).collect();
+    let whom: Vec<String> = grant.retiring.clone().into_iter().chain(grantee).collect();
     let this = json!({"StringEquals": {GRANT_ID: grant.id}});
-    json!({"Effect": "Allow", "Principal": {"AWS": whom}, "Action": "kms:RetireGrant", "Resource": "*", "Condition": this})
+    let statement = json!({
+        "Effect": "Allow", "Principal": {"AWS": whom}, "Action": "kms:RetireGrant", "Resource": "*", "Condition": this,
+    });
+    (!whom.is_empty()).then_some(statement)
 }
 
 fn condition(bound: &BTreeMap<String, String>, equals: bool) -> Value {
