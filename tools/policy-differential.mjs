@@ -65,10 +65,11 @@ const CONSTRUCTS = {
   },
 }
 
-const counts = { same: 0, clean: 0, refused: 0, ignored: 0, differ: 0, constructs: {} }
+const counts = { cases: 0, same: 0, clean: 0, refused: 0, ignored: 0, differ: 0, outcomes: { allow: 0, deny: 0, lack: 0 }, constructs: {} }
 const shown = []
 for await (const row of createInterface({ input: createReadStream(file) })) {
   const line = JSON.parse(row)
+  counts.cases++
   let response
   try {
     response = await runSimulation(simulation(line), {})
@@ -93,6 +94,7 @@ for await (const row of createInterface({ input: createReadStream(file) })) {
   if (held.length === 0) counts.clean++
   if (ours === theirs) {
     counts.same++
+    counts.outcomes[ours]++
     continue
   }
   counts.differ++
@@ -101,7 +103,14 @@ for await (const row of createInterface({ input: createReadStream(file) })) {
   const wanted = process.env.CONSTRUCT
   if (wanted ? held.length === 1 && held[0].startsWith(wanted) : held.length === 0) shown.push({ theirs, ...line })
 }
+// Of all cases, at least so many: a run in which hardly anything was compared says nothing.
+const FLOORS = { compared: 0.85, same: 0.75, clean: 0.12, allow: 0.05, deny: 0.05, lack: 0.05 }
+
 counts.unexplained = shown.length
+counts.compared = counts.same + counts.differ
 console.log(JSON.stringify(counts, null, 2))
 for (const line of shown.slice(0, Number(process.env.SHOW ?? 5))) console.log(text(line))
-process.exitCode = shown.length > 0 ? 1 : 0
+const reached = { ...counts, ...counts.outcomes }
+const missed = Object.keys(FLOORS).filter(name => !(reached[name] >= FLOORS[name] * counts.cases && counts.cases > 0))
+for (const name of missed) console.log(`only ${reached[name]} of ${counts.cases} cases are "${name}"; at least ${FLOORS[name] * 100} % must be`)
+process.exitCode = shown.length > 0 || missed.length > 0 ? 1 : 0

@@ -39,7 +39,7 @@ class Bearer:
             service, endpoint_url=self.instance.endpoint, region_name=region, config=config, aws_access_key_id=self.key,
             aws_secret_access_key=self.secret, aws_session_token=self.token)
 
-    def refused(self, service, operation, region="us-east-1", **members):
+    def refused(self, service, operation, /, region="us-east-1", **members):
         """Code, status and message of a call that must fail."""
         with pytest.raises(botocore.exceptions.ClientError) as error:
             getattr(self.client(service, region), operation)(**members)

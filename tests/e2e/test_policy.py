@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from account import unique
+from account import container, fargate, unique
 from test_identity import ACCOUNT, TASKS, allow, role, root, user
 
 HERE = f"us-east-1:{ACCOUNT}"
@@ -67,6 +67,37 @@ def test_a_role_is_passed_by_those_who_may(strict):
     assert told == refusal(bearer, "iam:PassRole", other)
     told = bearer.refused("ecs", "create_service", serviceName="s", taskDefinition=family, desiredCount=0)[2]
     assert told == refusal(bearer, "iam:PassRole", other)
+
+
+def test_a_service_passes_the_roles_of_what_it_is_told_to_run(strict):
+    mine, other, family, name = role(strict, TASKS), role(strict, TASKS), unique(), unique()
+    admin = root(strict).client("ecs")
+    for given in (mine, other):
+        admin.register_task_definition(**fargate(container(), family=family, taskRoleArn=given))
+    admin.create_cluster(clusterName="default")
+    made = {"serviceName": name, "desiredCount": 0, "launchType": "FARGATE", "networkConfiguration": strict.network()}
+
+    def passing(service):
+        condition = {"Condition": {"StringEquals": {"iam:PassedToService": service}}}
+        return user(strict, allow("ecs:*"), allow("iam:PassRole", resource=mine, **condition))[1]
+
+    bearer, stranger = passing("ecs-tasks.amazonaws.com"), passing("ec2.amazonaws.com")
+    to_tasks = refusal(stranger, "iam:PassRole", mine)
+    assert stranger.refused("ecs", "create_service", taskDefinition=f"{family}:1", **made)[2] == to_tasks
+    # A role of the service's own is passed to ECS, not to its tasks.
+    told = bearer.refused("ecs", "create_service", taskDefinition=f"{family}:1", role=mine, **made)[2]
+    assert told == refusal(bearer, "iam:PassRole", mine)
+    ecs = bearer.client("ecs")
+    ecs.create_service(taskDefinition=f"{family}:1", **made)
+    for revision in (family, f"{family}:2"):
+        told = bearer.refused("ecs", "update_service", service=name, taskDefinition=revision)[2]
+        assert told == refusal(bearer, "iam:PassRole", other)
+    assert stranger.refused("ecs", "update_service", service=name, taskDefinition=f"{family}:1")[2] == to_tasks
+    assert ecs.update_service(service=name, taskDefinition=f"{family}:1")["service"]["serviceName"] == name
+    # What it runs by already is passed by nobody.
+    stranger.client("ecs").update_service(service=name, forceNewDeployment=True)
+    definition = admin.describe_services(services=[name])["services"][0]["taskDefinition"]
+    assert definition.endswith(f"{family}:1")
 
 
 def test_tags_of_a_request_and_of_a_resource_decide(strict):

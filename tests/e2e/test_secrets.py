@@ -255,6 +255,63 @@ def test_a_grant_gives_what_it_says_and_no_more(strict):
     assert bearer.refused("kms", "decrypt", **sealed["web"])[0] == "AccessDeniedException"
 
 
+def test_a_grant_is_retired_by_whom_it_names_and_by_nobody_else(strict):
+    admin = root(strict).client("kms")
+    key = admin.create_key()["KeyMetadata"]["Arn"]
+    (ann, of_ann), (eve, of_eve), (bob, of_bob) = user(strict), user(strict), user(strict, allow("kms:RetireGrant"))
+    arns = {name: f"arn:aws:iam::{ACCOUNT}:user/{name}" for name in (ann, eve, bob)}
+
+    def grant(*operations, **more):
+        return admin.create_grant(KeyId=key, GranteePrincipal=arns[ann], Operations=["Decrypt", *operations], **more)
+
+    def denied(bearer, made):
+        code, status, told = bearer.refused("kms", "retire_grant", GrantToken=made["GrantToken"])
+        assert (code, status) == ("AccessDeniedException", 400) and "kms:RetireGrant" in told
+
+    plain, of_grantee, named = grant(), grant("RetireGrant"), grant(RetiringPrincipal=arns[eve])
+    listed = admin.list_retirable_grants(RetiringPrincipal=arns[eve])["Grants"]
+    assert [row["GrantId"] for row in listed] == [named["GrantId"]]
+    assert of_eve.refused("kms", "list_retirable_grants", RetiringPrincipal=arns[eve])[0] == "AccessDeniedException"
+    # A grant says who ends it, and says nothing of the others of its key.
+    for bearer, grants in [(of_eve, [plain, of_grantee]), (of_ann, [plain, named])]:
+        for made in grants:
+            denied(bearer, made)
+    # A key policy has no say in it; the account has, by its identity policies, which also deny.
+    statement_of_key = statement("Allow", {"AWS": arns[ann]}, "kms:RetireGrant")
+    admin.put_key_policy(KeyId=key, Policy=policy(statement("Allow", {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "kms:*"),
+                                                 statement_of_key))
+    denied(of_ann, plain)
+    strict.client("iam").put_user_policy(UserName=eve, PolicyName="p", PolicyDocument=policy(
+        {"Effect": "Deny", "Action": "kms:RetireGrant", "Resource": "*"}))
+    denied(of_eve, named)
+    strict.client("iam").delete_user_policy(UserName=eve, PolicyName="p")
+    of_eve.client("kms").retire_grant(GrantToken=named["GrantToken"])
+    of_ann.client("kms").retire_grant(KeyId=key, GrantId=of_grantee["GrantId"])
+    of_bob.client("kms").retire_grant(GrantToken=plain["GrantToken"])
+    assert admin.list_grants(KeyId=key)["Grants"] == []
+    for bearer, wanted in [(root(strict), "NotFoundException"), (of_eve, "AccessDeniedException")]:
+        assert bearer.refused("kms", "retire_grant", GrantToken=named["GrantToken"])[0] == wanted
+
+
+def test_a_key_is_rotated_when_somebody_asks_and_opens_what_it_sealed(strict):
+    admin = root(strict).client("kms")
+    key = admin.create_key()["KeyMetadata"]
+    sealed = admin.encrypt(KeyId=key["Arn"], Plaintext=b"word")["CiphertextBlob"]
+    _, bearer = user(strict, allow("kms:ListKeyRotations"))
+    assert bearer.refused("kms", "rotate_key_on_demand", KeyId=key["KeyId"])[0] == "AccessDeniedException"
+    assert admin.rotate_key_on_demand(KeyId=key["KeyId"])["KeyId"] == key["KeyId"]
+    pages = bearer.client("kms").get_paginator("list_key_rotations").paginate(
+        KeyId=key["KeyId"], IncludeKeyMaterial="ALL_KEY_MATERIAL", PaginationConfig={"PageSize": 1})
+    rows = [row for page in pages for row in page["Rotations"]]
+    assert [(row.get("RotationType"), row["KeyMaterialState"]) for row in rows] == [
+        (None, "NON_CURRENT"), ("ON_DEMAND", "CURRENT")]
+    assert rows[1]["RotationDate"] >= key["CreationDate"]
+    opened = admin.decrypt(CiphertextBlob=sealed)
+    assert (opened["Plaintext"], opened["KeyMaterialId"]) == (b"word", rows[0]["KeyMaterialId"])
+    anew = admin.decrypt(CiphertextBlob=admin.encrypt(KeyId=key["Arn"], Plaintext=b"x")["CiphertextBlob"])
+    assert anew["KeyMaterialId"] == rows[1]["KeyMaterialId"]
+
+
 def test_a_secret_under_a_customers_key_needs_both(strict):
     kms, secrets = root(strict).client("kms"), root(strict).client("secretsmanager")
     key, name = kms.create_key()["KeyMetadata"]["Arn"], unique()

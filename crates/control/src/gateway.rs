@@ -150,7 +150,11 @@ fn is_local(host: &str) -> bool {
     if let Some((address, port)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || port.starts_with(':'));
     }
-    let name = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    let (name, port) = host.split_once(':').unwrap_or((host, ""));
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return false;
+    }
+    let name = name.to_ascii_lowercase();
     let prefixes = ["data-", "stream-", "streaming-"];
     let name = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(&name);
     name.parse::<Ipv4Addr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
@@ -479,6 +483,9 @@ mod tests {
         "[::1].attacker.example",
         "[attacker]",
         "a@localhost.example",
+        "127.0.0.1:4566@attacker.example",
+        "127.0.0.1:4566.attacker.example",
+        "localhost:x",
     ];
 
     fn request(host: &str, path: &str, origin: bool) -> Request<()> {

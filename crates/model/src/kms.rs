@@ -11,6 +11,9 @@ use crate::ids::AccountId;
 /// Aliases that one key may have.
 pub const MOST_ALIASES: usize = 50;
 
+/// Rotations on demand that one key may have had.
+pub const MOST_ROTATIONS_ON_DEMAND: usize = 25;
+
 /// Grants that one key may have. AWS allows more; here a key goes with all that is its own in one transaction.
 pub const MOST_GRANTS: usize = 50;
 
@@ -22,6 +25,8 @@ record! {
         /// 64 hex digits that answers show.
         pub id: String = "id",
         pub created_at: Timestamp = "createdAt",
+        /// It came because somebody asked for it, not because it was due.
+        pub on_demand: bool = "onDemand",
         /// 32 bytes, sealed under the master key.
         pub sealed: String = "sealed",
     }

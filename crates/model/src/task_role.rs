@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::arn::{Arn, Place};
 use crate::iam::{self, Role};
 use crate::ids::AccountId;
-use crate::policy::{Kind, Policies, Policy, Principal, Request, ResourceRule, evaluate};
+use crate::policy::{Kind, Policies, Principal, Request, ResourceRule, evaluate, parsed};
 use crate::state::State;
 use crate::task::Task;
 
@@ -73,7 +73,7 @@ pub fn unable(arn: &str) -> String {
 
 /// Whether a role's trust policy lends it to tasks of this place.
 pub fn is_lent(role: &Role, place: &Place) -> bool {
-    let Ok(trust) = Policy::parse(Kind::Trust, &role.trust) else { return false };
+    let Some(trust) = parsed(Kind::Trust, &role.trust) else { return false };
     let principal = Principal::Service(SERVICE.to_owned());
     let mut context = principal.context();
     context.set("aws:SourceAccount", [place.account.as_str()]);

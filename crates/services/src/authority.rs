@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, RwLock};
 
 use longshore_model::iam::{Caller, Claims, Grants, Group, Identity, ManagedPolicy, Role, User, key};
+pub use longshore_model::policy::parsed;
 use longshore_model::policy::{Decision, Kind, Policies, Policy, Request, ResourceRule, evaluate};
 use longshore_model::{AccountId, State};
 use longshore_wire::{Fault, ProtocolKind};
@@ -211,35 +212,8 @@ impl Reader<'_> {
     }
 }
 
-/// Parsed documents and readings that are kept; beyond that all are forgotten and read again.
+/// Readings that are kept; beyond that all are forgotten and made again.
 const KEPT: usize = 4096;
-
-type Documents = HashMap<String, Arc<Policy>>;
-
-/// Parsing is much dearer than evaluating, and documents repeat. One map a kind.
-static PARSED: LazyLock<RwLock<[Documents; 3]>> = LazyLock::new(RwLock::default);
-
-/// What a document says. The same text always says the same, so that it is read once.
-pub fn parsed(kind: Kind, document: &str) -> Option<Arc<Policy>> {
-    let slot = match kind {
-        Kind::Identity => 0,
-        Kind::Session => 1,
-        Kind::Resource => 2,
-        _ => return Policy::parse(kind, document).ok().map(Arc::new),
-    };
-    let known = PARSED.read().ok().and_then(|kept| kept[slot].get(document).cloned());
-    if known.is_some() {
-        return known;
-    }
-    let policy = Arc::new(Policy::parse(kind, document).ok()?);
-    if let Ok(mut kept) = PARSED.write() {
-        if kept[slot].len() >= KEPT {
-            kept[slot].clear();
-        }
-        kept[slot].insert(document.to_owned(), policy.clone());
-    }
-    Some(policy)
-}
 
 /// The refusal of a protocol: `AccessDeniedException` in JSON, `AccessDenied` in awsQuery, `UnauthorizedOperation` in EC2's.
 pub fn denied(kind: ProtocolKind, sentence: &str) -> Fault {

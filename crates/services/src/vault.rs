@@ -1,22 +1,30 @@
 //! What keeps secrets secret: sealing under the master key, and secrets that nobody can guess.
 //!
-//! Sealing is AES-256-GCM with a random nonce. What is sealed is bound to what it is about (an access key's id, the word
-//! for session tokens): under another name it does not open. The master key comes from a file, a credential of systemd or
-//! the environment, and is never shown.
+//! ```text
+//!    16 bytes   salt: the message's key is HMAC-SHA-256 of it and of the name, under the master key
+//!    12 bytes   nonce
+//!     …         AES-256-GCM: text, 16 bytes tag
+//! ```
+//! What is sealed is bound to a name (an access key's id, the word for session tokens): under another it does not open. With
+//! a key of its own for each message, none is worn out by how much was sealed, and no purpose bears on another. The master
+//! key comes from a file, a credential of systemd or the environment, and is never shown.
 
 use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::rand;
+use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD as BASE64};
 use longshore_wire::Fault;
 
+/// Bytes.
+const SALT: usize = 16;
+
 /// Seals and opens under the master key. Clones share it.
 #[derive(Clone)]
 pub struct Vault {
-    key: Option<Arc<LessSafeKey>>,
+    master: Arc<hmac::Key>,
 }
 
 impl fmt::Debug for Vault {
@@ -27,8 +35,7 @@ impl fmt::Debug for Vault {
 
 impl Vault {
     pub fn new(master: &[u8; 32]) -> Self {
-        let key = UnboundKey::new(&AES_256_GCM, master).ok();
-        Self { key: key.map(|key| Arc::new(LessSafeKey::new(key))) }
+        Self { master: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, master)) }
     }
 
     /// The sealed form, in base64. `about` must be the same when it is opened.
@@ -36,24 +43,32 @@ impl Vault {
     /// # Errors
     /// `InternalFailure` if there is no randomness.
     pub fn seal(&self, about: &str, plain: &[u8]) -> Result<String, Fault> {
-        let key = self.key.as_ref().ok_or_else(Fault::internal)?;
-        let mut sealed = random::<NONCE_LEN>()?.to_vec();
-        let nonce = Nonce::try_assume_unique_for_key(&sealed).map_err(|_| Fault::internal())?;
+        let (salt, nonce) = (random::<SALT>()?, random::<NONCE_LEN>()?);
+        let key = self.key(&salt, about).ok_or_else(Fault::internal)?;
         let mut text = plain.to_vec();
-        key.seal_in_place_append_tag(nonce, Aad::from(about), &mut text).map_err(|_| Fault::internal())?;
-        sealed.extend_from_slice(&text);
-        Ok(BASE64.encode(sealed))
+        let sealed = key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(about), &mut text);
+        sealed.map_err(|_| Fault::internal())?;
+        Ok(BASE64.encode([&salt[..], &nonce, &text].concat()))
     }
 
     /// What was sealed; `None` for anything else.
     pub fn open(&self, about: &str, sealed: &str) -> Option<Vec<u8>> {
         let bytes = BASE64.decode(sealed).ok()?;
-        let (nonce, text) = bytes.split_at_checked(NONCE_LEN)?;
+        let (salt, rest) = bytes.split_at_checked(SALT)?;
+        let (nonce, text) = rest.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut text = text.to_vec();
-        let length = self.key.as_ref()?.open_in_place(nonce, Aad::from(about), &mut text).ok()?.len();
+        let length = self.key(salt, about)?.open_in_place(nonce, Aad::from(about), &mut text).ok()?.len();
         text.truncate(length);
         Some(text)
+    }
+
+    /// What one message is sealed with.
+    fn key(&self, salt: &[u8], about: &str) -> Option<LessSafeKey> {
+        let mut context = hmac::Context::with_key(&self.master);
+        context.update(salt);
+        context.update(about.as_bytes());
+        Some(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, context.sign().as_ref()).ok()?))
     }
 
     /// As [`Vault::open`], of a text.
@@ -126,7 +141,7 @@ mod tests {
             forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
             assert_eq!(vault.open("AKIAEXAMPLE", std::str::from_utf8(&forged).unwrap()), None, "{at}");
         }
-        for short in ["", "AAAA", &sealed[..20]] {
+        for short in ["", "AAAA", &sealed[..20], &sealed[..40]] {
             assert_eq!(vault.open("AKIAEXAMPLE", short), None);
         }
         assert_ne!(vault.seal("AKIAEXAMPLE", b"secret").unwrap(), sealed);

@@ -57,16 +57,16 @@ pub static OPERATIONS: &[OperationDef] = &[
     OperationDef::named("ListAliases").built().input(R::of::<ListAliasesRequest>()).output(R::of::<ListAliasesResponse>()).faults(&[&fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::INVALID_MARKER_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::NOT_FOUND_EXCEPTION]),
     OperationDef::named("ListGrants").built().input(R::of::<ListGrantsRequest>()).output(R::of::<ListGrantsResponse>()).faults(&[&fault::NOT_FOUND_EXCEPTION, &fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::INVALID_MARKER_EXCEPTION, &fault::INVALID_GRANT_ID_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION]),
     OperationDef::named("ListKeyPolicies").built().input(R::of::<ListKeyPoliciesRequest>()).output(R::of::<ListKeyPoliciesResponse>()).faults(&[&fault::NOT_FOUND_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION]),
-    OperationDef::named("ListKeyRotations"),
+    OperationDef::named("ListKeyRotations").built().input(R::of::<ListKeyRotationsRequest>()).output(R::of::<ListKeyRotationsResponse>()).faults(&[&fault::NOT_FOUND_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::INVALID_MARKER_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION, &fault::UNSUPPORTED_OPERATION_EXCEPTION]),
     OperationDef::named("ListKeys").built().input(R::of::<ListKeysRequest>()).output(R::of::<ListKeysResponse>()).faults(&[&fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::INVALID_MARKER_EXCEPTION]),
     OperationDef::named("ListResourceTags").built().input(R::of::<ListResourceTagsRequest>()).output(R::of::<ListResourceTagsResponse>()).faults(&[&fault::KMS_INTERNAL_EXCEPTION, &fault::NOT_FOUND_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::INVALID_MARKER_EXCEPTION]),
-    OperationDef::named("ListRetirableGrants"),
+    OperationDef::named("ListRetirableGrants").built().input(R::of::<ListRetirableGrantsRequest>()).output(R::of::<ListGrantsResponse>()).faults(&[&fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::INVALID_MARKER_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::NOT_FOUND_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION]),
     OperationDef::named("PutKeyPolicy").built().input(R::of::<PutKeyPolicyRequest>()).faults(&[&fault::NOT_FOUND_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::MALFORMED_POLICY_DOCUMENT_EXCEPTION, &fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::UNSUPPORTED_OPERATION_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::LIMIT_EXCEEDED_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION]),
     OperationDef::named("ReEncrypt").built().input(R::of::<ReEncryptRequest>()).output(R::of::<ReEncryptResponse>()).faults(&[&fault::NOT_FOUND_EXCEPTION, &fault::DISABLED_EXCEPTION, &fault::INVALID_CIPHERTEXT_EXCEPTION, &fault::KEY_UNAVAILABLE_EXCEPTION, &fault::INCORRECT_KEY_EXCEPTION, &fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::INVALID_KEY_USAGE_EXCEPTION, &fault::INVALID_GRANT_TOKEN_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION, &fault::DRY_RUN_OPERATION_EXCEPTION]),
     OperationDef::named("ReplicateKey"),
-    OperationDef::named("RetireGrant"),
+    OperationDef::named("RetireGrant").built().input(R::of::<RetireGrantRequest>()).faults(&[&fault::INVALID_ARN_EXCEPTION, &fault::INVALID_GRANT_TOKEN_EXCEPTION, &fault::INVALID_GRANT_ID_EXCEPTION, &fault::NOT_FOUND_EXCEPTION, &fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION, &fault::DRY_RUN_OPERATION_EXCEPTION]),
     OperationDef::named("RevokeGrant").built().input(R::of::<RevokeGrantRequest>()).faults(&[&fault::NOT_FOUND_EXCEPTION, &fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::INVALID_GRANT_ID_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION, &fault::DRY_RUN_OPERATION_EXCEPTION]),
-    OperationDef::named("RotateKeyOnDemand"),
+    OperationDef::named("RotateKeyOnDemand").built().input(R::of::<RotateKeyOnDemandRequest>()).output(R::of::<RotateKeyOnDemandResponse>()).faults(&[&fault::NOT_FOUND_EXCEPTION, &fault::DISABLED_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION, &fault::UNSUPPORTED_OPERATION_EXCEPTION, &fault::LIMIT_EXCEEDED_EXCEPTION, &fault::CONFLICT_EXCEPTION]),
     OperationDef::named("ScheduleKeyDeletion").built().input(R::of::<ScheduleKeyDeletionRequest>()).output(R::of::<ScheduleKeyDeletionResponse>()).faults(&[&fault::NOT_FOUND_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::DEPENDENCY_TIMEOUT_EXCEPTION, &fault::KMS_INTERNAL_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION]),
     OperationDef::named("Sign"),
     OperationDef::named("TagResource").built().input(R::of::<TagResourceRequest>()).faults(&[&fault::KMS_INTERNAL_EXCEPTION, &fault::NOT_FOUND_EXCEPTION, &fault::INVALID_ARN_EXCEPTION, &fault::KMS_INVALID_STATE_EXCEPTION, &fault::LIMIT_EXCEEDED_EXCEPTION, &fault::TAG_EXCEPTION]),
@@ -375,6 +375,16 @@ pub static GRANT_TOKEN_LIST: S = S::list("GrantTokenList", R::Table(&GRANT_TOKEN
 
 pub static GRANT_TOKEN_TYPE: S = S::new("GrantTokenType", K::String).min(1).max(8192);
 
+longshore_wire::string_enum! { pub enum ImportState {
+    Imported = "IMPORTED",
+    PendingImport = "PENDING_IMPORT",
+} }
+
+longshore_wire::string_enum! { pub enum IncludeKeyMaterial {
+    AllKeyMaterial = "ALL_KEY_MATERIAL",
+    RotationsOnly = "ROTATIONS_ONLY",
+} }
+
 longshore_wire::string_enum! { pub enum KeyAgreementAlgorithmSpec {
     Ecdh = "ECDH",
 } }
@@ -393,6 +403,15 @@ longshore_wire::structure! { KeyListEntry, S::structure("KeyListEntry"), {
 longshore_wire::string_enum! { pub enum KeyManagerType {
     Aws = "AWS",
     Customer = "CUSTOMER",
+} }
+
+pub static KEY_MATERIAL_DESCRIPTION_TYPE: S = S::new("KeyMaterialDescriptionType", K::String).min(0).max(256).pattern("^[a-zA-Z0-9:/_\\s.-]+$");
+
+longshore_wire::string_enum! { pub enum KeyMaterialState {
+    NonCurrent = "NON_CURRENT",
+    Current = "CURRENT",
+    PendingRotation = "PENDING_ROTATION",
+    PendingMultiRegionImportAndRotation = "PENDING_MULTI_REGION_IMPORT_AND_ROTATION",
 } }
 
 longshore_wire::structure! { KeyMetadata, S::structure("KeyMetadata"), {
@@ -508,6 +527,19 @@ longshore_wire::structure! { ListKeyPoliciesResponse, S::structure("ListKeyPolic
     truncated: bool = M::new("Truncated", R::of::<bool>()),
 } }
 
+longshore_wire::structure! { ListKeyRotationsRequest, S::structure("ListKeyRotationsRequest"), {
+    key_id: String = M::new("KeyId", R::Table(&KEY_ID_TYPE)).required(),
+    include_key_material: IncludeKeyMaterial = M::new("IncludeKeyMaterial", R::of::<IncludeKeyMaterial>()),
+    limit: i32 = M::new("Limit", R::Table(&LIMIT_TYPE)),
+    marker: String = M::new("Marker", R::Table(&MARKER_TYPE)),
+} }
+
+longshore_wire::structure! { ListKeyRotationsResponse, S::structure("ListKeyRotationsResponse"), {
+    rotations: Vec<RotationsListEntry> = M::new("Rotations", R::of::<Vec<RotationsListEntry>>()),
+    next_marker: String = M::new("NextMarker", R::Table(&MARKER_TYPE)),
+    truncated: bool = M::new("Truncated", R::of::<bool>()),
+} }
+
 longshore_wire::structure! { ListKeysRequest, S::structure("ListKeysRequest"), {
     limit: i32 = M::new("Limit", R::Table(&LIMIT_TYPE)),
     marker: String = M::new("Marker", R::Table(&MARKER_TYPE)),
@@ -530,6 +562,13 @@ longshore_wire::structure! { ListResourceTagsResponse, S::structure("ListResourc
     tags: Vec<Tag> = M::new("Tags", R::of::<Vec<Tag>>()),
     next_marker: String = M::new("NextMarker", R::Table(&MARKER_TYPE)),
     truncated: bool = M::new("Truncated", R::of::<bool>()),
+} }
+
+longshore_wire::structure! { ListRetirableGrantsRequest, S::structure("ListRetirableGrantsRequest"), {
+    limit: i32 = M::new("Limit", R::Table(&LIMIT_TYPE)),
+    marker: String = M::new("Marker", R::Table(&MARKER_TYPE)),
+    retiring_principal: String = M::new("RetiringPrincipal", R::Table(&PRINCIPAL_ID_TYPE)),
+    retiring_service_principal: String = M::new("RetiringServicePrincipal", R::Table(&SERVICE_PRINCIPAL_TYPE)),
 } }
 
 longshore_wire::string_enum! { pub enum MacAlgorithmSpec {
@@ -622,13 +661,45 @@ longshore_wire::string_enum! { pub enum ResourceOwnerType {
 
 pub static RESOURCE_OWNERS_LIST: S = S::list("ResourceOwnersList", R::of::<ResourceOwnerType>()).min(1).max(2);
 
+longshore_wire::structure! { RetireGrantRequest, S::structure("RetireGrantRequest"), {
+    grant_token: String = M::new("GrantToken", R::Table(&GRANT_TOKEN_TYPE)),
+    key_id: String = M::new("KeyId", R::Table(&KEY_ID_TYPE)),
+    grant_id: String = M::new("GrantId", R::Table(&GRANT_ID_TYPE)),
+    dry_run: bool = M::new("DryRun", R::of::<bool>()),
+} }
+
 longshore_wire::structure! { RevokeGrantRequest, S::structure("RevokeGrantRequest"), {
     key_id: String = M::new("KeyId", R::Table(&KEY_ID_TYPE)).required(),
     grant_id: String = M::new("GrantId", R::Table(&GRANT_ID_TYPE)).required(),
     dry_run: bool = M::new("DryRun", R::of::<bool>()),
 } }
 
+longshore_wire::structure! { RotateKeyOnDemandRequest, S::structure("RotateKeyOnDemandRequest"), {
+    key_id: String = M::new("KeyId", R::Table(&KEY_ID_TYPE)).required(),
+} }
+
+longshore_wire::structure! { RotateKeyOnDemandResponse, S::structure("RotateKeyOnDemandResponse"), {
+    key_id: String = M::new("KeyId", R::Table(&KEY_ID_TYPE)),
+} }
+
 pub static ROTATION_PERIOD_IN_DAYS_TYPE: S = S::new("RotationPeriodInDaysType", K::Integer).min(90).max(2560);
+
+longshore_wire::string_enum! { pub enum RotationType {
+    Automatic = "AUTOMATIC",
+    OnDemand = "ON_DEMAND",
+} }
+
+longshore_wire::structure! { RotationsListEntry, S::structure("RotationsListEntry"), {
+    key_id: String = M::new("KeyId", R::Table(&KEY_ID_TYPE)),
+    key_material_id: String = M::new("KeyMaterialId", R::Table(&BACKING_KEY_ID_TYPE)),
+    key_material_description: String = M::new("KeyMaterialDescription", R::Table(&KEY_MATERIAL_DESCRIPTION_TYPE)),
+    import_state: ImportState = M::new("ImportState", R::of::<ImportState>()),
+    key_material_state: KeyMaterialState = M::new("KeyMaterialState", R::of::<KeyMaterialState>()),
+    expiration_model: ExpirationModelType = M::new("ExpirationModel", R::of::<ExpirationModelType>()),
+    valid_to: Timestamp = M::new("ValidTo", R::of::<Timestamp>()),
+    rotation_date: Timestamp = M::new("RotationDate", R::of::<Timestamp>()),
+    rotation_type: RotationType = M::new("RotationType", R::of::<RotationType>()),
+} }
 
 longshore_wire::structure! { ScheduleKeyDeletionRequest, S::structure("ScheduleKeyDeletionRequest"), {
     key_id: String = M::new("KeyId", R::Table(&KEY_ID_TYPE)).required(),
@@ -704,6 +775,8 @@ pub mod fault {
         FaultDef { name: "AlreadyExistsException", code: "AlreadyExistsException", status: 400, sender: true, message: "message", members: &[] };
     pub static CLOUD_HSM_CLUSTER_INVALID_CONFIGURATION_EXCEPTION: FaultDef =
         FaultDef { name: "CloudHsmClusterInvalidConfigurationException", code: "CloudHsmClusterInvalidConfigurationException", status: 400, sender: true, message: "message", members: &[] };
+    pub static CONFLICT_EXCEPTION: FaultDef =
+        FaultDef { name: "ConflictException", code: "ConflictException", status: 400, sender: true, message: "message", members: &[] };
     pub static CUSTOM_KEY_STORE_INVALID_STATE_EXCEPTION: FaultDef =
         FaultDef { name: "CustomKeyStoreInvalidStateException", code: "CustomKeyStoreInvalidStateException", status: 400, sender: true, message: "message", members: &[] };
     pub static CUSTOM_KEY_STORE_NOT_FOUND_EXCEPTION: FaultDef =

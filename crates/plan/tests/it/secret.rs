@@ -53,7 +53,8 @@ fn with_versions(secret: Secret, versions: usize) -> Vec<Change> {
 }
 
 fn key(id: &str, delete_at: Option<i64>) -> EncryptionKey {
-    let material = KeyMaterial { number: 1, id: "m".to_owned(), created_at: at(0), sealed: "s".to_owned() };
+    let (material, sealed) = ("m".to_owned(), "s".to_owned());
+    let material = KeyMaterial { number: 1, id: material, created_at: at(0), on_demand: false, sealed };
     EncryptionKey {
         account: "1".to_owned(),
         id: id.to_owned(),

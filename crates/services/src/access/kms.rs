@@ -7,7 +7,7 @@ use longshore_wire::Value;
 
 use super::asked::{set, set_tags};
 use super::{Access, Asked, Found, Key, NONE, Need, Resource, Table};
-use crate::kms::{Ciphertext, arn, find};
+use crate::kms::{Ciphertext, GRANT_ID, NamedGrant, arn, find};
 
 /// Of a key its ARN and tags.
 pub(super) fn found(asked: &Asked<'_>, key: &EncryptionKey) -> Found {
@@ -28,6 +28,11 @@ fn of_ciphertext<'a>(asked: &Asked<'a>) -> Option<&'a Arc<EncryptionKey>> {
     find(asked.state, asked.place, &Ciphertext::parse(&blob.0)?.key()).ok()
 }
 
+/// The grant that a request would end.
+fn retired(asked: &Asked<'_>) -> Option<NamedGrant> {
+    NamedGrant::of(asked.text("GrantToken"), asked.text("KeyId"), asked.text("GrantId")).ok()
+}
+
 fn alias(asked: &Asked<'_>) -> Vec<Found> {
     let name = asked.text("AliasName").unwrap_or_default();
     vec![Found { arn: asked.place.arn("kms", name), tags: Vec::new() }]
@@ -46,6 +51,10 @@ resources! {
         Some(key) => vec![found(asked, key)],
         None if asked.given("SourceKeyId").is_some() => named(asked, "SourceKeyId"),
         None => named(asked, "KeyId"),
+    };
+    KEY_OF_GRANT "key/ID" |asked| match retired(asked).and_then(|named| find(asked.state, asked.place, &named.key).ok()) {
+        Some(key) => vec![found(asked, key)],
+        None => vec![Found { arn: arn(asked.place, "*"), tags: Vec::new() }],
     };
     KEY_OF_DESTINATION "key/ID" |asked| named(asked, "DestinationKeyId");
     KEY_OF_TARGET "key/ID" |asked| named(asked, "TargetKeyId");
@@ -82,6 +91,12 @@ keys! {
     OPERATIONS "kms:GrantOperations" |asked| asked.texts("Operations");
     TAG_KEYS "aws:TagKeys" |asked| asked.texts("TagKeys");
 }
+
+/// The grant that is to end: what a grant says of its own end is about this one alone.
+static GRANT: Key = Key {
+    name: GRANT_ID,
+    set: |asked, context| set(context, GRANT_ID, retired(asked).iter().map(|named| named.grant.as_str())),
+};
 
 fn request_alias<'a>(asked: &Asked<'a>) -> Option<&'a str> {
     let given = asked.given("KeyId").or_else(|| asked.given("DestinationKeyId"))?;
@@ -170,13 +185,17 @@ pub(super) static TABLE: Table = Table {
         "ListAliases": "ListAliases" on NONE [];
         "ListGrants": "ListGrants" on KEY [GRANTEE];
         "ListKeyPolicies": "ListKeyPolicies" on KEY [];
+        "ListKeyRotations": "ListKeyRotations" on KEY [];
         "ListKeys": "ListKeys" on NONE [];
         "ListResourceTags": "ListResourceTags" on KEY [];
+        "ListRetirableGrants": "ListRetirableGrants" on NONE [];
         "PutKeyPolicy": "PutKeyPolicy" on KEY [BYPASS];
         "ReEncrypt":
             "ReEncryptFrom" on KEY_OF_CIPHERTEXT [SOURCE_CONTEXT ALGORITHM],
             "ReEncryptTo" on KEY_OF_DESTINATION [DESTINATION_CONTEXT ALGORITHM REQUEST_ALIAS];
+        "RetireGrant": "RetireGrant" on KEY_OF_GRANT [GRANT];
         "RevokeGrant": "RevokeGrant" on KEY [];
+        "RotateKeyOnDemand": "RotateKeyOnDemand" on KEY [];
         "ScheduleKeyDeletion": "ScheduleKeyDeletion" on KEY [WINDOW];
         "TagResource": "TagResource" on KEY [TAGS];
         "UntagResource": "UntagResource" on KEY [TAG_KEYS];

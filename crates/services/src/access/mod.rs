@@ -244,7 +244,7 @@ impl Needed {
         context.extend(conditions.clone());
         let (action, resource) = (self.action, self.resource.as_str());
         let request = Request { principal, action, resource, owner: &self.owner, context: &context };
-        let decision = match (authority, attached(state, resource)) {
+        let decision = match (authority, attached(state, resource, action)) {
             (Some(authority), Attached::Nothing) => authority.decide(&request, Vec::new(), ResourceRule::Suffices),
             (Some(authority), Attached::Policies(policies, rule)) => {
                 authority.decide(&request, policies.iter().map(AsRef::as_ref).collect(), rule)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use longshore_model::kms::{grant_key, key};
 use longshore_model::policy::{Kind, Policy, ResourceRule};
 use longshore_model::{AccountId, Arn, State, secret};
+use serde_json::json;
 
 use crate::authority::parsed;
 
@@ -25,11 +26,11 @@ pub fn bears_policies(service: &str) -> bool {
     SERVICES.contains(&service)
 }
 
-/// The policy of the resource with this ARN.
-pub(super) fn attached(state: &State, arn: &str) -> Attached {
+/// What the resource with this ARN says of an action.
+pub(super) fn attached(state: &State, arn: &str, action: &str) -> Attached {
     let Some(arn) = Arn::parse(arn).filter(|arn| bears_policies(arn.service)) else { return Attached::Nothing };
     let read = match arn.service {
-        "kms" => key_policies(state, &arn).map(|policies| (policies, ResourceRule::Required)),
+        "kms" => key_policies(state, &arn, action).map(|policies| (policies, ResourceRule::Required)),
         _ => secret_policy(state, &arn).map(|text| (vec![text_read(text)], ResourceRule::Suffices)),
     };
     let Some((policies, rule)) = read else { return Attached::Nothing };
@@ -41,13 +42,26 @@ fn text_read(text: &str) -> Option<Arc<Policy>> {
     parsed(Kind::Resource, text)
 }
 
-/// The key's policy and its grants, which say in the language of policies what they allow.
-fn key_policies(state: &State, arn: &Arn<'_>) -> Option<Vec<Option<Arc<Policy>>>> {
+/// The key's policy and its grants, which say in the language of policies what they allow. Who ends a grant the key's policy
+/// does not say: whom the grant names, and whom the account lets.
+fn key_policies(state: &State, arn: &Arn<'_>, action: &str) -> Option<Vec<Option<Arc<Policy>>>> {
     let id = arn.resource.strip_prefix("key/")?;
     let found = state.encryption_keys.get(&key(&AccountId::parse(arn.account)?, id))?;
     let prefix = grant_key(arn.account, id, "");
     let grants = state.key_grants.scan(&prefix).map(|(_, grant)| text_read(&grant.policy));
-    Some(std::iter::once(text_read(&found.policy)).chain(grants).collect())
+    let own = match action {
+        RETIRE => text_read(&leave_to_account(arn.account)),
+        _ => text_read(&found.policy),
+    };
+    Some(std::iter::once(own).chain(grants).collect())
+}
+
+const RETIRE: &str = "kms:RetireGrant";
+
+fn leave_to_account(account: &str) -> String {
+    let root = format!("arn:aws:iam::{account}:root");
+    let statement = json!({"Effect": "Allow", "Principal": {"AWS": root}, "Action": RETIRE, "Resource": "*"});
+    json!({"Version": "2012-10-17", "Statement": statement}).to_string()
 }
 
 fn secret_policy<'a>(state: &'a State, arn: &Arn<'_>) -> Option<&'a str> {

@@ -156,6 +156,30 @@ fn roles_that_are_passed_on_are_judged_by_the_revision_that_will_run() {
         "{'taskDefinition':'web:1','overrides':{'taskRoleArn':'other'}}",
         &[&run.replace("web:2", "web:1"), &pass("app1"), &pass("exec"), &pass("other")],
     );
+    let service = |action: &str, revision: &str| {
+        format!(
+            "ecs:{action} arn:aws:ecs:HERE:service/default/s ecs:cluster=arn:aws:ecs:HERE:cluster/default \
+             ecs:enable-ebs-volumes=false{revision}"
+        )
+    };
+    let second = " ecs:task-definition=arn:aws:ecs:HERE:task-definition/web:2";
+    let to_ecs = "iam:PassRole ROLE/lb iam:passedtoservice=ecs.amazonaws.com";
+    check(
+        "ecs",
+        "CreateService",
+        "{'serviceName':'s','taskDefinition':'web','role':'lb'}",
+        &[&service("CreateService", second), &pass("app2"), &pass("exec"), to_ecs],
+    );
+    check(
+        "ecs",
+        "UpdateService",
+        "{'service':'s','taskDefinition':'web:1'}",
+        &[&service("UpdateService", &second.replace("web:2", "web:1")), &pass("app1"), &pass("exec")],
+    );
+    // What the service runs by already is passed by nobody.
+    for unchanged in ["{'service':'s','desiredCount':3}", "{'service':'s','forceNewDeployment':true}"] {
+        check("ecs", "UpdateService", unchanged, &[&service("UpdateService", "")]);
+    }
     check(
         "ecs",
         "RegisterTaskDefinition",
@@ -389,6 +413,17 @@ fn secrets_and_keys_are_judged_by_their_whole_arn_and_what_they_are_used_for() {
     assert_eq!(lines(&opened), [format!("kms:Decrypt {key}")]);
     assert_eq!(opened[0].1.get("kms:EncryptionContext:app"), Some(&["web".to_owned()][..]));
     assert_eq!(lines(&judged("kms", "Decrypt", "{'CiphertextBlob':'eA=='}")), ["kms:Decrypt *"]);
+    let asked = "'GranteePrincipal':'arn:aws:iam::123456789012:user/ann','Operations':['Decrypt']";
+    let grant = call(&crate::kms::SERVICE, "CreateGrant", &format!("{{'KeyId':'{key}',{asked}}}"));
+    let (id, token) = (grant["GrantId"].as_str().unwrap(), grant["GrantToken"].as_str().unwrap());
+    for named in [format!("'GrantToken':'{token}'"), format!("'KeyId':'{key}','GrantId':'{id}'")] {
+        let retired = judged("kms", "RetireGrant", &format!("{{{named}}}"));
+        assert_eq!(lines(&retired), [format!("kms:RetireGrant {key}")]);
+        assert_eq!(retired[0].1.get("longshore:GrantId"), Some(&[id.to_owned()][..]));
+    }
+    let nobodys = judged("kms", "RetireGrant", "{'GrantToken':'x'}");
+    assert_eq!(lines(&nobodys), ["kms:RetireGrant arn:aws:kms:us-east-1:123456789012:key/*"]);
+    assert_eq!(lines(&judged("kms", "ListRetirableGrants", "{}")), ["kms:ListRetirableGrants *"]);
     let deleted = judged("kms", "DeleteAlias", "{'AliasName':'alias/app'}");
     let alias = "arn:aws:kms:us-east-1:123456789012:alias/app";
     assert_eq!(lines(&deleted), [format!("kms:DeleteAlias {alias}"), format!("kms:DeleteAlias {key}")]);

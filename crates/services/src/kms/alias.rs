@@ -104,9 +104,9 @@ pub fn list(context: &mut Context<'_>, request: api::ListAliasesRequest) -> Resu
     let state = context.read();
     let wanted = given.map(|given| find(&state, &place, given)).transpose()?.map(|key| key.id.as_str());
     let rows = state.key_aliases.scan_after(&prefix, after.as_deref());
-    let rows = rows.filter(|(_, alias)| wanted.is_none_or(|wanted| alias.key == wanted));
-    let rows = rows.map(|(key, alias)| (key.to_string(), shown(&place, alias)));
-    let page = page::cut(context.settings, &place, &asked, rows);
+    let is_meant = |alias: &KeyAlias| wanted.is_none_or(|wanted| alias.key == wanted);
+    let rows = rows.map(|(key, alias)| (key, is_meant(alias).then(|| shown(&place, alias))));
+    let page = page::sift(context.settings, &place, &asked, rows);
     Ok(api::ListAliasesResponse { truncated: page.truncated(), aliases: Some(page.rows), next_marker: page.marker })
 }
 

@@ -70,7 +70,10 @@ pub fn managed(arn: &str) -> Fault {
     Fault::common("AccessDeniedException", 400, format!("{arn} is managed by AWS and is not yours to change."))
 }
 
-/// `MalformedPolicyDocumentException`
+/// `MalformedPolicyDocumentException`, or `LimitExceededException` for one that is too long.
 pub fn policy(malformed: &Malformed) -> Fault {
-    of(&def::MALFORMED_POLICY_DOCUMENT_EXCEPTION, malformed.to_string())
+    match malformed {
+        Malformed::TooLong { .. } => of(&def::LIMIT_EXCEEDED_EXCEPTION, malformed.to_string()),
+        Malformed::Document(_) => of(&def::MALFORMED_POLICY_DOCUMENT_EXCEPTION, malformed.to_string()),
+    }
 }

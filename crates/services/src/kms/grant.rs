@@ -1,21 +1,22 @@
 //! Grants: leave for one principal to use a key, which key policy and IAM need not give. A grant is kept as a document in the
 //! language of key policies, and judged as one: a deny outweighs it, a permissions boundary limits it.
 //!
-//! Left out: grants to services, and grants that let the grantee grant or retire. Tokens are taken and not needed: a grant
-//! holds at once. Names in an encryption context are compared without regard to case, as condition keys are.
+//! Left out: grants to services, and grants that let the grantee grant. Tokens are taken and not needed: a grant holds at
+//! once. Names in an encryption context are compared without regard to case, as condition keys are.
 
 use std::collections::BTreeMap;
 
 use longshore_api::kms as api;
+use longshore_model::Place;
 use longshore_model::kms::{KeyGrant, MOST_GRANTS, grant_key};
 use longshore_model::policy::{Kind, Policy};
-use longshore_model::{Change, Place, TableName};
 use longshore_wire::Fault;
 use serde_json::{Value, json};
 
-use super::fault;
 use super::find::{arn, by_id};
 use super::page::{self, Asked};
+use super::retire::{GRANT_ID, Named};
+use super::{fault, retire};
 use crate::Context;
 use crate::vault::random;
 
@@ -28,7 +29,7 @@ pub fn create(context: &mut Context<'_>, request: api::CreateGrantRequest) -> Re
     let dry = request.dry_run.unwrap_or_default();
     let mut grant = grant(context, id, request)?;
     let place = context.place.clone();
-    let id = context.transact(|state, changes, _| {
+    let named = context.transact(|state, changes, _| {
         let key = by_id(state, &place, &given)?;
         let arn = arn(&place, &key.id);
         match (key.service.is_some(), key.delete_at.is_some(), key.disabled) {
@@ -40,27 +41,28 @@ pub fn create(context: &mut Context<'_>, request: api::CreateGrantRequest) -> Re
         grant.key.clone_from(&key.id);
         let prefix = grant_key(&grant.account, &key.id, "");
         if let Some((_, known)) = state.key_grants.scan(&prefix).find(|(_, known)| is_again(known, &grant)) {
-            return Ok(known.id.clone());
+            return Ok(Named { key: known.key.clone(), grant: known.id.clone() });
         }
         if state.key_grants.scan(&prefix).count() >= MOST_GRANTS {
             return Err(fault::limit("grants of a key", MOST_GRANTS));
         }
-        let id = grant.id.clone();
+        let named = Named { key: grant.key.clone(), grant: grant.id.clone() };
         match dry {
             true => Err(fault::dry_run()),
             false => {
                 changes.push(grant.into());
-                Ok(id)
+                Ok(named)
             }
         }
     })?;
-    Ok(api::CreateGrantResponse { grant_token: Some(id.clone()), grant_id: Some(id) })
+    Ok(api::CreateGrantResponse { grant_token: Some(named.token()), grant_id: Some(named.grant) })
 }
 
 /// Whether a grant was made by the same request: named, and alike.
 fn is_again(known: &KeyGrant, new: &KeyGrant) -> bool {
-    let same = (&known.name, &known.policy, &known.retiring) == (&new.name, &new.policy, &new.retiring);
-    known.name.is_some() && same
+    let whom = |grant: &KeyGrant| (grant.name.clone(), grant.grantee.clone(), grant.retiring.clone());
+    let what = |grant: &KeyGrant| (grant.operations.clone(), grant.context.clone(), grant.equals);
+    known.name.is_some() && whom(known) == whom(new) && what(known) == what(new)
 }
 
 /// The grant that a request describes; its key is still to be found.
@@ -73,13 +75,11 @@ fn grant(context: &Context<'_>, id: String, request: api::CreateGrantRequest) ->
     };
     let operations = operations(&request.operations.unwrap_or_default())?;
     let (bound, equals) = constraints(request.constraints.unwrap_or_default())?;
-    let policy = document(&grantee, &operations, &bound, equals);
-    Policy::parse(Kind::Resource, &policy).map_err(|_| no_principal(&grantee))?;
-    if let Some(retiring) = &request.retiring_principal {
-        let policy = document(retiring, &operations, &bound, equals);
-        Policy::parse(Kind::Resource, &policy).map_err(|_| no_principal(retiring))?;
-    }
-    Ok(KeyGrant {
+    [Some(&grantee), request.retiring_principal.as_ref()]
+        .into_iter()
+        .flatten()
+        .try_for_each(|arn| check_principal(arn))?;
+    let mut grant = KeyGrant {
         account: context.account().to_string(),
         key: String::new(),
         id,
@@ -90,19 +90,28 @@ fn grant(context: &Context<'_>, id: String, request: api::CreateGrantRequest) ->
         operations,
         context: bound,
         equals,
-        policy,
-    })
+        policy: String::new(),
+    };
+    grant.policy = document(&grant);
+    Ok(grant)
 }
 
-fn no_principal(given: &str) -> Fault {
-    fault::of(&api::fault::INVALID_ARN_EXCEPTION, format!("{given} is not the ARN of a principal."))
+/// # Errors
+/// `InvalidArnException` for what a policy cannot name as a principal.
+pub fn check_principal(given: &str) -> Result<(), Fault> {
+    let statement =
+        json!({"Effect": "Allow", "Principal": {"AWS": given}, "Action": "kms:RetireGrant", "Resource": "*"});
+    let document = json!({"Version": "2012-10-17", "Statement": statement}).to_string();
+    let words = || format!("{given} is not the ARN of a principal.");
+    let refused = |_| fault::of(&api::fault::INVALID_ARN_EXCEPTION, words());
+    Policy::parse(Kind::Resource, &document).map(drop).map_err(refused)
 }
 
 /// # Errors
 /// `ValidationException` for what a symmetric key cannot do, and for none at all.
 fn operations(given: &[api::GrantOperation]) -> Result<Vec<String>, Fault> {
     use api::GrantOperation as Op;
-    const GRANTED: [Op; 7] = [
+    const GRANTED: [Op; 8] = [
         Op::Decrypt,
         Op::Encrypt,
         Op::GenerateDataKey,
@@ -110,6 +119,7 @@ fn operations(given: &[api::GrantOperation]) -> Result<Vec<String>, Fault> {
         Op::ReEncryptFrom,
         Op::ReEncryptTo,
         Op::DescribeKey,
+        Op::RetireGrant,
     ];
     if let Some(other) = given.iter().find(|operation| !GRANTED.contains(operation)) {
         return Err(fault::validation(format!("The operation {other} is not granted on a symmetric key here.")));
@@ -144,27 +154,42 @@ fn constraints(given: api::GrantConstraints) -> Result<(BTreeMap<String, String>
 }
 
 /// What a grant allows, as a key policy would say it.
-fn document(grantee: &str, operations: &[String], bound: &BTreeMap<String, String>, equals: bool) -> String {
+fn document(grant: &KeyGrant) -> String {
     let statement = |names: Vec<&String>| {
         let actions: Vec<String> = names.iter().map(|name| format!("kms:{name}")).collect();
-        json!({"Effect": "Allow", "Principal": {"AWS": grantee}, "Action": actions, "Resource": "*"})
+        json!({"Effect": "Allow", "Principal": {"AWS": grant.grantee}, "Action": actions, "Resource": "*"})
     };
+    let given = grant.operations.iter().filter(|name| *name != RETIRE);
     // Describing a key has no encryption context.
-    let (plain, mut used): (Vec<_>, Vec<_>) = operations.iter().partition(|name| *name == "DescribeKey");
-    let mut statements = Vec::new();
-    if bound.is_empty() {
+    let (plain, mut used): (Vec<_>, Vec<_>) = given.partition(|name| *name == "DescribeKey");
+    let mut statements = Vec::from_iter(retirement(grant));
+    if grant.context.is_empty() {
         used.extend(plain);
     } else if !plain.is_empty() {
         statements.push(statement(plain));
     }
     if !used.is_empty() {
         let mut statement = statement(used);
-        if !bound.is_empty() {
-            statement["Condition"] = condition(bound, equals);
+        if !grant.context.is_empty() {
+            statement["Condition"] = condition(&grant.context, grant.equals);
         }
         statements.push(statement);
     }
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
+}
+
+/// The operation that ends a grant.
+const RETIRE: &str = "RetireGrant";
+
+/// Who may end it: whom it names for that, and its grantee if it says so.
+fn retirement(grant: &KeyGrant) -> Option<Value> {
+    let grantee = grant.operations.iter().any(|name| name == RETIRE).then(|| grant.grantee.clone());
+    let whom: Vec<String> = grant.retiring.clone().into_iter().chain(grantee).collect();
+    let this = json!({"StringEquals": {GRANT_ID: grant.id}});
+    let statement = json!({
+        "Effect": "Allow", "Principal": {"AWS": whom}, "Action": "kms:RetireGrant", "Resource": "*", "Condition": this,
+    });
+    (!whom.is_empty()).then_some(statement)
 }
 
 fn condition(bound: &BTreeMap<String, String>, equals: bool) -> Value {
@@ -197,7 +222,7 @@ pub fn list(context: &mut Context<'_>, request: api::ListGrantsRequest) -> Resul
     Ok(api::ListGrantsResponse { truncated: page.truncated(), grants: Some(page.rows), next_marker: page.marker })
 }
 
-fn shown(place: &Place, grant: &KeyGrant) -> api::GrantListEntry {
+pub fn shown(place: &Place, grant: &KeyGrant) -> api::GrantListEntry {
     let bound = (!grant.context.is_empty()).then(|| grant.context.clone());
     let (equals, subset) = if grant.equals { (bound, None) } else { (None, bound) };
     let constraints = api::GrantConstraints {
@@ -220,19 +245,6 @@ fn shown(place: &Place, grant: &KeyGrant) -> api::GrantListEntry {
 }
 
 pub fn revoke(context: &mut Context<'_>, request: api::RevokeGrantRequest) -> Result<(), Fault> {
-    let (given, id) = (request.key_id.unwrap_or_default(), request.grant_id.unwrap_or_default());
-    let (place, dry) = (context.place.clone(), request.dry_run.unwrap_or_default());
-    context.transact(|state, changes, _| {
-        let stored = grant_key(place.account.as_str(), &by_id(state, &place, &given)?.id, &id);
-        if !state.key_grants.contains(&stored) {
-            return Err(fault::of(&api::fault::NOT_FOUND_EXCEPTION, format!("Grant ID {id} not found")));
-        }
-        match dry {
-            true => Err(fault::dry_run()),
-            false => {
-                changes.push(Change::Delete(TableName::KeyGrant, stored));
-                Ok(())
-            }
-        }
-    })
+    let (key, grant) = (request.key_id.unwrap_or_default(), request.grant_id.unwrap_or_default());
+    retire::end(context, &Named { key, grant }, request.dry_run.unwrap_or_default())
 }

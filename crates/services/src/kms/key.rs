@@ -49,7 +49,7 @@ pub fn create(context: &mut Context<'_>, request: api::CreateKeyRequest) -> Resu
 pub fn made(ring: &Ring<'_>, id: String, policy: String) -> Result<EncryptionKey, Fault> {
     Ok(EncryptionKey {
         account: ring.place.account.to_string(),
-        materials: vec![rotation::material(ring, &id, 1)?],
+        materials: vec![rotation::material(ring, &id, rotation::FIRST)?],
         id,
         created_at: ring.now,
         description: String::new(),

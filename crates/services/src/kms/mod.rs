@@ -6,8 +6,8 @@
 //! [`Ring`] is what other services encrypt with, in their caller's name or with the AWS managed key of their own. A
 //! ciphertext says which key and which material of it decrypts; it is bound to its encryption context and account.
 //!
-//! Left out: asymmetric and HMAC keys, imported material, custom key stores, keys of several regions, retiring of grants,
-//! rotation on demand, and the use of keys across accounts.
+//! Left out: asymmetric and HMAC keys, imported material, custom key stores, keys of several regions, and the use of keys
+//! across accounts.
 
 mod alias;
 mod cipher;
@@ -20,6 +20,7 @@ mod managed;
 mod operation;
 mod page;
 mod policy;
+mod retire;
 mod ring;
 mod rotation;
 mod tag;
@@ -31,6 +32,7 @@ use crate::{Service, operations};
 pub use cipher::{Blob as Ciphertext, EncryptionContext};
 pub use find::{arn, find};
 pub use managed::alias as managed_alias;
+pub use retire::{GRANT_ID, Named as NamedGrant};
 pub use ring::{Opened, Ring};
 
 /// The operations that are built, and their handlers.
@@ -65,8 +67,12 @@ pub static SERVICE: Service = Service {
         "EnableKeyRotation" => rotation::enable,
         "DisableKeyRotation" => rotation::disable,
         "GetKeyRotationStatus" => rotation::status,
+        "RotateKeyOnDemand" => rotation::on_demand,
+        "ListKeyRotations" => rotation::list,
         "CreateGrant" => grant::create,
         "ListGrants" => grant::list,
+        "ListRetirableGrants" => retire::list,
         "RevokeGrant" => grant::revoke,
+        "RetireGrant" => retire::retire,
     },
 };

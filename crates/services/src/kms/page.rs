@@ -11,6 +11,9 @@ use crate::{Context, Settings};
 /// Entries on a page where the caller does not say.
 const USUAL: usize = 100;
 
+/// Rows that are looked at for a page.
+const LOOKED: usize = 10_000;
+
 /// A page, and the marker of the next one.
 pub struct Page<T> {
     pub rows: Vec<T>,
@@ -57,14 +60,26 @@ pub fn cut<T>(
     asked: &Asked<'_>,
     rows: impl Iterator<Item = (String, T)>,
 ) -> Page<T> {
+    sift(settings, place, asked, rows.map(|(key, row)| (key, Some(row))))
+}
+
+/// As [`cut`], of rows some of which are not meant. A page whose rows are far apart is a short one.
+pub fn sift<T>(
+    settings: &Settings,
+    place: &Place,
+    asked: &Asked<'_>,
+    rows: impl Iterator<Item = (impl AsRef<str>, Option<T>)>,
+) -> Page<T> {
     let limit = asked.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(USUAL);
     let mut rows = rows.peekable();
     let mut page = Page { rows: Vec::new(), marker: None };
-    let mut last = String::new();
-    while let Some((key, row)) = rows.next_if(|_| page.rows.len() < limit) {
-        last = key;
-        page.rows.push(row);
+    let (mut last, mut looked) = (None, 0);
+    while let Some((key, row)) = rows.next_if(|_| page.rows.len() < limit && looked < LOOKED) {
+        looked += 1;
+        last = Some(key);
+        page.rows.extend(row);
     }
-    page.marker = rows.peek().map(|_| encode(&settings.page_key, asked.scope(place), &last));
+    let more = last.filter(|_| rows.peek().is_some());
+    page.marker = more.map(|last| encode(&settings.page_key, asked.scope(place), last.as_ref()));
     page
 }

@@ -34,7 +34,7 @@ pub fn usual(account: &AccountId) -> String {
 /// Whether a document may be a key's policy: it reads, and whoever writes it may write it again, unless `bypass`.
 ///
 /// # Errors
-/// `MalformedPolicyDocumentException`
+/// `MalformedPolicyDocumentException`, `LimitExceededException`.
 pub fn check(
     state: &State,
     caller: &Caller,

@@ -153,6 +153,63 @@ fn a_rotated_key_opens_what_it_sealed_before() {
 }
 
 #[test]
+fn a_key_is_rotated_on_demand_and_its_rotations_are_listed() {
+    let mut bench = Bench::new();
+    let id = key(&bench);
+    let old = encrypt(&bench, &id, json!({}))["CiphertextBlob"].clone();
+    let rotations = |bench: &Bench, more: Value| {
+        let mut asked = json!({"KeyId": id});
+        asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        ok(bench, "ListKeyRotations", asked)
+    };
+    assert_eq!(rotations(&bench, json!({})), json!({"Rotations": [], "Truncated": false}));
+    ok(&bench, "EnableKeyRotation", json!({"KeyId": id, "RotationPeriodInDays": 90}));
+    let due = ok(&bench, "GetKeyRotationStatus", json!({"KeyId": id}))["NextRotationDate"].clone();
+    assert_eq!(ok(&bench, "RotateKeyOnDemand", json!({"KeyId": format!("{HERE}key/{id}")})), json!({"KeyId": id}));
+    assert_eq!(ok(&bench, "GetKeyRotationStatus", json!({"KeyId": id}))["NextRotationDate"], due);
+    assert_eq!(ok(&bench, "Decrypt", json!({"CiphertextBlob": old}))["Plaintext"], "c2VjcmV0");
+    bench.now += 90 * DAY_MILLIS;
+    let new = encrypt(&bench, &id, json!({}))["CiphertextBlob"].clone();
+    let current = ok(&bench, "Decrypt", json!({"CiphertextBlob": new}))["KeyMaterialId"].clone();
+    let told = |row: &Value| (row["RotationType"].clone(), row["KeyMaterialState"].clone());
+    let all = rotations(&bench, json!({"IncludeKeyMaterial": "ALL_KEY_MATERIAL"}));
+    let rows: Vec<_> = all["Rotations"].as_array().unwrap().iter().map(told).collect();
+    assert_eq!(
+        rows,
+        [
+            (Value::Null, json!("NON_CURRENT")),
+            (json!("ON_DEMAND"), json!("NON_CURRENT")),
+            (json!("AUTOMATIC"), json!("CURRENT"))
+        ]
+    );
+    assert_eq!(all["Rotations"][2]["KeyMaterialId"], current);
+    assert!(all["Rotations"][0].get("RotationDate").is_none());
+    assert!(all["Rotations"][1]["RotationDate"].as_f64() < all["Rotations"][2]["RotationDate"].as_f64());
+    let first = rotations(&bench, json!({"Limit": 1}));
+    assert_eq!((&first["Rotations"][0], &first["Truncated"]), (&all["Rotations"][1], &json!(true)));
+    let rest = rotations(&bench, json!({"Limit": 1, "Marker": first["NextMarker"]}));
+    assert_eq!((&rest["Rotations"][0], &rest["Truncated"]), (&all["Rotations"][2], &json!(false)));
+}
+
+#[test]
+fn a_key_is_rotated_on_demand_so_often_and_when_it_is_in_use() {
+    let bench = Bench::new();
+    let id = key(&bench);
+    let asked = json!({"KeyId": id});
+    ok(&bench, "DisableKey", asked.clone());
+    assert!(fault(&bench, "RotateKeyOnDemand", asked.clone()).starts_with("DisabledException: "));
+    ok(&bench, "EnableKey", asked.clone());
+    for _ in 0..longshore_model::kms::MOST_ROTATIONS_ON_DEMAND {
+        ok(&bench, "RotateKeyOnDemand", asked.clone());
+    }
+    assert!(fault(&bench, "RotateKeyOnDemand", asked.clone()).starts_with("LimitExceededException: "));
+    ok(&bench, "ScheduleKeyDeletion", asked.clone());
+    assert!(fault(&bench, "RotateKeyOnDemand", asked).starts_with("KMSInvalidStateException: "));
+    let told = "NotFoundException: Invalid keyId 'alias/app'";
+    assert_eq!(fault(&bench, "RotateKeyOnDemand", json!({"KeyId": "alias/app"})), told);
+}
+
+#[test]
 fn data_keys_and_random_bytes_have_the_length_asked_for() {
     use base64::Engine as _;
     let bench = Bench::new();
@@ -283,6 +340,67 @@ fn grants_are_made_once_listed_and_revoked() {
 }
 
 #[test]
+fn a_grant_is_retired_by_its_token_or_its_id_and_found_by_whom_it_names() {
+    let bench = Bench::new();
+    let (one, two) = (key(&bench), key(&bench));
+    let user = |name: &str| format!("arn:aws:iam::123456789012:user/{name}");
+    let grant = |key: &str, retiring: &str| {
+        let asked = json!({
+            "KeyId": key, "GranteePrincipal": user("ann"), "RetiringPrincipal": user(retiring),
+            "Operations": ["Decrypt", "RetireGrant"],
+        });
+        ok(&bench, "CreateGrant", asked)
+    };
+    let made = [grant(&one, "eve"), grant(&two, "eve"), grant(&two, "bob"), grant(&one, "eve")];
+    let listed = |more: Value| {
+        let mut asked = json!({"RetiringPrincipal": user("eve")});
+        asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        ok(&bench, "ListRetirableGrants", asked)
+    };
+    let ids = |page: &Value| -> Vec<String> {
+        page["Grants"].as_array().unwrap().iter().map(|row| row["GrantId"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut wanted: Vec<_> = [0, 1, 3].map(|at: usize| made[at]["GrantId"].as_str().unwrap().to_owned()).into();
+    wanted.sort();
+    let (mut seen, mut more) = (Vec::new(), json!({"Limit": 1}));
+    loop {
+        let page = listed(more.clone());
+        seen.extend(ids(&page));
+        match page["NextMarker"].as_str() {
+            Some(marker) => more["Marker"] = json!(marker),
+            None => break,
+        }
+    }
+    seen.sort();
+    assert_eq!(seen, wanted);
+    assert_eq!(listed(json!({}))["Grants"][0]["Operations"], json!(["Decrypt", "RetireGrant"]));
+    let dry = json!({"GrantToken": made[0]["GrantToken"], "DryRun": true});
+    assert!(fault(&bench, "RetireGrant", dry).starts_with("DryRunOperationException: "));
+    ok(&bench, "RetireGrant", json!({"GrantToken": made[0]["GrantToken"]}));
+    ok(&bench, "RetireGrant", json!({"KeyId": format!("{HERE}key/{two}"), "GrantId": made[1]["GrantId"]}));
+    assert_eq!(ids(&listed(json!({}))), [made[3]["GrantId"].as_str().unwrap()]);
+    for (asked, code) in [
+        (json!({"GrantToken": made[0]["GrantToken"]}), "NotFoundException"),
+        (json!({"KeyId": two, "GrantId": made[3]["GrantId"]}), "NotFoundException"),
+        (json!({"GrantToken": "x"}), "InvalidGrantTokenException"),
+        (json!({"GrantId": made[3]["GrantId"]}), "ValidationException"),
+        (json!({}), "ValidationException"),
+    ] {
+        let told = fault(&bench, "RetireGrant", asked.clone());
+        assert!(told.starts_with(&format!("{code}: ")), "{asked}: {told}");
+    }
+    for (asked, code) in [
+        (json!({}), "ValidationException"),
+        (json!({"RetiringPrincipal": "eve"}), "InvalidArnException"),
+        (json!({"RetiringServicePrincipal": "x.amazonaws.com"}), "UnsupportedOperationException"),
+        (json!({"RetiringPrincipal": user("eve"), "Marker": "x"}), "InvalidMarkerException"),
+    ] {
+        let told = fault(&bench, "ListRetirableGrants", asked.clone());
+        assert!(told.starts_with(&format!("{code}: ")), "{asked}: {told}");
+    }
+}
+
+#[test]
 fn an_aws_managed_key_comes_when_it_is_first_used_and_is_nobodys_to_change() {
     let mut bench = Bench::new();
     let use_it = |bench: &Bench| {
@@ -298,6 +416,7 @@ fn an_aws_managed_key_comes_when_it_is_first_used_and_is_nobodys_to_change() {
     assert_eq!((&shown["KeyId"], &shown["KeyManager"]), (&json!(key.id), &json!("AWS")));
     for (operation, asked) in [
         ("DisableKey", json!({"KeyId": key.id})),
+        ("RotateKeyOnDemand", json!({"KeyId": key.id})),
         ("ScheduleKeyDeletion", json!({"KeyId": key.id})),
         ("TagResource", json!({"KeyId": key.id, "Tags": []})),
         ("CreateAlias", json!({"AliasName": "alias/x", "TargetKeyId": key.id})),

@@ -1,9 +1,10 @@
 //! Reading several values. What cannot be read is told beside what can; whether the caller may is asked secret by secret.
 
 use longshore_api::secretsmanager as api;
+use longshore_model::secret::Secret;
 use longshore_wire::{Fault, ProtocolKind, Shape, Structure, Value};
 
-use super::list::{List, cut};
+use super::list::{List, by_name};
 use super::{NAME, fault, filter, get};
 use crate::access::{self, Asked};
 use crate::{Context, authority};
@@ -54,11 +55,9 @@ fn filtered(
     let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(MOST);
     let (place, settings) = (context.place.clone(), context.settings);
     let state = context.read();
-    let prefix = format!("{}/", place.account);
-    let rows = state.secrets.scan(&prefix).map(|(_, secret)| secret);
-    let rows = rows.filter(|secret| secret.deleted_at.is_none() && filter::meets(filters, secret));
-    let rows = rows.map(|secret| (secret.name.clone(), secret.arn(&place))).collect();
-    let (page, last) = cut(rows, after, limit, false);
+    let is_meant = |secret: &Secret| secret.deleted_at.is_none() && filter::meets(filters, secret);
+    let (page, last) = by_name(&state, &place, after.as_deref(), limit, false, is_meant);
+    let page = page.iter().map(|secret| secret.arn(&place)).collect();
     Ok((page, last.map(|last| list.next(settings, &place, &last))))
 }
 

@@ -1,9 +1,10 @@
 //! Lists: of secrets, in the order that is asked for, and of a secret's versions.
 
-use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use longshore_api::secretsmanager as api;
-use longshore_model::secret::{Secret, SecretVersion};
+use longshore_model::secret::{self, Secret, SecretVersion};
 use longshore_model::{Place, State};
 use longshore_wire::{Fault, Timestamp};
 
@@ -45,23 +46,83 @@ impl List<'_> {
     }
 }
 
-/// Cuts a page out of rows that are in the order of their positions, or against it.
-pub fn cut<T>(
-    mut rows: Vec<(String, T)>,
-    after: Option<String>,
+/// Where a row stands: in milliseconds, then by what tells those of one time apart.
+type Position<'a> = (i64, &'a str);
+
+fn written((at, name): Position<'_>) -> String {
+    format!("{at:020}{name}")
+}
+
+fn read(text: &str) -> Option<Position<'_>> {
+    let (at, name) = text.split_at_checked(20)?;
+    Some((at.parse().ok()?, name))
+}
+
+fn at(time: Option<Timestamp>) -> i64 {
+    time.map_or(0, Timestamp::millis).max(0)
+}
+
+/// Takes a page out of rows in whatever order, and the position that the next one begins behind. All rows are looked at,
+/// a page of them is held.
+fn select<'a, T>(
+    rows: impl Iterator<Item = (Position<'a>, T)>,
+    after: Option<Position<'a>>,
     limit: usize,
     descending: bool,
-) -> (Vec<T>, Option<String>) {
-    match descending {
-        true => rows.sort_by_cached_key(|(position, _)| Reverse(position.clone())),
-        false => rows.sort_by(|(one, _), (other, _)| one.cmp(other)),
+) -> (Vec<T>, Option<Position<'a>>) {
+    let behind = |position, after| if descending { position < after } else { position > after };
+    let drop_last = |kept: &mut BTreeMap<_, _>| if descending { kept.pop_first() } else { kept.pop_last() };
+    let mut kept = BTreeMap::new();
+    for (position, row) in rows.filter(|(position, _)| after.is_none_or(|after| behind(*position, after))) {
+        kept.insert(position, row);
+        if kept.len() > limit + 1 {
+            drop_last(&mut kept);
+        }
     }
-    let behind = |position: &String, after: &String| if descending { position < after } else { position > after };
-    rows.retain(|(position, _)| after.as_ref().is_none_or(|after| behind(position, after)));
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let last = rows.last().filter(|_| more).map(|(position, _)| position.clone());
-    (rows.into_iter().map(|(_, row)| row).collect(), last)
+    let more = kept.len() > limit && drop_last(&mut kept).is_some();
+    let last = if descending { kept.keys().next() } else { kept.keys().next_back() }.copied();
+    let mut page: Vec<T> = kept.into_values().collect();
+    if descending {
+        page.reverse();
+    }
+    (page, last.filter(|_| more))
+}
+
+/// Rows that are looked at for a page of those in the order of names. Where the ones that are meant are far apart, a page is a
+/// short one.
+const LOOKED: usize = 10_000;
+
+/// Takes a page out of secrets in its order, which begin where it begins, and the name that the next one begins behind.
+fn walk<'a>(
+    rows: impl Iterator<Item = &'a Arc<Secret>>,
+    is_meant: impl Fn(&Secret) -> bool,
+    (limit, looked): (usize, usize),
+) -> (Vec<Arc<Secret>>, Option<String>) {
+    let mut rows = rows.peekable();
+    let (mut page, mut last) = (Vec::new(), None);
+    for _ in 0..looked {
+        let Some(secret) = rows.next_if(|_| page.len() < limit) else { break };
+        last = Some(&secret.name);
+        page.extend(is_meant(secret).then(|| secret.clone()));
+    }
+    (page, last.filter(|_| rows.peek().is_some()).cloned())
+}
+
+/// A page of an account's secrets in the order of their names.
+pub fn by_name(
+    state: &State,
+    place: &Place,
+    after: Option<&str>,
+    limit: usize,
+    descending: bool,
+    is_meant: impl Fn(&Secret) -> bool,
+) -> (Vec<Arc<Secret>>, Option<String>) {
+    let (prefix, after) = (format!("{}/", place.account), after.map(|name| secret::key(&place.account, name)));
+    let most = (limit, LOOKED);
+    match descending {
+        true => walk(state.secrets.scan_back(&prefix, after.as_deref()).map(|(_, row)| row), is_meant, most),
+        false => walk(state.secrets.scan_after(&prefix, after.as_deref()).map(|(_, row)| row), is_meant, most),
+    }
 }
 
 pub fn list(context: &mut Context<'_>, request: api::ListSecretsRequest) -> Result<api::ListSecretsResponse, Fault> {
@@ -76,26 +137,31 @@ pub fn list(context: &mut Context<'_>, request: api::ListSecretsRequest) -> Resu
     let limit = request.max_results.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(USUAL);
     let (place, settings) = (context.place.clone(), context.settings);
     let state = context.read();
-    let prefix = format!("{}/", place.account);
-    let rows = state.secrets.scan(&prefix).map(|(_, secret)| secret);
-    let rows = rows.filter(|secret| (deleted || secret.deleted_at.is_none()) && filter::meets(&filters, secret));
-    let rows = rows.map(|secret| (position(secret, by), secret)).collect();
-    let (page, last) = cut(rows, after, limit, descending);
+    let is_meant = |secret: &Secret| (deleted || secret.deleted_at.is_none()) && filter::meets(&filters, secret);
+    let (page, last) = match by {
+        api::SortByType::Name => by_name(&state, &place, after.as_deref(), limit, descending, is_meant),
+        _ => {
+            let prefix = format!("{}/", place.account);
+            let rows = state.secrets.scan(&prefix).map(|(_, secret)| secret).filter(|secret| is_meant(secret));
+            let rows = rows.map(|secret| ((at(time(secret, by)), secret.name.as_str()), secret));
+            let (page, last) = select(rows, after.as_deref().and_then(read), limit, descending);
+            (page.into_iter().cloned().collect(), last.map(written))
+        }
+    };
     Ok(api::ListSecretsResponse {
-        secret_list: Some(page.into_iter().map(|secret| entry(&place, secret)).collect()),
+        secret_list: Some(page.iter().map(|secret| entry(&place, secret)).collect()),
         next_token: last.map(|last| list.next(settings, &place, &last)),
     })
 }
 
-/// What a secret is sorted by; the name settles what is alike.
-fn position(secret: &Secret, by: api::SortByType) -> String {
-    let at = match by {
-        api::SortByType::Name => return secret.name.clone(),
+/// The time that a secret is sorted by.
+fn time(secret: &Secret, by: api::SortByType) -> Option<Timestamp> {
+    match by {
+        api::SortByType::Name => None,
         api::SortByType::CreatedDate => Some(secret.created_at),
         api::SortByType::LastChangedDate => secret.changed_at,
         api::SortByType::LastAccessedDate => secret.accessed_at,
-    };
-    format!("{:020}{}", at.map_or(0, Timestamp::millis).max(0), secret.name)
+    }
 }
 
 fn entry(place: &Place, secret: &Secret) -> api::SecretListEntry {
@@ -135,13 +201,13 @@ pub fn versions(
     let (place, settings) = (context.place.clone(), context.settings);
     let state: &State = &context.read();
     let secret = any(state, &place, &given)?;
-    let at = |version: &SecretVersion| format!("{:020}{}", version.created_at.millis().max(0), version.id);
-    let rows = version::all(state, secret).into_iter().map(|version| (at(&version), shown(secret, &version)));
+    let versions = version::all(state, secret);
+    let rows = versions.iter().map(|row| ((at(Some(row.created_at)), row.id.as_str()), shown(secret, row)));
     let rows = rows.filter(|(_, row)| deprecated || row.version_stages.is_some());
-    let (page, last) = cut(rows.collect(), after, limit, true);
+    let (page, last) = select(rows, after.as_deref().and_then(read), limit, true);
     Ok(api::ListSecretVersionIdsResponse {
         versions: Some(page),
-        next_token: last.map(|last| list.next(settings, &place, &last)),
+        next_token: last.map(|last| list.next(settings, &place, &written(last))),
         arn: Some(secret.arn(&place)),
         name: Some(secret.name.clone()),
     })
@@ -156,5 +222,56 @@ fn shown(secret: &Secret, version: &SecretVersion) -> api::SecretVersionsListEnt
         last_accessed_date: version.accessed_at,
         created_date: Some(version.created_at),
         kms_key_ids: Some(vec![key]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pages of `limit` until there are no more.
+    fn paged(rows: &[(i64, &str)], limit: usize, descending: bool) -> Vec<Vec<String>> {
+        let (mut pages, mut after): (Vec<Vec<String>>, Option<String>) = (Vec::new(), None);
+        loop {
+            let all = rows.iter().map(|row| (*row, row.1.to_owned()));
+            let (page, last) = select(all, after.as_deref().and_then(read), limit, descending);
+            pages.push(page);
+            match last {
+                Some(last) => after = Some(written(last)),
+                None => return pages,
+            }
+        }
+    }
+
+    #[test]
+    fn pages_of_rows_in_any_order_are_in_theirs_and_leave_none_out() {
+        let rows = [(3, "c"), (1, "b"), (2, "z"), (1, "a"), (9, "a")];
+        assert_eq!(paged(&rows, 2, false), [vec!["a", "b"], vec!["z", "c"], vec!["a"]]);
+        assert_eq!(paged(&rows, 2, true), [vec!["a", "c"], vec!["z", "b"], vec!["a"]]);
+        assert_eq!(paged(&rows, 5, false), [["a", "b", "z", "c", "a"]]);
+        assert_eq!(paged(&[], 1, true), [[""; 0]]);
+        assert_eq!((read("x"), read(&written((7, "é")))), (None, Some((7, "é"))));
+    }
+
+    #[test]
+    fn a_page_ends_where_enough_was_looked_at_and_the_next_goes_on_there() {
+        let bench = crate::logs::testing::Bench::new();
+        for name in ["a", "b", "c", "d", "e"] {
+            let input = serde_json::json!({"Name": name, "SecretString": "x"});
+            bench.of(&crate::secretsmanager::SERVICE, "CreateSecret", input).unwrap();
+        }
+        let state = bench.store.read();
+        let page = |after: Option<&str>, most, wanted: &str| {
+            let after = after.map(|name| secret::key(&bench.account, name));
+            let prefix = format!("{}/", bench.account);
+            let rows = state.secrets.scan_after(&prefix, after.as_deref()).map(|(_, row)| row);
+            let (page, last) = walk(rows, |secret| wanted.contains(&secret.name), most);
+            (page.iter().map(|row| row.name.clone()).collect::<String>(), last)
+        };
+        assert_eq!(page(None, (9, 3), "ae"), ("a".to_owned(), Some("c".to_owned())));
+        assert_eq!(page(Some("c"), (9, 3), "ae"), ("e".to_owned(), None));
+        assert_eq!(page(None, (2, 9), "abcde"), ("ab".to_owned(), Some("b".to_owned())));
+        assert_eq!(page(Some("c"), (2, 9), "abcde"), ("de".to_owned(), None));
+        assert_eq!(page(None, (9, 3), ""), (String::new(), Some("c".to_owned())));
     }
 }
