@@ -147,11 +147,12 @@ fn admit<B>(request: &Request<B>) -> Result<(), Fault> {
 /// Whether a host, with or without its port, is one that no name server of a stranger's can have answered for: an IP
 /// address, `localhost`, a name under it, or one of these behind a prefix that AWS's clients put there (`data-localhost`).
 fn is_local(host: &str) -> bool {
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if let Some((address, port)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || port.starts_with(':'));
+        return address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
     }
     let (name, port) = host.split_once(':').unwrap_or((host, ""));
-    if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+    if !is_port(port) {
         return false;
     }
     let name = name.to_ascii_lowercase();
@@ -486,6 +487,7 @@ mod tests {
         "127.0.0.1:4566@attacker.example",
         "127.0.0.1:4566.attacker.example",
         "localhost:x",
+        "[::1]:4566@attacker.example",
     ];
 
     fn request(host: &str, path: &str, origin: bool) -> Request<()> {
