@@ -18,3 +18,5 @@ pub mod ssm;
 pub mod cloudtrail;
 #[rustfmt::skip]
 pub mod ec2;
+#[rustfmt::skip]
+pub mod elasticloadbalancing;
