@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use longshore_wire::json;
 
+use crate::balancer::{Listener, LoadBalancer, Target, TargetGroup};
 use crate::cluster::Cluster;
 use crate::definition::{Family, TaskDefinition};
 use crate::iam::{AccessKey, AccountAlias, Group, InstanceProfile, ManagedPolicy, Role, User, entity_key};
@@ -135,6 +136,18 @@ macro_rules! tables {
                         let old = self.secret_versions.put(key, row.clone());
                         self.index.stocks.replace_version(old.as_deref(), Some(row));
                     }
+                    Record::LoadBalancer(row) => {
+                        let old = self.load_balancers.put(key, row.clone());
+                        self.index.balancing.replace_balancer(old.as_deref(), Some(row));
+                    }
+                    Record::Listener(row) => {
+                        let old = self.listeners.put(key.clone(), row.clone());
+                        self.index.balancing.replace_listener(&key, old.as_deref(), Some(row));
+                    }
+                    Record::Target(row) => {
+                        let old = self.targets.put(key.clone(), row.clone());
+                        self.index.replace_target(&key, old.as_deref(), Some(row));
+                    }
                     $(#[allow(unreachable_patterns)] Record::$name(row) => { self.$field.put(key, row.clone()); })*
                 }
             }
@@ -177,6 +190,18 @@ macro_rules! tables {
                     TableName::SecretVersion => {
                         let old = self.secret_versions.delete(key);
                         self.index.stocks.replace_version(old.as_deref(), None);
+                    }
+                    TableName::LoadBalancer => {
+                        let old = self.load_balancers.delete(key);
+                        self.index.balancing.replace_balancer(old.as_deref(), None);
+                    }
+                    TableName::Listener => {
+                        let old = self.listeners.delete(key);
+                        self.index.balancing.replace_listener(&key.into(), old.as_deref(), None);
+                    }
+                    TableName::Target => {
+                        let old = self.targets.delete(key);
+                        self.index.replace_target(&key.into(), old.as_deref(), None);
                     }
                     $(#[allow(unreachable_patterns)] TableName::$name => { self.$field.delete(key); })*
                 }
@@ -250,6 +275,10 @@ tables! {
     Trail 27 trails |row| format!("{}/{}", row.account, row.name);
     JoinToken 30 join_tokens |row| row.hash.clone();
     NodeKey 31 node_keys |row| row.node.clone();
+    LoadBalancer 40 load_balancers |row| row.key();
+    TargetGroup 41 target_groups |row| row.key();
+    Listener 42 listeners |row| row.key();
+    Target 43 targets |row| row.key();
 }
 
 impl State {

@@ -5,6 +5,7 @@
 //! moves a task on touches next to nothing.
 
 pub mod ages;
+pub mod balancing;
 pub mod room;
 pub mod spans;
 pub mod stock;
@@ -16,12 +17,14 @@ use std::sync::Arc;
 use longshore_api::ecs::LaunchType;
 use longshore_wire::Timestamp;
 
+use crate::balancer::Target;
 use crate::definition_use::DefinitionUses;
 use crate::node::Node;
 use crate::secret::Secret;
 use crate::service::{Service, ServiceStatus};
 use crate::task::{Task, TaskStatus};
 use ages::Ages;
+use balancing::Balancing;
 use room::Rooms;
 use spans::Spans;
 use stock::Stocks;
@@ -94,6 +97,8 @@ pub struct Index {
     pub ages: Ages,
     /// What accounts have of secrets.
     pub stocks: Stocks,
+    /// Who balances for whom.
+    pub balancing: Balancing,
 }
 
 /// Nothing is used.
@@ -200,6 +205,11 @@ impl Index {
     pub(crate) fn replace_secret(&mut self, key: &Arc<str>, old: Option<&Secret>, new: Option<&Secret>) {
         self.stocks.replace_secret(old, new);
         self.ages.replace_secret(key, old, new);
+    }
+
+    pub(crate) fn replace_target(&mut self, key: &Arc<str>, old: Option<&Target>, new: Option<&Target>) {
+        self.balancing.replace_target(old, new);
+        self.ages.replace_target(key, old, new);
     }
 
     /// A task's record changed. `nodes` finds the record of a node.

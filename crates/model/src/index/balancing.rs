@@ -1,0 +1,82 @@
+//! What load balancers and their target groups have to do with each other.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::AddressUse;
+use crate::balancer::{Listener, LoadBalancer, Target};
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Balancing {
+    /// Keys of listeners by the key of a group that they forward to.
+    uses: HashMap<String, BTreeSet<Arc<str>>>,
+    /// Numbers of targets, those that drain too, by `ACCOUNT/ID` of their group.
+    targets: HashMap<String, usize>,
+    addresses: AddressUse,
+}
+
+impl Balancing {
+    /// Keys of the listeners that forward to the group with this key.
+    pub fn listeners<'a>(&'a self, group: &str) -> impl Iterator<Item = &'a Arc<str>> + use<'a> {
+        self.uses.get(group).into_iter().flatten()
+    }
+
+    /// Groups that listeners forward to.
+    pub fn groups(&self) -> impl Iterator<Item = &String> {
+        self.uses.keys()
+    }
+
+    /// How many targets a group has.
+    pub fn targets(&self, account: &str, group: &str) -> usize {
+        self.targets.get(&format!("{account}/{group}")).copied().unwrap_or(0)
+    }
+
+    /// Addresses that balancers listen on.
+    pub fn addresses(&self) -> &AddressUse {
+        &self.addresses
+    }
+
+    pub(crate) fn replace_balancer(&mut self, old: Option<&LoadBalancer>, new: Option<&LoadBalancer>) {
+        let address = |row: &LoadBalancer| row.address.parse::<Ipv4Addr>().ok().map(u32::from);
+        let (old, new) = (old.and_then(address), new.and_then(address));
+        if old == new {
+            return;
+        }
+        if let Some(old) = old {
+            self.addresses.taken.remove(old);
+        }
+        if let Some(new) = new {
+            self.addresses.taken.insert(new);
+            self.addresses.last = new;
+        }
+    }
+
+    pub(crate) fn replace_listener(&mut self, key: &Arc<str>, old: Option<&Listener>, new: Option<&Listener>) {
+        let groups = |row: Option<&Listener>| row.map(Listener::group_keys).unwrap_or_default();
+        let (old, new) = (groups(old), groups(new));
+        for gone in old.difference(&new) {
+            let Some(listeners) = self.uses.get_mut(gone) else { continue };
+            listeners.remove(key);
+            if listeners.is_empty() {
+                self.uses.remove(gone);
+            }
+        }
+        for come in new.difference(&old) {
+            self.uses.entry(come.clone()).or_default().insert(key.clone());
+        }
+    }
+
+    pub(crate) fn replace_target(&mut self, old: Option<&Target>, new: Option<&Target>) {
+        let group = |row: &Target| format!("{}/{}", row.account, row.group);
+        if let Some(new) = new {
+            *self.targets.entry(group(new)).or_default() += 1;
+        }
+        let Some(old) = old.map(group) else { return };
+        let left = self.targets.get(&old).map_or(0, |count| count.saturating_sub(1));
+        match left {
+            0 => drop(self.targets.remove(&old)),
+            left => drop(self.targets.insert(old, left)),
+        }
+    }
+}
