@@ -10,6 +10,7 @@ pub mod cloudtrail;
 mod context;
 pub mod ec2;
 pub mod ecs;
+pub mod elasticloadbalancing;
 pub mod iam;
 pub mod kms;
 pub mod logs;
@@ -53,6 +54,7 @@ pub static SERVICES: &[&Service] = &[
     &secretsmanager::SERVICE,
     &ssm::SERVICE,
     &cloudtrail::SERVICE,
+    &elasticloadbalancing::SERVICE,
     &node::SERVICE,
 ];
 

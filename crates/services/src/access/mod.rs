@@ -14,6 +14,7 @@ mod asked;
 mod cloudtrail;
 mod ec2;
 mod ecs;
+mod elasticloadbalancing;
 mod iam;
 mod kms;
 mod leave;
@@ -106,6 +107,7 @@ static TABLES: &[&Table] = &[
     &secretsmanager::TABLE,
     &ssm::TABLE,
     &cloudtrail::TABLE,
+    &elasticloadbalancing::TABLE,
     &longshore::TABLE,
 ];
 

@@ -21,6 +21,7 @@ const LONGEST: usize = 8 * 1024;
 /// Members that are secret whatever the model says, in any case.
 const SECRET: &[&str] = &[
     "ciphertextblob",
+    "clientsecret",
     "logevents",
     "newpassword",
     "oldpassword",
