@@ -24,7 +24,10 @@ CODES = {
     "secretsmanager": {"ValidationException", "SerializationException"},
     "ssm": {"ValidationException", "SerializationException"},
     "cloudtrail": {"ValidationException", "SerializationException"},
+    "elbv2": {"ValidationError"},
 }
+# What boto3 calls a service where the page of operations has its name in policies.
+NAMES = {"elasticloadbalancing": "elbv2"}
 
 
 def built():
@@ -32,7 +35,7 @@ def built():
     service, found = None, []
     for line in (ROOT / "docs" / "operations.md").read_text().splitlines():
         if heading := re.match(r"## (\w+) ", line):
-            service = heading[1]
+            service = NAMES.get(heading[1], heading[1])
         elif row := re.match(r"\| (\w+) \| yes \|", line):
             found.append((service, row[1]))
     return found

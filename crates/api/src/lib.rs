@@ -19,4 +19,5 @@ pub static SERVICES: &[&ServiceDef] = &[
     &secretsmanager::SERVICE,
     &ssm::SERVICE,
     &cloudtrail::SERVICE,
+    &elasticloadbalancing::SERVICE,
 ];

@@ -6,6 +6,7 @@
 //! Left out: gateway load balancers, certificates, trust stores, rewrites.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use longshore_api::elasticloadbalancing as api;
 use longshore_wire::{Timestamp, record};
@@ -13,6 +14,7 @@ use longshore_wire::{Timestamp, record};
 use crate::arn::{Arn, Place};
 use crate::ids::AccountId;
 use crate::network::Block;
+use crate::state::State;
 
 /// Addresses that balancers listen on unless they are given another: `127.64.0.0/10`. Whatever else a machine has on its
 /// loopback interface (127.0.0.1, a resolver at 127.0.0.53) is not in it.
@@ -138,8 +140,14 @@ record! {
         /// A zone or `all`.
         pub zone: Option<String> = "zone",
         pub registered_at: Timestamp = "registeredAt",
-        /// Of one that was deregistered: when it goes.
-        pub drained_at: Option<Timestamp> = "drainedAt",
+        /// Of one that was deregistered.
+        pub draining: Option<Draining> = "draining",
+    }
+
+    /// How long a target that was deregistered stays.
+    pub struct Draining {
+        pub since: Timestamp = "since",
+        pub until: Timestamp = "until",
     }
 }
 
@@ -245,6 +253,24 @@ impl Listener {
 impl Target {
     pub fn key(&self) -> String {
         target_key(&self.account, &self.group, &self.id, self.port)
+    }
+}
+
+/// How the tables change, and the indices with them. Without a row it goes.
+impl State {
+    pub(crate) fn set_load_balancer(&mut self, key: &Arc<str>, row: Option<&Arc<LoadBalancer>>) {
+        let old = self.load_balancers.set(key, row);
+        self.index.balancing.replace_balancer(old.as_deref(), row.map(AsRef::as_ref));
+    }
+
+    pub(crate) fn set_listener(&mut self, key: &Arc<str>, row: Option<&Arc<Listener>>) {
+        let old = self.listeners.set(key, row);
+        self.index.balancing.replace_listener(key, old.as_deref(), row.map(AsRef::as_ref));
+    }
+
+    pub(crate) fn set_target(&mut self, key: &Arc<str>, row: Option<&Arc<Target>>) {
+        let old = self.targets.set(key, row);
+        self.index.replace_target(key, old.as_deref(), row.map(AsRef::as_ref));
     }
 }
 

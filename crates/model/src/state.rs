@@ -136,18 +136,9 @@ macro_rules! tables {
                         let old = self.secret_versions.put(key, row.clone());
                         self.index.stocks.replace_version(old.as_deref(), Some(row));
                     }
-                    Record::LoadBalancer(row) => {
-                        let old = self.load_balancers.put(key, row.clone());
-                        self.index.balancing.replace_balancer(old.as_deref(), Some(row));
-                    }
-                    Record::Listener(row) => {
-                        let old = self.listeners.put(key.clone(), row.clone());
-                        self.index.balancing.replace_listener(&key, old.as_deref(), Some(row));
-                    }
-                    Record::Target(row) => {
-                        let old = self.targets.put(key.clone(), row.clone());
-                        self.index.replace_target(&key, old.as_deref(), Some(row));
-                    }
+                    Record::LoadBalancer(row) => self.set_load_balancer(&key, Some(row)),
+                    Record::Listener(row) => self.set_listener(&key, Some(row)),
+                    Record::Target(row) => self.set_target(&key, Some(row)),
                     $(#[allow(unreachable_patterns)] Record::$name(row) => { self.$field.put(key, row.clone()); })*
                 }
             }
@@ -191,18 +182,9 @@ macro_rules! tables {
                         let old = self.secret_versions.delete(key);
                         self.index.stocks.replace_version(old.as_deref(), None);
                     }
-                    TableName::LoadBalancer => {
-                        let old = self.load_balancers.delete(key);
-                        self.index.balancing.replace_balancer(old.as_deref(), None);
-                    }
-                    TableName::Listener => {
-                        let old = self.listeners.delete(key);
-                        self.index.balancing.replace_listener(&key.into(), old.as_deref(), None);
-                    }
-                    TableName::Target => {
-                        let old = self.targets.delete(key);
-                        self.index.replace_target(&key.into(), old.as_deref(), None);
-                    }
+                    TableName::LoadBalancer => self.set_load_balancer(&key.into(), None),
+                    TableName::Listener => self.set_listener(&key.into(), None),
+                    TableName::Target => self.set_target(&key.into(), None),
                     $(#[allow(unreachable_patterns)] TableName::$name => { self.$field.delete(key); })*
                 }
             }

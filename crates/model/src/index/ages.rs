@@ -98,7 +98,7 @@ impl Ages {
     }
 
     pub(crate) fn replace_target(&mut self, key: &Arc<str>, old: Option<&Target>, new: Option<&Target>) {
-        let end = |target: &Target| target.drained_at;
+        let end = |target: &Target| target.draining.as_ref().map(|draining| draining.until);
         replace(&mut self.targets, key, old.and_then(end), new.and_then(end));
     }
 

@@ -179,7 +179,7 @@ pub fn port(group: &TargetGroup, target: &Target) -> String {
 /// What is known of a target's health. No edge has reported yet, so none is healthy.
 pub fn of(state: &State, group: &TargetGroup, target: &Target) -> api::TargetHealth {
     use api::{TargetHealthReasonEnum as Reason, TargetHealthStateEnum as Health};
-    if target.drained_at.is_some() {
+    if target.draining.is_some() {
         let text = "Target deregistration is in progress";
         return health(Health::Draining, Reason::TargetDeregistrationInProgress, text);
     }

@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 
 use longshore_api::elasticloadbalancing as api;
 use longshore_model::balancer::{
-    LoadBalancer, MOST_TARGETS, MOST_TARGETS_OF_APPLICATION, MOST_TARGETS_OF_NETWORK, Target, TargetGroup, target_key,
-    targets_prefix,
+    Draining, LoadBalancer, MOST_TARGETS, MOST_TARGETS_OF_APPLICATION, MOST_TARGETS_OF_NETWORK, Target, TargetGroup,
+    target_key, targets_prefix,
 };
 use longshore_model::network::{self, Block};
 use longshore_model::{Change, Place, State, TableName};
@@ -36,7 +36,7 @@ pub fn register(
                 add(&mut wanted, read(state, &place, &group, target, now)?);
             }
             wanted.retain(|target: &Target| {
-                state.targets.get(&target.key()).is_none_or(|known| known.drained_at.is_some())
+                state.targets.get(&target.key()).is_none_or(|known| known.draining.is_some())
             });
             let new = wanted.iter().filter(|target| !state.targets.contains(&target.key())).count();
             within(state, &group, new)?;
@@ -90,7 +90,7 @@ fn read(
         port: asked.port.unwrap_or(group.port),
         zone: Some(zone),
         registered_at: now,
-        drained_at: None,
+        draining: None,
     })
 }
 
@@ -181,13 +181,13 @@ pub fn deregister(
             let group = resolve::group(state, &place, &arn)?;
             let used = state.index.balancing.listeners(&group.key()).next().is_some();
             let delay = if used { attribute::deregistration_delay(&group) } else { 0 };
-            let end = Timestamp::from_millis(now.millis() + delay * 1000);
+            let draining = Draining { since: now, until: Timestamp::from_millis(now.millis() + delay * 1000) };
             let keys = few.iter().map(|target| asked_key(&group, target));
             let keys: std::collections::BTreeSet<String> = keys.collect();
             let known = keys.iter().filter_map(|key| state.targets.get(key));
-            changes.extend(known.filter(|target| target.drained_at.is_none()).map(|target| match delay {
+            changes.extend(known.filter(|target| target.draining.is_none()).map(|target| match delay {
                 0 => Change::Delete(TableName::Target, target.key()),
-                _ => Target { drained_at: Some(end), ..Target::clone(target) }.into(),
+                _ => Target { draining: Some(draining.clone()), ..Target::clone(target) }.into(),
             }));
             Ok::<_, Fault>(())
         })?;
