@@ -1,5 +1,5 @@
 //! The messages between control plane and agents: the forms of Amazon's ECS agent protocol (ACS and TCS websockets), and
-//! what Longshore adds to them. Pure: building and reading messages, no sockets.
+//! what Longshore adds to them; and those between control plane and edges. Pure: building and reading messages, no sockets.
 //!
 //! A frame is text: `{"type": "PayloadMessage", "message": {…}}`. Members that a side does not know are ignored, so that
 //! Amazon's agent reads our payloads and we read its reports. What our own node needs beyond Amazon's forms rides in
@@ -9,6 +9,7 @@ pub mod acs;
 pub mod credentials;
 pub mod desk;
 pub mod docker;
+pub mod edge;
 pub mod ledger;
 pub mod order;
 pub mod phase;
