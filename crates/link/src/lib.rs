@@ -6,6 +6,7 @@
 //! further members (marked *addition*) of the same messages.
 
 pub mod acs;
+pub mod balancing;
 pub mod credentials;
 pub mod desk;
 pub mod docker;

@@ -226,6 +226,12 @@ impl TargetGroup {
         place.arn(SERVICE, &format!("targetgroup/{}/{}", self.name, self.id))
     }
 
+    /// Whether targets see the client's address, unless an attribute says otherwise: those of datagrams, and instances.
+    pub fn preserves_client(&self) -> bool {
+        let datagrams = matches!(self.protocol, api::ProtocolEnum::Udp | api::ProtocolEnum::TcpUdp);
+        !self.is_http() && (datagrams || self.target_type == api::TargetTypeEnum::Instance)
+    }
+
     /// Whether it is for application balancers.
     pub fn is_http(&self) -> bool {
         matches!(self.protocol, api::ProtocolEnum::Http | api::ProtocolEnum::Https)
@@ -282,7 +288,7 @@ pub fn groups_of(action: &api::Action) -> impl Iterator<Item = &str> {
 }
 
 /// The name of the group with this ARN.
-fn group_name(arn: &str) -> Option<&str> {
+pub fn group_name(arn: &str) -> Option<&str> {
     let resource = Arn::parse(arn)?.resource.strip_prefix("targetgroup/")?;
     resource.split_once('/').map(|(name, _)| name)
 }

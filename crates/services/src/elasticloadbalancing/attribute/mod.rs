@@ -31,9 +31,7 @@ fn of_balancer(row: &LoadBalancer) -> Bearer<'_> {
 }
 
 fn of_group(row: &TargetGroup) -> Bearer<'_> {
-    let datagrams = matches!(row.protocol, api::ProtocolEnum::Udp | api::ProtocolEnum::TcpUdp);
-    let preserve = datagrams || row.target_type == api::TargetTypeEnum::Instance;
-    let kind = kind(row.is_http());
+    let (kind, preserve) = (kind(row.is_http()), row.preserves_client());
     Bearer { table: table::GROUP, kind, called: "Target group", values: &row.attributes, preserve }
 }
 
