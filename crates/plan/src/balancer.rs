@@ -18,3 +18,55 @@ pub fn address(state: &State, mint: &mut Mint) -> Option<Ipv4Addr> {
         _ => next_free(LOOPBACK, (1, last), Some(used), None, |_| true).map(Ipv4Addr::from),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use longshore_api::elasticloadbalancing as api;
+    use longshore_model::balancer::{LoadBalancer, Map};
+    use longshore_model::{Change, TableName};
+    use longshore_wire::Timestamp;
+
+    use super::*;
+
+    fn balancer(name: &str, address: Ipv4Addr) -> Change {
+        LoadBalancer {
+            account: "1".to_owned(),
+            name: name.to_owned(),
+            id: "1".to_owned(),
+            created_at: Timestamp::from_millis(0),
+            kind: api::LoadBalancerTypeEnum::Application,
+            scheme: api::LoadBalancerSchemeEnum::Internal,
+            vpc: "vpc".to_owned(),
+            zones: Vec::new(),
+            security_groups: Vec::new(),
+            private_link_rules: None,
+            address: address.to_string(),
+            attributes: Map::new(),
+            tags: Map::new(),
+        }
+        .into()
+    }
+
+    #[test]
+    fn addresses_follow_each_other_and_a_freed_one_is_not_the_next() {
+        let (mut state, mut mint) = (State::default(), Mint::new(3));
+        let mut next = |state: &State| address(state, &mut mint).unwrap();
+        let first = next(&state);
+        assert!(LOOPBACK.contains(first), "{first}");
+        state.apply(&balancer("a", first));
+        let second = next(&state);
+        assert_eq!(u32::from(second), u32::from(first) + 1);
+        state.apply(&balancer("b", second));
+        state.apply(&Change::Delete(TableName::LoadBalancer, "1/a".to_owned()));
+        assert_eq!(u32::from(next(&state)), u32::from(first) + 2);
+        assert_eq!(state.index.balancing.addresses().taken.len(), 1);
+    }
+
+    #[test]
+    fn behind_the_last_address_comes_the_first() {
+        let (mut state, mut mint) = (State::default(), Mint::new(3));
+        let last = LOOPBACK.address(LOOPBACK.size() - 2).unwrap();
+        state.apply(&balancer("a", last));
+        assert_eq!(address(&state, &mut mint), LOOPBACK.address(1));
+    }
+}
