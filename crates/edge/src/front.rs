@@ -10,6 +10,8 @@ use longshore_link::edge::{
     Address, Attributes, Balancer, GroupProtocol, Listener, ListenerProtocol, Stickiness, Target, TargetGroup,
 };
 
+use tokio_rustls::rustls::ServerConfig;
+
 use crate::chance;
 use crate::choose::{self, Candidate};
 use crate::member::{Busy, Member};
@@ -79,6 +81,8 @@ pub struct Front {
     pub zone: String,
     /// By ARN: those that its actions lead to.
     pub groups: BTreeMap<String, Arc<Group>>,
+    /// For listeners of HTTPS and TLS.
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 impl Front {
@@ -87,6 +91,7 @@ impl Front {
         listener: &Listener,
         address: &Address,
         groups: &BTreeMap<String, Arc<Group>>,
+        tls: Option<Arc<ServerConfig>>,
     ) -> Self {
         let own = |arn: &str| groups.get(arn).map(|group| (arn.to_owned(), group.clone()));
         Self {
@@ -94,6 +99,7 @@ impl Front {
             listener: listener.clone(),
             zone: address.zone.clone(),
             groups: listener.groups().filter_map(own).collect(),
+            tls,
         }
     }
 
@@ -105,10 +111,14 @@ impl Front {
 
 /// Why a listener cannot be served; `None` if it can.
 pub fn unserved(listener: &Listener, groups: &BTreeMap<String, TargetGroup>) -> Option<String> {
-    if !matches!(listener.protocol, ListenerProtocol::Http | ListenerProtocol::Tcp) {
+    use ListenerProtocol::{Http, Https, Tcp, TcpUdp, Tls, Udp};
+    if matches!(listener.protocol, Udp | TcpUdp) {
         return Some(format!("listeners of protocol {:?} are not served", listener.protocol));
     }
-    let wanted = if listener.protocol == ListenerProtocol::Http { GroupProtocol::Http } else { GroupProtocol::Tcp };
+    let wanted = match listener.protocol {
+        Http | Https => GroupProtocol::Http,
+        Tcp | Tls | TcpUdp | Udp => GroupProtocol::Tcp,
+    };
     let other = listener.groups().filter_map(|arn| groups.get(arn)).find(|group| group.protocol != wanted);
     other.map(|group| format!("target groups of protocol {:?} are not served here", group.protocol))
 }

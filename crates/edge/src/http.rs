@@ -26,7 +26,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use longshore_link::edge::{Action, ProtocolVersion, WeightedGroup};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -52,10 +52,14 @@ pub struct Connection {
 
 /// Serves a client's connection until it ends, or `stop` says that the listener is closed: then the request that is on its
 /// way is the last one. The idle timeout and the desync mode are those of the beginning.
-pub async fn serve(front: Arc<ArcSwap<Front>>, stream: TcpStream, client: SocketAddr, mut stop: watch::Receiver<bool>) {
+pub async fn serve<S>(front: Arc<ArcSwap<Front>>, stream: S, client: SocketAddr, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let start = front.load_full();
     let desk = Arc::new(Desk::default());
-    let hop = Hop { client, port: start.listener.port, protocol: "http" };
+    let protocol = if start.tls.is_some() { "https" } else { "http" };
+    let hop = Hop { client, port: start.listener.port, protocol };
     let idle = Duration::from_secs(u64::from(start.attributes.idle_timeout_seconds.max(1)));
     let gate = Gate::new(stream, desk.clone(), start.attributes.desync_mode, idle);
     drop(start);

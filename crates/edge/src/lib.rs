@@ -9,8 +9,8 @@
 //! A request reads the front of its listener without a lock; members outlive configurations, so that what is in flight ends
 //! as it began.
 //!
-//! Served: listeners of HTTP/1 with target groups of HTTP, and of TCP. Left out so far: TLS, HTTP/2 and gRPC, UDP,
-//! stickiness by cookies, slow start, anomaly mitigation, preserving the client's address, access logs and counters. A
+//! Served: listeners of HTTP/1 and HTTPS with target groups of HTTP, listeners of TCP and TLS with target groups of TCP. Left
+//! out so far: TLS to targets, HTTP/2 and gRPC, UDP, stickiness by cookies, slow start, anomaly mitigation, preserving the client's address, access logs and counters. A
 //! listener that needs what is left out is reported with its problem.
 
 mod chance;
@@ -25,6 +25,7 @@ mod probe;
 mod report;
 mod rule;
 mod tcp;
+mod tls;
 mod tunnel;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +33,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_link::edge::{EdgeConfiguration, EdgeReport, HealthCheck, Problem, Refusal, Target, TargetGroup};
+use longshore_link::edge::{
+    Certificate, EdgeConfiguration, EdgeReport, HealthCheck, Listener, ListenerProtocol, Problem, Refusal, Target,
+    TargetGroup,
+};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinHandle;
 
@@ -40,6 +44,7 @@ use crate::front::{Front, Group};
 use crate::listen::Site;
 use crate::member::{Key, Member};
 use crate::report::Reports;
+use crate::tls::Terms;
 
 /// Connections of clients at one time; more wait in the kernel's queues.
 const CONNECTIONS: usize = 32_768;
@@ -61,6 +66,8 @@ struct Served {
     groups: BTreeMap<String, Arc<Group>>,
     checks: BTreeMap<Key, Checks>,
     drains: BTreeMap<Key, Task>,
+    /// By the listener's ARN.
+    terms: BTreeMap<String, Terms>,
 }
 
 /// The checks of a target, which end when this is dropped.
@@ -201,14 +208,22 @@ impl Served {
     async fn open(&mut self, configuration: &EdgeConfiguration, slots: &Arc<Semaphore>) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut wanted = BTreeSet::new();
+        let mut terms = BTreeMap::new();
         for (balancer, listener) in configuration.listeners() {
-            if let Some(problem) = front::unserved(listener, &configuration.target_groups) {
-                problems.push(Problem { listener: listener.arn.clone(), problem });
-                continue;
-            }
+            let unserved = front::unserved(listener, &configuration.target_groups);
+            let agreed = unserved.map_or_else(|| self.terms(configuration, listener), Err);
+            let tls = match agreed {
+                Ok(tls) => tls,
+                Err(problem) => {
+                    problems.push(Problem { listener: listener.arn.clone(), problem });
+                    continue;
+                }
+            };
+            let config = tls.as_ref().map(|terms| terms.config.clone());
+            terms.extend(tls.map(|terms| (listener.arn.clone(), terms)));
             for address in &balancer.addresses {
                 let socket = SocketAddr::new(address.ip, listener.port);
-                let front = Arc::new(Front::new(balancer, listener, address, &self.groups));
+                let front = Arc::new(Front::new(balancer, listener, address, &self.groups, config.clone()));
                 wanted.insert(socket);
                 if let Err(error) = self.serve(socket, front, slots).await {
                     let problem = format!("{socket} cannot be listened on: {error}");
@@ -217,7 +232,22 @@ impl Served {
             }
         }
         self.sites.retain(|socket, _| wanted.contains(socket));
+        self.terms = terms;
         problems
+    }
+
+    /// What a listener agrees to by TLS; those it has as long as they stay the same, with the sessions that clients resume.
+    fn terms(&self, configuration: &EdgeConfiguration, listener: &Listener) -> Result<Option<Terms>, String> {
+        if !matches!(listener.protocol, ListenerProtocol::Https | ListenerProtocol::Tls) {
+            return Ok(None);
+        }
+        let certificates = listener.certificates.iter().filter_map(|arn| configuration.certificates.get(arn));
+        let certificates: Vec<Certificate> = certificates.cloned().collect();
+        let policy = listener.ssl_policy.as_deref().unwrap_or(tls::DEFAULT_POLICY);
+        match self.terms.get(&listener.arn).filter(|known| known.are(&certificates, policy)) {
+            Some(known) => Ok(Some(known.clone())),
+            None => Terms::new(certificates, policy).map(Some).map_err(|error| error.to_string()),
+        }
     }
 
     async fn serve(&mut self, socket: SocketAddr, front: Arc<Front>, slots: &Arc<Semaphore>) -> std::io::Result<()> {

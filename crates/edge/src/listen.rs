@@ -8,9 +8,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
 
 use crate::front::Front;
 use crate::{http, tcp};
+
+/// For a client's handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// A socket with what it serves. Dropping it closes it; its connections end with the request they are at, those of TCP when
 /// they end themselves.
@@ -76,9 +80,21 @@ async fn accept(
 
 async fn serve(front: Arc<ArcSwap<Front>>, stream: TcpStream, client: SocketAddr, stop: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
-    let is_web = front.load().is_web();
-    match is_web {
-        true => http::serve(front, stream, client, stop).await,
-        false => tcp::serve(&front, stream, client).await,
+    let (is_web, tls) = {
+        let now = front.load();
+        (now.is_web(), now.tls.clone())
+    };
+    let Some(config) = tls else {
+        return match is_web {
+            true => http::serve(front, stream, client, stop).await,
+            false => tcp::serve(&front, stream, client).await,
+        };
+    };
+    let accepted = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await;
+    match accepted {
+        Ok(Ok(stream)) if is_web => http::serve(front, stream, client, stop).await,
+        Ok(Ok(stream)) => tcp::serve(&front, stream, client).await,
+        Ok(Err(error)) => tracing::debug!(%error, %client, "a client's handshake failed"),
+        Err(_) => tracing::debug!(%client, "a client's handshake did not end"),
     }
 }

@@ -1,4 +1,4 @@
-//! TCP on a listener of a network load balancer: one client's connection to one target, chosen by its flow.
+//! TCP, in the clear or out of TLS, on a listener of a network load balancer: one client's connection to one target, chosen by its flow.
 
 use std::future;
 use std::io;
@@ -9,8 +9,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use longshore_link::edge::{Action, Stickiness};
 use proxy_header::{ProxiedAddress, ProxyHeader};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use crate::choose;
 use crate::front::{Front, Group, flow_hash};
@@ -18,22 +19,39 @@ use crate::http::forward::CONNECT;
 use crate::member::Busy;
 use crate::tunnel::{self, End};
 
+/// A client's connection, whose bytes may be those of a socket or what TLS makes of them.
+pub trait Wire: AsyncRead + AsyncWrite + Unpin {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Wire for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Wire for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
 /// Joins a client with a target until they end, or nothing moves for the listener's idle timeout. A client for whom there is
 /// no target, or whose target is not there, is reset, as is one whose connection is ended from here.
-pub async fn serve(fronts: &ArcSwap<Front>, mut client: TcpStream, peer: SocketAddr) {
-    let Ok(local) = client.local_addr() else { return };
-    let Some((front, group, busy)) = choose(fronts, peer, local) else { return reset(&client) };
+pub async fn serve(fronts: &ArcSwap<Front>, mut client: impl Wire, peer: SocketAddr) {
+    let Ok(local) = client.tcp().local_addr() else { return };
+    let Some((front, group, busy)) = choose(fronts, peer, local) else { return reset(client.tcp()) };
     let mut target = match connect(&group, &busy, peer, local).await {
         Ok(target) => target,
         Err(error) => {
             tracing::debug!(%error, target = %busy.member().address(), "a target was not reached");
-            return reset(&client);
+            return reset(client.tcp());
         }
     };
     let idle = Duration::from_secs(u64::from(front.listener.tcp_idle_timeout_seconds.max(1)));
     let end = tunnel::join(&mut client, &mut target, idle, cut(&front, &group, &busy)).await;
     if end != End::Closed {
-        reset(&client);
+        reset(client.tcp());
         reset(&target);
     }
 }

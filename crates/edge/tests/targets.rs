@@ -61,9 +61,10 @@ async fn what_cannot_be_served_is_reported() {
     edge.apply(wanted.clone()).await.expect("a configuration");
     assert_eq!(edge.report().await.problems, []);
     wanted.generation = 3;
-    wanted.balancers[0].listeners[0].protocol = ListenerProtocol::Https;
+    wanted.balancers[0].kind = BalancerKind::Network;
+    wanted.balancers[0].listeners[0].protocol = ListenerProtocol::Udp;
     edge.apply(wanted).await.expect("a configuration");
-    assert_eq!(edge.report().await.problems[0].problem, "listeners of protocol Https are not served");
+    assert_eq!(edge.report().await.problems[0].problem, "listeners of protocol Udp are not served");
 }
 
 /// A target that answers `/slow` only when it is told to.
