@@ -13,6 +13,7 @@ pub mod head;
 pub mod header;
 pub mod redirect;
 pub mod relay;
+pub mod streams;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -57,13 +58,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let start = front.load_full();
-    let desk = Arc::new(Desk::default());
-    let protocol = if start.tls.is_some() { "https" } else { "http" };
-    let hop = Hop { client, port: start.listener.port, protocol };
+    let connection = Arc::new(Connection::new(front, client));
+    let desk = connection.desk.clone();
     let idle = Duration::from_secs(u64::from(start.attributes.idle_timeout_seconds.max(1)));
-    let gate = Gate::new(stream, desk.clone(), start.attributes.desync_mode, idle);
+    let gate = Gate::new(stream, desk, start.attributes.desync_mode, idle);
     drop(start);
-    let connection = Arc::new(Connection { front, hop, since: Instant::now(), desk });
     let service = service_fn(move |request| {
         let connection = connection.clone();
         async move { Ok::<_, Infallible>(connection.answer(request).await) }
@@ -90,6 +89,15 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 impl Connection {
+    fn new(front: Arc<ArcSwap<Front>>, client: SocketAddr) -> Self {
+        let hop = {
+            let now = front.load();
+            let protocol = if now.tls.is_some() { "https" } else { "http" };
+            Hop { client, port: now.listener.port, protocol }
+        };
+        Self { front, hop, since: Instant::now(), desk: Arc::default() }
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Outgoing> {
         let mut answer = match self.desk.verdict() {
             Ok(admitted) => self.carry_out(request, admitted).await,

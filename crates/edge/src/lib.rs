@@ -9,8 +9,8 @@
 //! A request reads the front of its listener without a lock; members outlive configurations, so that what is in flight ends
 //! as it began.
 //!
-//! Served: listeners of HTTP/1 and HTTPS with target groups of HTTP, listeners of TCP and TLS with target groups of TCP. Left
-//! out so far: TLS to targets, HTTP/2 and gRPC, UDP, stickiness by cookies, slow start, anomaly mitigation, preserving the client's address, access logs and counters. A
+//! Served: listeners of HTTP and HTTPS (HTTP/1 and, on HTTPS, HTTP/2) with target groups of HTTP/1.1, listeners of TCP and TLS
+//! with target groups of TCP. Left out so far: TLS, HTTP/2 and gRPC to targets, UDP, stickiness by cookies, slow start, anomaly mitigation, preserving the client's address, access logs and counters. A
 //! listener that needs what is left out is reported with its problem.
 
 mod chance;
@@ -34,8 +34,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_link::edge::{
-    Certificate, EdgeConfiguration, EdgeReport, HealthCheck, Listener, ListenerProtocol, Problem, Refusal, Target,
-    TargetGroup,
+    Balancer, Certificate, EdgeConfiguration, EdgeReport, HealthCheck, Listener, ListenerProtocol, Problem, Refusal,
+    Target, TargetGroup,
 };
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinHandle;
@@ -61,6 +61,7 @@ pub struct Edge {
 #[derive(Debug, Default)]
 struct Served {
     generation: Option<i64>,
+    problems: Vec<Problem>,
     sites: BTreeMap<SocketAddr, Site>,
     members: BTreeMap<Key, Arc<Member>>,
     groups: BTreeMap<String, Arc<Group>>,
@@ -110,6 +111,7 @@ impl Edge {
         served.drain_targets(&configuration, members);
         served.check_targets(&configuration, &self.reports);
         served.generation = Some(configuration.generation);
+        served.problems.clone_from(&problems);
         self.reports.serve(configuration.generation, problems);
         Ok(())
     }
@@ -119,14 +121,14 @@ impl Edge {
         self.reports.next().await
     }
 
-    /// What is known of the health of every target that is checked: what a report to a new control plane begins with.
+    /// All that is known: what is served, and the health of every target that is checked. The first report of a session.
     pub async fn whole_report(&self) -> EdgeReport {
         let served = self.served.lock().await;
         let checked = served.checks.keys().filter_map(|key| served.members.get(key));
         EdgeReport {
             generation: served.generation.unwrap_or_default(),
             health: checked.map(|member| member.health()).collect(),
-            problems: Vec::new(),
+            problems: served.problems.clone(),
         }
     }
 }
@@ -211,7 +213,7 @@ impl Served {
         let mut terms = BTreeMap::new();
         for (balancer, listener) in configuration.listeners() {
             let unserved = front::unserved(listener, &configuration.target_groups);
-            let agreed = unserved.map_or_else(|| self.terms(configuration, listener), Err);
+            let agreed = unserved.map_or_else(|| self.terms(configuration, balancer, listener), Err);
             let tls = match agreed {
                 Ok(tls) => tls,
                 Err(problem) => {
@@ -237,16 +239,22 @@ impl Served {
     }
 
     /// What a listener agrees to by TLS; those it has as long as they stay the same, with the sessions that clients resume.
-    fn terms(&self, configuration: &EdgeConfiguration, listener: &Listener) -> Result<Option<Terms>, String> {
+    fn terms(
+        &self,
+        configuration: &EdgeConfiguration,
+        balancer: &Balancer,
+        listener: &Listener,
+    ) -> Result<Option<Terms>, String> {
         if !matches!(listener.protocol, ListenerProtocol::Https | ListenerProtocol::Tls) {
             return Ok(None);
         }
         let certificates = listener.certificates.iter().filter_map(|arn| configuration.certificates.get(arn));
         let certificates: Vec<Certificate> = certificates.cloned().collect();
         let policy = listener.ssl_policy.as_deref().unwrap_or(tls::DEFAULT_POLICY);
-        match self.terms.get(&listener.arn).filter(|known| known.are(&certificates, policy)) {
+        let protocols = tls::protocols(listener, &balancer.attributes);
+        match self.terms.get(&listener.arn).filter(|known| known.are(&certificates, policy, &protocols)) {
             Some(known) => Ok(Some(known.clone())),
-            None => Terms::new(certificates, policy).map(Some).map_err(|error| error.to_string()),
+            None => Terms::new(certificates, policy, protocols).map(Some).map_err(|error| error.to_string()),
         }
     }
 

@@ -92,6 +92,9 @@ async fn serve(front: Arc<ArcSwap<Front>>, stream: TcpStream, client: SocketAddr
     };
     let accepted = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await;
     match accepted {
+        Ok(Ok(stream)) if is_web && stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+            http::streams::serve(front, stream, client, stop).await;
+        }
         Ok(Ok(stream)) if is_web => http::serve(front, stream, client, stop).await,
         Ok(Ok(stream)) => tcp::serve(&front, stream, client).await,
         Ok(Err(error)) => tracing::debug!(%error, %client, "a client's handshake failed"),

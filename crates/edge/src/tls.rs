@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use longshore_link::edge::Certificate;
+use longshore_link::edge::{Attributes, Certificate, Listener, ListenerProtocol};
 use tokio_rustls::rustls;
 
 use rustls::client::verify_server_name;
@@ -37,13 +37,16 @@ pub enum Error {
 pub struct Terms {
     certificates: Vec<Certificate>,
     policy: String,
+    protocols: Vec<Vec<u8>>,
     pub config: Arc<ServerConfig>,
 }
 
 impl Terms {
+    /// `protocols` are those offered by ALPN, the preferred one first.
+    ///
     /// # Errors
     /// [`Error`] if there is no certificate, or one of them is of no use.
-    pub fn new(certificates: Vec<Certificate>, policy: &str) -> Result<Self, Error> {
+    pub fn new(certificates: Vec<Certificate>, policy: &str, protocols: Vec<Vec<u8>>) -> Result<Self, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let keys: Vec<_> = certificates.iter().map(|own| key(own, &provider)).collect::<Result<_, _>>()?;
         if keys.is_empty() {
@@ -52,13 +55,26 @@ impl Terms {
         let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions(policy));
         let builder = builder.map_err(Error::Unusable)?.with_no_client_auth();
         let mut config = builder.with_cert_resolver(Arc::new(Names(keys)));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { certificates, policy: policy.to_owned(), config: Arc::new(config) })
+        config.alpn_protocols.clone_from(&protocols);
+        Ok(Self { certificates, policy: policy.to_owned(), protocols, config: Arc::new(config) })
     }
 
     /// Whether they are made of these.
-    pub fn are(&self, certificates: &[Certificate], policy: &str) -> bool {
-        self.certificates == certificates && self.policy == policy
+    pub fn are(&self, certificates: &[Certificate], policy: &str, protocols: &[Vec<u8>]) -> bool {
+        self.certificates == certificates && self.policy == policy && self.protocols == protocols
+    }
+}
+
+/// What a listener offers by ALPN: of HTTPS what its balancer speaks, of TLS what its policy says.
+pub fn protocols(listener: &Listener, attributes: &Attributes) -> Vec<Vec<u8>> {
+    let (old, new) = (b"http/1.1".to_vec(), b"h2".to_vec());
+    match (listener.protocol, listener.alpn_policy.as_deref()) {
+        (ListenerProtocol::Https, _) if attributes.http2 => vec![new, old],
+        (ListenerProtocol::Https, _) | (_, Some("HTTP1Only")) => vec![old],
+        (_, Some("HTTP2Only")) => vec![new],
+        (_, Some("HTTP2Optional")) => vec![old, new],
+        (_, Some("HTTP2Preferred")) => vec![new, old],
+        _ => Vec::new(),
     }
 }
 
@@ -117,11 +133,14 @@ mod tests {
             (vec![one.clone(), mixed], "a certificate and its key are not of use: "),
         ];
         for (certificates, expected) in cases {
-            let error = Terms::new(certificates, DEFAULT_POLICY).expect_err(expected).to_string();
+            let error = Terms::new(certificates, DEFAULT_POLICY, Vec::new()).expect_err(expected).to_string();
             assert!(error.starts_with(expected), "{error}");
         }
-        let terms = Terms::new(vec![one.clone()], DEFAULT_POLICY).expect("terms");
-        assert!(terms.are(std::slice::from_ref(&one), DEFAULT_POLICY) && !terms.are(&[one], "other"));
+        let terms = Terms::new(vec![one.clone()], DEFAULT_POLICY, Vec::new()).expect("terms");
+        assert!(terms.are(std::slice::from_ref(&one), DEFAULT_POLICY, &[]));
+        assert!(
+            !terms.are(std::slice::from_ref(&one), "other", &[]) && !terms.are(&[one], DEFAULT_POLICY, &[Vec::new()])
+        );
     }
 
     #[test]

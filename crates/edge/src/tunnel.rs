@@ -39,9 +39,9 @@ where
 }
 
 /// A stream whose moves are noted.
-struct Watched<S> {
-    stream: S,
-    flow: Arc<Flow>,
+pub struct Watched<S> {
+    pub stream: S,
+    pub flow: Arc<Flow>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {

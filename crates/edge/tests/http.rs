@@ -25,9 +25,9 @@ async fn a_request_reaches_the_target_with_the_headers_of_a_balancer() {
     let expected = [
         "post /a?b=c http/1.1",
         "content-length: 3",
-        "host: shop:8080",
+        "host: shop:28080",
         "x-forwarded-for: 10.0.0.9, 127.0.0.1",
-        "x-forwarded-port: 8080",
+        "x-forwarded-port: 28080",
         "x-forwarded-proto: http",
     ];
     assert_eq!((lines.as_slice(), sent), (&expected[..], "abc"));

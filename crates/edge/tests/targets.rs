@@ -64,7 +64,9 @@ async fn what_cannot_be_served_is_reported() {
     wanted.balancers[0].kind = BalancerKind::Network;
     wanted.balancers[0].listeners[0].protocol = ListenerProtocol::Udp;
     edge.apply(wanted).await.expect("a configuration");
-    assert_eq!(edge.report().await.problems[0].problem, "listeners of protocol Udp are not served");
+    let report = edge.report().await;
+    assert_eq!(report.problems[0].problem, "listeners of protocol Udp are not served");
+    assert_eq!(edge.whole_report().await.problems, report.problems);
 }
 
 /// A target that answers `/slow` only when it is told to.

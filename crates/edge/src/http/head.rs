@@ -191,8 +191,8 @@ fn length(text: &[u8]) -> Result<u64, Refused> {
     number.ok_or(400)
 }
 
-/// A name or address with or without a port.
-fn is_host(host: &[u8]) -> bool {
+/// Whether it is a name or address with or without a port.
+pub fn is_host(host: &[u8]) -> bool {
     let (name, port) = split_port(host);
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%[]:".contains(byte);
     let is_port = |port: &[u8]| {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use longshore_edge::Edge;
@@ -13,14 +13,13 @@ use tokio::net::{TcpListener, TcpStream};
 /// For what must happen; only a test that fails waits so long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-pub const PORT: u16 = 8080;
+pub const PORT: u16 = 28_080;
 
-/// An address of this test alone.
+/// An address of this test alone, also beside other processes of tests.
 pub fn own_address() -> IpAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(1);
-    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-    let process = (std::process::id() % 100) as u8;
-    IpAddr::V4(Ipv4Addr::new(127, 100 + process, high, low))
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(127, 1 + high % 250, low, NEXT.fetch_add(1, Ordering::Relaxed)))
 }
 
 /// A target that serves one connection after the other, and each of them request by request.
