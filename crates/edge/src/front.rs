@@ -119,8 +119,13 @@ pub fn unserved(listener: &Listener, groups: &BTreeMap<String, TargetGroup>) -> 
         Http | Https => GroupProtocol::Http,
         Tcp | Tls | TcpUdp | Udp => GroupProtocol::Tcp,
     };
-    let other = listener.groups().filter_map(|arn| groups.get(arn)).find(|group| group.protocol != wanted);
-    other.map(|group| format!("target groups of protocol {:?} are not served here", group.protocol))
+    let used = || listener.groups().filter_map(|arn| groups.get(arn));
+    if let Some(group) = used().find(|group| group.protocol != wanted) {
+        return Some(format!("target groups of protocol {:?} are not served here", group.protocol));
+    }
+    let mut checks = used().map(|group| group.health_check.protocol);
+    let other = checks.find(|protocol| !matches!(protocol, GroupProtocol::Http | GroupProtocol::Tcp));
+    other.map(|protocol| format!("health checks of protocol {protocol:?} are not served"))
 }
 
 /// A number for a flow: of both ends, or with stickiness by address of the client alone.
