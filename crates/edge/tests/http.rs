@@ -116,6 +116,17 @@ async fn what_two_readers_might_read_differently_goes_no_further() {
     assert_eq!(*backend.seen.lock(), Vec::<String>::new());
 }
 
+/// Closing a socket with bytes unread resets it, and takes the answer with it.
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let (_edge, to) = balance(&[]).await;
+    let junk = "x".repeat(200 * 1024);
+    for start in ["GET / HTTP/1.1\r\nA b: c\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 204800\r\n\r\n"] {
+        let answer = raw(to, [start, &junk].concat().as_bytes()).await;
+        assert_eq!(status(&answer), if start.starts_with("GET") { "400" } else { "503" });
+    }
+}
+
 #[tokio::test]
 async fn a_doubtful_request_goes_on_with_one_meaning_and_both_connections_end() {
     let backend = Backend::named("hello").await;

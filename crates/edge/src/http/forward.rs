@@ -213,3 +213,28 @@ fn switch(
     *answer.headers_mut() = head.headers;
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boundaries_are_told_once() {
+        let both = || {
+            let mut headers = HeaderMap::new();
+            headers.append(CONTENT_LENGTH, HeaderValue::from_static("5"));
+            headers.append(CONTENT_LENGTH, HeaderValue::from_static("5"));
+            headers
+        };
+        for (mut headers, framing, expected) in [
+            (both(), Framing::Chunked, vec!["transfer-encoding: chunked"]),
+            (both(), Framing::Length(5), vec!["content-length: 5"]),
+            (HeaderMap::new(), Framing::Length(0), vec![]),
+        ] {
+            frame(&mut headers, framing);
+            let told: Vec<String> =
+                headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().expect("text"))).collect();
+            assert_eq!(told, expected, "{framing:?}");
+        }
+    }
+}
