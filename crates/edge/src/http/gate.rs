@@ -40,7 +40,7 @@ const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r
 const LINGER: usize = 256 * 1024;
 
 /// Time for that.
-const LINGERS: Duration = Duration::from_secs(1);
+const LINGERS: Duration = Duration::from_secs(5);
 
 /// What the gate says of a request.
 pub type Verdict = Result<Admitted, Refused>;
