@@ -1,0 +1,140 @@
+//! A listener with all that its requests need, as one configuration says it: what is swapped at once.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use longshore_link::edge::{
+    Address, Attributes, Balancer, GroupProtocol, Listener, ListenerProtocol, Stickiness, Target, TargetGroup,
+};
+
+use tokio_rustls::rustls::ServerConfig;
+
+use crate::chance;
+use crate::choose::{self, Candidate};
+use crate::member::{Busy, Member};
+
+/// A target group with its targets. `members` are in the order of the targets of `group`.
+#[derive(Debug)]
+pub struct Group {
+    pub group: TargetGroup,
+    pub members: Vec<Arc<Member>>,
+    turn: AtomicUsize,
+}
+
+impl Group {
+    pub fn new(group: TargetGroup, members: Vec<Arc<Member>>) -> Self {
+        Self { group, members, turn: AtomicUsize::new(0) }
+    }
+
+    /// The target of the next request, which is counted as busy. `None` if none is registered that may be chosen, or the one
+    /// that was chosen has been deregistered meanwhile.
+    pub fn choose(&self, front: &Front) -> Option<Busy> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.pick(front, |candidates| {
+            choose::target(self.group.algorithm, candidates, self.group.unhealthy_routing, turn, chance::number())
+        })
+    }
+
+    /// The target of a flow: the same for the same flow as long as the group stays as it is.
+    pub fn choose_by(&self, front: &Front, flow: u64) -> Option<Busy> {
+        let turn = usize::try_from(flow % u64::from(u32::MAX)).unwrap_or(0);
+        let algorithm = longshore_link::edge::Algorithm::RoundRobin;
+        self.pick(front, |candidates| choose::target(algorithm, candidates, self.group.unhealthy_routing, turn, flow))
+    }
+
+    /// Whether requests go to targets that are not healthy, because too few are.
+    pub fn fails_open(&self, front: &Front) -> bool {
+        let candidates: Vec<Candidate> = self.eligible(front).map(candidate).collect();
+        choose::fails_open(&candidates, self.group.unhealthy_routing)
+    }
+
+    fn pick(&self, front: &Front, choose: impl Fn(&[Candidate]) -> Option<usize>) -> Option<Busy> {
+        let eligible: Vec<&Arc<Member>> = self.eligible(front).collect();
+        let candidates: Vec<Candidate> = eligible.iter().copied().map(candidate).collect();
+        let busy = choose(&candidates).and_then(|place| eligible.get(place)).map(|member| member.begin());
+        busy.filter(|busy| !busy.member().is_draining())
+    }
+
+    /// Targets that are registered, and of the zone unless requests cross zones.
+    fn eligible<'g>(&'g self, front: &'g Front) -> impl Iterator<Item = &'g Arc<Member>> {
+        let cross = self.group.cross_zone.unwrap_or(front.attributes.cross_zone);
+        let here = move |target: &Target| cross || target.zone.as_ref().is_none_or(|zone| *zone == front.zone);
+        let members = self.members.iter().zip(&self.group.targets);
+        members
+            .filter(move |(member, target)| !member.is_draining() && target.draining_since.is_none() && here(target))
+            .map(|(member, _)| member)
+    }
+}
+
+fn candidate(member: &Arc<Member>) -> Candidate {
+    Candidate { healthy: member.is_healthy(), outstanding: member.outstanding() }
+}
+
+#[derive(Debug)]
+pub struct Front {
+    pub attributes: Attributes,
+    pub listener: Listener,
+    /// The zone of the address that it listens on.
+    pub zone: String,
+    /// By ARN: those that its actions lead to.
+    pub groups: BTreeMap<String, Arc<Group>>,
+    /// For listeners of HTTPS and TLS.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+impl Front {
+    pub fn new(
+        balancer: &Balancer,
+        listener: &Listener,
+        address: &Address,
+        groups: &BTreeMap<String, Arc<Group>>,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> Self {
+        let own = |arn: &str| groups.get(arn).map(|group| (arn.to_owned(), group.clone()));
+        Self {
+            attributes: balancer.attributes.clone(),
+            listener: listener.clone(),
+            zone: address.zone.clone(),
+            groups: listener.groups().filter_map(own).collect(),
+            tls,
+        }
+    }
+
+    /// Whether it speaks HTTP.
+    pub fn is_web(&self) -> bool {
+        matches!(self.listener.protocol, ListenerProtocol::Http | ListenerProtocol::Https)
+    }
+}
+
+/// Why a listener cannot be served; `None` if it can.
+pub fn unserved(listener: &Listener, groups: &BTreeMap<String, TargetGroup>) -> Option<String> {
+    use ListenerProtocol::{Http, Https, Tcp, TcpUdp, Tls, Udp};
+    if matches!(listener.protocol, Udp | TcpUdp) {
+        return Some(format!("listeners of protocol {:?} are not served", listener.protocol));
+    }
+    let wanted = match listener.protocol {
+        Http | Https => GroupProtocol::Http,
+        Tcp | Tls | TcpUdp | Udp => GroupProtocol::Tcp,
+    };
+    let used = || listener.groups().filter_map(|arn| groups.get(arn));
+    if let Some(group) = used().find(|group| group.protocol != wanted) {
+        return Some(format!("target groups of protocol {:?} are not served here", group.protocol));
+    }
+    let mut checks = used().map(|group| group.health_check.protocol);
+    let other = checks.find(|protocol| !matches!(protocol, GroupProtocol::Http | GroupProtocol::Tcp));
+    other.map(|protocol| format!("health checks of protocol {protocol:?} are not served"))
+}
+
+/// A number for a flow: of both ends, or with stickiness by address of the client alone.
+pub fn flow_hash(stickiness: &Stickiness, client: SocketAddr, local: SocketAddr) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let ip: IpAddr = client.ip().to_canonical();
+    match stickiness {
+        Stickiness::SourceIp => ip.hash(&mut hasher),
+        _ => ("tcp", ip, client.port(), local.ip(), local.port()).hash(&mut hasher),
+    }
+    hasher.finish()
+}

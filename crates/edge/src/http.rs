@@ -1,0 +1,176 @@
+//! HTTP on a listener of an application load balancer: one client's connection, request by request.
+//!
+//! ```text
+//!   gate (head as it came) ──► rule ──► redirect, fixed response
+//!                                └────► group ──► target ──► forward ──► relay, or a tunnel after 101
+//! ```
+
+pub mod answer;
+pub mod chunk;
+pub mod forward;
+pub mod gate;
+pub mod head;
+pub mod header;
+pub mod redirect;
+pub mod relay;
+pub mod streams;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::header::{CONNECTION, HOST};
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use longshore_link::edge::{Action, ProtocolVersion, WeightedGroup};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::chance;
+use crate::choose;
+use crate::front::{Front, Group};
+use crate::rule::{self, Asked};
+use gate::{Desk, Gate};
+use head::Admitted;
+use header::Hop;
+use relay::Outgoing;
+
+/// Room for a head, and for what hyper reads beyond it.
+const BUFFER: usize = head::HEAD + 64 * 1024;
+
+/// A client's connection, as its requests see it.
+pub struct Connection {
+    front: Arc<ArcSwap<Front>>,
+    hop: Hop,
+    since: Instant,
+    desk: Arc<Desk>,
+}
+
+/// Serves a client's connection until it ends, or `stop` says that the listener is closed: then the request that is on its
+/// way is the last one. The idle timeout and the desync mode are those of the beginning.
+pub async fn serve<S>(front: Arc<ArcSwap<Front>>, stream: S, client: SocketAddr, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let start = front.load_full();
+    let connection = Arc::new(Connection::new(front, client));
+    let desk = connection.desk.clone();
+    let idle = Duration::from_secs(u64::from(start.attributes.idle_timeout_seconds.max(1)));
+    let gate = Gate::new(stream, desk, start.attributes.desync_mode, idle);
+    drop(start);
+    let service = service_fn(move |request| {
+        let connection = connection.clone();
+        async move { Ok::<_, Infallible>(connection.answer(request).await) }
+    });
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.max_buf_size(BUFFER).max_headers(head::HEADERS).half_close(false);
+    let served = builder.serve_connection(TokioIo::new(gate), service).with_upgrades();
+    tokio::pin!(served);
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = stopped(&mut stop) => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, %client, "a client's connection broke");
+    }
+}
+
+/// Ends when the listener is closed.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+impl Connection {
+    fn new(front: Arc<ArcSwap<Front>>, client: SocketAddr) -> Self {
+        let hop = {
+            let now = front.load();
+            let protocol = if now.tls.is_some() { "https" } else { "http" };
+            Hop { client, port: now.listener.port, protocol }
+        };
+        Self { front, hop, since: Instant::now(), desk: Arc::default() }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Outgoing> {
+        let mut answer = match self.desk.verdict() {
+            Ok(admitted) => self.carry_out(request, admitted).await,
+            Err(status) => answer::last_page(status),
+        };
+        self.desk.settle(answer.status() == StatusCode::SWITCHING_PROTOCOLS);
+        let most = Duration::from_secs(u64::from(self.front.load().attributes.client_keep_alive_seconds.max(1)));
+        if self.since.elapsed() >= most && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+
+    /// A configuration that came after the front was read may have taken its targets away: then it is read again.
+    async fn carry_out(&self, request: Request<Incoming>, admitted: Admitted) -> Response<Outgoing> {
+        if header::is_too_far(request.headers()) {
+            return answer::page(463);
+        }
+        let mut front = self.front.load_full();
+        loop {
+            let group = match self.choose(&front, &request) {
+                Chosen::Answer(answer) => return answer,
+                Chosen::Group(group) if group.group.protocol_version != ProtocolVersion::Http1 => {
+                    return answer::page(464);
+                }
+                Chosen::Group(group) => group,
+            };
+            if let Some(busy) = group.choose(&front) {
+                return forward::forward(self, &front, busy, request, admitted).await;
+            }
+            let now = self.front.load_full();
+            if Arc::ptr_eq(&now, &front) {
+                return answer::page(503);
+            }
+            front = now;
+        }
+    }
+
+    fn choose(&self, front: &Front, request: &Request<Incoming>) -> Chosen {
+        let (host, uri) = (host(request), request.uri());
+        let (path, query) = (uri.path(), uri.query().unwrap_or_default());
+        let source = self.hop.client.ip();
+        let asked = Asked { host, path, query, method: request.method().as_str(), source, headers: request.headers() };
+        match rule::choose(&front.listener, &asked) {
+            Action::Forward { groups, .. } => forward_to(front, groups),
+            Action::Redirect(redirect) => {
+                let from = redirect::From { protocol: self.hop.protocol, host, port: self.hop.port, path, query };
+                Chosen::Answer(answer::redirect(redirect.status, &redirect::location(redirect, &from)))
+            }
+            Action::FixedResponse { status, content_type, body } => {
+                Chosen::Answer(answer::fixed(*status, content_type.as_deref(), body.as_deref()))
+            }
+        }
+    }
+}
+
+/// What becomes of a request.
+enum Chosen {
+    Answer(Response<Outgoing>),
+    Group(Arc<Group>),
+}
+
+/// The group that is chosen; an action whose weights are all zero has none, which is 503.
+fn forward_to(front: &Front, groups: &[WeightedGroup]) -> Chosen {
+    let chosen = choose::group(groups, chance::number()).and_then(|group| front.groups.get(&group.target_group));
+    chosen.map_or_else(|| Chosen::Answer(answer::page(503)), |group| Chosen::Group(group.clone()))
+}
+
+/// The host that is asked for, without its port.
+fn host(request: &Request<Incoming>) -> &str {
+    if let Some(host) = request.uri().host() {
+        return host;
+    }
+    let named = request.headers().get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+    std::str::from_utf8(head::split_port(named).0).unwrap_or_default()
+}

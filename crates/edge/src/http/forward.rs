@@ -1,0 +1,240 @@
+//! A request to a target and its answer back.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::head::{Admitted, Framing};
+use super::relay::{Lease, Outgoing, Upload};
+use super::{Connection, answer, header};
+use crate::chance;
+use crate::flow::Flow;
+use crate::front::Front;
+use crate::member::{Busy, Member};
+use crate::tunnel;
+
+/// For a connection to a target to be made.
+pub const CONNECT: Duration = Duration::from_secs(10);
+
+/// Bytes of an answer's head.
+const ANSWER_HEAD: usize = 32 * 1024;
+
+/// Room for what is read of an answer at once.
+const BUFFER: usize = 128 * 1024;
+
+/// Headers of an answer.
+const ANSWER_HEADERS: usize = 512;
+
+/// Why there is no answer of the target's: the status of the balancer's own.
+type Failure = u16;
+
+/// What came back: the answer, and the connection it came by.
+type Exchanged = (Response<Incoming>, SendRequest<Upload>);
+
+/// The target's answer, or the balancer's own: 400 (the body was not of the form, or the client broke off), 408 (the client
+/// sent nothing more of the body for the idle timeout), 502 (no connection, or it broke before an answer, or what came is
+/// none, or the deregistration delay passed), 504 (no connection in ten seconds, no answer for the idle
+/// timeout).
+pub async fn forward(
+    connection: &Connection,
+    front: &Front,
+    busy: Busy,
+    mut request: Request<Incoming>,
+    admitted: Admitted,
+) -> Response<Outgoing> {
+    let protocol = header::upgrade(request.headers()).filter(|name| name.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let client = protocol.as_ref().map(|_| hyper::upgrade::on(&mut request));
+    let flow = Arc::new(Flow::new());
+    let mut request = outbound(connection, front, request, admitted, &flow);
+    if let Some(protocol) = &protocol {
+        header::put_upgrade(request.headers_mut(), protocol.clone());
+    }
+    let idle = Duration::from_secs(u64::from(front.attributes.idle_timeout_seconds.max(1)));
+    let exchanged = tokio::select! {
+        exchanged = exchange(busy.member(), request) => exchanged,
+        () = busy.member().ended() => Err(502),
+        () = flow.idle(idle) => Err(if flow.waits_for_client() { 408 } else { 504 }),
+    };
+    match exchanged {
+        Ok((answer, _)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            match (client, protocol) {
+                (Some(client), Some(protocol)) => switch(client, answer, protocol, busy, idle),
+                // Nobody asked for another protocol.
+                _ => answer::page(502),
+            }
+        }
+        Ok((answer, sender)) => inbound(answer, sender, admitted, busy, flow, idle),
+        Err(_) if connection.desk.is_faulty() => answer::last_page(400),
+        Err(_) if flow.is_broken() => answer::last_page(400),
+        Err(status) if flow.is_sent() => answer::page(status),
+        // The rest of the body would be read as the next request.
+        Err(status) => answer::last_page(status),
+    }
+}
+
+/// The request as the target gets it.
+fn outbound(
+    connection: &Connection,
+    front: &Front,
+    request: Request<Incoming>,
+    admitted: Admitted,
+    flow: &Arc<Flow>,
+) -> Request<Upload> {
+    let (mut head, body) = request.into_parts();
+    let headers = &mut head.headers;
+    header::prepare(headers, &front.attributes, &connection.hop, &chance::trace());
+    frame(headers, admitted.framing);
+    if admitted.ambiguous {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if !headers.contains_key(HOST) {
+        headers.insert(HOST, HeaderValue::from_static(""));
+    }
+    let mut outbound = Request::new(Upload::new(body, flow.clone()));
+    *outbound.method_mut() = head.method;
+    *outbound.uri_mut() = origin_form(&head.uri);
+    *outbound.version_mut() = Version::HTTP_11;
+    *outbound.headers_mut() = head.headers;
+    outbound
+}
+
+/// The body's boundaries are told once, and as they were understood.
+fn frame(headers: &mut HeaderMap, framing: Framing) {
+    let told = headers.remove(CONTENT_LENGTH).is_some();
+    match framing {
+        Framing::Chunked => {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        Framing::Length(length) if told => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        Framing::Length(_) => {}
+    }
+}
+
+/// A target is asked by path and query, whatever form the client used.
+fn origin_form(uri: &Uri) -> Uri {
+    let path = uri.path_and_query().cloned();
+    path.map(Uri::from).unwrap_or_default()
+}
+
+async fn exchange(member: &Arc<Member>, mut request: Request<Upload>) -> Result<Exchanged, Failure> {
+    while let Some(mut sender) = member.take() {
+        if sender.ready().await.is_err() {
+            continue;
+        }
+        match sender.try_send_request(request).await {
+            Ok(answer) => return Ok((answer, sender)),
+            // The target had closed the connection before anything of the request was on its way.
+            Err(mut error) => match error.take_message() {
+                Some(unsent) => request = unsent,
+                None => return Err(502),
+            },
+        }
+    }
+    let mut sender = connect(member).await?;
+    let answer = sender.send_request(request).await.map_err(|error| {
+        tracing::debug!(%error, target = %member.address(), "a target gave no answer");
+        502_u16
+    })?;
+    Ok((answer, sender))
+}
+
+/// A new connection to a target.
+async fn connect(member: &Arc<Member>) -> Result<SendRequest<Upload>, Failure> {
+    let stream = match tokio::time::timeout(CONNECT, TcpStream::connect(member.address())).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => return Err(504),
+        Ok(Err(_)) => return Err(502),
+        Err(_) => return Err(504),
+    };
+    let _ = stream.set_nodelay(true);
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(BUFFER).max_header_size(ANSWER_HEAD).max_headers(ANSWER_HEADERS);
+    let (sender, served) = builder.handshake(TokioIo::new(stream)).await.map_err(|_| 502_u16)?;
+    tokio::spawn(async move {
+        if let Err(error) = served.with_upgrades().await {
+            tracing::debug!(%error, "a target's connection broke");
+        }
+    });
+    Ok(sender)
+}
+
+/// The answer as the client gets it.
+fn inbound(
+    answer: Response<Incoming>,
+    sender: SendRequest<Upload>,
+    admitted: Admitted,
+    busy: Busy,
+    flow: Arc<Flow>,
+    idle: Duration,
+) -> Response<Outgoing> {
+    let (mut head, body) = answer.into_parts();
+    let is_last = admitted.ambiguous || header::is_last(&head.headers) || head.version != Version::HTTP_11;
+    header::strip(&mut head.headers);
+    if admitted.ambiguous {
+        head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let lease = Lease { busy, sender: Some(sender).filter(|_| !is_last), flow };
+    let mut answer = Response::new(Outgoing::relay(body, lease, idle));
+    *answer.status_mut() = head.status;
+    *answer.headers_mut() = head.headers;
+    answer
+}
+
+/// Both sides change to the other protocol; from then on bytes go through as they come.
+fn switch(
+    client: OnUpgrade,
+    mut answer: Response<Incoming>,
+    protocol: HeaderValue,
+    busy: Busy,
+    idle: Duration,
+) -> Response<Outgoing> {
+    let target = hyper::upgrade::on(&mut answer);
+    tokio::spawn(async move {
+        let (Ok(client), Ok(target)) = tokio::join!(client, target) else { return };
+        let member = busy.member().clone();
+        tunnel::join(TokioIo::new(client), TokioIo::new(target), idle, member.ended()).await;
+        drop(busy);
+    });
+    let mut head = answer.into_parts().0;
+    header::strip(&mut head.headers);
+    header::put_upgrade(&mut head.headers, protocol);
+    let mut answer = Response::new(Outgoing::own(bytes::Bytes::new()));
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *answer.headers_mut() = head.headers;
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boundaries_are_told_once() {
+        let both = || {
+            let mut headers = HeaderMap::new();
+            headers.append(CONTENT_LENGTH, HeaderValue::from_static("5"));
+            headers.append(CONTENT_LENGTH, HeaderValue::from_static("5"));
+            headers
+        };
+        for (mut headers, framing, expected) in [
+            (both(), Framing::Chunked, vec!["transfer-encoding: chunked"]),
+            (both(), Framing::Length(5), vec!["content-length: 5"]),
+            (HeaderMap::new(), Framing::Length(0), vec![]),
+        ] {
+            frame(&mut headers, framing);
+            let told: Vec<String> =
+                headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().expect("text"))).collect();
+            assert_eq!(told, expected, "{framing:?}");
+        }
+    }
+}

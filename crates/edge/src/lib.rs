@@ -1,0 +1,289 @@
+//! The data plane of load balancers: listeners, rules, targets and their health.
+//!
+//! ```text
+//!   EdgeConfiguration ──► Edge::apply ──► a front for each socket, swapped at once
+//!                                    └──► a member for each target ──► its checks ──► EdgeReport
+//!   client ──► socket ──► front ──► http (rules, requests) or tcp (flows) ──► member
+//! ```
+//! An [`Edge`] takes the configuration whole ([`longshore_link::edge`]) and needs nothing else: it goes on with the last one.
+//! A request reads the front of its listener without a lock; members outlive configurations, so that what is in flight ends
+//! as it began.
+//!
+//! Served: listeners of HTTP and HTTPS (HTTP/1 and, on HTTPS, HTTP/2) with target groups of HTTP/1.1, listeners of TCP and TLS
+//! with target groups of TCP. Left out so far: TLS, HTTP/2 and gRPC to targets, UDP, stickiness by cookies, slow start, anomaly mitigation, preserving the client's address, access logs and counters. A
+//! listener that needs what is left out is reported with its problem.
+
+mod chance;
+mod choose;
+mod flow;
+mod front;
+mod health;
+mod http;
+mod listen;
+mod member;
+mod probe;
+mod report;
+mod rule;
+mod tcp;
+mod tls;
+mod tunnel;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_link::edge::{
+    Balancer, Certificate, EdgeConfiguration, EdgeReport, HealthCheck, Listener, ListenerProtocol, Problem, Refusal,
+    Target, TargetGroup,
+};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinHandle;
+
+use crate::front::{Front, Group};
+use crate::listen::Site;
+use crate::member::{Key, Member};
+use crate::report::Reports;
+use crate::tls::Terms;
+
+/// Connections of clients at one time; more wait in the kernel's queues.
+const CONNECTIONS: usize = 32_768;
+
+/// The data plane of load balancers on this machine.
+#[derive(Debug)]
+pub struct Edge {
+    served: Mutex<Served>,
+    reports: Arc<Reports>,
+    slots: Arc<Semaphore>,
+}
+
+/// What is served now.
+#[derive(Debug, Default)]
+struct Served {
+    generation: Option<i64>,
+    problems: Vec<Problem>,
+    sites: BTreeMap<SocketAddr, Site>,
+    members: BTreeMap<Key, Arc<Member>>,
+    groups: BTreeMap<String, Arc<Group>>,
+    checks: BTreeMap<Key, Checks>,
+    drains: BTreeMap<Key, Task>,
+    /// By the listener's ARN.
+    terms: BTreeMap<String, Terms>,
+}
+
+/// The checks of a target, which end when this is dropped.
+#[derive(Debug)]
+struct Checks {
+    check: HealthCheck,
+    _task: Task,
+}
+
+/// A task that ends when this is dropped.
+#[derive(Debug)]
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Edge {
+    /// An edge that serves nothing yet.
+    pub fn new() -> Self {
+        Self { served: Mutex::default(), reports: Arc::default(), slots: Arc::new(Semaphore::new(CONNECTIONS)) }
+    }
+
+    /// Serves a configuration from now on. Sockets that it does not name any more are closed, new ones opened; one that
+    /// cannot be opened is reported and tried again with the next configuration. What is in flight goes on: only requests to
+    /// targets whose deregistration delay is over are broken off.
+    ///
+    /// # Errors
+    /// [`Refusal`] if it is older than what is served, or does not hold together. What is served stays as it is.
+    pub async fn apply(&self, configuration: EdgeConfiguration) -> Result<(), Refusal> {
+        let mut served = self.served.lock().await;
+        if let Some(had) = served.generation.filter(|had| *had > configuration.generation) {
+            return Err(Refusal::Older { had, came: configuration.generation });
+        }
+        configuration.check()?;
+        let members = served.take_targets(&configuration);
+        let problems = served.open(&configuration, &self.slots).await;
+        served.drain_targets(&configuration, members);
+        served.check_targets(&configuration, &self.reports);
+        served.generation = Some(configuration.generation);
+        served.problems.clone_from(&problems);
+        self.reports.serve(configuration.generation, problems);
+        Ok(())
+    }
+
+    /// What has changed since the last report, once something has. To be awaited by one task at a time.
+    pub async fn report(&self) -> EdgeReport {
+        self.reports.next().await
+    }
+
+    /// All that is known: what is served, and the health of every target that is checked. The first report of a session.
+    pub async fn whole_report(&self) -> EdgeReport {
+        let served = self.served.lock().await;
+        let checked = served.checks.keys().filter_map(|key| served.members.get(key));
+        EdgeReport {
+            generation: served.generation.unwrap_or_default(),
+            health: checked.map(|member| member.health()).collect(),
+            problems: served.problems.clone(),
+        }
+    }
+}
+
+impl Default for Edge {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Served {
+    /// Groups become those of the configuration, which fronts are then made of. The members that it has.
+    ///
+    /// A target that is registered again serves from here on; one that is to drain does so only when no front has it any
+    /// more ([`Self::drain_targets`]): a request that has read the front of before finds targets, or reads the new one.
+    fn take_targets(&mut self, configuration: &EdgeConfiguration) -> BTreeMap<Key, Arc<Member>> {
+        let mut members = BTreeMap::new();
+        let mut groups = BTreeMap::new();
+        for (arn, group) in &configuration.target_groups {
+            let own: Vec<Arc<Member>> = group.targets.iter().map(|target| self.member(arn, target)).collect();
+            for (member, target) in own.iter().zip(&group.targets) {
+                if target.draining_since.is_none() && member.set_draining(false) {
+                    member.revive();
+                    self.drains.remove(&member.key);
+                }
+                members.insert(member.key.clone(), member.clone());
+            }
+            let same = self.groups.get(arn).filter(|known| known.group == *group);
+            let taken = same.cloned().unwrap_or_else(|| Arc::new(Group::new(group.clone(), own)));
+            groups.insert(arn.clone(), taken);
+        }
+        self.groups = groups;
+        members
+    }
+
+    fn member(&self, group: &str, target: &Target) -> Arc<Member> {
+        let key = Key::new(group, target);
+        self.members.get(&key).cloned().unwrap_or_else(|| Arc::new(Member::new(key)))
+    }
+
+    /// Targets that the configuration lets drain begin to, and those that it does not have get nothing new.
+    fn drain_targets(&mut self, configuration: &EdgeConfiguration, members: BTreeMap<Key, Arc<Member>>) {
+        for (arn, group) in &configuration.target_groups {
+            for target in &group.targets {
+                let member = members.get(&Key::new(arn, target));
+                if let Some((member, since)) = member.zip(target.draining_since) {
+                    self.drain(member, since, group);
+                }
+            }
+        }
+        for (_, gone) in self.members.iter().filter(|(key, _)| !members.contains_key(key)) {
+            // The delay of one that was draining is over; one that is gone without a delay ends what it is at.
+            if gone.set_draining(true) {
+                continue;
+            }
+            gone.end();
+        }
+        self.drains.retain(|key, _| members.contains_key(key));
+        self.members = members;
+    }
+
+    /// A target that begins to drain has its delay, of which some may have passed.
+    fn drain(&mut self, member: &Arc<Member>, since: i64, group: &TargetGroup) {
+        if !member.set_draining(true) {
+            return;
+        }
+        let delay = Duration::from_secs(u64::from(group.deregistration_delay_seconds));
+        let passed = u64::try_from(chance::now_millis().saturating_sub(since)).unwrap_or(0);
+        let left = delay.saturating_sub(Duration::from_millis(passed));
+        let own = member.clone();
+        let task = tokio::spawn(async move {
+            tokio::time::sleep(left).await;
+            own.end();
+        });
+        self.drains.insert(member.key.clone(), Task(task));
+    }
+
+    /// Opens, swaps and closes sockets; what could not be opened.
+    async fn open(&mut self, configuration: &EdgeConfiguration, slots: &Arc<Semaphore>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut wanted = BTreeSet::new();
+        let mut terms = BTreeMap::new();
+        for (balancer, listener) in configuration.listeners() {
+            let unserved = front::unserved(listener, &configuration.target_groups);
+            let agreed = unserved.map_or_else(|| self.terms(configuration, balancer, listener), Err);
+            let tls = match agreed {
+                Ok(tls) => tls,
+                Err(problem) => {
+                    problems.push(Problem { listener: listener.arn.clone(), problem });
+                    continue;
+                }
+            };
+            let config = tls.as_ref().map(|terms| terms.config.clone());
+            terms.extend(tls.map(|terms| (listener.arn.clone(), terms)));
+            for address in &balancer.addresses {
+                let socket = SocketAddr::new(address.ip, listener.port);
+                let front = Arc::new(Front::new(balancer, listener, address, &self.groups, config.clone()));
+                wanted.insert(socket);
+                if let Err(error) = self.serve(socket, front, slots).await {
+                    let problem = format!("{socket} cannot be listened on: {error}");
+                    problems.push(Problem { listener: listener.arn.clone(), problem });
+                }
+            }
+        }
+        self.sites.retain(|socket, _| wanted.contains(socket));
+        self.terms = terms;
+        problems
+    }
+
+    /// What a listener agrees to by TLS; those it has as long as they stay the same, with the sessions that clients resume.
+    fn terms(
+        &self,
+        configuration: &EdgeConfiguration,
+        balancer: &Balancer,
+        listener: &Listener,
+    ) -> Result<Option<Terms>, String> {
+        if !matches!(listener.protocol, ListenerProtocol::Https | ListenerProtocol::Tls) {
+            return Ok(None);
+        }
+        let certificates = listener.certificates.iter().filter_map(|arn| configuration.certificates.get(arn));
+        let certificates: Vec<Certificate> = certificates.cloned().collect();
+        let policy = listener.ssl_policy.as_deref().unwrap_or(tls::DEFAULT_POLICY);
+        let protocols = tls::protocols(listener, &balancer.attributes);
+        match self.terms.get(&listener.arn).filter(|known| known.are(&certificates, policy, &protocols)) {
+            Some(known) => Ok(Some(known.clone())),
+            None => Terms::new(certificates, policy, protocols).map(Some).map_err(|error| error.to_string()),
+        }
+    }
+
+    async fn serve(&mut self, socket: SocketAddr, front: Arc<Front>, slots: &Arc<Semaphore>) -> std::io::Result<()> {
+        match self.sites.get(&socket) {
+            Some(site) => site.swap(front),
+            None => {
+                let site = Site::open(socket, front, slots.clone()).await?;
+                self.sites.insert(socket, site);
+            }
+        }
+        Ok(())
+    }
+
+    /// Targets of groups that are in use are checked, unless they drain. New settings begin anew with what is known.
+    fn check_targets(&mut self, configuration: &EdgeConfiguration, reports: &Arc<Reports>) {
+        let mut checks = BTreeMap::new();
+        for arn in configuration.used_groups() {
+            let Some(group) = self.groups.get(arn) else { continue };
+            for member in group.members.iter().filter(|member| !member.is_draining()) {
+                let wanted = &group.group.health_check;
+                let same = self.checks.remove(&member.key).filter(|known| known.check == *wanted);
+                let begin = || {
+                    let task = tokio::spawn(probe::watch(member.clone(), wanted.clone(), reports.clone()));
+                    Checks { check: wanted.clone(), _task: Task(task) }
+                };
+                checks.insert(member.key.clone(), same.unwrap_or_else(begin));
+            }
+        }
+        self.checks = checks;
+    }
+}

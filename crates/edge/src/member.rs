@@ -1,0 +1,194 @@
+//! A target while it is served: its health, what it is busy with, and connections to it that wait for the next request.
+//!
+//! It outlives configurations: what is in flight keeps it. Choosing it takes no lock; taking and giving back a connection
+//! holds one of its own for some instructions.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::client::conn::http1::SendRequest;
+use longshore_link::edge::{HealthCheck, Target, TargetHealth, TargetState};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::chance;
+use crate::health::{Checkup, Outcome};
+use crate::http::relay::Upload;
+
+/// Connections that wait, of one target.
+const WAITING: usize = 1024;
+
+/// For a connection to wait.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a target is known by from one configuration to the next.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// ARN.
+    pub group: String,
+    pub id: String,
+    pub port: u16,
+    pub address: IpAddr,
+}
+
+impl Key {
+    pub fn new(group: &str, target: &Target) -> Self {
+        Self { group: group.to_owned(), id: target.id.clone(), port: target.port, address: target.address }
+    }
+}
+
+#[derive(Debug)]
+pub struct Member {
+    pub key: Key,
+    draining: AtomicBool,
+    outstanding: AtomicUsize,
+    waiting: Mutex<VecDeque<(SendRequest<Upload>, Instant)>>,
+    checkup: Mutex<Checkup>,
+    healthy: watch::Sender<bool>,
+    is_healthy: AtomicBool,
+    over: watch::Sender<bool>,
+}
+
+impl Member {
+    pub fn new(key: Key) -> Self {
+        Self {
+            key,
+            draining: AtomicBool::new(false),
+            outstanding: AtomicUsize::new(0),
+            waiting: Mutex::default(),
+            checkup: Mutex::default(),
+            healthy: watch::Sender::new(false),
+            is_healthy: AtomicBool::new(false),
+            over: watch::Sender::new(false),
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.key.address, self.key.port)
+    }
+
+    pub fn is_healthy(&self) -> bool {
+        self.is_healthy.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has been deregistered: it gets nothing new.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Says whether that is news.
+    pub fn set_draining(&self, draining: bool) -> bool {
+        self.draining.swap(draining, Ordering::AcqRel) != draining
+    }
+
+    pub fn outstanding(&self) -> usize {
+        self.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// Busy with one more, until the guard is dropped.
+    pub fn begin(self: &Arc<Self>) -> Busy {
+        self.outstanding.fetch_add(1, Ordering::Relaxed);
+        Busy(self.clone())
+    }
+
+    /// Its deregistration delay has passed: what is in flight ends.
+    pub fn end(&self) {
+        self.over.send_replace(true);
+        self.waiting.lock().clear();
+    }
+
+    /// It has been registered again.
+    pub fn revive(&self) {
+        self.over.send_replace(false);
+    }
+
+    /// Ends with [`Self::end`].
+    pub async fn ended(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.over.subscribe().wait_for(|over| *over).await;
+    }
+
+    /// Ends when it has turned unhealthy after it was healthy.
+    pub async fn turned_unhealthy(&self) {
+        let mut healthy = self.healthy.subscribe();
+        let _ = healthy.wait_for(|healthy| *healthy).await;
+        let _ = healthy.wait_for(|healthy| !*healthy).await;
+    }
+
+    /// A connection that waits, the one that was used last.
+    pub fn take(&self) -> Option<SendRequest<Upload>> {
+        let mut waiting = self.waiting.lock();
+        while let Some((sender, since)) = waiting.pop_back() {
+            if since.elapsed() < PATIENCE && !sender.is_closed() {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    /// A connection that has done its exchange.
+    pub fn give(&self, sender: SendRequest<Upload>) {
+        let mut waiting = self.waiting.lock();
+        while waiting.front().is_some_and(|(sender, since)| sender.is_closed() || since.elapsed() >= PATIENCE) {
+            waiting.pop_front();
+        }
+        let over = *self.over.borrow();
+        if waiting.len() < WAITING && !over && !sender.is_closed() {
+            waiting.push_back((sender, Instant::now()));
+        }
+    }
+
+    /// The checks begin; what is known of it then.
+    pub fn begin_checks(&self) -> TargetHealth {
+        let mut checkup = self.checkup.lock();
+        checkup.begin();
+        self.report(&checkup)
+    }
+
+    /// Takes the outcome of a check; what is known, if that has changed.
+    pub fn learn(&self, outcome: &Outcome, check: &HealthCheck) -> Option<TargetHealth> {
+        let mut checkup = self.checkup.lock();
+        let changed = checkup.take(outcome, check);
+        let healthy = checkup.state == TargetState::Healthy;
+        self.is_healthy.store(healthy, Ordering::Relaxed);
+        self.healthy.send_if_modified(|known| std::mem::replace(known, healthy) != healthy);
+        changed.then(|| self.report(&checkup))
+    }
+
+    /// What is known of its health.
+    pub fn health(&self) -> TargetHealth {
+        self.report(&self.checkup.lock())
+    }
+
+    fn report(&self, checkup: &Checkup) -> TargetHealth {
+        TargetHealth {
+            target_group: self.key.group.clone(),
+            id: self.key.id.clone(),
+            port: self.key.port,
+            state: checkup.state,
+            reason: checkup.reason,
+            description: checkup.description.clone(),
+            at: chance::now_millis(),
+        }
+    }
+}
+
+/// That a target is busy with one thing more.
+#[derive(Debug)]
+pub struct Busy(Arc<Member>);
+
+impl Busy {
+    pub fn member(&self) -> &Arc<Member> {
+        &self.0
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.outstanding.fetch_sub(1, Ordering::Relaxed);
+    }
+}
