@@ -24,10 +24,13 @@ import boto3
 import botocore.config
 import pytest
 
-import python_image
 from account import Account, container, eventually
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tools"))
+
+import python_image
+
 LONGSHORE = pathlib.Path(os.environ.get("LONGSHORE_BINARY", ROOT / "target" / "release" / "longshore"))
 IMAGES = ROOT / "build" / "images"
 

@@ -12,6 +12,7 @@ import botocore.credentials
 import pytest
 from account import container, eventually, short
 from caller import Caller, Refused
+from conftest import free_port
 from half import Half
 from refusal import refused
 from test_cloudtrail import look_up, segments, verify
@@ -204,8 +205,20 @@ def test_what_is_no_token_is_refused(halves):
         status, answer = halves.join(token, client)
         assert (status, answer["__type"].split("#")[-1]) == (400, "ValidationException"), client
     machine = halves.machine()
-    assert "join-token create" in ended(machine.start(wait=False))
+    assert "this machine is no node yet: give it a token of `longshore join-token create`" in ended(machine.start(wait=False))
     assert halves.join(token)[0] == 200, "what was refused has not used it"
+
+
+def test_an_agent_that_finds_nobody_says_so_and_goes_on(halves):
+    machine = halves.machine(halves.token())
+    there, machine.port = machine.port, free_port()
+    machine.start(wait=False)
+    told = "this node is waiting for the control plane error=JoinNode: the control plane at 127.0.0.1"
+    eventually(lambda: told in machine.log_text())
+    assert machine.process.poll() is None and machine.log_text().count("is waiting for") == 1
+    machine.stop()
+    machine.port = there
+    halves.connected(machine)
 
 
 def test_a_key_is_good_for_being_its_node_and_nothing_else(halves):

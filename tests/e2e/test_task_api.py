@@ -68,6 +68,9 @@ def test_a_task_reaches_the_api_and_no_other_port_of_the_host(real):
     ask = lambda url: task.inside("curl", "-s", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}", url).stdout
     assert ask("http://169.254.170.2:4566/healthz") == "200"
     assert ask("http://169.254.170.2:4566/?Action=GetCallerIdentity&Version=2011-06-15") == "403"
+    for path in ("/_longshore/reset", "/acs/ws", "/tcs/ws"):
+        closed = task.inside("curl", "-s", "-m", "3", "-d", "", f"http://169.254.170.2:4566{path}").stdout
+        assert closed == "tasks may not call this\n", path
     for host in ("169.254.170.2", "172.31.0.1", "172.31.0.2", "127.0.0.1"):
         assert ask(f"http://{host}:{real.port}/healthz") == "000", host
     task.stop()

@@ -17,9 +17,23 @@ pub fn render() -> String {
         for operation in service.operations {
             text += &format!("| {} | {} |\n", operation.name, if operation.built { "yes" } else { "" });
         }
+        text += note(service.name);
     }
     text
 }
+
+/// What is to be known beside the table: a member that is taken and does less than on AWS.
+fn note(service: &str) -> &'static str {
+    match service {
+        "ssm" => SSM,
+        _ => "",
+    }
+}
+
+const SSM: &str = "
+Of a parameter's policies `Expiration` acts: the parameter is gone at its time. `ExpirationNotification` and
+`NoChangeNotification` are checked, kept and shown, and tell nobody: there is no EventBridge here.
+";
 
 const HEAD: &str = "# Operations
 

@@ -24,6 +24,9 @@ pub enum Error {
     /// The control plane let go of this node: it was deregistered, or another machine joined in its name.
     #[error("the key of this node is void: it was deregistered, or another machine has joined in its name")]
     Void,
+    /// The machine has no key and nothing to join with.
+    #[error("this machine is no node yet: give it a token of `longshore join-token create`, by --join-token")]
+    NoNode,
     /// No token could be made to join with.
     #[error("{0}")]
     Token(String),

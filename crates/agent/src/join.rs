@@ -98,8 +98,7 @@ impl Identity {
         if self.has_key() || self.joins_by.is_some() {
             return Ok(());
         }
-        let reason = "this machine is no node yet; give it a token of `longshore join-token create`".to_owned();
-        Err(Error::Setting { what: "the data directory", reason })
+        Err(Error::NoNode)
     }
 
     /// Joins, if there is no key. Returns the ARN of the node that the machine is from now on; `last` is that of the node

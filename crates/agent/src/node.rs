@@ -20,6 +20,10 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::join::{Failed, Identity};
 
+/// Registrations without an answer, half a second of them, until it is told; nothing else is seen of an agent that has the wrong
+/// address.
+const TOLD: u32 = 5;
+
 /// What a node can do, in the words of ECS.
 const CAPABILITIES: [&str; 15] = [
     "com.amazonaws.ecs.capability.docker-remote-api.1.24",
@@ -87,6 +91,7 @@ impl Registrar {
     /// What the control plane refused for good; [`Error::Void`].
     pub(crate) async fn register(&mut self) -> Result<String, Error> {
         let mut backoff = Backoff::of_sessions(true);
+        let mut repeated = 0;
         loop {
             self.identity.check()?;
             let error = match self.join_and_attempt().await {
@@ -95,7 +100,11 @@ impl Registrar {
                 Err(Failed::Call(error)) => error,
             };
             if error.is_transient() {
-                tracing::debug!(%error, "the registration will be repeated");
+                repeated += 1;
+                match repeated {
+                    TOLD => tracing::warn!(%error, "this node is waiting for the control plane"),
+                    _ => tracing::debug!(%error, "the registration will be repeated"),
+                }
                 backoff.wait().await;
             } else if !self.identity.has_key() {
                 return Err(error.into());

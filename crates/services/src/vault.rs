@@ -25,7 +25,11 @@ const SALT: usize = 16;
 #[derive(Clone)]
 pub struct Vault {
     master: Arc<hmac::Key>,
+    decoy: Arc<str>,
 }
+
+/// What the decoy is about, and nothing else.
+const DECOY: &str = "nobody's secret";
 
 impl fmt::Debug for Vault {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,7 +39,14 @@ impl fmt::Debug for Vault {
 
 impl Vault {
     pub fn new(master: &[u8; 32]) -> Self {
-        Self { master: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, master)) }
+        let mut vault = Self { master: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, master)), decoy: Arc::default() };
+        vault.decoy = vault.seal(DECOY, &[b'0'; 40]).unwrap_or_default().into();
+        vault
+    }
+
+    /// Opens a secret key that nobody has: what an unknown access key id costs as much by as a known one.
+    pub fn open_decoy(&self) -> Option<String> {
+        self.open_text(DECOY, &self.decoy)
     }
 
     /// The sealed form, in base64. `about` must be the same when it is opened.
@@ -145,6 +156,14 @@ mod tests {
             assert_eq!(vault.open("AKIAEXAMPLE", short), None);
         }
         assert_ne!(vault.seal("AKIAEXAMPLE", b"secret").unwrap(), sealed);
+    }
+
+    #[test]
+    fn the_decoy_is_as_long_as_a_secret_key_and_opens_nothing_else() {
+        let vault = Vault::new(&[1; 32]);
+        assert_eq!(vault.open_decoy().map(|secret| secret.len()), secret_key().ok().map(|secret| secret.len()));
+        let sealed = vault.seal("AKIAEXAMPLE", secret_key().unwrap().as_bytes()).unwrap();
+        assert_eq!((vault.decoy.len(), vault.open("AKIAEXAMPLE", &vault.decoy)), (sealed.len(), None));
     }
 
     #[test]

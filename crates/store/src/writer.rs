@@ -154,6 +154,8 @@ impl Writer {
         let mut renewed = SystemTime::now();
         let mut pause = FIRST_PROBE;
         while self.shared.queue.wait(if self.full { Some(pause) } else { period }) {
+            // Whoever is about to queue something does so first, where there is no processor for both: groups get larger.
+            std::thread::yield_now();
             let Ok(step) = self.step() else { return };
             pause = if step == Step::Full { (pause * 2).min(SLOWEST_PROBE) } else { FIRST_PROBE };
             let due = period.is_some_and(|period| renewed.elapsed().unwrap_or(period) >= period);

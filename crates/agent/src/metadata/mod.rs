@@ -14,7 +14,8 @@
 //! ```
 //!
 //! The same address is a task's way to the API of the control plane, at port 4566, which it does not reach otherwise: the
-//! host's own services are closed to it. What comes there is [relayed](relay) as it is.
+//! host's own services are closed to it. What comes there is [relayed](relay) as it is, but for what only nodes and operators
+//! call.
 //!
 //! Every connection to the endpoint carries one request and lives five seconds at most; a task has 40 requests a second with a burst
 //! of 60. Credentials of the task's role come from the [wallet](crate::wallet); who asks before they are there waits for
@@ -27,6 +28,7 @@ mod listener;
 mod path;
 mod register;
 mod relay;
+mod requests;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

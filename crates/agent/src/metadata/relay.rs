@@ -1,7 +1,9 @@
-//! A task's way to the API: its bytes go to the control plane and back, as they are.
+//! A task's way to the API: its [requests] go to the control plane, and the answers back, as they are.
 //!
 //! Who may do what there is the control plane's to say, by signatures. It sees the node as the peer; the session that signs
-//! names the task.
+//! names the task. What is Longshore's own there, nodes' channels and `/_longshore`, this way does not lead to.
+//!
+//! [requests]: super::requests
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::register::{Door, Register, Visit};
+use super::requests::{Refusal, Requests};
 
 /// Connections of all tasks at the same time; more wait at the door. Each takes two descriptors, and one of the control
 /// plane's connections, which has eight times as many.
@@ -57,7 +60,19 @@ pub(super) async fn accept<T: Send + Sync + 'static>(listener: TcpListener, plan
     }
 }
 
-/// Carries bytes both ways until both ends have said all, nothing moves any more, or the task ends.
+/// Why nothing is carried any more.
+enum End {
+    Broken(io::Error),
+    Refused(Refusal),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// Carries bytes both ways until both ends have said all, nothing moves any more, a request is refused, or the task ends.
 async fn relay<T>(mut task: TcpStream, plane: SocketAddr, mut visit: Visit<T>, idle: Duration) -> io::Result<()> {
     let connected = timeout(CONNECT_WITHIN, TcpStream::connect(plane)).await;
     let mut plane = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
@@ -65,22 +80,41 @@ async fn relay<T>(mut task: TcpStream, plane: SocketAddr, mut visit: Visit<T>, i
     plane.set_nodelay(true)?;
     let moved = AtomicU64::new(0);
     let ((from_task, to_task), (from_plane, to_plane)) = (task.split(), plane.split());
-    tokio::select! {
-        both = async { tokio::try_join!(carry(from_task, to_plane, &moved), carry(from_plane, to_task, &moved)) } => {
+    let ended = tokio::select! {
+        both = async { tokio::try_join!(ask(from_task, to_plane, &moved), answer(from_plane, to_task, &moved)) } => {
             both.map(drop)
         }
         () = stillness(&moved, idle) => Ok(()),
         () = visit.ended() => Ok(()),
+    };
+    match ended {
+        Ok(()) => Ok(()),
+        Err(End::Broken(error)) => Err(error),
+        Err(End::Refused(refusal)) => timeout(idle, task.write_all(refusal.answer().as_bytes())).await?,
     }
 }
 
-/// Carries one way, and tells the end.
-async fn carry(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, moved: &AtomicU64) -> io::Result<()> {
+/// Carries requests to the control plane, and tells the end. What is held back has not moved.
+async fn ask(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, moved: &AtomicU64) -> Result<(), End> {
+    let (mut buffer, mut requests) = ([0; BUFFER], Requests::default());
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok(to.shutdown().await?);
+        }
+        let goes_on = requests.admit(&buffer[..read]).map_err(End::Refused)?;
+        to.write_all(&goes_on).await?;
+        moved.fetch_add(goes_on.len() as u64, Ordering::Relaxed);
+    }
+}
+
+/// Carries answers to the task, and tells the end.
+async fn answer(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, moved: &AtomicU64) -> Result<(), End> {
     let mut buffer = [0; BUFFER];
     loop {
         let read = from.read(&mut buffer).await?;
         if read == 0 {
-            return to.shutdown().await;
+            return Ok(to.shutdown().await?);
         }
         to.write_all(&buffer[..read]).await?;
         moved.fetch_add(1, Ordering::Relaxed);
@@ -124,6 +158,15 @@ mod tests {
         answer
     }
 
+    fn request(line: &str, body: &[u8]) -> Vec<u8> {
+        let head = format!("{line} HTTP/1.1\r\ncontent-length: {}\r\n\r\n", body.len());
+        [head.as_bytes(), body].concat()
+    }
+
+    fn reversed(told: &[u8]) -> Vec<u8> {
+        told.iter().rev().copied().collect()
+    }
+
     async fn reverse(plane: TcpListener) {
         while let Ok((mut stream, _)) = plane.accept().await {
             let mut told = Vec::new();
@@ -139,15 +182,17 @@ mod tests {
         let ((plane, plane_address), (api, address)) = (listener().await, listener().await);
         let register = Register::<()>::default();
         let serving = [tokio::spawn(reverse(plane)), tokio::spawn(accept(api, plane_address, register.clone()))];
-        assert_eq!(answered(address, b"abc").await, b"", "nobody has that address");
+        let short = request("POST /", b"abc");
+        assert_eq!(answered(address, &short).await, b"", "nobody has that address");
         let place = register.enter(Ipv4Addr::LOCALHOST);
-        assert_eq!(answered(address, b"abc").await, b"cba");
-        let long: Vec<u8> = (0..BUFFER * 9 + 1).map(|number| (number % 251) as u8).collect();
-        let mut reversed = long.clone();
-        reversed.reverse();
-        assert_eq!(answered(address, &long).await, reversed);
+        assert_eq!(answered(address, &short).await, reversed(&short));
+        let body: Vec<u8> = (0..BUFFER * 9 + 1).map(|number| (number % 251) as u8).collect();
+        let long = request("POST /", &body);
+        assert_eq!(answered(address, &long).await, reversed(&long));
+        let closed = answered(address, &request("POST /_longshore/reset", b"")).await;
+        assert_eq!(String::from_utf8_lossy(&closed), Refusal::Closed.answer());
         drop(place);
-        assert_eq!(answered(address, b"abc").await, b"");
+        assert_eq!(answered(address, &short).await, b"");
         serving.iter().for_each(tokio::task::JoinHandle::abort);
     }
 

@@ -4,7 +4,8 @@
 //!     enforce      signature ──► key ──► verified ──► caller ──► policies ──► handler
 //!     permissive   the key is believed; twelve digits name an account; policies are not asked
 //! ```
-//! An unknown key takes as long as a bad signature: both are verified, against a secret that nobody has in the one case.
+//! An unknown key takes the way of a bad signature: a sealed secret is opened and the signature verified by a secret, which in
+//! the one case nobody has.
 
 mod keys;
 
@@ -275,7 +276,10 @@ fn holder<'a>(server: &'a Server, state: &State, id: &str, token: Option<&str>) 
     if let Some((caller, secret)) = node::holder(state, &server.settings, id) {
         return Ok(Holder { caller, secret: Cow::Owned(secret) });
     }
-    let record = state.access_keys.get(id).filter(|record| !record.inactive).ok_or(Denial::UnknownKey)?;
+    let Some(record) = state.access_keys.get(id).filter(|record| !record.inactive) else {
+        std::hint::black_box(vault.open_decoy());
+        return Err(Denial::UnknownKey);
+    };
     let secret = Cow::Owned(vault.open_text(id, &record.sealed).ok_or(Denial::UnknownKey)?);
     let (account, identity) = identity(state, record).ok_or(Denial::UnknownKey)?;
     Ok(Holder { caller: Caller { account, access_key: id.to_owned(), identity, claims: None }, secret })

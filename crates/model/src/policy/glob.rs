@@ -5,8 +5,8 @@
 //! standard library's linear search, so a pattern of nothing but stars and letters costs as much as the text is long; a
 //! piece with `?` costs at most the product of its own length and the text's.
 //!
-//! One text is compared with very many patterns, of which few match. The first eight bytes of both are therefore kept as a
-//! number ([`Literal`], [`Text`]): most comparisons end there, without a look at the pattern's own memory.
+//! One text is compared with very many patterns, of which few match. The first sixteen bytes of both are therefore kept as
+//! a number ([`Literal`], [`Text`]): most comparisons end there, without a look at the pattern's own memory.
 
 /// What stands between two stars.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,28 +28,28 @@ pub(super) enum Glob {
     Pieces(Box<[Piece]>),
 }
 
-/// A text of a pattern, and its first eight bytes.
+/// A text of a pattern, and its first sixteen bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Literal {
-    head: u64,
+    head: u128,
     text: Box<str>,
 }
 
-/// A text to be compared with patterns, and its first eight bytes.
+/// A text to be compared with patterns, and its first sixteen bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Text<'a> {
-    head: u64,
+    head: u128,
     pub text: &'a str,
 }
 
 /// Bytes in a head.
-const HEAD: usize = 8;
+const HEAD: usize = 16;
 
-/// The first eight bytes of a text, zeros behind its end.
-fn head(text: &str) -> u64 {
+/// The first sixteen bytes of a text, zeros behind its end.
+fn head(text: &str) -> u128 {
     match text.as_bytes().first_chunk() {
-        Some(bytes) => u64::from_le_bytes(*bytes),
-        None => text.bytes().rev().fold(0, |head, byte| head << 8 | u64::from(byte)),
+        Some(bytes) => u128::from_le_bytes(*bytes),
+        None => text.bytes().rev().fold(0, |head, byte| head << 8 | u128::from(byte)),
     }
 }
 

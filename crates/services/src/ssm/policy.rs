@@ -1,4 +1,4 @@
-//! Policies of parameters: Expiration, which acts, and two that ask to be notified, which are kept and shown.
+//! Policies of parameters: Expiration, which acts, and two that ask EventBridge to notify, which are kept and shown: there is none here.
 //!
 //! `[{"Type":"Expiration","Version":"1.0","Attributes":{"Timestamp":"2030-01-01T00:00:00.000Z"}}]`; an empty list, or one of
 //! an empty object, takes the policies away.

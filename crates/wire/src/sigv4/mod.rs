@@ -19,7 +19,7 @@ pub use parse::{Scope, Signature};
 pub use standing::Standing;
 pub use verify::{Endpoint, LONGEST_PRESIGNED_SECONDS, SKEW_MINUTES};
 
-use aws_lc_rs::{constant_time, hmac};
+use aws_lc_rs::{constant_time, digest, hmac};
 
 /// The only algorithm of this version.
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -59,6 +59,15 @@ impl Signer<'_> {
                 .iter()
                 .fold(first, |key, part| hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, part.as_bytes()).as_ref())),
         )
+    }
+
+    /// A name for [`Signer::key`] that does not tell the secret: the SHA-256 of it and the scope.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut context = digest::Context::new(&digest::SHA256);
+        [self.secret_key, "/", &self.scope()].iter().for_each(|part| context.update(part.as_bytes()));
+        let mut sum = [0; 32];
+        sum.copy_from_slice(context.finish().as_ref());
+        sum
     }
 
     /// Whether `signature` is the canonical request's, in time that does not depend on where it differs.

@@ -1,4 +1,10 @@
-"""An image with this machine's Python and the boto3 of these tests: what runs in it is a real SDK in a real container."""
+"""Writes an image with this machine's Python, boto3 and some programs: a real SDK in a real container.
+
+    .venv/bin/python tools/python_image.py ARCHIVE [PROGRAM…]
+
+The programs lie at the root of the image; its entry point is Python, so that a container's command is `["/PROGRAM"]`. boto3 is
+that of the Python that runs this, and speaks of the services below alone.
+"""
 
 import functools
 import hashlib
@@ -72,16 +78,17 @@ def package_files():
     return found
 
 
-def layer():
+def layer(programs):
+    own = {f"/{pathlib.Path(program).name}": program for program in programs}
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", dereference=True) as tar:
-        for name, path in sorted((python_files() | package_files()).items()):
+        for name, path in sorted((python_files() | package_files() | own).items()):
             tar.add(path, arcname=name.lstrip("/"))
     return buffer.getvalue()
 
 
-def write(archive):
-    """Write the image, an OCI layout in a tar file, whose entry point is Python; `-c` takes what it is to do."""
+def write(archive, programs=()):
+    """Write the image, an OCI layout in a tar file."""
     blobs = {}
 
     def add(media_type, content):
@@ -90,7 +97,7 @@ def write(archive):
         return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
 
     kind = functools.partial("application/vnd.oci.image.{}".format)
-    content = add(kind("layer.v1.tar"), layer())
+    content = add(kind("layer.v1.tar"), layer(programs))
     machine = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
     environment = [f"PYTHONPATH={HERE}", "PYTHONUNBUFFERED=1", "HOME=/"]
     config = add(kind("config.v1+json"), json.dumps({
@@ -107,3 +114,18 @@ def write(archive):
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
+
+
+def main():
+    if len(sys.argv) < 2:
+        sys.exit("usage: python_image.py ARCHIVE [PROGRAM…]")
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        sys.exit(f"{sys.executable} has no {', '.join(missing)}; ./quickstart makes .venv, which has: run this by .venv/bin/python")
+    archive = pathlib.Path(sys.argv[1])
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    write(archive, sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()
