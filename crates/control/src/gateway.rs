@@ -19,6 +19,7 @@ use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use longshore_link::phase::{LAUNCHES, Phase};
+use longshore_link::{INNER_PATHS, LONGEST_HEAD};
 use longshore_model::iam::Caller;
 use longshore_services::{Answer as Answered, Context, SERVICES, Service};
 use longshore_store::audit;
@@ -43,9 +44,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// For requests in flight to end when the control plane stops.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// Bytes of a request head.
-const HEAD_LIMIT: usize = 64 * 1024;
 
 /// Bytes of request bodies in memory at one time, those of [`SMALL_BODY`] aside; who comes later waits.
 const BODIES: usize = 128 * 1024 * 1024;
@@ -97,7 +95,9 @@ async fn serve(server: Arc<Server>, stream: TcpStream) {
         async move { Ok::<_, Infallible>(handle(server, request).await) }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_LIMIT).half_close(true);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(LONGEST_HEAD);
+    // So nothing is read while a call is carried out: one that has begun is ended, whether its client is still there or not.
+    builder.half_close(true);
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
@@ -137,7 +137,7 @@ fn admit<B>(request: &Request<B>) -> Result<(), Fault> {
         return refuse("The host must be an IP address, localhost or a name under localhost");
     }
     let path = request.uri().path();
-    let inner = ["/acs", "/tcs", "/_longshore"].iter().any(|prefix| path.starts_with(prefix));
+    let inner = INNER_PATHS.iter().any(|prefix| path.starts_with(prefix));
     match inner && request.headers().contains_key(ORIGIN) {
         true => refuse("Web pages may not call this"),
         false => Ok(()),

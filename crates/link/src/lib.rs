@@ -23,6 +23,12 @@ use serde_json::value::RawValue;
 /// Words that nodes share with the control plane.
 pub use longshore_model::{network::private_dns_name, node::FARGATE_CLUSTER};
 
+/// Paths of the control plane below which nodes and operators call, and nobody's web page or task.
+pub const INNER_PATHS: [&str; 3] = ["/acs", "/tcs", "/_longshore"];
+
+/// Bytes of a request's head that the control plane reads.
+pub const LONGEST_HEAD: usize = 64 * 1024;
+
 /// Largest frame that either side takes.
 pub const MAX_FRAME: usize = 4 * 1024 * 1024;
 

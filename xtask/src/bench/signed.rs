@@ -1,7 +1,7 @@
 //! Requests with a signature that verifies. Those that are sent often are made once: signing costs the client, not the server.
 
 use anyhow::{Context as _, Result};
-use longshore_wire::sigv4::{CanonicalRequest, Signer, payload_hash};
+use longshore_wire::sigv4::Signer;
 use longshore_wire::{Timestamp, TimestampFormat};
 
 /// Who signs.
@@ -37,18 +37,8 @@ pub fn request(key: &Key, call: &Call<'_>, body: &str) -> Result<Vec<u8>> {
     let time = timestamp()?;
     let mut headers = vec![("content-type", call.content_type), ("host", call.address), ("x-amz-date", &time)];
     headers.extend(call.target.map(|target| ("x-amz-target", target)));
-    let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
-    let canonical = CanonicalRequest {
-        method: "POST",
-        path: "/",
-        query: "",
-        headers: &headers,
-        signed_headers: &names,
-        payload_hash: &payload_hash(body.as_bytes()),
-        normalize_path: true,
-    };
     let signer = Signer { secret_key: &key.secret, timestamp: &time, region: "us-east-1", service: call.service };
-    let authorization = signer.authorization(&key.id, &names, &signer.signature(&canonical.render()));
+    let authorization = signer.post_authorization(&key.id, &headers, body.as_bytes());
     let mut text = String::from("POST / HTTP/1.1\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));

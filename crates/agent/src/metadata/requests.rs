@@ -7,15 +7,10 @@
 //! in different words, a transfer coding (no SDK uses one here).
 
 use http::Uri;
-
-/// Bytes of a head, as at the gateway.
-const LONGEST_HEAD: usize = 64 * 1024;
+use longshore_link::{INNER_PATHS, LONGEST_HEAD};
 
 /// Headers of a request, as at the gateway.
 const MOST_HEADERS: usize = 100;
-
-/// Paths below these are for nodes and for whoever operates the control plane.
-const CLOSED: [&str; 3] = ["/acs", "/tcs", "/_longshore"];
 
 /// Why a request goes nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,8 +69,11 @@ impl Requests {
     /// Takes as much as there is of a head; once it is whole, it goes on.
     fn take_head<'a>(&mut self, came: &'a [u8], goes_on: &mut Vec<u8>) -> Result<&'a [u8], Refusal> {
         let before = self.head.len();
-        self.head.extend_from_slice(&came[..came.len().min(LONGEST_HEAD - before)]);
-        let Some((length, body)) = read_head(&self.head)? else {
+        let taken = &came[..came.len().min(LONGEST_HEAD - before)];
+        self.head.extend_from_slice(taken);
+        // A head ends with a line: one that comes byte by byte is read at its beginning and then once a line.
+        let read = if before == 0 || taken.contains(&b'\n') { read_head(&self.head)? } else { None };
+        let Some((length, body)) = read else {
             return if self.head.len() == LONGEST_HEAD { Err(Refusal::Malformed) } else { Ok(&[]) };
         };
         goes_on.extend_from_slice(&self.head[..length]);
@@ -93,7 +91,7 @@ fn read_head(bytes: &[u8]) -> Result<Option<(usize, u64)>, Refusal> {
     let read = request.parse(bytes).map_err(|_| Refusal::Malformed)?;
     let httparse::Status::Complete(length) = read else { return Ok(None) };
     let target: Uri = request.path.unwrap_or_default().parse().map_err(|_| Refusal::Malformed)?;
-    if CLOSED.iter().any(|prefix| target.path().starts_with(prefix)) {
+    if INNER_PATHS.iter().any(|prefix| target.path().starts_with(prefix)) {
         return Err(Refusal::Closed);
     }
     Ok(Some((length, body_length(request.headers)?)))

@@ -12,7 +12,7 @@ use http::Request;
 use longshore_model::AccountId;
 use longshore_store::audit::{Audit, LONGEST_EVENT, Line, Options, Weight, verify};
 use longshore_wire::TimestampFormat;
-use longshore_wire::sigv4::{CanonicalRequest, Signer, payload_hash};
+use longshore_wire::sigv4::Signer;
 use serde_json::{Value, json};
 
 use crate::{Auth, Config, Server, bind, clock, gateway};
@@ -112,20 +112,10 @@ fn signed(server: &Server, operation: &str, body: &[u8]) -> http::request::Parts
     let timestamp = timestamp.replace(['-', ':'], "");
     let target = format!("secretsmanager.{operation}");
     let headers = [("host", "127.0.0.1"), ("x-amz-date", &*timestamp), ("x-amz-target", &*target)];
-    let names = headers.map(|(name, _)| name);
-    let canonical = CanonicalRequest {
-        method: "POST",
-        path: "/",
-        query: "",
-        headers: &headers,
-        signed_headers: &names,
-        payload_hash: &payload_hash(body),
-        normalize_path: true,
-    };
     let key = &server.root_key;
     let signer =
         Signer { secret_key: &key.secret_access_key, timestamp: &timestamp, region: REGION, service: "secretsmanager" };
-    let authorization = signer.authorization(&key.access_key_id, &names, &signer.signature(&canonical.render()));
+    let authorization = signer.post_authorization(&key.access_key_id, &headers, body);
     let mut request = Request::post("/").header("content-type", "application/x-amz-json-1.1");
     for (name, value) in headers.into_iter().chain([("authorization", &*authorization)]) {
         request = request.header(name, value);

@@ -17,7 +17,7 @@ use super::redact::Redacted;
 use super::resource;
 
 /// The version of CloudTrail's format.
-pub(super) const VERSION: &str = "1.11";
+const VERSION: &str = "1.11";
 
 /// Bytes of an error's words and of what a client calls itself.
 pub(super) const WORDS: usize = 1024;
@@ -262,32 +262,47 @@ pub struct Notice<'a> {
 }
 
 fn notice(name: &str, what: &str, count: u64, of: &Notice<'_>) -> Vec<u8> {
-    let mut json = JsonWriter::with_room(512);
-    json.map(0);
-    pair(&mut json, "eventVersion", VERSION);
-    pair(&mut json, "eventSource", "cloudtrail.amazonaws.com");
-    pair(&mut json, "eventName", name);
-    pair(&mut json, "eventTime", &seconds(of.now));
-    pair(&mut json, "awsRegion", of.region);
-    pair(&mut json, "eventID", of.event_id);
-    pair(&mut json, "eventType", "AwsServiceEvent");
-    json.key("readOnly");
-    json.boolean(false);
-    json.key("managementEvent");
-    json.boolean(true);
-    pair(&mut json, "eventCategory", "Management");
+    let mut json = begin("cloudtrail.amazonaws.com", name, of);
+    kind(&mut json, "AwsServiceEvent", false);
     json.key("serviceEventDetails");
     json.map(0);
     json.key(what);
     json.integer(i64::try_from(count).unwrap_or(i64::MAX));
     json.end();
+    end(json, of)
+}
+
+/// An event that is no record of a call.
+pub(super) fn begin(source: &str, name: &str, of: &Notice<'_>) -> JsonWriter {
+    let mut json = JsonWriter::with_room(1536);
+    json.map(0);
+    pair(&mut json, "eventVersion", VERSION);
+    pair(&mut json, "eventSource", source);
+    pair(&mut json, "eventName", name);
+    pair(&mut json, "eventTime", &seconds(of.now));
+    pair(&mut json, "awsRegion", of.region);
+    pair(&mut json, "eventID", of.event_id);
+    json
+}
+
+/// Which of CloudTrail's kinds it is.
+pub(super) fn kind(json: &mut JsonWriter, kind: &str, read_only: bool) {
+    pair(json, "eventType", kind);
+    json.key("readOnly");
+    json.boolean(read_only);
+    json.key("managementEvent");
+    json.boolean(true);
+    pair(json, "eventCategory", "Management");
+}
+
+pub(super) fn end(mut json: JsonWriter, of: &Notice<'_>) -> Vec<u8> {
     pair(&mut json, "recipientAccountId", of.account);
     json.end();
     json.into_bytes()
 }
 
 /// `2024-05-01T00:00:00Z`: CloudTrail's times have no fractions.
-pub(super) fn seconds(now: Timestamp) -> String {
+fn seconds(now: Timestamp) -> String {
     Timestamp::from_millis(now.millis().div_euclid(1000) * 1000).format(TimestampFormat::Iso8601)
 }
 

@@ -4,7 +4,7 @@ use longshore_model::task_role::SERVICE;
 use longshore_wire::Writer as _;
 use longshore_wire::json::JsonWriter;
 
-use super::event::{Notice, VERSION, WORDS, cut, seconds};
+use super::event::{Notice, WORDS, begin, cut, end, kind};
 use super::identity::pair;
 use super::resource;
 
@@ -87,38 +87,11 @@ pub fn dropped(dropped: &Dropped, node: &str, channel: &str, of: &Notice<'_>) ->
     end(json, of)
 }
 
-fn begin(source: &str, name: &str, of: &Notice<'_>) -> JsonWriter {
-    let mut json = JsonWriter::with_room(1536);
-    json.map(0);
-    pair(&mut json, "eventVersion", VERSION);
-    pair(&mut json, "eventSource", source);
-    pair(&mut json, "eventName", name);
-    pair(&mut json, "eventTime", &seconds(of.now));
-    pair(&mut json, "awsRegion", of.region);
-    pair(&mut json, "eventID", of.event_id);
-    json
-}
-
-fn kind(json: &mut JsonWriter, kind: &str, read_only: bool) {
-    pair(json, "eventType", kind);
-    json.key("readOnly");
-    json.boolean(read_only);
-    json.key("managementEvent");
-    json.boolean(true);
-    pair(json, "eventCategory", "Management");
-}
-
 fn resources<'a>(json: &mut JsonWriter, arns: impl Iterator<Item = &'a str>) {
     json.key("resources");
     json.list(0);
     arns.for_each(|arn| resource::write(json, arn));
     json.end();
-}
-
-fn end(mut json: JsonWriter, of: &Notice<'_>) -> Vec<u8> {
-    pair(&mut json, "recipientAccountId", of.account);
-    json.end();
-    json.into_bytes()
 }
 
 #[cfg(test)]

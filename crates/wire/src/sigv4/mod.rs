@@ -81,6 +81,21 @@ impl Signer<'_> {
         format!("{ALGORITHM} Credential={access_key}/{scope}, SignedHeaders={signed}, Signature={signature}")
     }
 
+    /// As [`Signer::authorization`], for a POST to `/` that is signed over all these headers: sorted, in lower case, each once.
+    pub fn post_authorization(&self, access_key: &str, headers: &[(&str, &str)], body: &[u8]) -> String {
+        let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
+        let request = CanonicalRequest {
+            method: "POST",
+            path: "/",
+            query: "",
+            headers,
+            signed_headers: &names,
+            payload_hash: &payload_hash(body),
+            normalize_path: true,
+        };
+        self.authorization(access_key, &names, &self.signature(&request.render()))
+    }
+
     fn date(&self) -> &str {
         self.timestamp.get(..8).unwrap_or(self.timestamp)
     }
