@@ -15,6 +15,7 @@
 
 mod chance;
 mod choose;
+mod dial;
 mod flow;
 mod front;
 mod health;
@@ -40,6 +41,7 @@ use longshore_link::edge::{
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinHandle;
 
+pub use crate::dial::{Dialer, Transport};
 use crate::front::{Front, Group};
 use crate::listen::Site;
 use crate::member::{Key, Member};
@@ -60,6 +62,7 @@ pub struct Edge {
 /// What is served now.
 #[derive(Debug, Default)]
 struct Served {
+    dialer: Dialer,
     generation: Option<i64>,
     problems: Vec<Problem>,
     sites: BTreeMap<SocketAddr, Site>,
@@ -89,9 +92,15 @@ impl Drop for Task {
 }
 
 impl Edge {
-    /// An edge that serves nothing yet.
+    /// An edge that serves nothing yet, with targets in the network of this process.
     pub fn new() -> Self {
-        Self { served: Mutex::default(), reports: Arc::default(), slots: Arc::new(Semaphore::new(CONNECTIONS)) }
+        Self::reaching(Dialer::here())
+    }
+
+    /// An edge that serves nothing yet. It listens in the network of this process and reaches targets by `dialer`.
+    pub fn reaching(dialer: Dialer) -> Self {
+        let served = Mutex::new(Served { dialer, ..Served::default() });
+        Self { served, reports: Arc::default(), slots: Arc::new(Semaphore::new(CONNECTIONS)) }
     }
 
     /// Serves a configuration from now on. Sockets that it does not name any more are closed, new ones opened; one that
@@ -166,7 +175,7 @@ impl Served {
 
     fn member(&self, group: &str, target: &Target) -> Arc<Member> {
         let key = Key::new(group, target);
-        self.members.get(&key).cloned().unwrap_or_else(|| Arc::new(Member::new(key)))
+        self.members.get(&key).cloned().unwrap_or_else(|| Arc::new(Member::new(key, self.dialer.clone())))
     }
 
     /// Targets that the configuration lets drain begin to, and those that it does not have get nothing new.

@@ -12,10 +12,12 @@ use std::time::Duration;
 use hyper::client::conn::http1::SendRequest;
 use longshore_link::edge::{HealthCheck, Target, TargetHealth, TargetState};
 use parking_lot::Mutex;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::chance;
+use crate::dial::Dialer;
 use crate::health::{Checkup, Outcome};
 use crate::http::relay::Upload;
 
@@ -45,6 +47,7 @@ impl Key {
 pub struct Member {
     pub key: Key,
     draining: AtomicBool,
+    dialer: Dialer,
     outstanding: AtomicUsize,
     waiting: Mutex<VecDeque<(SendRequest<Upload>, Instant)>>,
     checkup: Mutex<Checkup>,
@@ -54,10 +57,11 @@ pub struct Member {
 }
 
 impl Member {
-    pub fn new(key: Key) -> Self {
+    pub fn new(key: Key, dialer: Dialer) -> Self {
         Self {
             key,
             draining: AtomicBool::new(false),
+            dialer,
             outstanding: AtomicUsize::new(0),
             waiting: Mutex::default(),
             checkup: Mutex::default(),
@@ -69,6 +73,12 @@ impl Member {
 
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.key.address, self.key.port)
+    }
+
+    /// A new connection to this port of it, or to the one that it is registered with.
+    pub async fn connect(&self, port: Option<u16>) -> std::io::Result<TcpStream> {
+        let address = SocketAddr::new(self.key.address, port.unwrap_or(self.key.port));
+        self.dialer.connect(address).await
     }
 
     pub fn is_healthy(&self) -> bool {

@@ -46,9 +46,7 @@ async fn probe(member: &Member, check: &HealthCheck) -> Outcome {
 }
 
 async fn connect(member: &Member, check: &HealthCheck) -> io::Result<TcpStream> {
-    let mut address = member.address();
-    address.set_port(check.port.unwrap_or(address.port()));
-    TcpStream::connect(address).await
+    member.connect(check.port).await
 }
 
 /// `GET` as a load balancer asks: by the target's own address, and as `ELB-HealthChecker/2.0`.

@@ -80,7 +80,7 @@ fn choose_by(front: &Front, peer: SocketAddr, local: SocketAddr) -> Option<(Arc<
 }
 
 async fn connect(group: &Group, busy: &Busy, peer: SocketAddr, local: SocketAddr) -> io::Result<TcpStream> {
-    let mut target = tokio::time::timeout(CONNECT, TcpStream::connect(busy.member().address())).await??;
+    let mut target = tokio::time::timeout(CONNECT, busy.member().connect(None)).await??;
     let _ = target.set_nodelay(true);
     if group.group.proxy_protocol {
         let mut header = Vec::new();

@@ -142,6 +142,16 @@ record! {
         pub registered_at: Timestamp = "registeredAt",
         /// Of one that was deregistered.
         pub draining: Option<Draining> = "draining",
+        /// What an edge has found; none before its first check, and none of a target that is registered again.
+        pub health: Option<Health> = "health",
+    }
+
+    /// How a target was found, in the words of `DescribeTargetHealth`.
+    pub struct Health {
+        pub state: api::TargetHealthStateEnum = "state",
+        pub reason: Option<api::TargetHealthReasonEnum> = "reason",
+        pub description: Option<String> = "description",
+        pub at: Timestamp = "at",
     }
 
     /// How long a target that was deregistered stays.
@@ -259,6 +269,12 @@ impl Listener {
 impl Target {
     pub fn key(&self) -> String {
         target_key(&self.account, &self.group, &self.id, self.port)
+    }
+
+    /// Whether it is given requests because its checks succeed.
+    pub fn is_healthy(&self) -> bool {
+        let healthy = |health: &Health| health.state == api::TargetHealthStateEnum::Healthy;
+        self.draining.is_none() && self.health.as_ref().is_some_and(healthy)
     }
 }
 

@@ -1,9 +1,9 @@
-//! The addresses of load balancers.
+//! The addresses of load balancers, and the health of targets as edges find it.
 
 use std::net::Ipv4Addr;
 
-use longshore_model::balancer::LOOPBACK;
-use longshore_model::{Mint, State};
+use longshore_model::balancer::{self, Health, LOOPBACK, Target, group_name};
+use longshore_model::{AccountId, Arn, Change, Mint, State};
 
 use crate::place::next_free;
 
@@ -17,6 +17,24 @@ pub fn address(state: &State, mint: &mut Mint) -> Option<Ipv4Addr> {
         0 => LOOPBACK.address(any),
         _ => next_free(LOOPBACK, (1, last), Some(used), None, |_| true).map(Ipv4Addr::from),
     }
+}
+
+/// The target of the group with this ARN.
+pub fn target<'a>(state: &'a State, group: &str, id: &str, port: u16) -> Option<&'a Target> {
+    let account = AccountId::parse(Arn::parse(group)?.account)?;
+    let group = state.target_groups.get(&balancer::key(&account, group_name(group)?))?;
+    let key = balancer::target_key(&group.account, &group.id, id, i32::from(port));
+    state.targets.get(&key).map(AsRef::as_ref)
+}
+
+/// What an edge has found of a target. Nothing of one that drains or is gone, and nothing that is known already.
+pub fn found(state: &State, group: &str, id: &str, port: u16, health: Health) -> Option<Change> {
+    let target = target(state, group, id, port).filter(|target| target.draining.is_none())?;
+    let says = |health: &Health| (health.state, health.reason, health.description.clone());
+    if target.health.as_ref().map(says) == Some(says(&health)) {
+        return None;
+    }
+    Some(Target { health: Some(health), ..target.clone() }.into())
 }
 
 #[cfg(test)]

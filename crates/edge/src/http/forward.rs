@@ -10,7 +10,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use super::head::{Admitted, Framing};
 use super::relay::{Lease, Outgoing, Upload};
@@ -150,7 +149,7 @@ async fn exchange(member: &Arc<Member>, mut request: Request<Upload>) -> Result<
 
 /// A new connection to a target.
 async fn connect(member: &Arc<Member>) -> Result<SendRequest<Upload>, Failure> {
-    let stream = match tokio::time::timeout(CONNECT, TcpStream::connect(member.address())).await {
+    let stream = match tokio::time::timeout(CONNECT, member.connect(None)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => return Err(504),
         Ok(Err(_)) => return Err(502),

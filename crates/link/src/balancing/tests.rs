@@ -68,6 +68,7 @@ fn registered(group: &str, id: &str, zone: &str, draining: Option<i64>) -> Chang
         zone: Some(zone.to_owned()),
         registered_at: time(0),
         draining: draining.map(|since| balancer::Draining { since: time(since), until: time(since + 300_000) }),
+        health: None,
     }
     .into()
 }

@@ -176,7 +176,7 @@ pub fn port(group: &TargetGroup, target: &Target) -> String {
     }
 }
 
-/// What is known of a target's health. No edge has reported yet, so none is healthy.
+/// What is known of a target's health: what an edge has found, once it has checked.
 pub fn of(state: &State, group: &TargetGroup, target: &Target) -> api::TargetHealth {
     use api::{TargetHealthReasonEnum as Reason, TargetHealthStateEnum as Health};
     if target.draining.is_some() {
@@ -195,7 +195,12 @@ pub fn of(state: &State, group: &TargetGroup, target: &Target) -> api::TargetHea
         let text = "Target is in an Availability Zone that is not enabled for the load balancer";
         return health(Health::Unused, Reason::TargetNotInUse, text);
     }
-    health(Health::Initial, Reason::ElbRegistrationInProgress, "Target registration is in progress")
+    match &target.health {
+        Some(known) => {
+            api::TargetHealth { state: Some(known.state), reason: known.reason, description: known.description.clone() }
+        }
+        None => health(Health::Initial, Reason::ElbRegistrationInProgress, "Target registration is in progress"),
+    }
 }
 
 /// Of one that is not in the group.

@@ -91,6 +91,7 @@ fn read(
         zone: Some(zone),
         registered_at: now,
         draining: None,
+        health: None,
     })
 }
 

@@ -1,0 +1,51 @@
+//! Where connections to targets come from: this machine's own network, or another network namespace.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use tokio::net::{TcpSocket, TcpStream};
+
+/// What a socket to a target is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Tcp,
+    Udp,
+}
+
+type Make = dyn Fn(Transport) -> io::Result<OwnedFd> + Send + Sync;
+
+/// Makes the sockets that lead to targets. A socket belongs to the network namespace that it was made in, so whoever makes
+/// them says which network targets are in.
+#[derive(Clone, Default)]
+pub struct Dialer(Option<Arc<Make>>);
+
+impl Dialer {
+    /// Targets are reached from the network namespace of this process.
+    pub fn here() -> Self {
+        Self::default()
+    }
+
+    /// Targets are reached by IPv4 sockets that `make` returns: not bound, not connected, non-blocking. It must not block.
+    pub fn by(make: impl Fn(Transport) -> io::Result<OwnedFd> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(make)))
+    }
+
+    /// # Errors
+    /// Those of making the socket and of connecting it.
+    pub async fn connect(&self, target: SocketAddr) -> io::Result<TcpStream> {
+        let Some(make) = self.0.as_ref().filter(|_| target.is_ipv4()) else {
+            return TcpStream::connect(target).await;
+        };
+        let socket = TcpSocket::from_std_stream(make(Transport::Tcp)?.into());
+        socket.connect(target).await
+    }
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Dialer(elsewhere)" } else { "Dialer(here)" })
+    }
+}
