@@ -11,7 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("longshore", &["longshore-control", "longshore-agent", "longshore-supervisor"]),
     ("longshore-control", &["longshore-services", "longshore-link"]),
     ("longshore-edge", &["longshore-link"]),
-    ("longshore-agent", &["longshore-link", "longshore-plan", "longshore-supervisor"]),
+    ("longshore-agent", &["longshore-edge", "longshore-link", "longshore-plan", "longshore-supervisor"]),
     ("longshore-services", &["longshore-store", "longshore-plan", "longshore-api"]),
     ("longshore-store", &["longshore-model"]),
     ("longshore-disk", &[]),

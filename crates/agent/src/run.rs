@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::api::ControlPlane;
+use crate::balance::Balance;
 use crate::config::{Config, EngineKind};
 use crate::engine::real::Real;
 use crate::engine::report::Courier;
@@ -48,7 +49,8 @@ async fn serve(config: Config) -> Error {
                 Ok(plane) => plane,
                 Err(error) => return error,
             };
-            keep(&config, plane, Simulated, pool, Vec::new(), Wallet::default(), |_| {}).await
+            let balance = Balance::simulated();
+            keep(&config, plane, Simulated, pool, Vec::new(), Wallet::default(), balance, |_| {}).await
         }
         EngineKind::Containerd => match contain(&config).await {
             Ok(never) => match never {},
@@ -69,10 +71,11 @@ async fn contain(config: &Config) -> Result<std::convert::Infallible, Error> {
     let metadata = Metadata::new(plane.clone());
     let (runner, found) = Real::open(config, endpoint, metadata.clone()).await?;
     let wallet = metadata.wallet().clone();
+    let balance = Balance::real(runner.dialer()?);
     let (pool, containerd, images) = (runner.public_pool(), runner.containerd(), runner.images());
     let named = move |node: &str| metadata.set_node(node);
     tokio::select! {
-        error = keep(config, plane, runner, Some(pool), found, wallet, named) => Err(error),
+        error = keep(config, plane, runner, Some(pool), found, wallet, balance, named) => Err(error),
         never = images.clean(config.image_cleanup) => match never {},
         () = containerd.keep(KEEP_EVERY) => Err(Error::Runtime("containerd is not looked after".to_owned())),
     }
@@ -118,6 +121,7 @@ async fn keep<R: Runner>(
     public_pool: Option<String>,
     found: Vec<Found<R>>,
     wallet: Wallet,
+    balance: Balance,
     named: impl Fn(&str) + Send + Sync,
 ) -> Error {
     let registrar = match Registrar::open(config, plane.clone(), public_pool) {
@@ -131,5 +135,5 @@ async fn keep<R: Runner>(
     }
     let host = config.endpoint.rsplit_once(':').map_or(config.endpoint.as_str(), |(host, _)| host);
     let local = host == "localhost" || host.starts_with("127.") || host == "[::1]";
-    session::keep(engine, plane, registrar, wallet, local, named).await
+    session::keep(engine, plane, registrar, wallet, balance, local, named).await
 }

@@ -15,6 +15,7 @@ mod bootstrap;
 mod clock;
 mod config;
 mod drops;
+mod edges;
 mod gateway;
 mod loops;
 mod master_key;

@@ -4,6 +4,7 @@
 //! `load_balancing.cross_zone.enabled` says. Groups that no rule leads to are left out, and so are listeners beyond those
 //! that an edge takes.
 
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use longshore_api::elasticloadbalancing as api;
@@ -16,14 +17,20 @@ use crate::edge::{
     ProtocolVersion, QueryPair, Redirect, Rule, Stickiness, Target, TargetGroup, UnhealthyRouting, WeightedGroup,
 };
 
-/// All that an edge serves of this state. `generation` must rise with every change of it.
-pub fn configuration(state: &State, region: &str, generation: i64) -> EdgeConfiguration {
+/// All that an edge serves of this state. `generation` must rise with every change of it. Targets that the edge does not
+/// reach (`is_near`) are left out.
+pub fn configuration(
+    state: &State,
+    region: &str,
+    generation: i64,
+    is_near: &dyn Fn(Ipv4Addr) -> bool,
+) -> EdgeConfiguration {
     let mut room = MAX_LISTENERS;
     let rows = state.load_balancers.iter();
     let balancers = rows.filter_map(|(_, row)| served(state, region, row, &mut room)).collect();
     let mut configuration = EdgeConfiguration { generation, balancers, ..EdgeConfiguration::default() };
     let used: Vec<String> = configuration.used_groups().into_iter().map(str::to_owned).collect();
-    let groups = used.into_iter().filter_map(|arn| group(state, &arn).map(|group| (arn, group)));
+    let groups = used.into_iter().filter_map(|arn| group(state, &arn, is_near).map(|group| (arn, group)));
     configuration.target_groups = groups.collect();
     configuration
 }
@@ -188,7 +195,7 @@ fn redirect(config: &api::RedirectActionConfig) -> Redirect {
 }
 
 /// The group with this ARN.
-fn group(state: &State, arn: &str) -> Option<TargetGroup> {
+fn group(state: &State, arn: &str, is_near: &dyn Fn(Ipv4Addr) -> bool) -> Option<TargetGroup> {
     let account = AccountId::parse(Arn::parse(arn)?.account)?;
     let row = state.target_groups.get(&balancer::key(&account, group_name(arn)?))?;
     let values = &row.attributes;
@@ -201,7 +208,7 @@ fn group(state: &State, arn: &str) -> Option<TargetGroup> {
             Some("GRPC") => ProtocolVersion::Grpc,
             _ => ProtocolVersion::Http1,
         },
-        targets: state.targets.scan(&prefix).filter_map(|(_, row)| target(row)).collect(),
+        targets: state.targets.scan(&prefix).filter_map(|(_, row)| target(row, is_near)).collect(),
         health_check: check(&row.check)?,
         algorithm: match word(values, "load_balancing.algorithm.type") {
             "least_outstanding_requests" => Algorithm::LeastOutstandingRequests,
@@ -237,12 +244,14 @@ fn group_protocol(protocol: api::ProtocolEnum) -> Option<GroupProtocol> {
     }
 }
 
-/// A target that has an address.
-fn target(row: &balancer::Target) -> Option<Target> {
+/// A target that has an address within reach.
+fn target(row: &balancer::Target, is_near: &dyn Fn(Ipv4Addr) -> bool) -> Option<Target> {
+    let address: Ipv4Addr = row.id.parse().ok()?;
+    is_near(address).then_some(())?;
     Some(Target {
         id: row.id.clone(),
         port: u16::try_from(row.port).ok()?,
-        address: row.id.parse().ok()?,
+        address: address.into(),
         zone: row.zone.clone().filter(|zone| zone != "all"),
         draining_since: row.draining.as_ref().map(|draining| draining.since.millis()),
     })

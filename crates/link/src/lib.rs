@@ -24,13 +24,16 @@ use serde_json::value::RawValue;
 pub use longshore_model::{network::private_dns_name, node::FARGATE_CLUSTER};
 
 /// Paths of the control plane below which nodes and operators call, and nobody's web page or task.
-pub const INNER_PATHS: [&str; 3] = ["/acs", "/tcs", "/_longshore"];
+pub const INNER_PATHS: [&str; 4] = ["/acs", "/tcs", "/edge", "/_longshore"];
 
 /// Bytes of a request's head that the control plane reads.
 pub const LONGEST_HEAD: usize = 64 * 1024;
 
 /// Largest frame that either side takes.
 pub const MAX_FRAME: usize = 4 * 1024 * 1024;
+
+/// Largest frame that an edge takes: a configuration comes whole.
+pub const MAX_CONFIGURATION: usize = 256 * 1024 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, stream};
+use longshore_edge::Dialer;
 use longshore_link::acs;
 use longshore_link::credentials::TASK_APPLICATION;
 use longshore_link::phase::Phase;
@@ -122,6 +123,11 @@ impl Real {
 
     pub(crate) fn public_pool(&self) -> String {
         self.parts.network.public_pool().to_string()
+    }
+
+    /// Sockets by which load balancers reach tasks.
+    pub(crate) fn dialer(&self) -> Result<Dialer, Error> {
+        Ok(self.parts.network.dialer()?)
     }
 
     pub(crate) fn images(&self) -> Images {

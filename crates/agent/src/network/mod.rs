@@ -26,6 +26,7 @@
 //! flows that go on when a public address changes hands at once (do not reuse one within seconds). A bridge has 1023 ports,
 //! which limits the tasks of an instance on one node.
 
+mod dialer;
 mod dns;
 mod elements;
 mod error;
@@ -148,6 +149,14 @@ impl Network {
     /// The router is gone, or a listener is still there after a second.
     pub async fn api_listener(&self) -> Result<tokio::net::TcpListener, Error> {
         self.listener(API_PORT).await
+    }
+
+    /// Sockets by which an edge in this process reaches tasks.
+    ///
+    /// # Errors
+    /// The router is gone, or no thread can be started.
+    pub fn dialer(&self) -> Result<longshore_edge::Dialer, Error> {
+        dialer::start(&self.inner.names)
     }
 
     async fn listener(&self, port: u16) -> Result<tokio::net::TcpListener, Error> {

@@ -170,7 +170,7 @@ fn an_edge_is_given_all_that_it_needs_and_no_more() {
         plain.into(),
         listener("net", (api::ProtocolEnum::Udp, 53), forward(&[("udp", 1)])).into(),
     ]);
-    let given = configuration(&state, "us-east-1", 12);
+    let given = configuration(&state, "us-east-1", 12, &|_| true);
     assert_eq!((given.check(), given.generation, given.balancers.len()), (Ok(()), 12, 2));
     let [net, web] = given.balancers.as_slice() else { panic!("{:?}", given.balancers) };
     assert_eq!(web.arn, format!("{HERE}loadbalancer/app/web/1"));
@@ -231,6 +231,6 @@ fn what_all_accounts_have_together_is_still_a_configuration_that_an_edge_takes()
         let both = |port| listener(&name, (api::ProtocolEnum::TcpUdp, port), forward(&[("both", 1)]));
         changes.extend((1..=50).map(|port| Change::from(both(port))));
     }
-    let given = configuration(&state(changes), "us-east-1", 1);
+    let given = configuration(&state(changes), "us-east-1", 1, &|_| true);
     assert_eq!((given.check(), given.listeners().count()), (Ok(()), MAX_LISTENERS / 2));
 }

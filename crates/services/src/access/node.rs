@@ -11,7 +11,7 @@ use longshore_model::{Arn, State};
 use super::{Asked, entry};
 
 /// Actions that open a node's channels: the gateway lets it open its own.
-pub(super) const CHANNELS: &[&str] = &["ecs:Poll", "ecs:StartTelemetrySession"];
+pub(super) const CHANNELS: &[&str] = &["ecs:Poll", "ecs:StartTelemetrySession", "longshore:StartEdgeSession"];
 
 /// Whether a node may carry out an operation with this input.
 ///
