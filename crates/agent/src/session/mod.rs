@@ -41,6 +41,9 @@ enum Lost {
     /// It does not know this node any more.
     #[error("the control plane does not know this node: {0}")]
     Unknown(String),
+    /// The node may not open it.
+    #[error("the control plane does not let this node: {0}")]
+    Forbidden(String),
     #[error("the control plane closed the session: {0}")]
     Closed(String),
     #[error("nothing was heard from the control plane for {0:?}")]
@@ -179,6 +182,11 @@ async fn keep_edge(balance: &Balance, plane: &ControlPlane, local: bool, mut sea
             Err(lost) => lost,
         };
         tracing::debug!(reason = %lost, "the session of the edge ended");
+        if matches!(lost, Lost::Forbidden(_)) {
+            tracing::info!("this node is no edge: it joined without");
+            // It may be another node when it comes back.
+            let _ = seats.wait_for(|now| now.as_ref().is_none_or(|now| now.node != node)).await;
+        }
         if begun.elapsed() > GOOD_SESSION {
             backoff.reset();
         }

@@ -60,6 +60,7 @@ fn refused(status: StatusCode, body: Option<&[u8]>) -> Lost {
     let text = format!("{status} {text}");
     match status {
         StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::GONE => Lost::Unknown(text),
+        StatusCode::FORBIDDEN => Lost::Forbidden(text),
         _ => Lost::Unreachable(text),
     }
 }

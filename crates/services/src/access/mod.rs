@@ -215,8 +215,8 @@ pub fn judge(
 /// AWS's sentence, if not.
 pub fn judge_one(state: &State, needed: &Needed, caller: &Caller, conditions: &Context) -> Result<(), String> {
     if is_node(caller) {
-        let own = caller.node().is_some() && node::CHANNELS.contains(&needed.action);
-        return if own { Ok(()) } else { Err(node::sentence(caller, needed.action)) };
+        let opens = node::opens(state, caller, needed.action);
+        return if opens { Ok(()) } else { Err(node::sentence(caller, needed.action)) };
     }
     needed.clone().judge(state, &caller.principal(), Authority::of(state, caller).as_ref(), conditions)
 }
