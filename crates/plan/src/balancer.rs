@@ -87,4 +87,68 @@ mod tests {
         state.apply(&balancer("a", last));
         assert_eq!(address(&state, &mut mint), LOOPBACK.address(1));
     }
+
+    const GROUP: &str = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/6d0ecf831eec9f09";
+
+    fn group() -> Change {
+        balancer::TargetGroup {
+            account: "123456789012".to_owned(),
+            name: "web".to_owned(),
+            id: "6d0ecf831eec9f09".to_owned(),
+            created_at: Timestamp::default(),
+            target_type: api::TargetTypeEnum::Ip,
+            protocol: api::ProtocolEnum::Http,
+            version: None,
+            port: 80,
+            vpc: "vpc".to_owned(),
+            check: balancer::HealthCheck {
+                protocol: api::ProtocolEnum::Http,
+                port: "traffic-port".to_owned(),
+                path: None,
+                interval_seconds: 30,
+                timeout_seconds: 5,
+                healthy_threshold: 5,
+                unhealthy_threshold: 2,
+                codes: None,
+            },
+            attributes: Map::new(),
+            tags: Map::new(),
+        }
+        .into()
+    }
+
+    fn registered(draining: Option<balancer::Draining>) -> Target {
+        Target {
+            account: "123456789012".to_owned(),
+            group: "6d0ecf831eec9f09".to_owned(),
+            id: "172.31.0.4".to_owned(),
+            port: 80,
+            zone: None,
+            registered_at: Timestamp::default(),
+            draining,
+            health: None,
+        }
+    }
+
+    fn well(at: i64) -> Health {
+        let state = api::TargetHealthStateEnum::Healthy;
+        Health { state, reason: None, description: None, at: Timestamp::from_millis(at) }
+    }
+
+    #[test]
+    fn what_an_edge_finds_is_written_once_and_of_registered_targets_alone() {
+        let mut state = State::default();
+        state.apply(&group());
+        assert!(found(&state, GROUP, "172.31.0.4", 80, well(1)).is_none());
+        state.apply(&registered(None).into());
+        assert!(found(&state, GROUP, "172.31.0.4", 81, well(1)).is_none());
+        let change = found(&state, GROUP, "172.31.0.4", 80, well(1)).unwrap();
+        assert!(!target(&state, GROUP, "172.31.0.4", 80).unwrap().is_healthy());
+        state.apply(&change);
+        assert!(target(&state, GROUP, "172.31.0.4", 80).unwrap().is_healthy());
+        assert!(found(&state, GROUP, "172.31.0.4", 80, well(2)).is_none());
+        let (since, until) = (Timestamp::default(), Timestamp::from_millis(1));
+        state.apply(&registered(Some(balancer::Draining { since, until })).into());
+        assert!(found(&state, GROUP, "172.31.0.4", 80, well(3)).is_none());
+    }
 }

@@ -207,7 +207,7 @@ fn a_group_is_given_with_its_targets_and_checks() {
         registered("one", "172.31.0.9", "a", None),
         registered("one", "10.0.0.1", "all", Some(77)),
     ]);
-    let one = group(&state, &group_arn("one")).unwrap();
+    let one = group(&state, &group_arn("one"), &|_| true).unwrap();
     let targets = json!([
         {"id": "10.0.0.1", "port": 8080, "address": "10.0.0.1", "zone": null, "drainingSince": 77},
         {"id": "172.31.0.9", "port": 8080, "address": "172.31.0.9", "zone": "a", "drainingSince": null},
@@ -216,9 +216,11 @@ fn a_group_is_given_with_its_targets_and_checks() {
     assert_eq!(one.stickiness, Stickiness::LbCookie { seconds: 86_400 });
     assert_eq!((one.deregistration_delay_seconds, one.health_check.port, one.preserve_client_ip), (9, None, false));
     assert!(one.health_check.matcher.takes(404) && !one.health_check.matcher.takes(300));
-    let udp = group(&state, &group_arn("udp")).unwrap();
+    let udp = group(&state, &group_arn("udp"), &|_| true).unwrap();
     assert_eq!((udp.stickiness, udp.preserve_client_ip), (Stickiness::SourceIp, true));
-    assert!(group(&state, &group_arn("none")).is_none());
+    assert!(group(&state, &group_arn("none"), &|_| true).is_none());
+    let near = group(&state, &group_arn("one"), &|address| address.octets()[0] == 10).unwrap();
+    assert_eq!(near.targets.iter().map(|target| target.id.as_str()).collect::<Vec<_>>(), ["10.0.0.1"]);
 }
 
 #[test]
