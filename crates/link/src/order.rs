@@ -50,7 +50,7 @@ fn role(state: &State, task: &Task, kind: RoleKind) -> Option<String> {
 }
 
 fn desired(task: &Task) -> &'static str {
-    match task.desired {
+    match task.ordered() {
         TaskStatus::Stopped => "STOPPED",
         _ => "RUNNING",
     }

@@ -242,6 +242,12 @@ impl TargetGroup {
         !self.is_http() && (datagrams || self.target_type == api::TargetTypeEnum::Instance)
     }
 
+    /// How long a target drains, in seconds: 300 unless an attribute says otherwise.
+    pub fn deregistration_delay_seconds(&self) -> i64 {
+        let given = self.attributes.get("deregistration_delay.timeout_seconds");
+        given.and_then(|value| value.parse().ok()).unwrap_or(300)
+    }
+
     /// Whether it is for application balancers.
     pub fn is_http(&self) -> bool {
         matches!(self.protocol, api::ProtocolEnum::Http | api::ProtocolEnum::Https)
@@ -305,8 +311,16 @@ pub fn groups_of(action: &api::Action) -> impl Iterator<Item = &str> {
 
 /// The name of the group with this ARN.
 pub fn group_name(arn: &str) -> Option<&str> {
-    let resource = Arn::parse(arn)?.resource.strip_prefix("targetgroup/")?;
-    resource.split_once('/').map(|(name, _)| name)
+    group_parts(arn).map(|(name, _)| name)
+}
+
+/// The id of the group with this ARN.
+pub fn group_id(arn: &str) -> Option<&str> {
+    group_parts(arn).map(|(_, id)| id)
+}
+
+fn group_parts(arn: &str) -> Option<(&str, &str)> {
+    Arn::parse(arn)?.resource.strip_prefix("targetgroup/")?.split_once('/')
 }
 
 #[cfg(test)]

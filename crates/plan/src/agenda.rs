@@ -5,11 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_model::{Change, Mint, Record, State};
+use longshore_model::{Change, Mint, Record, State, TableName};
 use longshore_wire::Timestamp;
 
 use crate::reconcile::Roles;
 use crate::{Plan, reconcile};
+
+/// The service whose task is the target with this key.
+fn behind(state: &State, target: &str) -> Option<String> {
+    state.tasks.get(state.index.balancing.task(target)?)?.service_key()
+}
 
 /// The services to look at.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +59,8 @@ impl Agenda {
                     self.due.extend(tasks.filter_map(|task| task.service_key()));
                     self.feed();
                 }
+                Change::Put(Record::Target(target)) => self.due.extend(behind(state, &target.key())),
+                Change::Delete(TableName::Target, key) => self.due.extend(behind(state, key)),
                 Change::Put(Record::Role(_)) => self.feed(),
                 _ => {}
             }

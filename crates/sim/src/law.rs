@@ -265,7 +265,8 @@ impl Laws {
     /// A machine stops a task: durable state must not want it there.
     pub fn may_stop(&mut self, arn: &str, node: &str) {
         let task = self.shadow.tasks.get(&task_key(arn));
-        let wanted = task.is_some_and(|task| task.desired != TaskStatus::Stopped && task.node.as_deref() == Some(node));
+        let wanted =
+            task.is_some_and(|task| task.ordered() != TaskStatus::Stopped && task.node.as_deref() == Some(node));
         self.unless(!wanted, || format!("{node} was told to stop {arn}, which is wanted there"));
     }
 

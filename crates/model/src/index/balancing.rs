@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::AddressUse;
 use crate::balancer::{Listener, LoadBalancer, Target};
+use crate::task::Task;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Balancing {
@@ -13,6 +14,8 @@ pub struct Balancing {
     uses: HashMap<String, BTreeSet<Arc<str>>>,
     /// Numbers of targets, those that drain too, by `ACCOUNT/ID` of their group.
     targets: HashMap<String, usize>,
+    /// Keys of the tasks that have not stopped, by the keys of the targets that they are.
+    tasks: HashMap<String, Arc<str>>,
     addresses: AddressUse,
 }
 
@@ -32,9 +35,31 @@ impl Balancing {
         self.targets.get(&format!("{account}/{group}")).copied().unwrap_or(0)
     }
 
+    /// The key of the task that is the target with this key while it runs.
+    pub fn task(&self, target: &str) -> Option<&Arc<str>> {
+        self.tasks.get(target)
+    }
+
+    /// Keys of targets and of the tasks that they are.
+    pub fn tasks(&self) -> impl Iterator<Item = (&String, &Arc<str>)> {
+        self.tasks.iter()
+    }
+
     /// Addresses that balancers listen on.
     pub fn addresses(&self) -> &AddressUse {
         &self.addresses
+    }
+
+    pub(crate) fn add_task(&mut self, key: &Arc<str>, task: &Task) {
+        self.tasks.extend(task.target_keys().map(|target| (target, key.clone())));
+    }
+
+    pub(crate) fn remove_task(&mut self, key: &Arc<str>, task: &Task) {
+        for target in task.target_keys() {
+            if self.tasks.get(&target) == Some(key) {
+                self.tasks.remove(&target);
+            }
+        }
     }
 
     pub(crate) fn replace_balancer(&mut self, old: Option<&LoadBalancer>, new: Option<&LoadBalancer>) {

@@ -264,6 +264,7 @@ impl Index {
             }
             return;
         }
+        self.balancing.add_task(key, task);
         if let Some(service) = task.service_key() {
             self.service_tasks.entry(service).or_default().insert(key.clone());
         }
@@ -304,6 +305,7 @@ impl Index {
             }
             return;
         }
+        self.balancing.remove_task(key, task);
         if let Some(service) = task.service_key() {
             drop_member(&mut self.service_tasks, &service, key);
         }
@@ -355,6 +357,7 @@ fn hold_alike(old: &Task, new: &Task) -> bool {
         && (&old.node, old.cpu, old.memory_mib, &old.eni) == (&new.node, new.cpu, new.memory_mib, &new.eni)
         && (&old.service, &old.family, old.revision) == (&new.service, &new.family, new.revision)
         && old.launch_type == new.launch_type
+        && old.seats() == new.seats()
 }
 
 fn stopped_group(task: &Task) -> (String, bool) {

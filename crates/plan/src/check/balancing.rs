@@ -1,9 +1,10 @@
-//! The laws of load balancers and target groups.
+//! The laws of load balancers and target groups, and of tasks behind them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_model::State;
 use longshore_model::balancer::{LOOPBACK, Listener, MOST_LISTENERS, MOST_RULES, MOST_TARGETS};
+use longshore_model::task::TaskStatus;
 
 use super::{Found, offset};
 
@@ -12,6 +13,7 @@ pub(super) fn balancing(state: &State, found: &mut Found) {
     listeners(state, found);
     uses(state, found);
     targets(state, found);
+    behind(state, found);
 }
 
 fn addresses(state: &State, found: &mut Found) {
@@ -75,4 +77,40 @@ fn targets(state: &State, found: &mut Found) {
     for (account, group) in counts.into_keys() {
         found.unless(false, "a target is of a group", format!("{account}/{group}"));
     }
+}
+
+/// Tasks and the targets that they are. Nobody but ECS registers or deregisters them in tests.
+fn behind(state: &State, found: &mut Found) {
+    let mut of: BTreeMap<String, String> = BTreeMap::new();
+    for (key, task) in state.tasks.iter().filter(|(_, task)| !task.is_stopped()) {
+        let told = task.desired == TaskStatus::Stopped;
+        let drains = task.drains_until().is_some();
+        found.unless(!drains || told, "a task drains only before it stops", &**key);
+        for target in task.target_keys() {
+            let other = of.insert(target.clone(), key.to_string());
+            found.unless(other.is_none(), "a target is one task", &target);
+            let row = state.targets.get(&target);
+            let registered = row.is_some_and(|row| row.draining.is_none());
+            found.unless(!told || !registered, "a task that is told to stop is not registered any more", &**key);
+            let runs = task.last == TaskStatus::Running && !told;
+            let here = row.is_some() || !takes_more(state, &target);
+            found.unless(!runs || here, "a task that runs is registered with its target groups", &**key);
+        }
+    }
+    let indexed: BTreeMap<String, String> =
+        state.index.balancing.tasks().map(|(target, task)| (target.clone(), task.to_string())).collect();
+    found.unless(indexed == of, "the targets that are indexed are the live tasks'", "");
+    for (key, task) in state.tasks.iter().filter(|(_, task)| task.is_stopped()) {
+        let registered = |target: &String| state.targets.get(target).is_some_and(|row| row.draining.is_none());
+        let left = task.target_keys().find(|target| registered(target) && !of.contains_key(target));
+        found.unless(left.is_none(), "a stopped task is not registered any more", &**key);
+    }
+}
+
+/// Whether the group of the target with this key is there and has room.
+fn takes_more(state: &State, target: &str) -> bool {
+    let (account, rest) = target.split_once('/').unwrap_or_default();
+    let id = rest.split('/').next().unwrap_or_default();
+    let there = state.target_groups.iter().any(|(_, row)| row.account == account && row.id == id);
+    there && state.index.balancing.targets(account, id) < MOST_TARGETS
 }

@@ -1,6 +1,7 @@
 //! The planners against whole states: tables of what must happen, and laws attacked by chance.
 
 mod balance;
+mod behind;
 mod breaker;
 mod clock;
 mod laws;
