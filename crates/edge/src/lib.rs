@@ -10,7 +10,7 @@
 //! as it began.
 //!
 //! Served: listeners of HTTP and HTTPS (HTTP/1 and, on HTTPS, HTTP/2) with target groups of HTTP/1.1, listeners of TCP and TLS
-//! with target groups of TCP. Left out so far: TLS, HTTP/2 and gRPC to targets, UDP, stickiness by cookies, slow start, anomaly mitigation, preserving the client's address, access logs and counters. A
+//! with target groups of TCP. Left out so far: TLS, HTTP/2 and gRPC to targets, UDP, slow start, anomaly mitigation, preserving the client's address, access logs and counters. A
 //! listener that needs what is left out is reported with its problem.
 
 mod chance;
@@ -25,6 +25,7 @@ mod member;
 mod probe;
 mod report;
 mod rule;
+mod seal;
 mod tcp;
 mod tls;
 mod tunnel;
@@ -46,6 +47,7 @@ use crate::front::{Front, Group};
 use crate::listen::Site;
 use crate::member::{Key, Member};
 use crate::report::Reports;
+use crate::seal::Seal;
 use crate::tls::Terms;
 
 /// Connections of clients at one time; more wait in the kernel's queues.
@@ -64,6 +66,7 @@ pub struct Edge {
 struct Served {
     dialer: Dialer,
     generation: Option<i64>,
+    seal: Option<Arc<Seal>>,
     problems: Vec<Problem>,
     sites: BTreeMap<SocketAddr, Site>,
     members: BTreeMap<Key, Arc<Member>>,
@@ -166,7 +169,7 @@ impl Served {
                 members.insert(member.key.clone(), member.clone());
             }
             let same = self.groups.get(arn).filter(|known| known.group == *group);
-            let taken = same.cloned().unwrap_or_else(|| Arc::new(Group::new(group.clone(), own)));
+            let taken = same.cloned().unwrap_or_else(|| Arc::new(Group::new(arn, group.clone(), own)));
             groups.insert(arn.clone(), taken);
         }
         self.groups = groups;
@@ -220,6 +223,7 @@ impl Served {
         let mut problems = Vec::new();
         let mut wanted = BTreeSet::new();
         let mut terms = BTreeMap::new();
+        let seal = self.seal(configuration);
         for (balancer, listener) in configuration.listeners() {
             let unserved = front::unserved(listener, &configuration.target_groups);
             let agreed = unserved.map_or_else(|| self.terms(configuration, balancer, listener), Err);
@@ -234,7 +238,7 @@ impl Served {
             terms.extend(tls.map(|terms| (listener.arn.clone(), terms)));
             for address in &balancer.addresses {
                 let socket = SocketAddr::new(address.ip, listener.port);
-                let front = Arc::new(Front::new(balancer, listener, address, &self.groups, config.clone()));
+                let front = Arc::new(Front::new(balancer, listener, address, &self.groups, config.clone(), &seal));
                 wanted.insert(socket);
                 if let Err(error) = self.serve(socket, front, slots).await {
                     let problem = format!("{socket} cannot be listened on: {error}");
@@ -245,6 +249,13 @@ impl Served {
         self.sites.retain(|socket, _| wanted.contains(socket));
         self.terms = terms;
         problems
+    }
+
+    /// The same as long as the configuration's key stays the same.
+    fn seal(&mut self, configuration: &EdgeConfiguration) -> Arc<Seal> {
+        let of = &configuration.cookie_key;
+        let known = self.seal.take().filter(|known| known.is_of(of));
+        self.seal.insert(known.unwrap_or_else(|| Arc::new(Seal::new(of.clone())))).clone()
     }
 
     /// What a listener agrees to by TLS; those it has as long as they stay the same, with the sessions that clients resume.

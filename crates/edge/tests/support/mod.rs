@@ -153,7 +153,7 @@ pub fn configuration(kind: BalancerKind, ip: IpAddr, targets: &[SocketAddr]) -> 
         generation: 1,
         balancers: vec![balancer],
         target_groups: [("g".to_owned(), group)].into(),
-        certificates: Default::default(),
+        ..EdgeConfiguration::default()
     }
 }
 
