@@ -141,16 +141,17 @@ pub fn unserved(listener: &Listener, groups: &BTreeMap<String, TargetGroup>) -> 
     if matches!(listener.protocol, Udp | TcpUdp) {
         return Some(format!("listeners of protocol {:?} are not served", listener.protocol));
     }
-    let wanted = match listener.protocol {
-        Http | Https => GroupProtocol::Http,
-        Tcp | Tls | TcpUdp | Udp => GroupProtocol::Tcp,
+    let wanted: &[GroupProtocol] = match listener.protocol {
+        Http | Https => &[GroupProtocol::Http, GroupProtocol::Https],
+        Tcp | Tls | TcpUdp | Udp => &[GroupProtocol::Tcp],
     };
     let used = || listener.groups().filter_map(|arn| groups.get(arn));
-    if let Some(group) = used().find(|group| group.protocol != wanted) {
+    if let Some(group) = used().find(|group| !wanted.contains(&group.protocol)) {
         return Some(format!("target groups of protocol {:?} are not served here", group.protocol));
     }
     let mut checks = used().map(|group| group.health_check.protocol);
-    let other = checks.find(|protocol| !matches!(protocol, GroupProtocol::Http | GroupProtocol::Tcp));
+    let other =
+        checks.find(|protocol| !matches!(protocol, GroupProtocol::Http | GroupProtocol::Https | GroupProtocol::Tcp));
     other.map(|protocol| format!("health checks of protocol {protocol:?} are not served"))
 }
 

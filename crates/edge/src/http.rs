@@ -13,6 +13,7 @@ pub mod head;
 pub mod header;
 pub mod redirect;
 pub mod relay;
+pub mod session;
 mod stay;
 pub mod sticky;
 pub mod streams;
@@ -23,8 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::header::{CONNECTION, HOST};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -122,7 +123,7 @@ impl Connection {
         loop {
             let group = match self.choose(&front, &request) {
                 Chosen::Answer(answer) => return answer,
-                Chosen::Group(group, _) if group.group.protocol_version != ProtocolVersion::Http1 => {
+                Chosen::Group(group, _) if !fits(&request, group.group.protocol_version) => {
                     return answer::page(464);
                 }
                 Chosen::Group(group, seconds) => (group, seconds),
@@ -171,6 +172,18 @@ enum Chosen {
 fn forward_to(front: &Front, chosen: Option<&WeightedGroup>, seconds: Option<u32>) -> Chosen {
     let group = chosen.and_then(|group| front.groups.get(&group.target_group));
     group.map_or_else(|| Chosen::Answer(answer::page(503)), |group| Chosen::Group(group.clone(), seconds))
+}
+
+/// Whether targets of this version take the request: those of HTTP/2 want it of their clients, too, those of gRPC calls by
+/// `POST`, and those of HTTP/1.1 take no calls of gRPC.
+fn fits(request: &Request<Incoming>, version: ProtocolVersion) -> bool {
+    let is_new = request.version() == Version::HTTP_2;
+    let kind = || request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    match version {
+        ProtocolVersion::Http1 => !is_new || !kind().starts_with(b"application/grpc"),
+        ProtocolVersion::Http2 => is_new,
+        ProtocolVersion::Grpc => is_new && request.method() == Method::POST,
+    }
 }
 
 /// The host that is asked for, without its port.

@@ -9,9 +9,10 @@
 //! A request reads the front of its listener without a lock; members outlive configurations, so that what is in flight ends
 //! as it began.
 //!
-//! Served: listeners of HTTP and HTTPS (HTTP/1 and, on HTTPS, HTTP/2) with target groups of HTTP/1.1, listeners of TCP and TLS
-//! with target groups of TCP. Left out so far: TLS, HTTP/2 and gRPC to targets, UDP, slow start, anomaly mitigation, preserving the client's address, access logs and counters. A
-//! listener that needs what is left out is reported with its problem.
+//! Served: listeners of HTTP and HTTPS (HTTP/1 and, on HTTPS, HTTP/2) with target groups of HTTP and HTTPS in every version of
+//! the protocol, listeners of TCP and TLS with target groups of TCP. Left out so far: UDP, slow start, anomaly mitigation,
+//! preserving the client's address, access logs and counters. A listener that needs what is left out is reported with its
+//! problem.
 
 mod chance;
 mod choose;
@@ -28,6 +29,7 @@ mod rule;
 mod seal;
 mod tcp;
 mod tls;
+mod trust;
 mod tunnel;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,7 +39,7 @@ use std::time::Duration;
 
 use longshore_link::edge::{
     Balancer, Certificate, EdgeConfiguration, EdgeReport, HealthCheck, Listener, ListenerProtocol, Problem, Refusal,
-    Target, TargetGroup,
+    TargetGroup,
 };
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinHandle;
@@ -160,7 +162,8 @@ impl Served {
         let mut members = BTreeMap::new();
         let mut groups = BTreeMap::new();
         for (arn, group) in &configuration.target_groups {
-            let own: Vec<Arc<Member>> = group.targets.iter().map(|target| self.member(arn, target)).collect();
+            let own: Vec<Arc<Member>> =
+                group.targets.iter().map(|target| self.member(Key::new(arn, group, target))).collect();
             for (member, target) in own.iter().zip(&group.targets) {
                 if target.draining_since.is_none() && member.set_draining(false) {
                     member.revive();
@@ -176,8 +179,7 @@ impl Served {
         members
     }
 
-    fn member(&self, group: &str, target: &Target) -> Arc<Member> {
-        let key = Key::new(group, target);
+    fn member(&self, key: Key) -> Arc<Member> {
         self.members.get(&key).cloned().unwrap_or_else(|| Arc::new(Member::new(key, self.dialer.clone())))
     }
 
@@ -185,7 +187,7 @@ impl Served {
     fn drain_targets(&mut self, configuration: &EdgeConfiguration, members: BTreeMap<Key, Arc<Member>>) {
         for (arn, group) in &configuration.target_groups {
             for target in &group.targets {
-                let member = members.get(&Key::new(arn, target));
+                let member = members.get(&Key::new(arn, group, target));
                 if let Some((member, since)) = member.zip(target.draining_since) {
                     self.drain(member, since, group);
                 }

@@ -1,5 +1,7 @@
 //! An edge, targets and clients on loopback, all of raw bytes.
 
+pub mod h2;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
