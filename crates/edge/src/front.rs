@@ -1,6 +1,6 @@
 //! A listener with all that its requests need, as one configuration says it: what is swapped at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -14,19 +14,41 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::chance;
 use crate::choose::{self, Candidate};
+use crate::http::sticky::{self, Name};
 use crate::member::{Busy, Member};
+use crate::seal::Seal;
 
 /// A target group with its targets. `members` are in the order of the targets of `group`.
 #[derive(Debug)]
 pub struct Group {
+    pub arn: String,
     pub group: TargetGroup,
     pub members: Vec<Arc<Member>>,
+    /// The places of targets, for groups whose clients stay with theirs.
+    names: HashMap<Name, usize>,
     turn: AtomicUsize,
 }
 
 impl Group {
-    pub fn new(group: TargetGroup, members: Vec<Arc<Member>>) -> Self {
-        Self { group, members, turn: AtomicUsize::new(0) }
+    pub fn new(arn: &str, group: TargetGroup, members: Vec<Arc<Member>>) -> Self {
+        let named = |(place, target): (usize, &Target)| (sticky::name(&target.id, target.port), place);
+        let names = match group.stickiness {
+            Stickiness::LbCookie { .. } | Stickiness::AppCookie(_) => {
+                group.targets.iter().enumerate().map(named).collect()
+            }
+            Stickiness::None | Stickiness::SourceIp => HashMap::new(),
+        };
+        Self { arn: arn.to_owned(), group, members, names, turn: AtomicUsize::new(0) }
+    }
+
+    /// The target of this name, which is counted as busy. `None` if there is none that may be chosen.
+    pub fn choose_named(&self, front: &Front, name: &[u8]) -> Option<Busy> {
+        let member = self.members.get(*self.names.get(name)?)?;
+        let may = self.eligible(front).any(|other| Arc::ptr_eq(other, member));
+        if !may || !(member.is_healthy() || self.fails_open(front)) {
+            return None;
+        }
+        Some(member.begin()).filter(|busy| !busy.member().is_draining())
     }
 
     /// The target of the next request, which is counted as busy. `None` if none is registered that may be chosen, or the one
@@ -83,6 +105,8 @@ pub struct Front {
     pub groups: BTreeMap<String, Arc<Group>>,
     /// For listeners of HTTPS and TLS.
     pub tls: Option<Arc<ServerConfig>>,
+    /// For cookies.
+    pub seal: Arc<Seal>,
 }
 
 impl Front {
@@ -92,6 +116,7 @@ impl Front {
         address: &Address,
         groups: &BTreeMap<String, Arc<Group>>,
         tls: Option<Arc<ServerConfig>>,
+        seal: &Arc<Seal>,
     ) -> Self {
         let own = |arn: &str| groups.get(arn).map(|group| (arn.to_owned(), group.clone()));
         Self {
@@ -100,6 +125,7 @@ impl Front {
             zone: address.zone.clone(),
             groups: listener.groups().filter_map(own).collect(),
             tls,
+            seal: seal.clone(),
         }
     }
 
@@ -115,16 +141,17 @@ pub fn unserved(listener: &Listener, groups: &BTreeMap<String, TargetGroup>) -> 
     if matches!(listener.protocol, Udp | TcpUdp) {
         return Some(format!("listeners of protocol {:?} are not served", listener.protocol));
     }
-    let wanted = match listener.protocol {
-        Http | Https => GroupProtocol::Http,
-        Tcp | Tls | TcpUdp | Udp => GroupProtocol::Tcp,
+    let wanted: &[GroupProtocol] = match listener.protocol {
+        Http | Https => &[GroupProtocol::Http, GroupProtocol::Https],
+        Tcp | Tls | TcpUdp | Udp => &[GroupProtocol::Tcp],
     };
     let used = || listener.groups().filter_map(|arn| groups.get(arn));
-    if let Some(group) = used().find(|group| group.protocol != wanted) {
+    if let Some(group) = used().find(|group| !wanted.contains(&group.protocol)) {
         return Some(format!("target groups of protocol {:?} are not served here", group.protocol));
     }
     let mut checks = used().map(|group| group.health_check.protocol);
-    let other = checks.find(|protocol| !matches!(protocol, GroupProtocol::Http | GroupProtocol::Tcp));
+    let other =
+        checks.find(|protocol| !matches!(protocol, GroupProtocol::Http | GroupProtocol::Https | GroupProtocol::Tcp));
     other.map(|protocol| format!("health checks of protocol {protocol:?} are not served"))
 }
 

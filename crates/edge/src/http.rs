@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   gate (head as it came) ──► rule ──► redirect, fixed response
-//!                                └────► group ──► target ──► forward ──► relay, or a tunnel after 101
+//!                                └────► group ──► target (cookies say which, or turns do) ──► forward ──► relay, or a tunnel after 101
 //! ```
 
 pub mod answer;
@@ -13,6 +13,9 @@ pub mod head;
 pub mod header;
 pub mod redirect;
 pub mod relay;
+pub mod session;
+mod stay;
+pub mod sticky;
 pub mod streams;
 
 use std::convert::Infallible;
@@ -21,8 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::header::{CONNECTION, HOST};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -120,13 +123,14 @@ impl Connection {
         loop {
             let group = match self.choose(&front, &request) {
                 Chosen::Answer(answer) => return answer,
-                Chosen::Group(group) if group.group.protocol_version != ProtocolVersion::Http1 => {
+                Chosen::Group(group, _) if !fits(&request, group.group.protocol_version) => {
                     return answer::page(464);
                 }
-                Chosen::Group(group) => group,
+                Chosen::Group(group, seconds) => (group, seconds),
             };
-            if let Some(busy) = group.choose(&front) {
-                return forward::forward(self, &front, busy, request, admitted).await;
+            if let Some((busy, stay)) = self.take(&front, group, request.headers()) {
+                let answer = forward::forward(self, &front, busy, request, admitted).await;
+                return self.keep(&front, stay, answer);
             }
             let now = self.front.load_full();
             if Arc::ptr_eq(&now, &front) {
@@ -142,7 +146,10 @@ impl Connection {
         let source = self.hop.client.ip();
         let asked = Asked { host, path, query, method: request.method().as_str(), source, headers: request.headers() };
         match rule::choose(&front.listener, &asked) {
-            Action::Forward { groups, .. } => forward_to(front, groups),
+            Action::Forward { groups, stickiness_seconds } => {
+                let kept = stickiness_seconds.and_then(|_| self.cookies(front).group(request.headers(), groups));
+                forward_to(front, kept.or_else(|| choose::group(groups, chance::number())), *stickiness_seconds)
+            }
             Action::Redirect(redirect) => {
                 let from = redirect::From { protocol: self.hop.protocol, host, port: self.hop.port, path, query };
                 Chosen::Answer(answer::redirect(redirect.status, &redirect::location(redirect, &from)))
@@ -157,13 +164,26 @@ impl Connection {
 /// What becomes of a request.
 enum Chosen {
     Answer(Response<Outgoing>),
-    Group(Arc<Group>),
+    /// A group, and the seconds that the client stays with it.
+    Group(Arc<Group>, Option<u32>),
 }
 
 /// The group that is chosen; an action whose weights are all zero has none, which is 503.
-fn forward_to(front: &Front, groups: &[WeightedGroup]) -> Chosen {
-    let chosen = choose::group(groups, chance::number()).and_then(|group| front.groups.get(&group.target_group));
-    chosen.map_or_else(|| Chosen::Answer(answer::page(503)), |group| Chosen::Group(group.clone()))
+fn forward_to(front: &Front, chosen: Option<&WeightedGroup>, seconds: Option<u32>) -> Chosen {
+    let group = chosen.and_then(|group| front.groups.get(&group.target_group));
+    group.map_or_else(|| Chosen::Answer(answer::page(503)), |group| Chosen::Group(group.clone(), seconds))
+}
+
+/// Whether targets of this version take the request: those of HTTP/2 want it of their clients, too, those of gRPC calls by
+/// `POST`, and those of HTTP/1.1 take no calls of gRPC.
+fn fits(request: &Request<Incoming>, version: ProtocolVersion) -> bool {
+    let is_new = request.version() == Version::HTTP_2;
+    let kind = || request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    match version {
+        ProtocolVersion::Http1 => !is_new || !kind().starts_with(b"application/grpc"),
+        ProtocolVersion::Http2 => is_new,
+        ProtocolVersion::Grpc => is_new && request.method() == Method::POST,
+    }
 }
 
 /// The host that is asked for, without its port.

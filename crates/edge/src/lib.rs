@@ -9,9 +9,10 @@
 //! A request reads the front of its listener without a lock; members outlive configurations, so that what is in flight ends
 //! as it began.
 //!
-//! Served: listeners of HTTP and HTTPS (HTTP/1 and, on HTTPS, HTTP/2) with target groups of HTTP/1.1, listeners of TCP and TLS
-//! with target groups of TCP. Left out so far: TLS, HTTP/2 and gRPC to targets, UDP, stickiness by cookies, slow start, anomaly mitigation, preserving the client's address, access logs and counters. A
-//! listener that needs what is left out is reported with its problem.
+//! Served: listeners of HTTP and HTTPS (HTTP/1 and, on HTTPS, HTTP/2) with target groups of HTTP and HTTPS in every version of
+//! the protocol, listeners of TCP and TLS with target groups of TCP. Left out so far: UDP, slow start, anomaly mitigation,
+//! preserving the client's address, access logs and counters. A listener that needs what is left out is reported with its
+//! problem.
 
 mod chance;
 mod choose;
@@ -25,8 +26,10 @@ mod member;
 mod probe;
 mod report;
 mod rule;
+mod seal;
 mod tcp;
 mod tls;
+mod trust;
 mod tunnel;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +39,7 @@ use std::time::Duration;
 
 use longshore_link::edge::{
     Balancer, Certificate, EdgeConfiguration, EdgeReport, HealthCheck, Listener, ListenerProtocol, Problem, Refusal,
-    Target, TargetGroup,
+    TargetGroup,
 };
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinHandle;
@@ -46,6 +49,7 @@ use crate::front::{Front, Group};
 use crate::listen::Site;
 use crate::member::{Key, Member};
 use crate::report::Reports;
+use crate::seal::Seal;
 use crate::tls::Terms;
 
 /// Connections of clients at one time; more wait in the kernel's queues.
@@ -64,6 +68,7 @@ pub struct Edge {
 struct Served {
     dialer: Dialer,
     generation: Option<i64>,
+    seal: Option<Arc<Seal>>,
     problems: Vec<Problem>,
     sites: BTreeMap<SocketAddr, Site>,
     members: BTreeMap<Key, Arc<Member>>,
@@ -157,7 +162,8 @@ impl Served {
         let mut members = BTreeMap::new();
         let mut groups = BTreeMap::new();
         for (arn, group) in &configuration.target_groups {
-            let own: Vec<Arc<Member>> = group.targets.iter().map(|target| self.member(arn, target)).collect();
+            let own: Vec<Arc<Member>> =
+                group.targets.iter().map(|target| self.member(Key::new(arn, group, target))).collect();
             for (member, target) in own.iter().zip(&group.targets) {
                 if target.draining_since.is_none() && member.set_draining(false) {
                     member.revive();
@@ -166,15 +172,14 @@ impl Served {
                 members.insert(member.key.clone(), member.clone());
             }
             let same = self.groups.get(arn).filter(|known| known.group == *group);
-            let taken = same.cloned().unwrap_or_else(|| Arc::new(Group::new(group.clone(), own)));
+            let taken = same.cloned().unwrap_or_else(|| Arc::new(Group::new(arn, group.clone(), own)));
             groups.insert(arn.clone(), taken);
         }
         self.groups = groups;
         members
     }
 
-    fn member(&self, group: &str, target: &Target) -> Arc<Member> {
-        let key = Key::new(group, target);
+    fn member(&self, key: Key) -> Arc<Member> {
         self.members.get(&key).cloned().unwrap_or_else(|| Arc::new(Member::new(key, self.dialer.clone())))
     }
 
@@ -182,7 +187,7 @@ impl Served {
     fn drain_targets(&mut self, configuration: &EdgeConfiguration, members: BTreeMap<Key, Arc<Member>>) {
         for (arn, group) in &configuration.target_groups {
             for target in &group.targets {
-                let member = members.get(&Key::new(arn, target));
+                let member = members.get(&Key::new(arn, group, target));
                 if let Some((member, since)) = member.zip(target.draining_since) {
                     self.drain(member, since, group);
                 }
@@ -220,6 +225,7 @@ impl Served {
         let mut problems = Vec::new();
         let mut wanted = BTreeSet::new();
         let mut terms = BTreeMap::new();
+        let seal = self.seal(configuration);
         for (balancer, listener) in configuration.listeners() {
             let unserved = front::unserved(listener, &configuration.target_groups);
             let agreed = unserved.map_or_else(|| self.terms(configuration, balancer, listener), Err);
@@ -234,7 +240,7 @@ impl Served {
             terms.extend(tls.map(|terms| (listener.arn.clone(), terms)));
             for address in &balancer.addresses {
                 let socket = SocketAddr::new(address.ip, listener.port);
-                let front = Arc::new(Front::new(balancer, listener, address, &self.groups, config.clone()));
+                let front = Arc::new(Front::new(balancer, listener, address, &self.groups, config.clone(), &seal));
                 wanted.insert(socket);
                 if let Err(error) = self.serve(socket, front, slots).await {
                     let problem = format!("{socket} cannot be listened on: {error}");
@@ -245,6 +251,13 @@ impl Served {
         self.sites.retain(|socket, _| wanted.contains(socket));
         self.terms = terms;
         problems
+    }
+
+    /// The same as long as the configuration's key stays the same.
+    fn seal(&mut self, configuration: &EdgeConfiguration) -> Arc<Seal> {
+        let of = &configuration.cookie_key;
+        let known = self.seal.take().filter(|known| known.is_of(of));
+        self.seal.insert(known.unwrap_or_else(|| Arc::new(Seal::new(of.clone())))).clone()
     }
 
     /// What a listener agrees to by TLS; those it has as long as they stay the same, with the sessions that clients resume.

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::client::conn::http1::SendRequest;
-use longshore_link::edge::{HealthCheck, Target, TargetHealth, TargetState};
+use longshore_link::edge::{
+    GroupProtocol, HealthCheck, ProtocolVersion, Target, TargetGroup, TargetHealth, TargetState,
+};
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -20,6 +22,7 @@ use crate::chance;
 use crate::dial::Dialer;
 use crate::health::{Checkup, Outcome};
 use crate::http::relay::Upload;
+use crate::http::session::Sessions;
 
 /// Connections that wait, of one target.
 const WAITING: usize = 1024;
@@ -35,11 +38,21 @@ pub struct Key {
     pub id: String,
     pub port: u16,
     pub address: IpAddr,
+    /// How it is spoken to.
+    pub protocol: GroupProtocol,
+    pub version: ProtocolVersion,
 }
 
 impl Key {
-    pub fn new(group: &str, target: &Target) -> Self {
-        Self { group: group.to_owned(), id: target.id.clone(), port: target.port, address: target.address }
+    pub fn new(arn: &str, group: &TargetGroup, target: &Target) -> Self {
+        Self {
+            group: arn.to_owned(),
+            id: target.id.clone(),
+            port: target.port,
+            address: target.address,
+            protocol: group.protocol,
+            version: group.protocol_version,
+        }
     }
 }
 
@@ -50,6 +63,7 @@ pub struct Member {
     dialer: Dialer,
     outstanding: AtomicUsize,
     waiting: Mutex<VecDeque<(SendRequest<Upload>, Instant)>>,
+    sessions: Sessions,
     checkup: Mutex<Checkup>,
     healthy: watch::Sender<bool>,
     is_healthy: AtomicBool,
@@ -64,6 +78,7 @@ impl Member {
             dialer,
             outstanding: AtomicUsize::new(0),
             waiting: Mutex::default(),
+            sessions: Sessions::default(),
             checkup: Mutex::default(),
             healthy: watch::Sender::new(false),
             is_healthy: AtomicBool::new(false),
@@ -109,6 +124,7 @@ impl Member {
     pub fn end(&self) {
         self.over.send_replace(true);
         self.waiting.lock().clear();
+        self.sessions.clear();
     }
 
     /// It has been registered again.
@@ -127,6 +143,11 @@ impl Member {
         let mut healthy = self.healthy.subscribe();
         let _ = healthy.wait_for(|healthy| *healthy).await;
         let _ = healthy.wait_for(|healthy| !*healthy).await;
+    }
+
+    /// Its connections of HTTP/2.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// A connection that waits, the one that was used last.
@@ -165,6 +186,10 @@ impl Member {
         let changed = checkup.take(outcome, check);
         let healthy = checkup.state == TargetState::Healthy;
         self.is_healthy.store(healthy, Ordering::Relaxed);
+        if changed && !healthy {
+            // One that leads nowhere any more would not be noticed: requests of later on get another.
+            self.sessions.clear();
+        }
         self.healthy.send_if_modified(|known| std::mem::replace(known, healthy) != healthy);
         changed.then(|| self.report(&checkup))
     }

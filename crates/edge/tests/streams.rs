@@ -5,53 +5,24 @@ mod support;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
+use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming};
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::client::conn::http2::SendRequest;
 use longshore_link::edge::*;
+use support::h2::{Body, full};
 use support::*;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-
-type Body = BoxBody<Bytes, std::convert::Infallible>;
 
 /// An edge whose listener speaks HTTP/2, and a client that does.
 async fn client(target: SocketAddr) -> (longshore_edge::Edge, SendRequest<Body>) {
-    let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).expect("a certificate");
-    let mut configuration = configuration(BalancerKind::Application, own_address(), &[target]);
-    let listener = &mut configuration.balancers[0].listeners[0];
-    listener.protocol = ListenerProtocol::Https;
-    listener.ssl_policy = Some("ELBSecurityPolicy-TLS13-1-2-2021-06".into());
-    listener.certificates.push("c".into());
-    let certificate = Certificate { chain: made.cert.pem(), private_key: made.signing_key.serialize_pem() };
-    configuration.certificates.insert("c".into(), certificate);
-    let (edge, to) = serve(&configuration).await;
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).expect("PEM")).expect("a certificate");
-    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let stream = TcpStream::connect(to).await.expect("a connection");
-    let name = ServerName::try_from("a.test").expect("a name");
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("a handshake");
-    let (sender, driven) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("a handshake");
-    tokio::spawn(driven);
-    (edge, sender)
+    support::h2::client(configuration(BalancerKind::Application, own_address(), &[target])).await
 }
 
 fn request(path: &str) -> http::request::Builder {
     Request::builder().uri(format!("https://a.test{path}"))
-}
-
-fn full(body: &'static str) -> Body {
-    Full::new(Bytes::from_static(body.as_bytes())).boxed()
 }
 
 async fn text(answer: Response<Incoming>) -> (StatusCode, String) {
@@ -84,7 +55,7 @@ struct Parts(std::vec::IntoIter<&'static str>);
 
 impl hyper::body::Body for Parts {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         Poll::Ready(self.0.next().map(|part| Ok(Frame::data(Bytes::from_static(part.as_bytes())))))

@@ -61,9 +61,9 @@ async fn what_cannot_be_served_is_reported() {
     edge.apply(wanted.clone()).await.expect("a configuration");
     assert_eq!(edge.report().await.problems, []);
     wanted.generation = 3;
-    group(&mut wanted).health_check.protocol = GroupProtocol::Https;
+    group(&mut wanted).health_check.protocol = GroupProtocol::Udp;
     edge.apply(wanted.clone()).await.expect("a configuration");
-    assert_eq!(edge.report().await.problems[0].problem, "health checks of protocol Https are not served");
+    assert_eq!(edge.report().await.problems[0].problem, "health checks of protocol Udp are not served");
     wanted.generation = 4;
     wanted.balancers[0].kind = BalancerKind::Network;
     wanted.balancers[0].listeners[0].protocol = ListenerProtocol::Udp;

@@ -48,6 +48,21 @@ pub struct EdgeConfiguration {
     pub target_groups: BTreeMap<String, TargetGroup>,
     /// By ARN.
     pub certificates: BTreeMap<String, Certificate>,
+    /// What cookies of stickiness are sealed with. Without it an edge makes one up, and its cookies hold for itself alone, until
+    /// it ends.
+    pub cookie_key: Option<CookieKey>,
+}
+
+/// Text that holds 32 random bytes or more, in any spelling; the same for all edges, and from one configuration to the next:
+/// with another one every client loses its target. A secret: it is in no log and on no disk of an edge.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CookieKey(pub String);
+
+impl fmt::Debug for CookieKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CookieKey(..)")
+    }
 }
 
 messages! { EdgeConfiguration, EdgeReport, }

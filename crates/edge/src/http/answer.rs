@@ -18,6 +18,10 @@ const REASONS: &[(u16, &str)] = &[
     (504, "Gateway Time-out"),
 ];
 
+/// That an answer is the balancer's own: what a target's answers get it does not.
+#[derive(Clone, Copy, Debug)]
+pub struct Own;
+
 /// The page of a status.
 pub fn page(status: u16) -> Response<Outgoing> {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
@@ -52,6 +56,7 @@ pub fn redirect(status: u16, location: &str) -> Response<Outgoing> {
 fn answer(status: StatusCode, content_type: &str, body: Bytes) -> Response<Outgoing> {
     let mut answer = Response::new(Outgoing::own(body));
     *answer.status_mut() = status;
+    answer.extensions_mut().insert(Own);
     let headers = answer.headers_mut();
     headers.insert(SERVER, HeaderValue::from_static("awselb/2.0"));
     if let Ok(content_type) = HeaderValue::from_str(content_type) {

@@ -10,15 +10,19 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use longshore_link::edge::{GroupProtocol, ProtocolVersion};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use super::head::{Admitted, Framing};
 use super::relay::{Lease, Outgoing, Upload};
+use super::session::{self, Stream};
 use super::{Connection, answer, header};
 use crate::chance;
 use crate::flow::Flow;
 use crate::front::Front;
 use crate::member::{Busy, Member};
-use crate::tunnel;
+use crate::{trust, tunnel};
 
 /// For a connection to a target to be made.
 pub const CONNECT: Duration = Duration::from_secs(10);
@@ -33,14 +37,20 @@ const BUFFER: usize = 128 * 1024;
 const ANSWER_HEADERS: usize = 512;
 
 /// Why there is no answer of the target's: the status of the balancer's own.
-type Failure = u16;
+pub type Failure = u16;
 
 /// What came back: the answer, and the connection it came by.
-type Exchanged = (Response<Incoming>, SendRequest<Upload>);
+type Exchanged = (Response<Incoming>, By);
+
+/// A connection that an answer came by: one of HTTP/1.1, or the stream of one of HTTP/2.
+enum By {
+    Sender(SendRequest<Upload>),
+    Stream(Stream),
+}
 
 /// The target's answer, or the balancer's own: 400 (the body was not of the form, or the client broke off), 408 (the client
 /// sent nothing more of the body for the idle timeout), 502 (no connection, or it broke before an answer, or what came is
-/// none, or the deregistration delay passed), 504 (no connection in ten seconds, no answer for the idle
+/// none, the TLS of it fails, or the deregistration delay passed), 504 (no connection in ten seconds, no answer for the idle
 /// timeout).
 pub async fn forward(
     connection: &Connection,
@@ -70,7 +80,7 @@ pub async fn forward(
                 _ => answer::page(502),
             }
         }
-        Ok((answer, sender)) => inbound(answer, sender, admitted, busy, flow, idle),
+        Ok((answer, by)) => inbound(answer, by, admitted, busy, flow, idle),
         Err(_) if connection.desk.is_faulty() => answer::last_page(400),
         Err(_) if flow.is_broken() => answer::last_page(400),
         Err(status) if flow.is_sent() => answer::page(status),
@@ -126,12 +136,15 @@ fn origin_form(uri: &Uri) -> Uri {
 }
 
 async fn exchange(member: &Arc<Member>, mut request: Request<Upload>) -> Result<Exchanged, Failure> {
+    if member.key.version != ProtocolVersion::Http1 {
+        return session::exchange(member, request).await.map(|(answer, stream)| (answer, By::Stream(stream)));
+    }
     while let Some(mut sender) = member.take() {
         if sender.ready().await.is_err() {
             continue;
         }
         match sender.try_send_request(request).await {
-            Ok(answer) => return Ok((answer, sender)),
+            Ok(answer) => return Ok((answer, By::Sender(sender))),
             // The target had closed the connection before anything of the request was on its way.
             Err(mut error) => match error.take_message() {
                 Some(unsent) => request = unsent,
@@ -144,11 +157,26 @@ async fn exchange(member: &Arc<Member>, mut request: Request<Upload>) -> Result<
         tracing::debug!(%error, target = %member.address(), "a target gave no answer");
         502_u16
     })?;
-    Ok((answer, sender))
+    Ok((answer, By::Sender(sender)))
 }
 
 /// A new connection to a target.
 async fn connect(member: &Arc<Member>) -> Result<SendRequest<Upload>, Failure> {
+    let stream = reach(member).await?;
+    if member.key.protocol != GroupProtocol::Https {
+        return begin(stream).await;
+    }
+    match trust::connect(stream, member.key.address, false).await {
+        Ok(stream) => begin(stream).await,
+        Err(error) => {
+            tracing::debug!(%error, target = %member.address(), "a target's handshake failed");
+            Err(502)
+        }
+    }
+}
+
+/// A new connection to a target, of bytes. The status for the client if there is none: 502, or 504 after ten seconds.
+pub async fn reach(member: &Member) -> Result<TcpStream, Failure> {
     let stream = match tokio::time::timeout(CONNECT, member.connect(None)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => return Err(504),
@@ -156,6 +184,13 @@ async fn connect(member: &Arc<Member>) -> Result<SendRequest<Upload>, Failure> {
         Err(_) => return Err(504),
     };
     let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+async fn begin<S>(stream: S) -> Result<SendRequest<Upload>, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut builder = http1::Builder::new();
     builder.max_buf_size(BUFFER).max_header_size(ANSWER_HEAD).max_headers(ANSWER_HEADERS);
     let (sender, served) = builder.handshake(TokioIo::new(stream)).await.map_err(|_| 502_u16)?;
@@ -170,7 +205,7 @@ async fn connect(member: &Arc<Member>) -> Result<SendRequest<Upload>, Failure> {
 /// The answer as the client gets it.
 fn inbound(
     answer: Response<Incoming>,
-    sender: SendRequest<Upload>,
+    by: By,
     admitted: Admitted,
     busy: Busy,
     flow: Arc<Flow>,
@@ -182,7 +217,11 @@ fn inbound(
     if admitted.ambiguous {
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let lease = Lease { busy, sender: Some(sender).filter(|_| !is_last), flow };
+    let (sender, stream) = match by {
+        By::Sender(sender) => (Some(sender).filter(|_| !is_last), None),
+        By::Stream(stream) => (None, Some(stream)),
+    };
+    let lease = Lease { busy, sender, stream, flow };
     let mut answer = Response::new(Outgoing::relay(body, lease, idle));
     *answer.status_mut() = head.status;
     *answer.headers_mut() = head.headers;

@@ -11,6 +11,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::SendRequest;
 
+use super::session::Stream;
 use crate::flow::Flow;
 use crate::member::Busy;
 
@@ -74,12 +75,15 @@ pub struct Lease {
     pub busy: Busy,
     /// To be given back; `None` if the connection serves no more.
     pub sender: Option<SendRequest<Upload>>,
+    /// Of HTTP/2, which ends with the answer.
+    pub stream: Option<Stream>,
     pub flow: Arc<Flow>,
 }
 
 impl Lease {
     /// The answer has ended: the connection waits for the next request, unless the last one is still on its way.
     fn finish(self) {
+        drop(self.stream);
         let is_sent = self.flow.is_sent() && !self.flow.is_broken();
         if let Some(sender) = self.sender.filter(|_| is_sent) {
             self.busy.member().give(sender);

@@ -1,4 +1,5 @@
-//! HTTP/2 on a listener of HTTPS: one client's connection, whose streams become requests of HTTP/1.1.
+//! HTTP/2 on a listener of HTTPS: one client's connection, whose streams become requests in the terms of
+//! HTTP/1.1.
 //!
 //! The library that reads the frames refuses what HTTP/2 forbids (headers of connections, broken pseudo-headers, a length that
 //! is not that of the data) and counts resets; a head that is read is looked at here by the rules of [`super::head`].
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http2;
@@ -153,10 +154,6 @@ fn judge(request: &mut Request<Incoming>) -> Result<Admitted, Refused> {
     check_sizes(headers)?;
     name_host(headers, authority)?;
     join_cookies(headers);
-    if headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
-        // A call of gRPC for targets of HTTP/1.1.
-        return Err(464);
-    }
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let framing = match length {
         Some(length) => Framing::Length(length),

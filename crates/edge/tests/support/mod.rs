@@ -1,5 +1,7 @@
 //! An edge, targets and clients on loopback, all of raw bytes.
 
+pub mod h2;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -153,7 +155,7 @@ pub fn configuration(kind: BalancerKind, ip: IpAddr, targets: &[SocketAddr]) -> 
         generation: 1,
         balancers: vec![balancer],
         target_groups: [("g".to_owned(), group)].into(),
-        certificates: Default::default(),
+        ..EdgeConfiguration::default()
     }
 }
 

@@ -55,7 +55,7 @@ impl Default for TargetGroup {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum GroupProtocol {
     #[default]
     #[serde(rename = "HTTP")]
@@ -72,7 +72,7 @@ pub enum GroupProtocol {
     TcpUdp,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ProtocolVersion {
     #[default]
     #[serde(rename = "HTTP1")]

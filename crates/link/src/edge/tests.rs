@@ -143,7 +143,11 @@ fn states_and_reasons_are_spelt_as_the_api_spells_them() {
 }
 
 #[test]
-fn a_private_key_is_not_shown() {
+fn secrets_are_not_shown() {
     let certificate = Certificate { chain: "abc".into(), private_key: "hush".into() };
     assert_eq!(format!("{certificate:?}"), "Certificate { chain: 3, .. }");
+    let keyed = EdgeConfiguration { cookie_key: Some(CookieKey("hush".into())), ..configuration() };
+    assert!(!format!("{keyed:?}").contains("hush"));
+    let again: EdgeConfiguration = Frame::parse(&frame(&keyed)).expect("a frame").read().expect("a configuration");
+    assert_eq!(again, keyed);
 }
