@@ -63,6 +63,10 @@ pub async fn forward(
         () = busy.member().ended() => Err(502),
         () = flow.idle(idle) => Err(if flow.waits_for_client() { 408 } else { 504 }),
     };
+    let exchanged = exchanged.and_then(|exchanged| match header::is_plainly_coded(exchanged.0.headers()) {
+        true => Ok(exchanged),
+        false => Err(502),
+    });
     match exchanged {
         Ok((answer, _)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
             match (client, protocol) {
@@ -71,7 +75,11 @@ pub async fn forward(
                 _ => answer::page(502),
             }
         }
-        Ok((answer, sender)) => inbound(answer, sender, admitted, busy, flow, idle),
+        Ok((answer, sender)) => {
+            // A target that was asked for another protocol might yet think that it has been agreed upon.
+            let sender = Some(sender).filter(|_| protocol.is_none());
+            inbound(answer, sender, admitted, busy, flow, idle)
+        }
         Err(_) if connection.desk.is_faulty() => answer::last_page(400),
         Err(_) if flow.is_broken() => answer::last_page(400),
         Err(status) if flow.is_sent() => answer::page(status),
@@ -171,19 +179,21 @@ async fn connect(member: &Arc<Member>) -> Result<SendRequest<Upload>, Failure> {
 /// The answer as the client gets it.
 fn inbound(
     answer: Response<Incoming>,
-    sender: SendRequest<Upload>,
+    sender: Option<SendRequest<Upload>>,
     admitted: Admitted,
     busy: Busy,
     flow: Arc<Flow>,
     idle: Duration,
 ) -> Response<Outgoing> {
     let (mut head, body) = answer.into_parts();
-    let is_last = admitted.ambiguous || header::is_last(&head.headers) || head.version != Version::HTTP_11;
+    // Of two boundaries the chunks are what the body was read by.
+    let twice = head.headers.contains_key(TRANSFER_ENCODING) && head.headers.remove(CONTENT_LENGTH).is_some();
+    let is_last = twice || admitted.ambiguous || header::is_last(&head.headers) || head.version != Version::HTTP_11;
     header::strip(&mut head.headers);
     if admitted.ambiguous {
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let lease = Lease { busy, sender: Some(sender).filter(|_| !is_last), flow };
+    let lease = Lease { busy, sender: sender.filter(|_| !is_last), flow };
     let mut answer = Response::new(Outgoing::relay(body, lease, idle));
     *answer.status_mut() = head.status;
     *answer.headers_mut() = head.headers;
