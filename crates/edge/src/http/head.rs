@@ -191,7 +191,8 @@ fn looks_chunked(text: &[u8]) -> bool {
     bare.is_empty() || bare.eq_ignore_ascii_case(b"chunked")
 }
 
-fn length(text: &[u8]) -> Result<u64, Refused> {
+/// A length: digits and nothing else.
+pub fn length(text: &[u8]) -> Result<u64, Refused> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let number = std::str::from_utf8(text).ok().filter(|_| digits).and_then(|text| text.parse().ok());
     number.ok_or(400)

@@ -3,6 +3,7 @@
 //!
 //! * `requests` (H1 to H6): chunks, lengths, codings, headers, request lines, hosts.
 //! * `pipelines` (H7): several requests on one connection.
+//! * `streams` (H8): HTTP/2 that HTTP/1 says otherwise, or not at all.
 //! * `neighbours` (H9, H10): headers between neighbours, forwarders, tunnels.
 //! * `answers` (H11): what targets answer.
 
@@ -11,8 +12,10 @@
 mod support;
 
 mod answers;
+mod frames;
 mod neighbours;
 mod pipelines;
 mod reader;
 mod requests;
 mod script;
+mod streams;
