@@ -72,6 +72,10 @@ pub async fn forward(
         () = busy.member().ended() => Err(502),
         () = flow.idle(idle) => Err(if flow.waits_for_client() { 408 } else { 504 }),
     };
+    let exchanged = exchanged.and_then(|exchanged| match header::is_plainly_coded(exchanged.0.headers()) {
+        true => Ok(exchanged),
+        false => Err(502),
+    });
     match exchanged {
         Ok((answer, _)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
             match (client, protocol) {
@@ -80,7 +84,11 @@ pub async fn forward(
                 _ => answer::page(502),
             }
         }
-        Ok((answer, by)) => inbound(answer, by, admitted, busy, flow, idle),
+        Ok((answer, by)) => {
+            // A target that was asked for another protocol might yet think that it has been agreed upon.
+            let again = protocol.is_none();
+            inbound(answer, (by, again), admitted, busy, flow, idle)
+        }
         Err(_) if connection.desk.is_faulty() => answer::last_page(400),
         Err(_) if flow.is_broken() => answer::last_page(400),
         Err(status) if flow.is_sent() => answer::page(status),
@@ -202,23 +210,25 @@ where
     Ok(sender)
 }
 
-/// The answer as the client gets it.
+/// The answer as the client gets it. `again`: whether what it came by may serve the next request.
 fn inbound(
     answer: Response<Incoming>,
-    by: By,
+    (by, again): (By, bool),
     admitted: Admitted,
     busy: Busy,
     flow: Arc<Flow>,
     idle: Duration,
 ) -> Response<Outgoing> {
     let (mut head, body) = answer.into_parts();
-    let is_last = admitted.ambiguous || header::is_last(&head.headers) || head.version != Version::HTTP_11;
+    // Of two boundaries the chunks are what the body was read by.
+    let twice = head.headers.contains_key(TRANSFER_ENCODING) && head.headers.remove(CONTENT_LENGTH).is_some();
+    let is_last = twice || admitted.ambiguous || header::is_last(&head.headers) || head.version != Version::HTTP_11;
     header::strip(&mut head.headers);
     if admitted.ambiguous {
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let (sender, stream) = match by {
-        By::Sender(sender) => (Some(sender).filter(|_| !is_last), None),
+        By::Sender(sender) => (Some(sender).filter(|_| again && !is_last), None),
         By::Stream(stream) => (None, Some(stream)),
     };
     let lease = Lease { busy, sender, stream, flow };

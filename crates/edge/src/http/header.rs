@@ -18,6 +18,9 @@ const TRACE: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 const HOP_BY_HOP: &[&str] =
     &["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 
+/// Beginnings of the names of headers that targets take for the balancer's own word.
+const OWN: &[&str] = &["x-amzn-oidc-", "x-amzn-mtls-", "x-amzn-tls-"];
+
 /// The connection that a request came by.
 #[derive(Clone, Copy, Debug)]
 pub struct Hop {
@@ -45,6 +48,7 @@ pub fn prepare(headers: &mut HeaderMap, attributes: &Attributes, hop: &Hop, trac
     strip(headers);
     headers.remove(EXPECT);
     drop_look_alikes(headers);
+    drop_own(headers);
     if attributes.drop_invalid_header_fields {
         drop_invalid(headers);
     }
@@ -88,6 +92,13 @@ pub fn is_last(headers: &HeaderMap) -> bool {
     names(headers).any(|name| name == "close")
 }
 
+/// Whether an answer's body is coded in no way but `chunked`: another coding would be lost on the way.
+pub fn is_plainly_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let first = codings.next();
+    first.is_none_or(|first| first.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
+}
+
 /// Headers that a lax reader might take for those that tell the boundaries, such as `Content_Length`.
 fn drop_look_alikes(headers: &mut HeaderMap) {
     let letters = |name: &str| name.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
@@ -96,6 +107,11 @@ fn drop_look_alikes(headers: &mut HeaderMap) {
         !real && (bare == "contentlength" || bare == "transferencoding")
     };
     remove_all(headers, is_alike);
+}
+
+/// What a client says in the balancer's name: who has signed in, which certificate was shown.
+fn drop_own(headers: &mut HeaderMap) {
+    remove_all(headers, |name| OWN.iter().any(|own| name.as_str().starts_with(own)));
 }
 
 /// Names that AWS calls invalid: of other characters than letters, digits and hyphens.

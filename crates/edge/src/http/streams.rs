@@ -144,17 +144,18 @@ fn judge(request: &mut Request<Incoming>) -> Result<Admitted, Refused> {
     let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
     let path = request.uri().path_and_query().map_or("", |path| path.as_str()).to_owned();
     let end = request.body().is_end_stream();
-    let headers = request.headers_mut();
     if path.len() > head::LINE {
         return Err(414);
     }
-    if !path.starts_with('/') && path != "*" {
+    let known = path.starts_with('/') || (path == "*" && *request.method() == Method::OPTIONS);
+    if !known || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(400);
     }
-    check_sizes(headers)?;
+    let headers = request.headers_mut();
+    check(headers)?;
     name_host(headers, authority)?;
     join_cookies(headers);
-    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let length = headers.get(CONTENT_LENGTH).map(|length| head::length(length.as_bytes())).transpose()?;
     let framing = match length {
         Some(length) => Framing::Length(length),
         None if end => Framing::Length(0),
@@ -163,9 +164,12 @@ fn judge(request: &mut Request<Incoming>) -> Result<Admitted, Refused> {
     Ok(Admitted { framing, ambiguous: false })
 }
 
-fn check_sizes(headers: &HeaderMap) -> Result<(), Refused> {
+/// Headers of no more than their size, whose values have no space around them that HTTP/1 would lose.
+fn check(headers: &HeaderMap) -> Result<(), Refused> {
     let is_long = |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len() > head::LINE;
-    if headers.len() > head::HEADERS || headers.iter().any(is_long) { Err(400) } else { Ok(()) }
+    let is_spaced = |value: &HeaderValue| value.as_bytes().trim_ascii().len() < value.len();
+    let bad = headers.len() > head::HEADERS || headers.iter().any(is_long) || headers.values().any(is_spaced);
+    if bad { Err(400) } else { Ok(()) }
 }
 
 /// One host, however it was told.

@@ -1,0 +1,21 @@
+//! Input that is made to do harm, by its classes: what exactly is answered, which connections end, and what reaches a target,
+//! byte for byte. Clients, targets and the edge between them are on loopback.
+//!
+//! * `requests` (H1 to H6): chunks, lengths, codings, headers, request lines, hosts.
+//! * `pipelines` (H7): several requests on one connection.
+//! * `streams` (H8): HTTP/2 that HTTP/1 says otherwise, or not at all.
+//! * `neighbours` (H9, H10): headers between neighbours, forwarders, tunnels.
+//! * `answers` (H11): what targets answer.
+
+#[allow(dead_code, reason = "each test file uses a part of it")]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod answers;
+mod frames;
+mod neighbours;
+mod pipelines;
+mod reader;
+mod requests;
+mod script;
+mod streams;
