@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use longshore_link::edge::{EdgeConfiguration, EdgeReport, TargetHealth};
+use longshore_link::edge::{CookieKey, EdgeConfiguration, EdgeReport, TargetHealth};
 use longshore_link::{Frame, Message as _, balancing, frame};
 use longshore_model::balancer::Health;
 use longshore_model::{Change, State, TableName};
@@ -121,10 +121,13 @@ impl Channel {
     /// Sends what is to be served now once it is durable, unless the edge has it.
     async fn give(&mut self, socket: &mut Socket) -> Result<(), SocketError> {
         self.stale = false;
-        let configuration = self.server.edge_configuration(&self.peer.id, &mut self.seen);
-        if self.given.as_ref().is_some_and(|given| given.serves_as(&configuration)) {
+        let generation = self.given.as_ref().map(|given| given.generation);
+        let mut configuration =
+            self.server.edge_configuration(&self.peer.id, generation.unwrap_or_default(), &mut self.seen);
+        if self.given.as_ref() == Some(&configuration) {
             return Ok(());
         }
+        configuration.generation = i64::try_from(self.seen).unwrap_or(i64::MAX);
         self.server.store.durable(self.seen).await.map_err(|_| SocketError::ConnectionClosed)?;
         self.unserved = Some(Instant::now());
         let configuration = self.given.insert(configuration);
@@ -200,12 +203,16 @@ async fn until(deadline: Option<Instant>) {
 }
 
 impl Server {
-    /// What the edge on this node serves, and the revision that it is of.
-    fn edge_configuration(&self, node: &str, revision: &mut Revision) -> EdgeConfiguration {
+    /// What the edge on this node is to serve, under this generation, and the revision that it is of.
+    fn edge_configuration(&self, node: &str, generation: i64, revision: &mut Revision) -> EdgeConfiguration {
         let state = self.store.read();
         *revision = state.revision();
-        let generation = i64::try_from(*revision).unwrap_or(i64::MAX);
-        balancing::configuration(&state, &self.settings.region, generation, &|address| is_near(&state, node, address))
+        let is_near = |address| is_near(&state, node, address);
+        let configuration = balancing::configuration(&state, &self.settings.region, generation, &is_near);
+        EdgeConfiguration {
+            cookie_key: Some(CookieKey(self.settings.vault.derived("cookies of edges"))),
+            ..configuration
+        }
     }
 
     /// What an edge found of targets; those whose word does not read are left as they are.

@@ -263,12 +263,6 @@ impl EdgeConfiguration {
         self.target_groups.values().try_for_each(|group| at_most("targets", group.targets.len(), MAX_TARGETS))
     }
 
-    /// Whether an edge that serves this one would do nothing else with the other.
-    pub fn serves_as(&self, other: &Self) -> bool {
-        (&self.balancers, &self.target_groups, &self.certificates)
-            == (&other.balancers, &other.target_groups, &other.certificates)
-    }
-
     /// Every listener with its balancer.
     pub fn listeners(&self) -> impl Iterator<Item = (&Balancer, &Listener)> {
         self.balancers.iter().flat_map(|balancer| balancer.listeners.iter().map(move |listener| (balancer, listener)))
