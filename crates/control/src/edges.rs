@@ -18,8 +18,10 @@ use futures_util::{SinkExt, StreamExt};
 use longshore_link::edge::{EdgeConfiguration, EdgeReport, TargetHealth};
 use longshore_link::{Frame, Message as _, balancing, frame};
 use longshore_model::balancer::Health;
+use longshore_model::certificate::Certificate;
 use longshore_model::{Change, State, TableName};
 use longshore_plan::{MAX_CHANGES, balancer};
+use longshore_services::acm;
 use longshore_store::{Missed, Revision, Watch};
 use longshore_wire::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -181,8 +183,8 @@ impl Channel {
 
 /// Whether a change may be one of what edges serve.
 fn concerns(change: &Change) -> bool {
-    use TableName::{Listener, LoadBalancer, Target, TargetGroup};
-    matches!(change.table(), LoadBalancer | TargetGroup | Listener | Target)
+    use TableName::{Certificate, Listener, LoadBalancer, Target, TargetGroup};
+    matches!(change.table(), LoadBalancer | TargetGroup | Listener | Target | Certificate)
 }
 
 /// Whether a target is one of those that an edge was given.
@@ -205,7 +207,9 @@ impl Server {
         let state = self.store.read();
         *revision = state.revision();
         let generation = i64::try_from(*revision).unwrap_or(i64::MAX);
-        balancing::configuration(&state, &self.settings.region, generation, &|address| is_near(&state, node, address))
+        let open = |certificate: &Certificate| acm::private_key(&self.settings.vault, certificate);
+        let near = |address| is_near(&state, node, address);
+        balancing::configuration(&state, &self.settings.region, generation, &near, &open)
     }
 
     /// What an edge found of targets; those whose word does not read are left as they are.
