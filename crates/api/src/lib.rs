@@ -20,4 +20,5 @@ pub static SERVICES: &[&ServiceDef] = &[
     &ssm::SERVICE,
     &cloudtrail::SERVICE,
     &elasticloadbalancing::SERVICE,
+    &acm::SERVICE,
 ];

@@ -18,8 +18,10 @@ use futures_util::{SinkExt, StreamExt};
 use longshore_link::edge::{CookieKey, EdgeConfiguration, EdgeReport, TargetHealth};
 use longshore_link::{Frame, Message as _, balancing, frame};
 use longshore_model::balancer::Health;
+use longshore_model::certificate::Certificate;
 use longshore_model::{Change, State, TableName};
 use longshore_plan::{MAX_CHANGES, balancer};
+use longshore_services::acm;
 use longshore_store::{Missed, Revision, Watch};
 use longshore_wire::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -184,8 +186,8 @@ impl Channel {
 
 /// Whether a change may be one of what edges serve.
 fn concerns(change: &Change) -> bool {
-    use TableName::{Listener, LoadBalancer, Target, TargetGroup};
-    matches!(change.table(), LoadBalancer | TargetGroup | Listener | Target)
+    use TableName::{Certificate, Listener, LoadBalancer, Target, TargetGroup};
+    matches!(change.table(), LoadBalancer | TargetGroup | Listener | Target | Certificate)
 }
 
 /// Whether a target is one of those that an edge was given.
@@ -207,12 +209,11 @@ impl Server {
     fn edge_configuration(&self, node: &str, generation: i64, revision: &mut Revision) -> EdgeConfiguration {
         let state = self.store.read();
         *revision = state.revision();
-        let is_near = |address| is_near(&state, node, address);
-        let configuration = balancing::configuration(&state, &self.settings.region, generation, &is_near);
-        EdgeConfiguration {
-            cookie_key: Some(CookieKey(self.settings.vault.derived("cookies of edges"))),
-            ..configuration
-        }
+        let vault = &self.settings.vault;
+        let open = |certificate: &Certificate| acm::private_key(vault, certificate);
+        let near = |address| is_near(&state, node, address);
+        let configuration = balancing::configuration(&state, &self.settings.region, generation, &near, &open);
+        EdgeConfiguration { cookie_key: Some(CookieKey(vault.derived("cookies of edges"))), ..configuration }
     }
 
     /// What an edge found of targets; those whose word does not read are left as they are.

@@ -409,8 +409,8 @@ async fn carry_out(
     note.input(&caller, &input);
     let leave = signin::authorize(server, call, &caller, &conditions, &input)?;
     server.throttle.admit(call, &caller, &input)?;
-    // Log events come with the time of other clocks, so theirs is the machine's.
-    let now = if call.service.name == "logs" { clock::wall() } else { clock::now() };
+    // Log events come with the time of other clocks, and certificates are judged by them, so theirs is the machine's.
+    let now = if matches!(call.service.name, "acm" | "logs") { clock::wall() } else { clock::now() };
     let account = caller.account.clone();
     let context = Context::new(&server.store, &server.logs, &server.settings, account, now, clock::seed());
     let mut context = context.called_by(caller, conditions);

@@ -2,20 +2,24 @@
 //!
 //! A balancer has one address, which stands for all its zones: requests go across zones, whatever
 //! `load_balancing.cross_zone.enabled` says. Groups that no rule leads to are left out, and so are listeners beyond those
-//! that an edge takes.
+//! that an edge takes, and certificates whose keys do not open.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use longshore_api::elasticloadbalancing as api;
 use longshore_model::balancer::{self, LoadBalancer, Map, group_name, listener_key, targets_prefix};
-use longshore_model::{AccountId, Arn, Place, State};
+use longshore_model::{AccountId, Arn, Place, State, certificate};
 
 use crate::edge::{
-    Action, Address, Algorithm, AppCookie, Attributes, Balancer, BalancerKind, Condition, DesyncMode,
+    Action, Address, Algorithm, AppCookie, Attributes, Balancer, BalancerKind, Certificate, Condition, DesyncMode,
     EdgeConfiguration, ForwardedFor, GroupProtocol, HealthCheck, Listener, ListenerProtocol, MAX_LISTENERS, Matcher,
     ProtocolVersion, QueryPair, Redirect, Rule, Stickiness, Target, TargetGroup, UnhealthyRouting, WeightedGroup,
 };
+
+/// Gives the private key of a certificate, in PEM; `None` if it does not open.
+pub type OpenKey<'a> = &'a dyn Fn(&certificate::Certificate) -> Option<String>;
 
 /// All that an edge serves of this state. `generation` must rise with every change of it. Targets that the edge does not
 /// reach (`is_near`) are left out.
@@ -24,6 +28,7 @@ pub fn configuration(
     region: &str,
     generation: i64,
     is_near: &dyn Fn(Ipv4Addr) -> bool,
+    open: OpenKey<'_>,
 ) -> EdgeConfiguration {
     let mut room = MAX_LISTENERS;
     let rows = state.load_balancers.iter();
@@ -32,7 +37,21 @@ pub fn configuration(
     let used: Vec<String> = configuration.used_groups().into_iter().map(str::to_owned).collect();
     let groups = used.into_iter().filter_map(|arn| group(state, &arn, is_near).map(|group| (arn, group)));
     configuration.target_groups = groups.collect();
+    add_certificates(state, &mut configuration, open);
     configuration
+}
+
+/// Adds the certificates that listeners name; names of others are taken away.
+fn add_certificates(state: &State, configuration: &mut EdgeConfiguration, open: OpenKey<'_>) {
+    let names: BTreeSet<String> = configuration.listeners().flat_map(|(_, row)| row.certificates.clone()).collect();
+    let given = |arn: String| {
+        let row = state.certificates.get(&certificate::key_of(&arn)?)?;
+        Some((arn, Certificate { chain: row.full_chain(), private_key: open(row)? }))
+    };
+    configuration.certificates = names.into_iter().filter_map(given).collect();
+    let known = &configuration.certificates;
+    let listeners = configuration.balancers.iter_mut().flat_map(|balancer| &mut balancer.listeners);
+    listeners.for_each(|listener| listener.certificates.retain(|arn| known.contains_key(arn)));
 }
 
 /// A balancer with as many listeners as there is room for sockets.
@@ -114,9 +133,9 @@ fn listening(place: &Place, of: &LoadBalancer, row: &balancer::Listener) -> Opti
         arn: of.listener_arn(place, &row.id),
         port: u16::try_from(row.port).ok()?,
         protocol,
-        certificates: Vec::new(),
-        ssl_policy: None,
-        alpn_policy: None,
+        certificates: row.certificates.clone(),
+        ssl_policy: row.ssl_policy.clone(),
+        alpn_policy: row.alpn_policy.clone().filter(|policy| policy != "None"),
         tcp_idle_timeout_seconds: read(&row.attributes, "tcp.idle_timeout.seconds", 350),
         rules: row.rules.iter().filter_map(rule).collect(),
         default_action: action(&row.actions)?,

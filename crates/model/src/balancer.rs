@@ -3,7 +3,7 @@
 //! A listener holds its rules: both change together and go together. What the caller says of actions and conditions is
 //! kept as it came; what it leaves out is filled in.
 //!
-//! Left out: gateway load balancers, certificates, trust stores, rewrites.
+//! Left out: gateway load balancers, trust stores, rewrites.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use longshore_api::elasticloadbalancing as api;
 use longshore_wire::{Timestamp, record};
 
 use crate::arn::{Arn, Place};
+use crate::certificate;
 use crate::ids::AccountId;
 use crate::network::Block;
 use crate::state::State;
@@ -27,6 +28,8 @@ pub const MOST_GROUPS: usize = 3000;
 pub const MOST_LISTENERS: usize = 50;
 pub const MOST_RULES: usize = 100;
 pub const MOST_GROUPS_OF_BALANCER: usize = 100;
+/// Besides the default ones.
+pub const MOST_CERTIFICATES: usize = 25;
 pub const MOST_TARGETS_OF_APPLICATION: usize = 1000;
 pub const MOST_TARGETS_OF_NETWORK: usize = 3000;
 /// Of one group.
@@ -107,6 +110,12 @@ record! {
         pub id: String = "id",
         pub port: i32 = "port",
         pub protocol: api::ProtocolEnum = "protocol",
+        /// ARNs of certificates, the default one first; HTTPS and TLS have one at least.
+        pub certificates: Vec<String> = "certificates",
+        /// `ELBSecurityPolicy-…`; HTTPS and TLS have one.
+        pub ssl_policy: Option<String> = "sslPolicy",
+        /// `HTTP1Only`, `HTTP2Preferred`, …; TLS may have one.
+        pub alpn_policy: Option<String> = "alpnPolicy",
         /// Of the default rule, for requests that no other one takes.
         pub actions: Vec<api::Action> = "actions",
         /// Id of the default rule.
@@ -270,6 +279,11 @@ impl Listener {
         let names = actions.flat_map(groups_of).filter_map(group_name);
         names.map(|name| format!("{}/{name}", self.account)).collect()
     }
+
+    /// Keys of the certificates that it has.
+    pub fn certificate_keys(&self) -> BTreeSet<String> {
+        self.certificates.iter().filter_map(|arn| certificate::key_of(arn)).collect()
+    }
 }
 
 impl Target {
@@ -382,6 +396,9 @@ mod tests {
             id: "l".to_owned(),
             port: 80,
             protocol: api::ProtocolEnum::Http,
+            certificates: Vec::new(),
+            ssl_policy: None,
+            alpn_policy: None,
             actions: vec![plain("a")],
             default_rule: "d".to_owned(),
             default_rule_tags: Map::new(),

@@ -6,6 +6,7 @@
 
 pub mod arn;
 pub mod balancer;
+pub mod certificate;
 pub mod cluster;
 pub mod definition;
 mod definition_use;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use longshore_wire::json;
 
 use crate::balancer::{Listener, LoadBalancer, Target, TargetGroup};
+use crate::certificate::{self, Certificate, CertificateAuthority};
 use crate::cluster::Cluster;
 use crate::definition::{Family, TaskDefinition};
 use crate::iam::{AccessKey, AccountAlias, Group, InstanceProfile, ManagedPolicy, Role, User, entity_key};
@@ -261,6 +262,8 @@ tables! {
     TargetGroup 41 target_groups |row| row.key();
     Listener 42 listeners |row| row.key();
     Target 43 targets |row| row.key();
+    Certificate 44 certificates |row| row.key();
+    CertificateAuthority 45 certificate_authorities |_row| certificate::LOCAL.to_owned();
 }
 
 impl State {

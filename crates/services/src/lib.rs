@@ -5,6 +5,7 @@
 //! it rests on ([`Context::into_waits`]) is durable.
 
 pub mod access;
+pub mod acm;
 pub mod authority;
 pub mod cloudtrail;
 mod context;
@@ -55,6 +56,7 @@ pub static SERVICES: &[&Service] = &[
     &ssm::SERVICE,
     &cloudtrail::SERVICE,
     &elasticloadbalancing::SERVICE,
+    &acm::SERVICE,
     &node::SERVICE,
 ];
 

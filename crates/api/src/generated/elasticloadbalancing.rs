@@ -21,7 +21,7 @@ pub static SERVICE: ServiceDef = ServiceDef {
 };
 
 pub static OPERATIONS: &[OperationDef] = &[
-    OperationDef::named("AddListenerCertificates"),
+    OperationDef::named("AddListenerCertificates").built().input(R::of::<AddListenerCertificatesInput>()).output(R::of::<AddListenerCertificatesOutput>()).wrapped("AddListenerCertificatesResult").faults(&[&fault::LISTENER_NOT_FOUND_EXCEPTION, &fault::TOO_MANY_CERTIFICATES_EXCEPTION, &fault::CERTIFICATE_NOT_FOUND_EXCEPTION]),
     OperationDef::named("AddTags").built().input(R::of::<AddTagsInput>()).output(R::of::<AddTagsOutput>()).wrapped("AddTagsResult").faults(&[&fault::DUPLICATE_TAG_KEYS_EXCEPTION, &fault::TOO_MANY_TAGS_EXCEPTION, &fault::LOAD_BALANCER_NOT_FOUND_EXCEPTION, &fault::TARGET_GROUP_NOT_FOUND_EXCEPTION, &fault::LISTENER_NOT_FOUND_EXCEPTION, &fault::RULE_NOT_FOUND_EXCEPTION, &fault::TRUST_STORE_NOT_FOUND_EXCEPTION]),
     OperationDef::named("AddTrustStoreRevocations"),
     OperationDef::named("CreateListener").built().input(R::of::<CreateListenerInput>()).output(R::of::<CreateListenerOutput>()).wrapped("CreateListenerResult").faults(&[&fault::DUPLICATE_LISTENER_EXCEPTION, &fault::TOO_MANY_LISTENERS_EXCEPTION, &fault::TOO_MANY_CERTIFICATES_EXCEPTION, &fault::LOAD_BALANCER_NOT_FOUND_EXCEPTION, &fault::TARGET_GROUP_NOT_FOUND_EXCEPTION, &fault::TARGET_GROUP_ASSOCIATION_LIMIT_EXCEPTION, &fault::INVALID_CONFIGURATION_REQUEST_EXCEPTION, &fault::INCOMPATIBLE_PROTOCOLS_EXCEPTION, &fault::SSL_POLICY_NOT_FOUND_EXCEPTION, &fault::CERTIFICATE_NOT_FOUND_EXCEPTION, &fault::UNSUPPORTED_PROTOCOL_EXCEPTION, &fault::TOO_MANY_REGISTRATIONS_FOR_TARGET_ID_EXCEPTION, &fault::TOO_MANY_TARGETS_EXCEPTION, &fault::TOO_MANY_ACTIONS_EXCEPTION, &fault::INVALID_LOAD_BALANCER_ACTION_EXCEPTION, &fault::TOO_MANY_UNIQUE_TARGET_GROUPS_PER_LOAD_BALANCER_EXCEPTION, &fault::ALPN_POLICY_NOT_SUPPORTED_EXCEPTION, &fault::TOO_MANY_TAGS_EXCEPTION, &fault::TRUST_STORE_NOT_FOUND_EXCEPTION, &fault::TRUST_STORE_NOT_READY_EXCEPTION]),
@@ -39,7 +39,7 @@ pub static OPERATIONS: &[OperationDef] = &[
     OperationDef::named("DescribeAccountLimits").built().input(R::of::<DescribeAccountLimitsInput>()).output(R::of::<DescribeAccountLimitsOutput>()).wrapped("DescribeAccountLimitsResult"),
     OperationDef::named("DescribeCapacityReservation"),
     OperationDef::named("DescribeListenerAttributes").built().input(R::of::<DescribeListenerAttributesInput>()).output(R::of::<DescribeListenerAttributesOutput>()).wrapped("DescribeListenerAttributesResult").faults(&[&fault::LISTENER_NOT_FOUND_EXCEPTION]),
-    OperationDef::named("DescribeListenerCertificates"),
+    OperationDef::named("DescribeListenerCertificates").built().input(R::of::<DescribeListenerCertificatesInput>()).output(R::of::<DescribeListenerCertificatesOutput>()).wrapped("DescribeListenerCertificatesResult").faults(&[&fault::LISTENER_NOT_FOUND_EXCEPTION]),
     OperationDef::named("DescribeListeners").built().input(R::of::<DescribeListenersInput>()).output(R::of::<DescribeListenersOutput>()).wrapped("DescribeListenersResult").faults(&[&fault::LISTENER_NOT_FOUND_EXCEPTION, &fault::LOAD_BALANCER_NOT_FOUND_EXCEPTION, &fault::UNSUPPORTED_PROTOCOL_EXCEPTION]),
     OperationDef::named("DescribeLoadBalancerAttributes").built().input(R::of::<DescribeLoadBalancerAttributesInput>()).output(R::of::<DescribeLoadBalancerAttributesOutput>()).wrapped("DescribeLoadBalancerAttributesResult").faults(&[&fault::LOAD_BALANCER_NOT_FOUND_EXCEPTION]),
     OperationDef::named("DescribeLoadBalancers").built().input(R::of::<DescribeLoadBalancersInput>()).output(R::of::<DescribeLoadBalancersOutput>()).wrapped("DescribeLoadBalancersResult").faults(&[&fault::LOAD_BALANCER_NOT_FOUND_EXCEPTION]),
@@ -65,7 +65,7 @@ pub static OPERATIONS: &[OperationDef] = &[
     OperationDef::named("ModifyTargetGroupAttributes").built().input(R::of::<ModifyTargetGroupAttributesInput>()).output(R::of::<ModifyTargetGroupAttributesOutput>()).wrapped("ModifyTargetGroupAttributesResult").faults(&[&fault::TARGET_GROUP_NOT_FOUND_EXCEPTION, &fault::INVALID_CONFIGURATION_REQUEST_EXCEPTION]),
     OperationDef::named("ModifyTrustStore"),
     OperationDef::named("RegisterTargets").built().input(R::of::<RegisterTargetsInput>()).output(R::of::<RegisterTargetsOutput>()).wrapped("RegisterTargetsResult").faults(&[&fault::TARGET_GROUP_NOT_FOUND_EXCEPTION, &fault::TOO_MANY_TARGETS_EXCEPTION, &fault::INVALID_TARGET_EXCEPTION, &fault::TOO_MANY_REGISTRATIONS_FOR_TARGET_ID_EXCEPTION]),
-    OperationDef::named("RemoveListenerCertificates"),
+    OperationDef::named("RemoveListenerCertificates").built().input(R::of::<RemoveListenerCertificatesInput>()).output(R::of::<RemoveListenerCertificatesOutput>()).wrapped("RemoveListenerCertificatesResult").faults(&[&fault::LISTENER_NOT_FOUND_EXCEPTION, &fault::OPERATION_NOT_PERMITTED_EXCEPTION]),
     OperationDef::named("RemoveTags").built().input(R::of::<RemoveTagsInput>()).output(R::of::<RemoveTagsOutput>()).wrapped("RemoveTagsResult").faults(&[&fault::LOAD_BALANCER_NOT_FOUND_EXCEPTION, &fault::TARGET_GROUP_NOT_FOUND_EXCEPTION, &fault::LISTENER_NOT_FOUND_EXCEPTION, &fault::RULE_NOT_FOUND_EXCEPTION, &fault::TOO_MANY_TAGS_EXCEPTION, &fault::TRUST_STORE_NOT_FOUND_EXCEPTION]),
     OperationDef::named("RemoveTrustStoreRevocations"),
     OperationDef::named("SetIpAddressType").built().input(R::of::<SetIpAddressTypeInput>()).output(R::of::<SetIpAddressTypeOutput>()).wrapped("SetIpAddressTypeResult").faults(&[&fault::LOAD_BALANCER_NOT_FOUND_EXCEPTION, &fault::INVALID_CONFIGURATION_REQUEST_EXCEPTION, &fault::INVALID_SUBNET_EXCEPTION]),
@@ -95,6 +95,15 @@ longshore_wire::string_enum! { pub enum ActionTypeEnum {
     Redirect = "redirect",
     FixedResponse = "fixed-response",
     JwtValidation = "jwt-validation",
+} }
+
+longshore_wire::structure! { AddListenerCertificatesInput, S::structure("AddListenerCertificatesInput"), {
+    listener_arn: String = M::new("ListenerArn", R::of::<String>()).required(),
+    certificates: Vec<Certificate> = M::new("Certificates", R::of::<Vec<Certificate>>()).required(),
+} }
+
+longshore_wire::structure! { AddListenerCertificatesOutput, S::structure("AddListenerCertificatesOutput"), {
+    certificates: Vec<Certificate> = M::new("Certificates", R::of::<Vec<Certificate>>()),
 } }
 
 longshore_wire::structure! { AddTagsInput, S::structure("AddTagsInput"), {
@@ -310,6 +319,17 @@ longshore_wire::structure! { DescribeListenerAttributesInput, S::structure("Desc
 
 longshore_wire::structure! { DescribeListenerAttributesOutput, S::structure("DescribeListenerAttributesOutput"), {
     attributes: Vec<ListenerAttribute> = M::new("Attributes", R::of::<Vec<ListenerAttribute>>()),
+} }
+
+longshore_wire::structure! { DescribeListenerCertificatesInput, S::structure("DescribeListenerCertificatesInput"), {
+    listener_arn: String = M::new("ListenerArn", R::of::<String>()).required(),
+    marker: String = M::new("Marker", R::of::<String>()),
+    page_size: i32 = M::new("PageSize", R::Table(&PAGE_SIZE)),
+} }
+
+longshore_wire::structure! { DescribeListenerCertificatesOutput, S::structure("DescribeListenerCertificatesOutput"), {
+    certificates: Vec<Certificate> = M::new("Certificates", R::of::<Vec<Certificate>>()),
+    next_marker: String = M::new("NextMarker", R::of::<String>()),
 } }
 
 longshore_wire::structure! { DescribeListenersInput, S::structure("DescribeListenersInput"), {
@@ -729,6 +749,14 @@ longshore_wire::structure! { RegisterTargetsInput, S::structure("RegisterTargets
 } }
 
 longshore_wire::structure! { RegisterTargetsOutput, S::structure("RegisterTargetsOutput"), {
+} }
+
+longshore_wire::structure! { RemoveListenerCertificatesInput, S::structure("RemoveListenerCertificatesInput"), {
+    listener_arn: String = M::new("ListenerArn", R::of::<String>()).required(),
+    certificates: Vec<Certificate> = M::new("Certificates", R::of::<Vec<Certificate>>()).required(),
+} }
+
+longshore_wire::structure! { RemoveListenerCertificatesOutput, S::structure("RemoveListenerCertificatesOutput"), {
 } }
 
 longshore_wire::structure! { RemoveTagsInput, S::structure("RemoveTagsInput"), {

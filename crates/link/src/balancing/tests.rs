@@ -1,3 +1,4 @@
+use longshore_api::acm;
 use longshore_model::Change;
 use longshore_model::balancer::BalancerZone;
 use longshore_wire::Timestamp;
@@ -97,6 +98,9 @@ fn listener(of: &str, (protocol, port): (api::ProtocolEnum, i32), action: api::A
         id: format!("l{port}"),
         port,
         protocol,
+        certificates: Vec::new(),
+        ssl_policy: None,
+        alpn_policy: None,
         actions: vec![action],
         default_rule: "d".to_owned(),
         default_rule_tags: Map::new(),
@@ -170,7 +174,7 @@ fn an_edge_is_given_all_that_it_needs_and_no_more() {
         plain.into(),
         listener("net", (api::ProtocolEnum::Udp, 53), forward(&[("udp", 1)])).into(),
     ]);
-    let given = configuration(&state, "us-east-1", 12, &|_| true);
+    let given = configuration(&state, "us-east-1", 12, &|_| true, &|_| None);
     assert_eq!((given.check(), given.generation, given.balancers.len()), (Ok(()), 12, 2));
     let [net, web] = given.balancers.as_slice() else { panic!("{:?}", given.balancers) };
     assert_eq!(web.arn, format!("{HERE}loadbalancer/app/web/1"));
@@ -233,6 +237,73 @@ fn what_all_accounts_have_together_is_still_a_configuration_that_an_edge_takes()
         let both = |port| listener(&name, (api::ProtocolEnum::TcpUdp, port), forward(&[("both", 1)]));
         changes.extend((1..=50).map(|port| Change::from(both(port))));
     }
-    let given = configuration(&state(changes), "us-east-1", 1, &|_| true);
+    let given = configuration(&state(changes), "us-east-1", 1, &|_| true, &|_| None);
     assert_eq!((given.check(), given.listeners().count()), (Ok(()), MAX_LISTENERS / 2));
+}
+
+fn certificate(id: &str, chain: Option<&str>) -> certificate::Certificate {
+    certificate::Certificate {
+        account: ACCOUNT.to_owned(),
+        id: id.to_owned(),
+        created_at: Timestamp::from_millis(0),
+        kind: acm::CertificateType::Imported,
+        obtained_at: Timestamp::from_millis(0),
+        renewed_at: None,
+        facts: certificate::CertificateFacts {
+            domain: "a.test".to_owned(),
+            names: vec!["a.test".to_owned()],
+            serial: String::new(),
+            subject: String::new(),
+            issuer: String::new(),
+            not_before: Timestamp::from_millis(0),
+            not_after: Timestamp::from_millis(1),
+            key_algorithm: acm::KeyAlgorithm::EcPrime256v1,
+            signature_algorithm: String::new(),
+            key_usages: Vec::new(),
+            extended_key_usages: Vec::new(),
+        },
+        body: format!("{id}\n"),
+        chain: chain.map(str::to_owned),
+        key: format!("sealed {id}"),
+        validation: None,
+        transparency: None,
+        token: None,
+        tags: Map::new(),
+    }
+}
+
+#[test]
+fn a_listener_is_given_with_the_certificates_whose_keys_open() {
+    let arn = |id: &str| format!("arn:aws:acm:us-east-1:{ACCOUNT}:certificate/{id}");
+    let mut secure = listener("web", (api::ProtocolEnum::Https, 443), forward(&[("one", 1)]));
+    secure.certificates = ["first", "lost", "second", "gone"].map(arn).to_vec();
+    secure.ssl_policy = Some("ELBSecurityPolicy-TLS13-1-2-2021-06".to_owned());
+    let mut tls = listener("net", (api::ProtocolEnum::Tls, 443), forward(&[("tcp", 1)]));
+    (tls.certificates, tls.alpn_policy) = (vec![arn("second")], Some("HTTP2Only".to_owned()));
+    let state = state(vec![
+        load_balancer("web", api::LoadBalancerTypeEnum::Application, "127.64.0.1", Map::new()),
+        load_balancer("net", api::LoadBalancerTypeEnum::Network, "127.64.0.2", Map::new()),
+        target_group("one", api::ProtocolEnum::Http, Map::new()),
+        target_group("tcp", api::ProtocolEnum::Tcp, Map::new()),
+        certificate("first", Some("above\n")).into(),
+        certificate("second", None).into(),
+        certificate("lost", None).into(),
+        certificate("unused", None).into(),
+        secure.into(),
+        tls.into(),
+    ]);
+    let open = |row: &certificate::Certificate| (row.id != "lost").then(|| row.key.replace("sealed", "key of"));
+    let given = configuration(&state, "us-east-1", 1, &|_| true, &open);
+    assert_eq!(given.check(), Ok(()));
+    let [net, web] = given.balancers.as_slice() else { panic!("{:?}", given.balancers) };
+    assert_eq!(web.listeners[0].certificates, [arn("first"), arn("second")]);
+    assert_eq!(web.listeners[0].ssl_policy.as_deref(), Some("ELBSecurityPolicy-TLS13-1-2-2021-06"));
+    assert_eq!(
+        (&net.listeners[0].certificates, net.listeners[0].alpn_policy.as_deref()),
+        (&vec![arn("second")], Some("HTTP2Only"))
+    );
+    let chains: Vec<_> =
+        given.certificates.values().map(|one| (one.chain.as_str(), one.private_key.as_str())).collect();
+    assert_eq!(chains, [("first\nabove\n", "key of first"), ("second\n", "key of second")]);
+    assert!(!format!("{given:?}").contains("key of"));
 }

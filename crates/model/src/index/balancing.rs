@@ -8,10 +8,15 @@ use super::AddressUse;
 use crate::balancer::{Listener, LoadBalancer, Target};
 use crate::task::Task;
 
+/// Keys of listeners by the key of something that they use.
+type Uses = HashMap<String, BTreeSet<Arc<str>>>;
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Balancing {
     /// Keys of listeners by the key of a group that they forward to.
-    uses: HashMap<String, BTreeSet<Arc<str>>>,
+    uses: Uses,
+    /// The same by the key of a certificate.
+    certificates: Uses,
     /// Numbers of targets, those that drain too, by `ACCOUNT/ID` of their group.
     targets: HashMap<String, usize>,
     /// Keys of the tasks that have not stopped, by the keys of the targets that they are.
@@ -23,6 +28,16 @@ impl Balancing {
     /// Keys of the listeners that forward to the group with this key.
     pub fn listeners<'a>(&'a self, group: &str) -> impl Iterator<Item = &'a Arc<str>> + use<'a> {
         self.uses.get(group).into_iter().flatten()
+    }
+
+    /// Keys of the listeners that have the certificate with this key.
+    pub fn listeners_with<'a>(&'a self, certificate: &str) -> impl Iterator<Item = &'a Arc<str>> + use<'a> {
+        self.certificates.get(certificate).into_iter().flatten()
+    }
+
+    /// Certificates that listeners have.
+    pub fn certificates(&self) -> impl Iterator<Item = &String> {
+        self.certificates.keys()
     }
 
     /// Groups that listeners forward to.
@@ -79,17 +94,9 @@ impl Balancing {
 
     pub(crate) fn replace_listener(&mut self, key: &Arc<str>, old: Option<&Listener>, new: Option<&Listener>) {
         let groups = |row: Option<&Listener>| row.map(Listener::group_keys).unwrap_or_default();
-        let (old, new) = (groups(old), groups(new));
-        for gone in old.difference(&new) {
-            let Some(listeners) = self.uses.get_mut(gone) else { continue };
-            listeners.remove(key);
-            if listeners.is_empty() {
-                self.uses.remove(gone);
-            }
-        }
-        for come in new.difference(&old) {
-            self.uses.entry(come.clone()).or_default().insert(key.clone());
-        }
+        replace(&mut self.uses, key, &groups(old), &groups(new));
+        let certificates = |row: Option<&Listener>| row.map(Listener::certificate_keys).unwrap_or_default();
+        replace(&mut self.certificates, key, &certificates(old), &certificates(new));
     }
 
     pub(crate) fn replace_target(&mut self, old: Option<&Target>, new: Option<&Target>) {
@@ -103,5 +110,19 @@ impl Balancing {
             0 => drop(self.targets.remove(&old)),
             left => drop(self.targets.insert(old, left)),
         }
+    }
+}
+
+/// What the listener with this key uses is other than it was.
+fn replace(uses: &mut Uses, key: &Arc<str>, old: &BTreeSet<String>, new: &BTreeSet<String>) {
+    for gone in old.difference(new) {
+        let Some(listeners) = uses.get_mut(gone) else { continue };
+        listeners.remove(key);
+        if listeners.is_empty() {
+            uses.remove(gone);
+        }
+    }
+    for come in new.difference(old) {
+        uses.entry(come.clone()).or_default().insert(key.clone());
     }
 }

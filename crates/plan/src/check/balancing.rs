@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use longshore_api::elasticloadbalancing::ProtocolEnum;
 use longshore_model::State;
 use longshore_model::balancer::{LOOPBACK, Listener, MOST_LISTENERS, MOST_RULES, MOST_TARGETS};
 use longshore_model::task::TaskStatus;
@@ -12,6 +13,7 @@ pub(super) fn balancing(state: &State, found: &mut Found) {
     addresses(state, found);
     listeners(state, found);
     uses(state, found);
+    certificates(state, found);
     targets(state, found);
     behind(state, found);
 }
@@ -62,6 +64,25 @@ fn uses(state: &State, found: &mut Found) {
         let balancers: BTreeSet<&str> = listeners.iter().filter_map(|key| Some(key.rsplit_once('/')?.0)).collect();
         found.unless(balancers.len() == 1, "a group has one balancer", &group);
         found.unless(state.target_groups.contains(&group), "a group that is forwarded to is there", group);
+    }
+}
+
+fn certificates(state: &State, found: &mut Found) {
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (key, row) in state.listeners.iter() {
+        let encrypted = matches!(row.protocol, ProtocolEnum::Https | ProtocolEnum::Tls);
+        let has = !row.certificates.is_empty() && row.ssl_policy.is_some();
+        found.unless(encrypted == has, "a listener that encrypts has a certificate and a policy", &**key);
+        for certificate in row.certificate_keys() {
+            found.unless(state.certificates.contains(&certificate), "a certificate in use is there", &certificate);
+            uses.entry(certificate).or_default().insert(key.to_string());
+        }
+    }
+    let index = &state.index.balancing;
+    found.unless(index.certificates().count() == uses.len(), "the certificates that are indexed are those in use", "");
+    for (certificate, listeners) in uses {
+        let indexed: BTreeSet<String> = index.listeners_with(&certificate).map(|key| key.to_string()).collect();
+        found.unless(indexed == listeners, "a certificate knows its listeners", certificate);
     }
 }
 

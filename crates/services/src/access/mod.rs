@@ -10,6 +10,7 @@
 //!
 //! Left out: condition keys of features that are not built.
 
+mod acm;
 mod asked;
 mod cloudtrail;
 mod ec2;
@@ -108,6 +109,7 @@ static TABLES: &[&Table] = &[
     &ssm::TABLE,
     &cloudtrail::TABLE,
     &elasticloadbalancing::TABLE,
+    &acm::TABLE,
     &longshore::TABLE,
 ];
 

@@ -8,6 +8,7 @@ use super::identity::pair;
 
 /// What the resources of a service are called: the beginning of the resource's part of the ARN, and the type.
 const TYPES: &[(&str, &str, &str)] = &[
+    ("acm", "certificate/", "AWS::CertificateManager::Certificate"),
     ("cloudtrail", "trail/", "AWS::CloudTrail::Trail"),
     ("ec2", "network-interface/", "AWS::EC2::NetworkInterface"),
     ("ec2", "security-group/", "AWS::EC2::SecurityGroup"),

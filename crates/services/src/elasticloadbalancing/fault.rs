@@ -13,6 +13,14 @@ pub fn not_built(what: &str) -> Fault {
     Fault::common("UnsupportedOperationException", 400, format!("Longshore does not implement {what} yet"))
 }
 
+/// `UnsupportedCertificate`, which the model does not name.
+pub fn unsupported_certificate(arn: &str) -> Fault {
+    let message = format!(
+        "The certificate '{arn}' must have a fully-qualified domain name, a supported signature, and a supported key size."
+    );
+    Fault::common("UnsupportedCertificate", 400, message)
+}
+
 macro_rules! faults {
     ($($name:ident $def:ident $code:literal;)*) => {
         $(#[doc = concat!("`", $code, "`")]
@@ -41,6 +49,8 @@ faults! {
     too_many_actions TOO_MANY_ACTIONS_EXCEPTION "TooManyActions";
     too_many_tags TOO_MANY_TAGS_EXCEPTION "TooManyTags";
     certificate_not_found CERTIFICATE_NOT_FOUND_EXCEPTION "CertificateNotFound";
+    too_many_certificates TOO_MANY_CERTIFICATES_EXCEPTION "TooManyCertificates";
+    alpn ALPN_POLICY_NOT_SUPPORTED_EXCEPTION "ALPNPolicyNotFound";
     policy_not_found SSL_POLICY_NOT_FOUND_EXCEPTION "SSLPolicyNotFound";
     subnet_not_found SUBNET_NOT_FOUND_EXCEPTION "SubnetNotFound";
     subnet INVALID_SUBNET_EXCEPTION "InvalidSubnet";

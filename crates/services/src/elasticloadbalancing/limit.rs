@@ -2,7 +2,7 @@
 
 use longshore_api::elasticloadbalancing as api;
 use longshore_model::balancer::{
-    MOST_BALANCERS, MOST_GROUPS, MOST_GROUPS_OF_BALANCER, MOST_LISTENERS, MOST_RULES, MOST_TARGETS,
+    MOST_BALANCERS, MOST_CERTIFICATES, MOST_GROUPS, MOST_GROUPS_OF_BALANCER, MOST_LISTENERS, MOST_RULES, MOST_TARGETS,
     MOST_TARGETS_OF_APPLICATION, MOST_TARGETS_OF_NETWORK,
 };
 use longshore_wire::Fault;
@@ -13,6 +13,8 @@ use crate::Context;
 /// Quotas by the names that AWS gives them.
 const LIMITS: &[(&str, usize)] = &[
     ("application-load-balancers", MOST_BALANCERS),
+    ("certificates-per-application-load-balancer", MOST_CERTIFICATES),
+    ("certificates-per-network-load-balancer", MOST_CERTIFICATES),
     ("condition-values-per-alb-rule", condition::MOST_VALUES),
     ("condition-wildcards-per-alb-rule", condition::MOST_WILDCARDS),
     ("listeners-per-application-load-balancer", MOST_LISTENERS),

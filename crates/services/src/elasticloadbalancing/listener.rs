@@ -8,22 +8,15 @@ use longshore_model::{Change, Place, State, TableName};
 use longshore_wire::Fault;
 
 use super::action::{self, At};
-use super::{fault, form, page, policy, resolve, tag};
+use super::security::{Security, Settled};
+use super::{fault, form, page, resolve, security, tag};
 use crate::Context;
-
-/// What a request says of encryption.
-struct Security {
-    policy: Option<String>,
-    certificates: Vec<api::Certificate>,
-    alpn: Vec<String>,
-    mutual: Option<api::MutualAuthenticationAttributes>,
-}
 
 /// The same settings again answer the listener that they made.
 ///
 /// # Errors
-/// `LoadBalancerNotFound`, `ValidationError`, `DuplicateListener`, `TooManyListeners`, `CertificateNotFound`,
-/// `SSLPolicyNotFound`, those of [`action::read`], [`action::within`] and [`tag::made`], and what is not built.
+/// `LoadBalancerNotFound`, `ValidationError`, `DuplicateListener`, `TooManyListeners`, those of
+/// [`Security::settle`], [`action::read`], [`action::within`] and [`tag::made`], and what is not built.
 pub fn create(
     context: &mut Context<'_>,
     request: api::CreateListenerInput,
@@ -41,12 +34,12 @@ pub fn create(
         let balancer = resolve::balancer(state, &place, &arn)?;
         let protocol = protocol(&balancer, request.protocol)?;
         let port = request.port.ok_or_else(|| fault::invalid("A listener port must be specified"))?;
-        security.check(protocol)?;
+        let settled = security.settle(state, &place, protocol, None)?;
         let at = At { state, place: &place, balancer: &balancer, protocol };
         let actions = action::read(at, actions)?;
         let known = of(state, &balancer);
         if let Some(known) = known.iter().find(|row| row.port == port) {
-            let same = known.protocol == protocol && known.actions == actions;
+            let same = known.protocol == protocol && known.actions == actions && settled.is_of(known);
             let twice = || duplicate(&arn);
             return same.then(|| shown(&place, &balancer, known)).ok_or_else(twice);
         }
@@ -61,6 +54,9 @@ pub fn create(
             id: form::id(mint),
             port,
             protocol,
+            certificates: settled.certificates,
+            ssl_policy: settled.policy,
+            alpn_policy: settled.alpn,
             actions,
             default_rule: form::id(mint),
             default_rule_tags: Map::new(),
@@ -94,36 +90,6 @@ fn protocol(balancer: &LoadBalancer, asked: Option<api::ProtocolEnum>) -> Result
     match good {
         true => Ok(asked),
         false => Err(fault::invalid(format!("Listener protocol '{asked}' must be one of '{wanted}'"))),
-    }
-}
-
-impl Security {
-    /// # Errors
-    /// `ValidationError` for what does not go with the protocol; `SSLPolicyNotFound`, `CertificateNotFound`.
-    fn check(&self, protocol: api::ProtocolEnum) -> Result<(), Fault> {
-        let encrypted = matches!(protocol, api::ProtocolEnum::Https | api::ProtocolEnum::Tls);
-        let any = self.policy.is_some() || !self.certificates.is_empty() || !self.alpn.is_empty();
-        let mode = self.mutual.as_ref().and_then(|mutual| mutual.mode.as_deref()).unwrap_or("off");
-        if !encrypted && (any || mode != "off") {
-            let message = format!(
-                "Certificates and security policies are not supported for listeners with protocol '{protocol}'"
-            );
-            return Err(fault::invalid(message));
-        }
-        if mode != "off" {
-            return Err(fault::not_built("mutual authentication"));
-        }
-        if let Some(name) = self.policy.as_deref().filter(|name| policy::named(name).is_none()) {
-            return Err(fault::policy_not_found(format!("SSL policy '{name:.128}' not found")));
-        }
-        if !encrypted {
-            return Ok(());
-        }
-        // There is no service yet that certificates could be from.
-        match self.certificates.first().and_then(|certificate| certificate.certificate_arn.as_deref()) {
-            Some(arn) => Err(fault::certificate_not_found(format!("Certificate '{arn:.256}' not found"))),
-            None => Err(fault::invalid(format!("A certificate must be specified for {protocol} listeners"))),
-        }
     }
 }
 
@@ -190,7 +156,8 @@ pub fn modify(
         let mut row = Listener::clone(&known);
         row.protocol = protocol(&balancer, Some(request.protocol.unwrap_or(known.protocol)))?;
         row.port = request.port.unwrap_or(known.port);
-        security.check(row.protocol)?;
+        let Settled { certificates, policy, alpn } = security.settle(state, &place, row.protocol, Some(&known))?;
+        (row.certificates, row.ssl_policy, row.alpn_policy) = (certificates, policy, alpn);
         if of(state, &balancer).iter().any(|other| other.id != row.id && other.port == row.port) {
             return Err(duplicate(&balancer.arn(&place)));
         }
@@ -226,7 +193,10 @@ fn shown(place: &Place, balancer: &LoadBalancer, row: &Listener) -> api::Listene
         load_balancer_arn: Some(balancer.arn(place)),
         port: Some(row.port),
         protocol: Some(row.protocol),
+        certificates: row.certificates.first().map(|arn| vec![security::shown(arn, None)]),
+        ssl_policy: row.ssl_policy.clone(),
+        alpn_policy: row.alpn_policy.clone().map(|policy| vec![policy]),
+        mutual_authentication: (row.protocol == api::ProtocolEnum::Https).then(security::no_mutual),
         default_actions: Some(row.actions.clone()),
-        ..api::Listener::default()
     }
 }

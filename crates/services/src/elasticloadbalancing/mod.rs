@@ -2,12 +2,13 @@
 //!
 //! Handlers write records of `longshore_model::balancer`. A balancer is `active` as soon as its answer is sent.
 //!
-//! Left out: gateway load balancers, listeners with certificates (HTTPS, TLS, QUIC), actions that authenticate, regular
-//! expressions in conditions, rewrites, trust stores, capacity reservations, IPv6, targets that are functions or balancers.
+//! Left out: gateway load balancers, QUIC, server certificates of IAM, actions that authenticate, regular expressions
+//! in conditions, rewrites, trust stores, capacity reservations, IPv6, targets that are functions or balancers.
 
 mod action;
 mod attribute;
 mod balancer;
+mod certificate;
 mod condition;
 mod fault;
 mod form;
@@ -20,6 +21,7 @@ mod place;
 mod policy;
 mod resolve;
 mod rule;
+mod security;
 mod tag;
 mod target;
 #[cfg(test)]
@@ -55,6 +57,9 @@ pub static SERVICE: Service = Service {
         "DescribeListeners" => listener::describe,
         "ModifyListener" => listener::modify,
         "DeleteListener" => listener::delete,
+        "AddListenerCertificates" => certificate::add,
+        "RemoveListenerCertificates" => certificate::remove,
+        "DescribeListenerCertificates" => certificate::describe,
         "DescribeListenerAttributes" => attribute::describe_listener,
         "ModifyListenerAttributes" => attribute::modify_listener,
         "CreateRule" => rule::create,

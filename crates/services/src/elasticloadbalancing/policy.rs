@@ -46,9 +46,12 @@ const SINCE_11: &[&str] = &["TLSv1.1", "TLSv1.2"];
 const ONLY_12: &[&str] = &["TLSv1.2"];
 const UP_TO_13: &[&str] = &["TLSv1.2", "TLSv1.3"];
 
-/// The first is what a listener has that says nothing. In the order of AWS's list.
+/// What a listener has that says nothing.
+pub const USUAL: &str = "ELBSecurityPolicy-2016-08";
+
+/// In the order of AWS's list.
 static POLICIES: &[Policy] = &[
-    new("ELBSecurityPolicy-2016-08", SINCE_10, ALL_OLD),
+    new(USUAL, SINCE_10, ALL_OLD),
     new("ELBSecurityPolicy-TLS13-1-2-2021-06", UP_TO_13, &[TLS13, FORWARD_GCM, FORWARD_CBC]),
     new("ELBSecurityPolicy-TLS13-1-2-Res-2021-06", UP_TO_13, &[TLS13, FORWARD_GCM]),
     new("ELBSecurityPolicy-TLS13-1-2-Ext1-2021-06", UP_TO_13, &[TLS13, FORWARD_GCM, FORWARD_CBC, RSA]),

@@ -1,6 +1,7 @@
 //! Load balancers by their operations. After every call the laws of the state are checked.
 
 mod balancer;
+mod certificate;
 mod group;
 mod listener;
 mod rule;
