@@ -76,7 +76,7 @@ impl Simulated {
             configuration.target_groups.iter().flat_map(|(arn, group)| registered(arn, group)).collect();
         let health = healthy.difference(&said.healthy).map(well).collect();
         let before = said.next.take().map(|report| report.health).unwrap_or_default();
-        let report = EdgeReport { generation: said.generation, health, problems: Vec::new() };
+        let report = EdgeReport { generation: said.generation, health, ..EdgeReport::default() };
         said.next = Some(EdgeReport { health: [before, report.health].concat(), ..report });
         said.healthy = healthy;
         self.news.notify_one();

@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
-/// What a socket to a target is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a socket speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
     Tcp,
     Udp,
@@ -41,6 +41,24 @@ impl Dialer {
         };
         let socket = TcpSocket::from_std_stream(make(Transport::Tcp)?.into());
         socket.connect(target).await
+    }
+
+    /// A socket whose datagrams go to this target and come from it alone.
+    ///
+    /// # Errors
+    /// Those of making the socket.
+    pub fn datagrams(&self, target: SocketAddr) -> io::Result<UdpSocket> {
+        let any = || match target {
+            SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+        };
+        let socket = match self.0.as_ref().filter(|_| target.is_ipv4()) {
+            Some(make) => std::net::UdpSocket::from(make(Transport::Udp)?),
+            None => std::net::UdpSocket::bind((any(), 0))?,
+        };
+        socket.connect(target)?;
+        socket.set_nonblocking(true)?;
+        UdpSocket::from_std(socket)
     }
 }
 

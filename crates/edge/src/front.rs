@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,8 +14,10 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::chance;
 use crate::choose::{self, Candidate};
+use crate::count::Tally;
 use crate::http::sticky::{self, Name};
 use crate::member::{Busy, Member};
+use crate::route::Ends;
 use crate::seal::Seal;
 
 /// A target group with its targets. `members` are in the order of the targets of `group`.
@@ -26,11 +28,12 @@ pub struct Group {
     pub members: Vec<Arc<Member>>,
     /// The places of targets, for groups whose clients stay with theirs.
     names: HashMap<Name, usize>,
+    pub tally: Arc<Tally>,
     turn: AtomicUsize,
 }
 
 impl Group {
-    pub fn new(arn: &str, group: TargetGroup, members: Vec<Arc<Member>>) -> Self {
+    pub fn new(arn: &str, group: TargetGroup, members: Vec<Arc<Member>>, tally: Arc<Tally>) -> Self {
         let named = |(place, target): (usize, &Target)| (sticky::name(&target.id, target.port), place);
         let names = match group.stickiness {
             Stickiness::LbCookie { .. } | Stickiness::AppCookie(_) => {
@@ -38,7 +41,7 @@ impl Group {
             }
             Stickiness::None | Stickiness::SourceIp => HashMap::new(),
         };
-        Self { arn: arn.to_owned(), group, members, names, turn: AtomicUsize::new(0) }
+        Self { arn: arn.to_owned(), group, members, tally, names, turn: AtomicUsize::new(0) }
     }
 
     /// The target of this name, which is counted as busy. `None` if there is none that may be chosen.
@@ -107,6 +110,8 @@ pub struct Front {
     pub tls: Option<Arc<ServerConfig>>,
     /// For cookies.
     pub seal: Arc<Seal>,
+    /// Of its balancer.
+    pub tally: Arc<Tally>,
 }
 
 impl Front {
@@ -117,6 +122,7 @@ impl Front {
         groups: &BTreeMap<String, Arc<Group>>,
         tls: Option<Arc<ServerConfig>>,
         seal: &Arc<Seal>,
+        tally: Arc<Tally>,
     ) -> Self {
         let own = |arn: &str| groups.get(arn).map(|group| (arn.to_owned(), group.clone()));
         Self {
@@ -126,6 +132,7 @@ impl Front {
             groups: listener.groups().filter_map(own).collect(),
             tls,
             seal: seal.clone(),
+            tally,
         }
     }
 
@@ -137,16 +144,8 @@ impl Front {
 
 /// Why a listener cannot be served; `None` if it can.
 pub fn unserved(listener: &Listener, groups: &BTreeMap<String, TargetGroup>) -> Option<String> {
-    use ListenerProtocol::{Http, Https, Tcp, TcpUdp, Tls, Udp};
-    if matches!(listener.protocol, Udp | TcpUdp) {
-        return Some(format!("listeners of protocol {:?} are not served", listener.protocol));
-    }
-    let wanted: &[GroupProtocol] = match listener.protocol {
-        Http | Https => &[GroupProtocol::Http, GroupProtocol::Https],
-        Tcp | Tls | TcpUdp | Udp => &[GroupProtocol::Tcp],
-    };
     let used = || listener.groups().filter_map(|arn| groups.get(arn));
-    if let Some(group) = used().find(|group| !wanted.contains(&group.protocol)) {
+    if let Some(group) = used().find(|group| !fits(listener.protocol, group.protocol)) {
         return Some(format!("target groups of protocol {:?} are not served here", group.protocol));
     }
     let mut checks = used().map(|group| group.health_check.protocol);
@@ -155,13 +154,25 @@ pub fn unserved(listener: &Listener, groups: &BTreeMap<String, TargetGroup>) -> 
     other.map(|protocol| format!("health checks of protocol {protocol:?} are not served"))
 }
 
-/// A number for a flow: of both ends, or with stickiness by address of the client alone.
-pub fn flow_hash(stickiness: &Stickiness, client: SocketAddr, local: SocketAddr) -> u64 {
+/// Whether a listener may lead to a group.
+fn fits(listener: ListenerProtocol, group: GroupProtocol) -> bool {
+    match listener {
+        ListenerProtocol::Http | ListenerProtocol::Https => matches!(group, GroupProtocol::Http | GroupProtocol::Https),
+        ListenerProtocol::Tcp => matches!(group, GroupProtocol::Tcp | GroupProtocol::TcpUdp),
+        ListenerProtocol::Tls => matches!(group, GroupProtocol::Tcp | GroupProtocol::Tls),
+        ListenerProtocol::Udp => matches!(group, GroupProtocol::Udp | GroupProtocol::TcpUdp),
+        ListenerProtocol::TcpUdp => group == GroupProtocol::TcpUdp,
+    }
+}
+
+/// A number for a flow: of its transport and both ends, or with stickiness the address of the client alone.
+pub fn flow_hash(stickiness: &Stickiness, ends: Ends) -> u64 {
     let mut hasher = DefaultHasher::new();
+    let Ends { transport, client, local } = ends;
     let ip: IpAddr = client.ip().to_canonical();
     match stickiness {
         Stickiness::SourceIp => ip.hash(&mut hasher),
-        _ => ("tcp", ip, client.port(), local.ip(), local.port()).hash(&mut hasher),
+        _ => (transport, ip, client.port(), local.ip(), local.port()).hash(&mut hasher),
     }
     hasher.finish()
 }

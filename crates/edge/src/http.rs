@@ -36,6 +36,7 @@ use tokio::time::Instant;
 
 use crate::chance;
 use crate::choose;
+use crate::count::Count;
 use crate::front::{Front, Group};
 use crate::rule::{self, Asked};
 use gate::{Desk, Gate};
@@ -104,7 +105,7 @@ impl Connection {
     async fn answer(&self, request: Request<Incoming>) -> Response<Outgoing> {
         let mut answer = match self.desk.verdict() {
             Ok(admitted) => self.carry_out(request, admitted).await,
-            Err(status) => answer::last_page(status),
+            Err(status) => self.refuse(status, answer::last_page(status)),
         };
         self.desk.settle(answer.status() == StatusCode::SWITCHING_PROTOCOLS);
         let most = Duration::from_secs(u64::from(self.front.load().attributes.client_keep_alive_seconds.max(1)));
@@ -114,17 +115,29 @@ impl Connection {
         answer
     }
 
+    /// Counts an answer that is the balancer's own.
+    fn refuse(&self, status: u16, answer: Response<Outgoing>) -> Response<Outgoing> {
+        self.front.load().tally.answered(status);
+        answer
+    }
+
     /// A configuration that came after the front was read may have taken its targets away: then it is read again.
     async fn carry_out(&self, request: Request<Incoming>, admitted: Admitted) -> Response<Outgoing> {
+        if admitted.ambiguous {
+            self.front.load().tally.note(Count::NonCompliant);
+        }
         if header::is_too_far(request.headers()) {
-            return answer::page(463);
+            return self.refuse(463, answer::page(463));
         }
         let mut front = self.front.load_full();
         loop {
             let group = match self.choose(&front, &request) {
-                Chosen::Answer(answer) => return answer,
+                Chosen::Answer(answer) => {
+                    front.tally.answered(answer.status().as_u16());
+                    return answer;
+                }
                 Chosen::Group(group, _) if !fits(&request, group.group.protocol_version) => {
-                    return answer::page(464);
+                    return self.refuse(464, answer::page(464));
                 }
                 Chosen::Group(group, seconds) => (group, seconds),
             };
@@ -134,7 +147,7 @@ impl Connection {
             }
             let now = self.front.load_full();
             if Arc::ptr_eq(&now, &front) {
-                return answer::page(503);
+                return self.refuse(503, answer::page(503));
             }
             front = now;
         }
@@ -151,10 +164,12 @@ impl Connection {
                 forward_to(front, kept.or_else(|| choose::group(groups, chance::number())), *stickiness_seconds)
             }
             Action::Redirect(redirect) => {
+                front.tally.note(Count::Redirect);
                 let from = redirect::From { protocol: self.hop.protocol, host, port: self.hop.port, path, query };
                 Chosen::Answer(answer::redirect(redirect.status, &redirect::location(redirect, &from)))
             }
             Action::FixedResponse { status, content_type, body } => {
+                front.tally.note(Count::FixedResponse);
                 Chosen::Answer(answer::fixed(*status, content_type.as_deref(), body.as_deref()))
             }
         }

@@ -10,12 +10,14 @@
 //! as it began.
 //!
 //! Served: listeners of HTTP and HTTPS (HTTP/1 and, on HTTPS, HTTP/2) with target groups of HTTP and HTTPS in every version of
-//! the protocol, listeners of TCP and TLS with target groups of TCP. Left out so far: UDP, slow start, anomaly mitigation,
-//! preserving the client's address, access logs and counters. A listener that needs what is left out is reported with its
+//! the protocol, listeners of TCP, TLS, UDP and both with the target groups that AWS lets them have. Left out so far: slow start,
+//! anomaly mitigation, preserving the client's address, access logs. A listener that needs what is left out is reported with its
 //! problem.
 
 mod chance;
 mod choose;
+mod count;
+mod counted;
 mod dial;
 mod flow;
 mod front;
@@ -23,44 +25,48 @@ mod health;
 mod http;
 mod listen;
 mod member;
+mod minute;
 mod probe;
 mod report;
+mod route;
 mod rule;
 mod seal;
 mod tcp;
+mod times;
 mod tls;
 mod trust;
 mod tunnel;
+mod udp;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use longshore_link::edge::{
-    Balancer, Certificate, EdgeConfiguration, EdgeReport, HealthCheck, Listener, ListenerProtocol, Problem, Refusal,
-    TargetGroup,
+    Balancer, Certificate, EdgeConfiguration, EdgeReport, HealthCheck, Listener, ListenerProtocol, Metrics, Problem,
+    Refusal, TargetGroup,
 };
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
+use crate::count::Tally;
 pub use crate::dial::{Dialer, Transport};
 use crate::front::{Front, Group};
-use crate::listen::Site;
+use crate::listen::{Place, Site, Slots};
 use crate::member::{Key, Member};
 use crate::report::Reports;
 use crate::seal::Seal;
 use crate::tls::Terms;
 
-/// Connections of clients at one time; more wait in the kernel's queues.
-const CONNECTIONS: usize = 32_768;
-
 /// The data plane of load balancers on this machine.
 #[derive(Debug)]
 pub struct Edge {
-    served: Mutex<Served>,
+    served: Arc<Mutex<Served>>,
     reports: Arc<Reports>,
-    slots: Arc<Semaphore>,
+    slots: Slots,
+    /// Counts once a minute.
+    clock: OnceLock<Task>,
 }
 
 /// What is served now.
@@ -70,13 +76,17 @@ struct Served {
     generation: Option<i64>,
     seal: Option<Arc<Seal>>,
     problems: Vec<Problem>,
-    sites: BTreeMap<SocketAddr, Site>,
+    sites: BTreeMap<Place, Site>,
     members: BTreeMap<Key, Arc<Member>>,
     groups: BTreeMap<String, Arc<Group>>,
     checks: BTreeMap<Key, Checks>,
     drains: BTreeMap<Key, Task>,
     /// By the listener's ARN.
     terms: BTreeMap<String, Terms>,
+    /// By the balancer's ARN.
+    tallies: BTreeMap<String, Arc<Tally>>,
+    /// The balancer of each group.
+    owners: BTreeMap<String, String>,
 }
 
 /// The checks of a target, which end when this is dropped.
@@ -104,8 +114,8 @@ impl Edge {
 
     /// An edge that serves nothing yet. It listens in the network of this process and reaches targets by `dialer`.
     pub fn reaching(dialer: Dialer) -> Self {
-        let served = Mutex::new(Served { dialer, ..Served::default() });
-        Self { served, reports: Arc::default(), slots: Arc::new(Semaphore::new(CONNECTIONS)) }
+        let served = Arc::new(Mutex::new(Served { dialer, ..Served::default() }));
+        Self { served, reports: Arc::default(), slots: Slots::default(), clock: OnceLock::new() }
     }
 
     /// Serves a configuration from now on. Sockets that it does not name any more are closed, new ones opened; one that
@@ -120,6 +130,7 @@ impl Edge {
             return Err(Refusal::Older { had, came: configuration.generation });
         }
         configuration.check()?;
+        served.keep_tallies(&configuration);
         let members = served.take_targets(&configuration);
         let problems = served.open(&configuration, &self.slots).await;
         served.drain_targets(&configuration, members);
@@ -127,6 +138,7 @@ impl Edge {
         served.generation = Some(configuration.generation);
         served.problems.clone_from(&problems);
         self.reports.serve(configuration.generation, problems);
+        self.clock.get_or_init(|| minute::watch(self.served.clone(), self.reports.clone()));
         Ok(())
     }
 
@@ -143,7 +155,14 @@ impl Edge {
             generation: served.generation.unwrap_or_default(),
             health: checked.map(|member| member.health()).collect(),
             problems: served.problems.clone(),
+            metrics: None,
         }
+    }
+
+    /// What has been counted since it was last taken, here or for a report. For one who runs an edge alone: what is taken is
+    /// in no report.
+    pub async fn take_metrics(&self) -> Metrics {
+        minute::measure(&*self.served.lock().await)
     }
 }
 
@@ -162,8 +181,9 @@ impl Served {
         let mut members = BTreeMap::new();
         let mut groups = BTreeMap::new();
         for (arn, group) in &configuration.target_groups {
-            let own: Vec<Arc<Member>> =
-                group.targets.iter().map(|target| self.member(Key::new(arn, group, target))).collect();
+            let tally = self.groups.get(arn).map(|known| known.tally.clone()).unwrap_or_default();
+            let member = |target| self.member(Key::new(arn, group, target), &tally);
+            let own: Vec<Arc<Member>> = group.targets.iter().map(member).collect();
             for (member, target) in own.iter().zip(&group.targets) {
                 if target.draining_since.is_none() && member.set_draining(false) {
                     member.revive();
@@ -172,15 +192,24 @@ impl Served {
                 members.insert(member.key.clone(), member.clone());
             }
             let same = self.groups.get(arn).filter(|known| known.group == *group);
-            let taken = same.cloned().unwrap_or_else(|| Arc::new(Group::new(arn, group.clone(), own)));
+            let taken = same.cloned().unwrap_or_else(|| Arc::new(Group::new(arn, group.clone(), own, tally)));
             groups.insert(arn.clone(), taken);
         }
         self.groups = groups;
         members
     }
 
-    fn member(&self, key: Key) -> Arc<Member> {
-        self.members.get(&key).cloned().unwrap_or_else(|| Arc::new(Member::new(key, self.dialer.clone())))
+    /// Balancers go on counting where they were.
+    fn keep_tallies(&mut self, configuration: &EdgeConfiguration) {
+        let arns = configuration.balancers.iter().map(|balancer| balancer.arn.clone());
+        self.tallies =
+            arns.map(|arn| (self.tallies.remove(&arn).unwrap_or_default(), arn)).map(|(one, arn)| (arn, one)).collect();
+        self.owners = minute::owners(configuration);
+    }
+
+    fn member(&self, key: Key, tally: &Arc<Tally>) -> Arc<Member> {
+        let known = self.members.get(&key).cloned();
+        known.unwrap_or_else(|| Arc::new(Member::new(key, self.dialer.clone(), tally.clone())))
     }
 
     /// Targets that the configuration lets drain begin to, and those that it does not have get nothing new.
@@ -221,7 +250,7 @@ impl Served {
     }
 
     /// Opens, swaps and closes sockets; what could not be opened.
-    async fn open(&mut self, configuration: &EdgeConfiguration, slots: &Arc<Semaphore>) -> Vec<Problem> {
+    async fn open(&mut self, configuration: &EdgeConfiguration, slots: &Slots) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut wanted = BTreeSet::new();
         let mut terms = BTreeMap::new();
@@ -238,17 +267,21 @@ impl Served {
             };
             let config = tls.as_ref().map(|terms| terms.config.clone());
             terms.extend(tls.map(|terms| (listener.arn.clone(), terms)));
+            let tally = self.tallies.get(&balancer.arn).cloned().unwrap_or_default();
             for address in &balancer.addresses {
-                let socket = SocketAddr::new(address.ip, listener.port);
-                let front = Arc::new(Front::new(balancer, listener, address, &self.groups, config.clone(), &seal));
-                wanted.insert(socket);
-                if let Err(error) = self.serve(socket, front, slots).await {
-                    let problem = format!("{socket} cannot be listened on: {error}");
-                    problems.push(Problem { listener: listener.arn.clone(), problem });
+                let groups = &self.groups;
+                let front = Front::new(balancer, listener, address, groups, config.clone(), &seal, tally.clone());
+                let (front, socket) = (Arc::new(front), SocketAddr::new(address.ip, listener.port));
+                for transport in listen::transports(listener.protocol) {
+                    wanted.insert((socket, *transport));
+                    if let Err(error) = self.serve((socket, *transport), front.clone(), slots).await {
+                        let problem = format!("{socket} cannot be listened on: {error}");
+                        problems.push(Problem { listener: listener.arn.clone(), problem });
+                    }
                 }
             }
         }
-        self.sites.retain(|socket, _| wanted.contains(socket));
+        self.sites.retain(|place, _| wanted.contains(place));
         self.terms = terms;
         problems
     }
@@ -280,12 +313,12 @@ impl Served {
         }
     }
 
-    async fn serve(&mut self, socket: SocketAddr, front: Arc<Front>, slots: &Arc<Semaphore>) -> std::io::Result<()> {
-        match self.sites.get(&socket) {
+    async fn serve(&mut self, place: Place, front: Arc<Front>, slots: &Slots) -> std::io::Result<()> {
+        match self.sites.get(&place) {
             Some(site) => site.swap(front),
             None => {
-                let site = Site::open(socket, front, slots.clone()).await?;
-                self.sites.insert(socket, site);
+                let site = Site::open(place, front, slots).await?;
+                self.sites.insert(place, site);
             }
         }
         Ok(())

@@ -6,18 +6,53 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::{TcpListener, TcpStream};
+use longshore_link::edge::ListenerProtocol;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
+use crate::count::Count;
+use crate::counted::{Counted, What};
+use crate::dial::Transport;
 use crate::front::Front;
-use crate::{http, tcp};
+use crate::{http, tcp, udp};
 
 /// For a client's handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// Connections of clients at one time; more wait in the kernel's queues.
+const CONNECTIONS: usize = 32_768;
+
+/// Flows of UDP at one time, each with a socket.
+const FLOWS: usize = 16_384;
+
+/// What all sites have together.
+#[derive(Clone, Debug)]
+pub struct Slots {
+    connections: Arc<Semaphore>,
+    flows: Arc<Semaphore>,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self { connections: Arc::new(Semaphore::new(CONNECTIONS)), flows: Arc::new(Semaphore::new(FLOWS)) }
+    }
+}
+
+/// Where a site listens. A listener of TCP and UDP has two.
+pub type Place = (SocketAddr, Transport);
+
+/// What a listener's protocol is spoken by.
+pub fn transports(protocol: ListenerProtocol) -> &'static [Transport] {
+    match protocol {
+        ListenerProtocol::Udp => &[Transport::Udp],
+        ListenerProtocol::TcpUdp => &[Transport::Tcp, Transport::Udp],
+        _ => &[Transport::Tcp],
+    }
+}
+
 /// A socket with what it serves. Dropping it closes it; its connections end with the request they are at, those of TCP when
-/// they end themselves.
+/// they end themselves, flows of UDP at once.
 #[derive(Debug)]
 pub struct Site {
     front: Arc<ArcSwap<Front>>,
@@ -25,15 +60,23 @@ pub struct Site {
 }
 
 impl Site {
-    /// Listens on `address`. `slots` are the connections that all sites have together.
+    /// Listens at `place`.
     ///
     /// # Errors
     /// Those of binding the socket.
-    pub async fn open(address: SocketAddr, front: Arc<Front>, slots: Arc<Semaphore>) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    pub async fn open((address, transport): Place, front: Arc<Front>, slots: &Slots) -> io::Result<Self> {
         let front = Arc::new(ArcSwap::new(front));
         let stop = watch::Sender::new(false);
-        tokio::spawn(accept(listener, front.clone(), slots, stop.subscribe()));
+        match transport {
+            Transport::Tcp => {
+                let listener = TcpListener::bind(address).await?;
+                tokio::spawn(accept(listener, front.clone(), slots.connections.clone(), stop.subscribe()));
+            }
+            Transport::Udp => {
+                let socket = UdpSocket::bind(address).await?;
+                tokio::spawn(udp::serve(socket, front.clone(), slots.flows.clone(), stop.subscribe()));
+            }
+        }
         Ok(Self { front, stop })
     }
 
@@ -80,24 +123,40 @@ async fn accept(
 
 async fn serve(front: Arc<ArcSwap<Front>>, stream: TcpStream, client: SocketAddr, stop: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
-    let (is_web, tls) = {
+    let (is_web, tls, tally) = {
         let now = front.load();
-        (now.is_web(), now.tls.clone())
+        (now.is_web(), now.tls.clone(), now.tally.clone())
     };
+    let _open = is_web.then(|| {
+        tally.note(Count::NewConnection);
+        tally.open(Count::ActiveConnection)
+    });
+    let web = What { bytes: Some(Count::Processed), reset: None };
     let Some(config) = tls else {
         return match is_web {
-            true => http::serve(front, stream, client, stop).await,
+            true => http::serve(front, Counted::new(stream, tally, web), client, stop).await,
             false => tcp::serve(&front, stream, client).await,
         };
     };
     let accepted = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await;
-    match accepted {
-        Ok(Ok(stream)) if is_web && stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-            http::streams::serve(front, stream, client, stop).await;
+    let stream = match accepted {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, %client, "a client's handshake failed");
+            return tally.note(Count::ClientTlsError);
         }
-        Ok(Ok(stream)) if is_web => http::serve(front, stream, client, stop).await,
-        Ok(Ok(stream)) => tcp::serve(&front, stream, client).await,
-        Ok(Err(error)) => tracing::debug!(%error, %client, "a client's handshake failed"),
-        Err(_) => tracing::debug!(%client, "a client's handshake did not end"),
+        Err(_) => {
+            tracing::debug!(%client, "a client's handshake did not end");
+            return tally.note(Count::ClientTlsError);
+        }
+    };
+    if !is_web {
+        return tcp::serve(&front, stream, client).await;
+    }
+    let is_two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let stream = Counted::new(stream, tally, web);
+    match is_two {
+        true => http::streams::serve(front, stream, client, stop).await,
+        false => http::serve(front, stream, client, stop).await,
     }
 }

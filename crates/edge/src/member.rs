@@ -14,11 +14,12 @@ use longshore_link::edge::{
     GroupProtocol, HealthCheck, ProtocolVersion, Target, TargetGroup, TargetHealth, TargetState,
 };
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::chance;
+use crate::count::Tally;
 use crate::dial::Dialer;
 use crate::health::{Checkup, Outcome};
 use crate::http::relay::Upload;
@@ -61,6 +62,8 @@ pub struct Member {
     pub key: Key,
     draining: AtomicBool,
     dialer: Dialer,
+    /// Of its group.
+    pub tally: Arc<Tally>,
     outstanding: AtomicUsize,
     waiting: Mutex<VecDeque<(SendRequest<Upload>, Instant)>>,
     sessions: Sessions,
@@ -71,11 +74,12 @@ pub struct Member {
 }
 
 impl Member {
-    pub fn new(key: Key, dialer: Dialer) -> Self {
+    pub fn new(key: Key, dialer: Dialer, tally: Arc<Tally>) -> Self {
         Self {
             key,
             draining: AtomicBool::new(false),
             dialer,
+            tally,
             outstanding: AtomicUsize::new(0),
             waiting: Mutex::default(),
             sessions: Sessions::default(),
@@ -94,6 +98,11 @@ impl Member {
     pub async fn connect(&self, port: Option<u16>) -> std::io::Result<TcpStream> {
         let address = SocketAddr::new(self.key.address, port.unwrap_or(self.key.port));
         self.dialer.connect(address).await
+    }
+
+    /// A socket for datagrams to it and from it.
+    pub fn datagrams(&self) -> std::io::Result<UdpSocket> {
+        self.dialer.datagrams(self.address())
     }
 
     pub fn is_healthy(&self) -> bool {

@@ -1,10 +1,13 @@
 //! What has not been reported yet: for each target the last thing that is known, so that it is bounded by their number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use longshore_link::edge::{EdgeReport, Problem, TargetHealth};
+use longshore_link::edge::{EdgeReport, Metrics, Problem, TargetHealth};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+/// Minutes that wait to be reported; older ones are forgotten.
+const MINUTES: usize = 15;
 
 #[derive(Debug, Default)]
 pub struct Reports {
@@ -18,6 +21,8 @@ struct Fresh {
     generation: i64,
     health: BTreeMap<(String, String, u16), TargetHealth>,
     problems: Vec<Problem>,
+    /// One a report.
+    metrics: VecDeque<Metrics>,
 }
 
 impl Reports {
@@ -32,6 +37,17 @@ impl Reports {
     pub fn serve(&self, generation: i64, problems: Vec<Problem>) {
         let mut fresh = self.fresh.lock();
         (fresh.generation, fresh.problems, fresh.is_news) = (generation, problems, true);
+        self.news.notify_one();
+    }
+
+    /// A minute has passed.
+    pub fn put_metrics(&self, metrics: Metrics) {
+        let mut fresh = self.fresh.lock();
+        if fresh.metrics.len() == MINUTES {
+            fresh.metrics.pop_front();
+        }
+        fresh.metrics.push_back(metrics);
+        fresh.is_news = true;
         self.news.notify_one();
     }
 
@@ -51,6 +67,8 @@ impl Reports {
             return None;
         }
         let health = std::mem::take(&mut fresh.health).into_values().collect();
-        Some(EdgeReport { generation: fresh.generation, health, problems: fresh.problems.clone() })
+        let metrics = fresh.metrics.pop_front();
+        fresh.is_news = !fresh.metrics.is_empty();
+        Some(EdgeReport { generation: fresh.generation, health, problems: fresh.problems.clone(), metrics })
     }
 }

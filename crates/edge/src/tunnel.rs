@@ -13,8 +13,10 @@ use crate::flow::Flow;
 /// How a tunnel ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Both sides had nothing more to say, or one broke off.
+    /// Both sides had nothing more to say.
     Closed,
+    /// One broke off.
+    Broken,
     /// Nothing moved for too long.
     Idle,
     /// It was cut.
@@ -32,7 +34,7 @@ where
     let mut one = Watched { stream: one, flow: flow.clone() };
     let mut other = Watched { stream: other, flow: flow.clone() };
     tokio::select! {
-        _ = copy_bidirectional(&mut one, &mut other) => End::Closed,
+        copied = copy_bidirectional(&mut one, &mut other) => if copied.is_ok() { End::Closed } else { End::Broken },
         () = flow.idle(idle) => End::Idle,
         () = cut => End::Cut,
     }

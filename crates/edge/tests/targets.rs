@@ -69,7 +69,7 @@ async fn what_cannot_be_served_is_reported() {
     wanted.balancers[0].listeners[0].protocol = ListenerProtocol::Udp;
     edge.apply(wanted).await.expect("a configuration");
     let report = edge.report().await;
-    assert_eq!(report.problems[0].problem, "listeners of protocol Udp are not served");
+    assert_eq!(report.problems[0].problem, "target groups of protocol Http are not served here");
     assert_eq!(edge.whole_report().await.problems, report.problems);
 }
 

@@ -160,3 +160,109 @@ async fn without_a_target_a_client_is_reset() {
         assert_eq!(read.expect_err("a reset").kind(), std::io::ErrorKind::ConnectionReset);
     }
 }
+
+#[tokio::test]
+async fn a_reset_of_one_side_resets_the_other_and_is_counted() {
+    let (target, _) = echo("1").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mut configuration = configuration(BalancerKind::Network, own_address(), &[target]);
+    let second = listener.local_addr().expect("an address");
+    let (edge, to) = serve(&configuration).await;
+    let (stream, _) = connect(to).await;
+    stream.set_zero_linger().expect("an option");
+    drop(stream);
+    counted(&edge, "TCP_Client_Reset_Count", 1).await;
+    configuration.generation = 2;
+    group(&mut configuration).targets = vec![support::target(second)];
+    // The check's connection would come before the client's.
+    group(&mut configuration).health_check.port = Some(9);
+    edge.apply(configuration).await.expect("a configuration");
+    let mut stream = TcpStream::connect(to).await.expect("a connection");
+    stream.write_all(b"x").await.expect("the edge reads");
+    let (mut other, _) = listener.accept().await.expect("a connection");
+    other.read_exact(&mut [0; 1]).await.expect("the byte");
+    other.set_zero_linger().expect("an option");
+    drop(other);
+    let mut byte = [0; 1];
+    let read = tokio::time::timeout(PATIENCE, stream.read(&mut byte)).await.expect("an end");
+    assert_eq!(read.expect_err("a reset").kind(), std::io::ErrorKind::ConnectionReset);
+    counted(&edge, "TCP_Target_Reset_Count", 1).await;
+}
+
+/// Waits until the balancer's counter has come to this.
+async fn counted(edge: &longshore_edge::Edge, name: &str, most: u64) {
+    let mut sum = 0;
+    let counted = async {
+        while sum < most {
+            let series = edge.take_metrics().await.series;
+            sum += series.iter().filter_map(|series| series.values.get(name)).sum::<u64>();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, counted).await.expect(name);
+    assert_eq!(sum, most, "{name}");
+}
+
+#[tokio::test]
+async fn a_flow_on_which_nothing_moves_is_reset() {
+    let (target, _) = echo("1").await;
+    let mut configuration = configuration(BalancerKind::Network, own_address(), &[target]);
+    configuration.balancers[0].listeners[0].tcp_idle_timeout_seconds = 1;
+    let (edge, to) = serve(&configuration).await;
+    let (mut stream, _) = connect(to).await;
+    assert!(echoes(&mut stream).await);
+    let mut byte = [0; 1];
+    let read = tokio::time::timeout(PATIENCE, stream.read(&mut byte)).await.expect("an end");
+    assert_eq!(read.expect_err("a reset").kind(), std::io::ErrorKind::ConnectionReset);
+    counted(&edge, "TCP_ELB_Reset_Count", 2).await;
+}
+
+#[tokio::test]
+async fn an_address_gives_nothing_to_targets_of_other_zones_unless_flows_cross_them() {
+    let ((one, _), (other, _), (everywhere, _)) = (echo("1").await, echo("2").await, echo("3").await);
+    let mut configuration = configuration(BalancerKind::Network, own_address(), &[one, other, everywhere]);
+    for (target, zone) in group(&mut configuration).targets.iter_mut().zip(["a", "b"]) {
+        target.zone = Some(zone.into());
+    }
+    let second = Address { ip: own_address(), zone: "b".into() };
+    configuration.balancers[0].addresses.push(second.clone());
+    let (edge, first) = serve(&configuration).await;
+    for target in [one, other, everywhere] {
+        until(&edge, target.port(), TargetState::Healthy).await;
+    }
+    let reached = async |to: SocketAddr| {
+        let mut names = std::collections::BTreeSet::new();
+        for _ in 0..48 {
+            names.insert(connect(to).await.1);
+        }
+        names.into_iter().collect::<String>()
+    };
+    let second = SocketAddr::new(second.ip, PORT);
+    assert_eq!((reached(first).await, reached(second).await), ("13".to_owned(), "23".to_owned()));
+    configuration.generation = 2;
+    group(&mut configuration).cross_zone = Some(true);
+    edge.apply(configuration).await.expect("a configuration");
+    assert_eq!((reached(first).await, reached(second).await), ("123".to_owned(), "123".to_owned()));
+}
+
+#[tokio::test]
+async fn targets_of_tcp_may_be_checked_by_http() {
+    let closing = |status: &'static str| {
+        Backend::start(move |_| {
+            format!("HTTP/1.1 {status}\r\ncontent-length: 3\r\nconnection: close\r\n\r\n{status:.3}")
+        })
+    };
+    let (well, ill) = (closing("200 OK").await, closing("500 Oh").await);
+    let mut configuration = configuration(BalancerKind::Network, own_address(), &[well.address, ill.address]);
+    group(&mut configuration).health_check.protocol = GroupProtocol::Http;
+    let (edge, to) = serve(&configuration).await;
+    until(&edge, well.address.port(), TargetState::Healthy).await;
+    let found = until(&edge, ill.address.port(), TargetState::Unhealthy).await;
+    assert_eq!(found.reason, Some(Reason::ResponseCodeMismatch));
+    for _ in 0..8 {
+        assert_eq!(body(&get(to, "/").await), "200");
+    }
+    let metrics = edge.take_metrics().await;
+    let group = metrics.series.iter().find(|series| series.target_group.as_deref() == Some("g")).expect("the group's");
+    assert_eq!((group.values["HealthyHostCount"], group.values["UnHealthyHostCount"]), (1, 1));
+}

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use longshore_link::edge::*;
 use support::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
-use tokio_rustls::rustls::{ClientConfig, ProtocolVersion, RootCertStore};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
+use tokio_rustls::rustls::{ClientConfig, ProtocolVersion, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 fn certificate(names: &[&str]) -> Certificate {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -117,4 +117,66 @@ async fn a_listener_without_a_usable_certificate_is_reported() {
     let edge = longshore_edge::Edge::new();
     edge.apply(secured(BalancerKind::Application, backend.address, &[])).await.expect("a configuration");
     assert_eq!(edge.report().await.problems[0].problem, "it has no certificate");
+}
+
+/// A target that speaks TLS by a certificate that nobody knows, and says in it what it hears.
+async fn encrypted() -> SocketAddr {
+    let own = certificate(&["whoever.test"]);
+    let chain = vec![CertificateDer::from_pem_slice(own.chain.as_bytes()).expect("a certificate")];
+    let key = PrivateKeyDer::from_pem_slice(own.private_key.as_bytes()).expect("a key");
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).expect("a server");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let (mut reads, mut writes) = tokio::io::split(stream);
+                let _ = tokio::io::copy(&mut reads, &mut writes).await;
+                let _ = writes.shutdown().await;
+            });
+        }
+    });
+    address
+}
+
+/// A target that greets before anything is said, and not by TLS.
+async fn blunt() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let _ = stream.write_all(b"220 hello\r\n").await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn what_a_network_load_balancer_decrypts_it_encrypts_anew_for_targets_of_tls() {
+    let own = certificate(&["a.test"]);
+    let (good, plain) = (encrypted().await, blunt().await);
+    let mut configuration = secured(BalancerKind::Network, good, &[&own]);
+    group(&mut configuration).protocol = GroupProtocol::Tls;
+    let (edge, to) = serve(&configuration).await;
+    let mut stream = connect(to, "a.test", &own).await.expect("a handshake");
+    stream.write_all(b"there and back").await.expect("the edge reads");
+    stream.shutdown().await.expect("an end");
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).await.expect("an answer and a proper end");
+    assert_eq!(heard, "there and back");
+    configuration.generation = 2;
+    group(&mut configuration).targets = vec![target(plain)];
+    edge.apply(configuration).await.expect("a configuration");
+    let mut stream = connect(to, "a.test", &own).await.expect("a handshake");
+    let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut heard = String::new();
+    assert!(stream.read_to_string(&mut heard).await.is_err() && heard.is_empty(), "{heard}");
+    let metrics = edge.take_metrics().await;
+    assert_eq!(metrics.series[0].values["TargetTLSNegotiationErrorCount"], 1);
+    assert_eq!(metrics.series[0].values["NewFlowCount_TLS"], 2);
 }

@@ -213,6 +213,8 @@ fn redirect(config: &api::RedirectActionConfig) -> Redirect {
     }
 }
 
+const TERMINATION: &str = "deregistration_delay.connection_termination.enabled";
+
 /// The group with this ARN.
 fn group(state: &State, arn: &str, is_near: &dyn Fn(Ipv4Addr) -> bool) -> Option<TargetGroup> {
     let account = AccountId::parse(Arn::parse(arn)?.account)?;
@@ -238,7 +240,7 @@ fn group(state: &State, arn: &str, is_near: &dyn Fn(Ipv4Addr) -> bool) -> Option
         slow_start_seconds: read(values, "slow_start.duration_seconds", 0),
         stickiness: stickiness(row),
         deregistration_delay_seconds: read(values, "deregistration_delay.timeout_seconds", 300),
-        terminate_on_deregistration: read(values, "deregistration_delay.connection_termination.enabled", false),
+        terminate_on_deregistration: read(values, TERMINATION, row.has_datagrams()),
         terminate_on_unhealthy: read(values, "target_health_state.unhealthy.connection_termination.enabled", true),
         proxy_protocol: read(values, "proxy_protocol_v2.enabled", false),
         preserve_client_ip: read(values, "preserve_client_ip.enabled", row.preserves_client()),

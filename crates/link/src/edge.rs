@@ -3,7 +3,7 @@
 //! ```text
 //! control plane                                     edge
 //!   EdgeConfiguration (all of it, with a number) ──►
-//!                                                ◄── EdgeReport (number that is served, health of targets)
+//!                                                ◄── EdgeReport (number that is served, health of targets, counts)
 //! ```
 //! A configuration comes whole: an edge that has read one needs nothing else, and goes on with it while the control plane is
 //! away. Its `generation` rises with each change; an edge refuses one that is lower than what it has. What does not read, or
@@ -13,6 +13,7 @@
 //! values that are regular expressions, transforms of rules, sign-in actions, Lambda targets.
 
 mod group;
+mod metrics;
 mod report;
 mod rule;
 
@@ -28,6 +29,7 @@ pub use group::{
     Algorithm, AppCookie, CodeRange, GroupProtocol, HealthCheck, Matcher, ProtocolVersion, Stickiness, Target,
     TargetGroup, UnhealthyRouting,
 };
+pub use metrics::{MAX_SERIES, Metrics, ResponseTimes, Series};
 pub use report::{EdgeReport, Problem, Reason, TargetHealth, TargetState};
 pub use rule::{Action, Condition, QueryPair, Redirect, Rule, WeightedGroup};
 

@@ -247,8 +247,12 @@ impl TargetGroup {
 
     /// Whether targets see the client's address, unless an attribute says otherwise: those of datagrams, and instances.
     pub fn preserves_client(&self) -> bool {
-        let datagrams = matches!(self.protocol, api::ProtocolEnum::Udp | api::ProtocolEnum::TcpUdp);
-        !self.is_http() && (datagrams || self.target_type == api::TargetTypeEnum::Instance)
+        !self.is_http() && (self.has_datagrams() || self.target_type == api::TargetTypeEnum::Instance)
+    }
+
+    /// Whether its targets get datagrams. Such flows end with the deregistration delay, unless an attribute says otherwise.
+    pub fn has_datagrams(&self) -> bool {
+        matches!(self.protocol, api::ProtocolEnum::Udp | api::ProtocolEnum::TcpUdp)
     }
 
     /// How long a target drains, in seconds: 300 unless an attribute says otherwise.

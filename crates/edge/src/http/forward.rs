@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
@@ -19,6 +19,7 @@ use super::relay::{Lease, Outgoing, Upload};
 use super::session::{self, Stream};
 use super::{Connection, answer, header};
 use crate::chance;
+use crate::count::Count;
 use crate::flow::Flow;
 use crate::front::Front;
 use crate::member::{Busy, Member};
@@ -67,6 +68,8 @@ pub async fn forward(
         header::put_upgrade(request.headers_mut(), protocol.clone());
     }
     let idle = Duration::from_secs(u64::from(front.attributes.idle_timeout_seconds.max(1)));
+    let (tally, begun) = (busy.member().tally.clone(), Instant::now());
+    tally.note(Count::Request);
     let exchanged = tokio::select! {
         exchanged = exchange(busy.member(), request) => exchanged,
         () = busy.member().ended() => Err(502),
@@ -76,10 +79,13 @@ pub async fn forward(
         true => Ok(exchanged),
         false => Err(502),
     });
-    match exchanged {
+    if let Ok((answer, _)) = &exchanged {
+        tally.relayed(answer.status().as_u16(), begun.elapsed());
+    }
+    let own = match exchanged {
         Ok((answer, _)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
             match (client, protocol) {
-                (Some(client), Some(protocol)) => switch(client, answer, protocol, busy, idle),
+                (Some(client), Some(protocol)) => return switch(client, answer, protocol, busy, idle),
                 // Nobody asked for another protocol.
                 _ => answer::page(502),
             }
@@ -87,14 +93,16 @@ pub async fn forward(
         Ok((answer, by)) => {
             // A target that was asked for another protocol might yet think that it has been agreed upon.
             let again = protocol.is_none();
-            inbound(answer, (by, again), admitted, busy, flow, idle)
+            return inbound(answer, (by, again), admitted, busy, flow, idle);
         }
         Err(_) if connection.desk.is_faulty() => answer::last_page(400),
         Err(_) if flow.is_broken() => answer::last_page(400),
         Err(status) if flow.is_sent() => answer::page(status),
         // The rest of the body would be read as the next request.
         Err(status) => answer::last_page(status),
-    }
+    };
+    front.tally.answered(own.status().as_u16());
+    own
 }
 
 /// The request as the target gets it.
@@ -178,6 +186,7 @@ async fn connect(member: &Arc<Member>) -> Result<SendRequest<Upload>, Failure> {
         Ok(stream) => begin(stream).await,
         Err(error) => {
             tracing::debug!(%error, target = %member.address(), "a target's handshake failed");
+            member.tally.note(Count::TargetTlsError);
             Err(502)
         }
     }
@@ -185,14 +194,17 @@ async fn connect(member: &Arc<Member>) -> Result<SendRequest<Upload>, Failure> {
 
 /// A new connection to a target, of bytes. The status for the client if there is none: 502, or 504 after ten seconds.
 pub async fn reach(member: &Member) -> Result<TcpStream, Failure> {
-    let stream = match tokio::time::timeout(CONNECT, member.connect(None)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => return Err(504),
-        Ok(Err(_)) => return Err(502),
-        Err(_) => return Err(504),
+    let status = match tokio::time::timeout(CONNECT, member.connect(None)).await {
+        Ok(Ok(stream)) => {
+            let _ = stream.set_nodelay(true);
+            return Ok(stream);
+        }
+        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => 504,
+        Ok(Err(_)) => 502,
+        Err(_) => 504,
     };
-    let _ = stream.set_nodelay(true);
-    Ok(stream)
+    member.tally.note(Count::TargetConnectionError);
+    Err(status)
 }
 
 async fn begin<S>(stream: S) -> Result<SendRequest<Upload>, Failure>

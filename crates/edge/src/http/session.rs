@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::forward::{Failure, reach};
 use super::relay::Upload;
+use crate::count::Count;
 use crate::member::Member;
 use crate::trust;
 
@@ -158,7 +159,14 @@ fn is_secure(member: &Member) -> bool {
 async fn connect(member: &Arc<Member>) -> Result<SendRequest<Upload>, Failure> {
     let stream = reach(member).await?;
     let begun = match is_secure(member) {
-        true => begin(trust::connect(stream, member.key.address, true).await.map_err(|_| 502_u16)?).await,
+        true => {
+            let stream = trust::connect(stream, member.key.address, true).await;
+            begin(stream.map_err(|_| {
+                member.tally.note(Count::TargetTlsError);
+                502_u16
+            })?)
+            .await
+        }
         false => begin(stream).await,
     };
     begun.map_err(|error| {

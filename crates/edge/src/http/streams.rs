@@ -93,7 +93,7 @@ impl Shared {
         let _open = Open::new(self);
         let mut answer = match judge(&mut request) {
             Ok(admitted) => self.connection.carry_out(request, admitted).await,
-            Err(status) => answer::page(status),
+            Err(status) => self.connection.refuse(status, answer::page(status)),
         };
         // A stream ends; the connection goes on.
         answer.headers_mut().remove(CONNECTION);

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Metrics;
+
 /// What changed since the last report. The first of a session holds the health of every target.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -13,6 +15,9 @@ pub struct EdgeReport {
     pub health: Vec<TargetHealth>,
     /// Every listener that is not served, and why; those of before that are not in it are served now.
     pub problems: Vec<Problem>,
+    /// What was counted in a minute that has passed: one in most reports that have any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
 }
 
 /// What a target's health has become.

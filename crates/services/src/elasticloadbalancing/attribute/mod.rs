@@ -17,8 +17,8 @@ struct Bearer<'a> {
     /// `Load balancer`
     called: &'static str,
     values: &'a Map,
-    /// Where the table has none: what [`table::PRESERVE`] is at first.
-    preserve: bool,
+    /// Whose protocol and targets say what [`table::PRESERVE`] and [`table::TERMINATION`] are at first.
+    group: Option<&'a TargetGroup>,
 }
 
 fn kind(application: bool) -> Kind {
@@ -27,17 +27,17 @@ fn kind(application: bool) -> Kind {
 
 fn of_balancer(row: &LoadBalancer) -> Bearer<'_> {
     let kind = kind(row.is_application());
-    Bearer { table: table::BALANCER, kind, called: "Load balancer", values: &row.attributes, preserve: false }
+    Bearer { table: table::BALANCER, kind, called: "Load balancer", values: &row.attributes, group: None }
 }
 
 fn of_group(row: &TargetGroup) -> Bearer<'_> {
-    let (kind, preserve) = (kind(row.is_http()), row.preserves_client());
-    Bearer { table: table::GROUP, kind, called: "Target group", values: &row.attributes, preserve }
+    let kind = kind(row.is_http());
+    Bearer { table: table::GROUP, kind, called: "Target group", values: &row.attributes, group: Some(row) }
 }
 
 fn of_listener(row: &Listener) -> Bearer<'_> {
     let kind = kind(matches!(row.protocol, api::ProtocolEnum::Http | api::ProtocolEnum::Https));
-    Bearer { table: table::LISTENER, kind, called: "Listener", values: &row.attributes, preserve: false }
+    Bearer { table: table::LISTENER, kind, called: "Listener", values: &row.attributes, group: None }
 }
 
 impl Bearer<'_> {
@@ -48,9 +48,10 @@ impl Bearer<'_> {
     }
 
     fn value<'b>(&'b self, values: &'b Map, attribute: &Attribute) -> &'b str {
-        let usual = match (attribute.key, self.preserve) {
-            (table::PRESERVE, true) => "true",
-            (table::PRESERVE, false) => "false",
+        let flag = |is: bool| if is { "true" } else { "false" };
+        let usual = match (attribute.key, self.group) {
+            (table::PRESERVE, Some(group)) => flag(group.preserves_client()),
+            (table::TERMINATION, Some(group)) => flag(group.has_datagrams()),
             _ => attribute.usual,
         };
         values.get(attribute.key).map_or(usual, String::as_str)

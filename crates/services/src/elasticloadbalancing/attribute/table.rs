@@ -80,6 +80,7 @@ pub const SLOW_START: &str = "slow_start.duration_seconds";
 pub const ALGORITHM: &str = "load_balancing.algorithm.type";
 pub const ANOMALY: &str = "load_balancing.algorithm.anomaly_mitigation";
 pub const DELAY: &str = "deregistration_delay.timeout_seconds";
+pub const TERMINATION: &str = "deregistration_delay.connection_termination.enabled";
 pub const PRESERVE: &str = "preserve_client_ip.enabled";
 pub const ACCESS_LOGS: &str = "access_logs.s3.enabled";
 pub const ACCESS_BUCKET: &str = "access_logs.s3.bucket";
@@ -91,7 +92,7 @@ const STICKY: Form = Number(1, 604_800);
 
 /// Of target groups: `Application` are those of HTTP and HTTPS.
 pub static GROUP: &[Attribute] = &[
-    new("deregistration_delay.connection_termination.enabled", "false", Flag, Network),
+    new(TERMINATION, "", Flag, Network),
     new(DELAY, "300", Number(0, 3600), Both),
     new(ANOMALY, "off", OneOf(&["on", "off"]), Application),
     new(ALGORITHM, "round_robin", OneOf(ALGORITHMS), Application),

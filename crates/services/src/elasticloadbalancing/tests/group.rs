@@ -160,9 +160,13 @@ fn attributes_of_groups_go_together() {
         let pairs: Vec<Value> = pairs.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect();
         json!({"TargetGroupArn": arn, "Attributes": pairs})
     };
-    let all = world.ok("DescribeTargetGroupAttributes", json!({"TargetGroupArn": tcp}))["Attributes"].clone();
-    let preserve = all.as_array().unwrap().iter().find(|one| one["Key"] == "preserve_client_ip.enabled").unwrap();
-    assert_eq!(preserve["Value"], "false");
+    for (arn, expected) in [(&tcp, "false"), (&world.group("u", "UDP"), "true")] {
+        let all = world.ok("DescribeTargetGroupAttributes", json!({"TargetGroupArn": arn}))["Attributes"].clone();
+        for key in ["preserve_client_ip.enabled", "deregistration_delay.connection_termination.enabled"] {
+            let one = all.as_array().unwrap().iter().find(|one| one["Key"] == key).unwrap();
+            assert_eq!(one["Value"], expected, "{key}");
+        }
+    }
     world.refuses(
         "ModifyTargetGroupAttributes",
         vec![
