@@ -10,7 +10,7 @@
 //! as it began.
 //!
 //! Served: listeners of HTTP and HTTPS (HTTP/1 and, on HTTPS, HTTP/2) with target groups of HTTP and HTTPS in every version of
-//! the protocol, listeners of TCP and TLS with target groups of TCP. Left out so far: UDP, slow start, anomaly mitigation,
+//! the protocol, listeners of TCP and TLS with target groups of TCP. Left out so far: UDP, anomaly mitigation,
 //! preserving the client's address, access logs and counters. A listener that needs what is left out is reported with its
 //! problem.
 
@@ -19,6 +19,7 @@ mod choose;
 mod dial;
 mod flow;
 mod front;
+mod group;
 mod health;
 mod http;
 mod listen;
@@ -46,6 +47,7 @@ use tokio::task::JoinHandle;
 
 pub use crate::dial::{Dialer, Transport};
 use crate::front::{Front, Group};
+use crate::group::Pulse;
 use crate::listen::Site;
 use crate::member::{Key, Member};
 use crate::report::Reports;
@@ -162,8 +164,11 @@ impl Served {
         let mut members = BTreeMap::new();
         let mut groups = BTreeMap::new();
         for (arn, group) in &configuration.target_groups {
-            let own: Vec<Arc<Member>> =
-                group.targets.iter().map(|target| self.member(Key::new(arn, group, target))).collect();
+            let known = self.groups.get(arn).cloned();
+            let pulse = known.as_ref().map(|known| known.pulse.clone()).unwrap_or_default();
+            let is_first = known.as_ref().is_none_or(|known| known.members.iter().all(|member| member.is_draining()));
+            let member = |target| self.member(Key::new(arn, group, target), &pulse, is_first);
+            let own: Vec<Arc<Member>> = group.targets.iter().map(member).collect();
             for (member, target) in own.iter().zip(&group.targets) {
                 if target.draining_since.is_none() && member.set_draining(false) {
                     member.revive();
@@ -171,16 +176,21 @@ impl Served {
                 }
                 members.insert(member.key.clone(), member.clone());
             }
-            let same = self.groups.get(arn).filter(|known| known.group == *group);
-            let taken = same.cloned().unwrap_or_else(|| Arc::new(Group::new(arn, group.clone(), own)));
+            let was_off = known.as_ref().is_some_and(|known| known.group.slow_start_seconds == 0);
+            if was_off && group.slow_start_seconds > 0 {
+                own.iter().for_each(|member| member.end_slow_start());
+            }
+            let same = known.filter(|known| known.group == *group);
+            let taken = same.unwrap_or_else(|| Arc::new(Group::new(arn, group.clone(), own, pulse)));
             groups.insert(arn.clone(), taken);
         }
         self.groups = groups;
         members
     }
 
-    fn member(&self, key: Key) -> Arc<Member> {
-        self.members.get(&key).cloned().unwrap_or_else(|| Arc::new(Member::new(key, self.dialer.clone())))
+    fn member(&self, key: Key, pulse: &Arc<Pulse>, is_first: bool) -> Arc<Member> {
+        let make = || Arc::new(Member::new(key.clone(), self.dialer.clone(), pulse.clone(), is_first));
+        self.members.get(&key).cloned().unwrap_or_else(make)
     }
 
     /// Targets that the configuration lets drain begin to, and those that it does not have get nothing new.

@@ -232,3 +232,27 @@ async fn targets_of_other_zones_are_left_alone_without_balancing_across_zones() 
         assert_eq!(body(&get(to, "/").await), "here");
     }
 }
+
+#[tokio::test]
+async fn a_target_starts_slowly_unless_slow_start_comes_after_it() {
+    let (old, new) = (Backend::named("old").await, Backend::named("new").await);
+    for seconds in [0, 900] {
+        let mut configuration = configuration(BalancerKind::Application, own_address(), &[old.address]);
+        group(&mut configuration).slow_start_seconds = seconds;
+        let (edge, to) = serve(&configuration).await;
+        until(&edge, old.address.port(), TargetState::Healthy).await;
+        configuration.generation = 2;
+        group(&mut configuration).targets.push(target(new.address));
+        edge.apply(configuration.clone()).await.expect("a configuration");
+        until(&edge, new.address.port(), TargetState::Healthy).await;
+        configuration.generation = 3;
+        group(&mut configuration).slow_start_seconds = 900;
+        edge.apply(configuration).await.expect("a configuration");
+        let before = new.count();
+        for _ in 0..20 {
+            assert_eq!(status(&get(to, "/").await), "200");
+        }
+        let count = new.count() - before;
+        assert!(if seconds == 0 { count == 10 } else { count < 10 }, "{count} with {seconds} seconds at first");
+    }
+}
