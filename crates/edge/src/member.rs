@@ -22,8 +22,8 @@ use crate::chance;
 use crate::dial::Dialer;
 use crate::group::Pulse;
 use crate::health::{Checkup, Outcome};
+use crate::http::multiplex::Sessions;
 use crate::http::relay::Upload;
-use crate::http::session::Sessions;
 
 /// Connections that wait, of one target.
 const WAITING: usize = 1024;
