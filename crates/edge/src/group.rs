@@ -7,7 +7,10 @@
 //!
 //! Slow start: a target that turns healthy beside others gets a share that grows with time, until it is whole. Left alone are
 //! the first targets of a group, those that were healthy when slow start was switched on, and all if there is no healthy target
-//! beside them that has its whole share, or if all targets are taken for healthy. As AWS has it, `round_robin` alone knows slow start.
+//! beside them that has its whole share, or if all targets are taken for healthy. As AWS has
+//! it, `round_robin` alone knows slow start.
+//!
+//! Anomaly mitigation ([`anomaly`]): targets that fail unlike the others get less. `weighted_random` alone knows it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,8 +19,10 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use longshore_link::edge::{Algorithm, Stickiness, Target, TargetGroup};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::anomaly;
 use crate::chance;
 use crate::choose;
 use crate::front::Front;
@@ -29,15 +34,19 @@ const TRIES: usize = 16;
 
 /// Moves whenever another target may be chosen, or one may not be any more. A group and its targets have one.
 #[derive(Debug, Default)]
-pub struct Pulse(AtomicU64);
+pub struct Pulse {
+    beats: AtomicU64,
+    /// When its targets were last judged for anomalies.
+    judged: Mutex<Option<Instant>>,
+}
 
 impl Pulse {
     pub fn beat(&self) {
-        self.0.fetch_add(1, Ordering::Release);
+        self.beats.fetch_add(1, Ordering::Release);
     }
 
     fn now(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.beats.load(Ordering::Acquire)
     }
 }
 
@@ -112,6 +121,9 @@ impl Group {
             let outstanding = |place: usize| ready.targets[place].member.outstanding();
             choose::place(self.group.algorithm, ready.targets.len(), turn, chance::number(), outstanding)
         };
+        if self.mitigates() {
+            self.judge(&ready);
+        }
         let mut place = next()?;
         for _ in 0..TRIES {
             if self.has_share(&ready.targets[place]) {
@@ -178,6 +190,26 @@ impl Group {
         Ready { at, open, targets }
     }
 
+    /// Whether targets that fail unlike the others get less.
+    pub fn mitigates(&self) -> bool {
+        self.group.anomaly_mitigation && self.group.algorithm == Algorithm::WeightedRandom
+    }
+
+    /// Looks for anomalies, once a window.
+    fn judge(&self, ready: &Ready) {
+        let Some(mut last) = self.pulse.judged.try_lock() else { return };
+        let now = Instant::now();
+        if last.is_some_and(|last| now < last + anomaly::WINDOW) {
+            return;
+        }
+        *last = Some(now);
+        let records = || ready.targets.iter().map(|candidate| &candidate.member.record);
+        let tallies: Vec<_> = records().map(|record| record.take()).collect();
+        for (record, is_anomalous) in records().zip(anomaly::find(&tallies)) {
+            record.judge(is_anomalous);
+        }
+    }
+
     fn slow_start(&self) -> Duration {
         match self.group.algorithm {
             Algorithm::RoundRobin => Duration::from_secs(u64::from(self.group.slow_start_seconds)),
@@ -187,6 +219,9 @@ impl Group {
 
     /// Whether a target that is chosen gets the request, by the share that it has now.
     fn has_share(&self, candidate: &Candidate) -> bool {
+        if self.mitigates() {
+            return candidate.member.record.has_share(chance::number());
+        }
         let Some(since) = candidate.since else { return true };
         choose::has_share(since.elapsed(), self.slow_start(), chance::number())
     }

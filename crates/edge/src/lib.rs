@@ -10,10 +10,11 @@
 //! as it began.
 //!
 //! Served: listeners of HTTP and HTTPS (HTTP/1 and, on HTTPS, HTTP/2) with target groups of HTTP and HTTPS in every version of
-//! the protocol, listeners of TCP and TLS with target groups of TCP. Left out so far: UDP, anomaly mitigation,
+//! the protocol, listeners of TCP and TLS with target groups of TCP. Left out so far: UDP,
 //! preserving the client's address, access logs and counters. A listener that needs what is left out is reported with its
 //! problem.
 
+mod anomaly;
 mod chance;
 mod choose;
 mod dial;

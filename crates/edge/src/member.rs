@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::anomaly::Record;
 use crate::chance;
 use crate::dial::Dialer;
 use crate::group::Pulse;
@@ -76,6 +77,7 @@ pub struct Member {
     sessions: Sessions,
     checkup: Mutex<Checkup>,
     start: Mutex<Start>,
+    pub record: Record,
     healthy: watch::Sender<bool>,
     is_healthy: AtomicBool,
     over: watch::Sender<bool>,
@@ -94,6 +96,7 @@ impl Member {
             sessions: Sessions::default(),
             checkup: Mutex::default(),
             start: Mutex::new(Start { is_first, since: None }),
+            record: Record::new(),
             healthy: watch::Sender::new(false),
             is_healthy: AtomicBool::new(false),
             over: watch::Sender::new(false),

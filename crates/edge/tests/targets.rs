@@ -256,3 +256,34 @@ async fn a_target_starts_slowly_unless_slow_start_comes_after_it() {
         assert!(if seconds == 0 { count == 10 } else { count < 10 }, "{count} with {seconds} seconds at first");
     }
 }
+
+#[tokio::test]
+async fn errors_of_a_target_count_against_it_where_the_group_says_so() {
+    let ill = Backend::start(|request| match request.contains("ELB-HealthChecker") {
+        true => ok(""),
+        false => "HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n".to_owned(),
+    })
+    .await;
+    let (one, other) = (Backend::named("one").await, Backend::named("other").await);
+    let targets = [ill.address, one.address, other.address];
+    let mut configuration = configuration(BalancerKind::Application, own_address(), &targets);
+    let group = group(&mut configuration);
+    (group.algorithm, group.anomaly_mitigation) = (Algorithm::WeightedRandom, true);
+    let (edge, to) = serve(&configuration).await;
+    for address in targets {
+        until(&edge, address.port(), TargetState::Healthy).await;
+    }
+    // From here on, time passes when nothing else happens, or when it is told to.
+    tokio::time::pause();
+    for _ in 0..6 {
+        for _ in 0..300 {
+            get(to, "/").await;
+        }
+        tokio::time::advance(Duration::from_secs(10)).await;
+    }
+    let before = ill.count();
+    for _ in 0..300 {
+        get(to, "/").await;
+    }
+    assert!(ill.count() - before < 50, "{} of 300", ill.count() - before);
+}

@@ -169,3 +169,34 @@ async fn the_first_targets_and_the_only_ones_have_their_whole_share() {
     check(&open, "++-");
     assert_eq!(shares(&open, 30), [10, 10, 10]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_fails_unlike_the_others_gets_less_until_it_recovers() {
+    let settings =
+        TargetGroup { algorithm: Algorithm::WeightedRandom, anomaly_mitigation: true, ..TargetGroup::default() };
+    let group = group(settings, 3, 3);
+    check(&group, "+++");
+    let front = front();
+    let ask = |is_ill: bool| {
+        let mut first = 0;
+        for _ in 0..3000 {
+            let busy = group.choose(&front).expect("a target");
+            let is_first = busy.member().key.port == 0;
+            busy.member().record.note(is_first && is_ill);
+            first += usize::from(is_first);
+        }
+        first
+    };
+    // What chance makes of it, with room to spare: a third, then less, and all of it again.
+    assert!(ask(true).abs_diff(1000) < 150);
+    for _ in 0..4 {
+        pass(10).await;
+        ask(true);
+    }
+    assert!(ask(true) < 200);
+    for _ in 0..5 {
+        pass(10).await;
+        ask(false);
+    }
+    assert!(ask(false).abs_diff(1000) < 150);
+}
