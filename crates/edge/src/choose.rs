@@ -1,48 +1,49 @@
 //! Which target of a group, and which group of an action. Pure: chance comes in as a number.
 
+use std::time::Duration;
+
 use longshore_link::edge::{Algorithm, UnhealthyRouting, WeightedGroup};
 
-/// A target that may be chosen: it is registered, not draining, and of the right zone.
-#[derive(Clone, Copy, Debug)]
-pub struct Candidate {
-    pub healthy: bool,
-    /// Requests it is busy with.
-    pub outstanding: usize,
-}
+/// Targets of which `least_outstanding_requests` takes the one with the fewest: all if there are no more, else so many by
+/// chance.
+pub const LOOKED_AT: usize = 16;
 
-/// The place of the target that is chosen. `turn` counts the choices before, `chance` is any number. If too few are healthy,
-/// all are taken for healthy (fail-open). `None` without candidates.
-pub fn target(
+/// The place of the target that is chosen, of `count`. `turn` counts the choices before, `chance` is any number, `outstanding`
+/// how many requests a target is busy with. `None` without targets.
+pub fn place(
     algorithm: Algorithm,
-    candidates: &[Candidate],
-    routing: UnhealthyRouting,
+    count: usize,
     turn: usize,
     chance: u64,
+    outstanding: impl Fn(usize) -> usize,
 ) -> Option<usize> {
-    let open = fails_open(candidates, routing);
-    let eligible = || candidates.iter().enumerate().filter(move |(_, candidate)| open || candidate.healthy);
-    let count = eligible().count();
-    if count == 0 {
-        return None;
-    }
     match algorithm {
-        Algorithm::RoundRobin => eligible().nth(turn % count),
-        Algorithm::WeightedRandom => eligible().nth(within(chance, count)),
+        _ if count == 0 => None,
+        Algorithm::RoundRobin => Some(turn % count),
+        Algorithm::WeightedRandom => Some(within(chance, count)),
+        // Among equals it goes round, too.
+        Algorithm::LeastOutstandingRequests if count <= LOOKED_AT => {
+            (0..count).map(|step| (turn % count + step) % count).min_by_key(|place| outstanding(*place))
+        }
         Algorithm::LeastOutstandingRequests => {
-            // Among equals it goes round, too.
-            let (before, after) = (eligible().take(turn % count), eligible().skip(turn % count));
-            after.chain(before).min_by_key(|(_, candidate)| candidate.outstanding)
+            let drawn = (0..LOOKED_AT).zip(0..).map(|(_, step): (_, u32)| within(chance.rotate_left(4 * step), count));
+            drawn.min_by_key(|place| outstanding(*place))
         }
     }
-    .map(|(place, _)| place)
 }
 
 /// Whether fewer are healthy than the group demands.
-pub fn fails_open(candidates: &[Candidate], routing: UnhealthyRouting) -> bool {
-    let healthy = candidates.iter().filter(|candidate| candidate.healthy).count();
+pub fn fails_open(healthy: usize, all: usize, routing: UnhealthyRouting) -> bool {
     let least = usize::try_from(routing.minimum_count.max(1)).unwrap_or(usize::MAX);
     let percent = usize::try_from(routing.minimum_percent.unwrap_or(0)).unwrap_or(0);
-    healthy < least || healthy * 100 < percent * candidates.len()
+    healthy < least || healthy * 100 < percent * all
+}
+
+/// Whether a target that has been healthy for `since` gets the request that would be its turn: its share grows evenly to the
+/// whole for `whole`.
+pub fn has_share(since: Duration, whole: Duration, chance: u64) -> bool {
+    let (since, whole) = (since.as_millis(), whole.as_millis());
+    since >= whole || u128::from(chance) % whole < since
 }
 
 /// The group that is chosen, each with the share that its weight has. `None` if all weights are zero.
@@ -60,58 +61,74 @@ pub fn group(groups: &[WeightedGroup], chance: u64) -> Option<&WeightedGroup> {
     })
 }
 
-fn within(chance: u64, count: usize) -> usize {
-    usize::try_from(chance % u64::try_from(count).unwrap_or(u64::MAX)).unwrap_or(0)
+/// A place of `count` by chance; zero if there is none.
+pub fn within(chance: u64, count: usize) -> usize {
+    usize::try_from(chance % u64::try_from(count.max(1)).unwrap_or(u64::MAX)).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn candidates(text: &str) -> Vec<Candidate> {
-        let read = |word: &str| {
-            let (state, load) = word.split_at(1);
-            Candidate { healthy: state == "h", outstanding: load.parse().expect("a load") }
-        };
-        text.split_whitespace().map(read).collect()
-    }
-
-    fn turns(algorithm: Algorithm, text: &str) -> Vec<Option<usize>> {
-        let routing = UnhealthyRouting::default();
-        (0..4).map(|turn| target(algorithm, &candidates(text), routing, turn, turn as u64)).collect()
-    }
-
     #[test]
     fn targets_take_turns_by_their_algorithm() {
         let (round, least) = (Algorithm::RoundRobin, Algorithm::LeastOutstandingRequests);
         let random = Algorithm::WeightedRandom;
-        let cases: &[(Algorithm, &str, [Option<usize>; 4])] = &[
-            (round, "h0 h0 h0", [Some(0), Some(1), Some(2), Some(0)]),
-            (round, "h0 u0 h0", [Some(0), Some(2), Some(0), Some(2)]),
-            (round, "u0 u0", [Some(0), Some(1), Some(0), Some(1)]),
-            (round, "", [None; 4]),
-            (least, "h2 h1 u0", [Some(1); 4]),
-            (least, "h1 h1 h3", [Some(0), Some(1), Some(0), Some(0)]),
-            (random, "h0 u0 h0", [Some(0), Some(2), Some(0), Some(2)]),
+        type Case<'c> = (Algorithm, &'c [usize], [Option<usize>; 4]);
+        let cases: &[Case<'_>] = &[
+            (round, &[0, 0, 0], [Some(0), Some(1), Some(2), Some(0)]),
+            (round, &[], [None; 4]),
+            (least, &[], [None; 4]),
+            (least, &[2, 1], [Some(1); 4]),
+            (least, &[1, 1, 3], [Some(0), Some(1), Some(0), Some(0)]),
+            (random, &[0, 0], [Some(0), Some(1), Some(0), Some(1)]),
         ];
-        for (algorithm, text, expected) in cases {
-            assert_eq!(turns(*algorithm, text), expected, "{algorithm:?} {text}");
+        for (algorithm, loads, expected) in cases {
+            let chosen = [0, 1, 2, 3]
+                .map(|turn: u32| place(*algorithm, loads.len(), turn as usize, u64::from(turn), |place| loads[place]));
+            assert_eq!(chosen, *expected, "{algorithm:?} {loads:?}");
         }
+    }
+
+    #[test]
+    fn of_many_targets_some_are_looked_at() {
+        let chance = 0xfedc_ba98_7654_3210;
+        let looked = std::cell::RefCell::new(Vec::new());
+        let outstanding = |place: usize| {
+            looked.borrow_mut().push(place);
+            1000 - place
+        };
+        let chosen = place(Algorithm::LeastOutstandingRequests, 1000, 0, chance, outstanding).expect("a place");
+        let mut looked = looked.into_inner();
+        looked.sort_unstable();
+        looked.dedup();
+        assert!(looked.len() > LOOKED_AT / 2 && looked.len() <= LOOKED_AT, "{looked:?}");
+        assert_eq!(looked.last(), Some(&chosen));
     }
 
     #[test]
     fn too_few_healthy_targets_open_the_way_to_all() {
         let cases = [
-            ("h0 u0 u0", 1, None, false),
-            ("u0 u0", 1, None, true),
-            ("h0 u0 u0", 2, None, true),
-            ("h0 h0 u0 u0", 1, Some(50), false),
-            ("h0 u0 u0 u0", 1, Some(50), true),
+            (1, 3, 1, None, false),
+            (0, 2, 1, None, true),
+            (1, 3, 2, None, true),
+            (2, 4, 1, Some(50), false),
+            (1, 4, 1, Some(50), true),
         ];
-        for (text, minimum_count, minimum_percent, expected) in cases {
+        for (healthy, all, minimum_count, minimum_percent, expected) in cases {
             let routing = UnhealthyRouting { minimum_count, minimum_percent };
-            assert_eq!(fails_open(&candidates(text), routing), expected, "{text} {routing:?}");
+            assert_eq!(fails_open(healthy, all, routing), expected, "{healthy} of {all}: {routing:?}");
         }
+    }
+
+    #[test]
+    fn a_share_grows_evenly() {
+        let seconds = Duration::from_secs;
+        for (since, expected) in [(0, 0), (3, 1000), (15, 5000), (30, 10_000), (31, 10_000)] {
+            let taken = (0..10_000).filter(|chance| has_share(seconds(since), seconds(30), chance * 3)).count();
+            assert_eq!(taken, expected, "after {since} seconds");
+        }
+        assert!(has_share(Duration::ZERO, Duration::ZERO, 0));
     }
 
     #[test]

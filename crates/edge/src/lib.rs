@@ -10,10 +10,11 @@
 //! as it began.
 //!
 //! Served: listeners of HTTP and HTTPS (HTTP/1 and, on HTTPS, HTTP/2) with target groups of HTTP and HTTPS in every version of
-//! the protocol, listeners of TCP, TLS, UDP and both with the target groups that AWS lets them have. Left out so far: slow start,
-//! anomaly mitigation, preserving the client's address, access logs. A listener that needs what is left out is reported with its
+//! the protocol, listeners of TCP, TLS, UDP and both with the target groups that AWS lets them have. Left out so far:
+//! preserving the client's address, access logs. A listener that needs what is left out is reported with its
 //! problem.
 
+mod anomaly;
 mod chance;
 mod choose;
 mod count;
@@ -21,6 +22,7 @@ mod counted;
 mod dial;
 mod flow;
 mod front;
+mod group;
 mod health;
 mod http;
 mod listen;
@@ -181,8 +183,12 @@ impl Served {
         let mut members = BTreeMap::new();
         let mut groups = BTreeMap::new();
         for (arn, group) in &configuration.target_groups {
-            let tally = self.groups.get(arn).map(|known| known.tally.clone()).unwrap_or_default();
-            let member = |target| self.member(Key::new(arn, group, target), &tally);
+            let known = self.groups.get(arn).cloned();
+            let pulse = known.as_ref().map(|known| known.pulse.clone()).unwrap_or_default();
+            let tally = known.as_ref().map(|known| known.tally.clone()).unwrap_or_default();
+            let is_first = known.as_ref().is_none_or(|known| known.members.iter().all(|member| member.is_draining()));
+            let new = |key| Member::new(key, self.dialer.clone(), pulse.clone(), tally.clone(), is_first);
+            let member = |target| self.member(Key::new(arn, group, target), new);
             let own: Vec<Arc<Member>> = group.targets.iter().map(member).collect();
             for (member, target) in own.iter().zip(&group.targets) {
                 if target.draining_since.is_none() && member.set_draining(false) {
@@ -191,8 +197,12 @@ impl Served {
                 }
                 members.insert(member.key.clone(), member.clone());
             }
-            let same = self.groups.get(arn).filter(|known| known.group == *group);
-            let taken = same.cloned().unwrap_or_else(|| Arc::new(Group::new(arn, group.clone(), own, tally)));
+            let was_off = known.as_ref().is_some_and(|known| known.group.slow_start_seconds == 0);
+            if was_off && group.slow_start_seconds > 0 {
+                own.iter().for_each(|member| member.end_slow_start());
+            }
+            let same = known.filter(|known| known.group == *group);
+            let taken = same.unwrap_or_else(|| Arc::new(Group::new(arn, group.clone(), own, pulse, tally)));
             groups.insert(arn.clone(), taken);
         }
         self.groups = groups;
@@ -207,9 +217,9 @@ impl Served {
         self.owners = minute::owners(configuration);
     }
 
-    fn member(&self, key: Key, tally: &Arc<Tally>) -> Arc<Member> {
-        let known = self.members.get(&key).cloned();
-        known.unwrap_or_else(|| Arc::new(Member::new(key, self.dialer.clone(), tally.clone())))
+    /// The target as it is known, or a new one.
+    fn member(&self, key: Key, new: impl Fn(Key) -> Member) -> Arc<Member> {
+        self.members.get(&key).cloned().unwrap_or_else(|| Arc::new(new(key)))
     }
 
     /// Targets that the configuration lets drain begin to, and those that it does not have get nothing new.

@@ -18,12 +18,14 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::anomaly::Record;
 use crate::chance;
 use crate::count::Tally;
 use crate::dial::Dialer;
+use crate::group::Pulse;
 use crate::health::{Checkup, Outcome};
+use crate::http::multiplex::Sessions;
 use crate::http::relay::Upload;
-use crate::http::session::Sessions;
 
 /// Connections that wait, of one target.
 const WAITING: usize = 1024;
@@ -57,33 +59,48 @@ impl Key {
     }
 }
 
+/// What slow start needs to know.
+#[derive(Debug)]
+struct Start {
+    is_first: bool,
+    /// When it has turned healthy beside others.
+    since: Option<Instant>,
+}
+
 #[derive(Debug)]
 pub struct Member {
     pub key: Key,
     draining: AtomicBool,
     dialer: Dialer,
+    pulse: Arc<Pulse>,
     /// Of its group.
     pub tally: Arc<Tally>,
     outstanding: AtomicUsize,
     waiting: Mutex<VecDeque<(SendRequest<Upload>, Instant)>>,
     sessions: Sessions,
     checkup: Mutex<Checkup>,
+    start: Mutex<Start>,
+    pub record: Record,
     healthy: watch::Sender<bool>,
     is_healthy: AtomicBool,
     over: watch::Sender<bool>,
 }
 
 impl Member {
-    pub fn new(key: Key, dialer: Dialer, tally: Arc<Tally>) -> Self {
+    /// `is_first` is that its group had no targets before: then it begins with its whole share.
+    pub fn new(key: Key, dialer: Dialer, pulse: Arc<Pulse>, tally: Arc<Tally>, is_first: bool) -> Self {
         Self {
             key,
             draining: AtomicBool::new(false),
             dialer,
             tally,
+            pulse,
             outstanding: AtomicUsize::new(0),
             waiting: Mutex::default(),
             sessions: Sessions::default(),
             checkup: Mutex::default(),
+            start: Mutex::new(Start { is_first, since: None }),
+            record: Record::new(),
             healthy: watch::Sender::new(false),
             is_healthy: AtomicBool::new(false),
             over: watch::Sender::new(false),
@@ -106,7 +123,7 @@ impl Member {
     }
 
     pub fn is_healthy(&self) -> bool {
-        self.is_healthy.load(Ordering::Relaxed)
+        self.is_healthy.load(Ordering::Acquire)
     }
 
     /// Whether it has been deregistered: it gets nothing new.
@@ -114,9 +131,36 @@ impl Member {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Says whether that is news.
+    /// Says whether that is news. A target that is registered again starts slowly, if it is healthy.
     pub fn set_draining(&self, draining: bool) -> bool {
-        self.draining.swap(draining, Ordering::AcqRel) != draining
+        let is_news = self.draining.swap(draining, Ordering::AcqRel) != draining;
+        if is_news {
+            self.start.lock().since = (!draining && self.is_healthy()).then(Instant::now);
+            self.pulse.beat();
+        }
+        is_news
+    }
+
+    /// When it has turned healthy beside others; `None` if it has its whole share.
+    pub fn healthy_since(&self) -> Option<Instant> {
+        self.start.lock().since
+    }
+
+    /// It has its whole share from now on.
+    pub fn end_slow_start(&self) {
+        if self.start.lock().since.take().is_some() {
+            self.pulse.beat();
+        }
+    }
+
+    /// It has turned healthy, or is so no more.
+    fn turn(&self, healthy: bool) {
+        let mut start = self.start.lock();
+        let is_first = start.is_first;
+        start.since = (healthy && !is_first).then(Instant::now);
+        start.is_first = is_first && !healthy;
+        drop(start);
+        self.pulse.beat();
     }
 
     pub fn outstanding(&self) -> usize {
@@ -194,7 +238,9 @@ impl Member {
         let mut checkup = self.checkup.lock();
         let changed = checkup.take(outcome, check);
         let healthy = checkup.state == TargetState::Healthy;
-        self.is_healthy.store(healthy, Ordering::Relaxed);
+        if self.is_healthy.swap(healthy, Ordering::AcqRel) != healthy {
+            self.turn(healthy);
+        }
         if changed && !healthy {
             // One that leads nowhere any more would not be noticed: requests of later on get another.
             self.sessions.clear();

@@ -232,3 +232,58 @@ async fn targets_of_other_zones_are_left_alone_without_balancing_across_zones() 
         assert_eq!(body(&get(to, "/").await), "here");
     }
 }
+
+#[tokio::test]
+async fn a_target_starts_slowly_unless_slow_start_comes_after_it() {
+    let (old, new) = (Backend::named("old").await, Backend::named("new").await);
+    for seconds in [0, 900] {
+        let mut configuration = configuration(BalancerKind::Application, own_address(), &[old.address]);
+        group(&mut configuration).slow_start_seconds = seconds;
+        let (edge, to) = serve(&configuration).await;
+        until(&edge, old.address.port(), TargetState::Healthy).await;
+        configuration.generation = 2;
+        group(&mut configuration).targets.push(target(new.address));
+        edge.apply(configuration.clone()).await.expect("a configuration");
+        until(&edge, new.address.port(), TargetState::Healthy).await;
+        configuration.generation = 3;
+        group(&mut configuration).slow_start_seconds = 900;
+        edge.apply(configuration).await.expect("a configuration");
+        let before = new.count();
+        for _ in 0..20 {
+            assert_eq!(status(&get(to, "/").await), "200");
+        }
+        let count = new.count() - before;
+        assert!(if seconds == 0 { count == 10 } else { count < 10 }, "{count} with {seconds} seconds at first");
+    }
+}
+
+#[tokio::test]
+async fn errors_of_a_target_count_against_it_where_the_group_says_so() {
+    let ill = Backend::start(|request| match request.contains("ELB-HealthChecker") {
+        true => ok(""),
+        false => "HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n".to_owned(),
+    })
+    .await;
+    let (one, other) = (Backend::named("one").await, Backend::named("other").await);
+    let targets = [ill.address, one.address, other.address];
+    let mut configuration = configuration(BalancerKind::Application, own_address(), &targets);
+    let group = group(&mut configuration);
+    (group.algorithm, group.anomaly_mitigation) = (Algorithm::WeightedRandom, true);
+    let (edge, to) = serve(&configuration).await;
+    for address in targets {
+        until(&edge, address.port(), TargetState::Healthy).await;
+    }
+    // From here on, time passes when nothing else happens, or when it is told to.
+    tokio::time::pause();
+    for _ in 0..6 {
+        for _ in 0..300 {
+            get(to, "/").await;
+        }
+        tokio::time::advance(Duration::from_secs(10)).await;
+    }
+    let before = ill.count();
+    for _ in 0..300 {
+        get(to, "/").await;
+    }
+    assert!(ill.count() - before < 50, "{} of 300", ill.count() - before);
+}

@@ -263,3 +263,19 @@ async fn a_request_of_another_version_than_its_group_has_a_code_of_its_own() {
         assert_eq!(status(&get(to, "/").await), "464");
     }
 }
+
+#[tokio::test]
+async fn an_answer_of_http_2_with_too_many_headers_is_a_bad_gateway() {
+    let backend = Backend::start(None, 1000, |_| {
+        let mut answer = Response::new(full(""));
+        for number in 0..5 {
+            let name = http::HeaderName::try_from(format!("x-{number}")).expect("a name");
+            answer.headers_mut().insert(name, HeaderValue::from_str(&"v".repeat(8000)).expect("a value"));
+        }
+        answer
+    })
+    .await;
+    let (_edge, mut sender) = client(grouped(backend.address, GroupProtocol::Http, ProtocolVersion::Http2, 200)).await;
+    let answer = sender.send_request(request("/").body(full("")).expect("a request")).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
+}

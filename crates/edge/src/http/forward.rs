@@ -15,8 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::head::{Admitted, Framing};
+use super::multiplex::{self, Stream};
 use super::relay::{Lease, Outgoing, Upload};
-use super::session::{self, Stream};
 use super::{Connection, answer, header};
 use crate::chance;
 use crate::count::Count;
@@ -153,7 +153,7 @@ fn origin_form(uri: &Uri) -> Uri {
 
 async fn exchange(member: &Arc<Member>, mut request: Request<Upload>) -> Result<Exchanged, Failure> {
     if member.key.version != ProtocolVersion::Http1 {
-        return session::exchange(member, request).await.map(|(answer, stream)| (answer, By::Stream(stream)));
+        return multiplex::exchange(member, request).await.map(|(answer, stream)| (answer, By::Stream(stream)));
     }
     while let Some(mut sender) = member.take() {
         if sender.ready().await.is_err() {

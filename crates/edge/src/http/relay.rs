@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::SendRequest;
 
-use super::session::Stream;
+use super::multiplex::Stream;
 use crate::flow::Flow;
 use crate::member::Busy;
 

@@ -10,14 +10,16 @@ use super::sticky::{self, Cookies, Name};
 use super::{Connection, answer};
 use crate::chance;
 use crate::front::{Front, Group};
-use crate::member::Busy;
+use crate::member::{Busy, Member};
 
-/// What the cookies of an answer say: where the client has been, and whether by a cookie.
+/// What an answer is good for: where the client has been, and whether by a cookie, for the answer's own cookies.
 pub struct Stay {
     group: Arc<Group>,
     group_seconds: Option<u32>,
     target: Name,
     was_kept: bool,
+    /// Whose answers are counted.
+    counted: Option<Arc<Member>>,
 }
 
 impl Connection {
@@ -29,7 +31,7 @@ impl Connection {
         headers: &HeaderMap,
     ) -> Option<(Busy, Option<Stay>)> {
         let is_sticky = matches!(group.group.stickiness, Stickiness::LbCookie { .. } | Stickiness::AppCookie(_));
-        if !is_sticky && group_seconds.is_none() {
+        if !is_sticky && group_seconds.is_none() && !group.mitigates() {
             return group.choose(front).map(|busy| (busy, None));
         }
         let named = self.cookies(front).target(headers, &group.arn, &group.group.stickiness);
@@ -38,11 +40,15 @@ impl Connection {
         let busy = kept.or_else(|| group.choose(front))?;
         let key = &busy.member().key;
         let target = sticky::name(&key.id, key.port);
-        Some((busy, Some(Stay { group, group_seconds, target, was_kept })))
+        let counted = group.mitigates().then(|| busy.member().clone());
+        Some((busy, Some(Stay { group, group_seconds, target, was_kept, counted })))
     }
 
     /// A target's answer with the cookies that keep its client.
     pub fn keep(&self, front: &Front, stay: Option<Stay>, mut answer: Response<Outgoing>) -> Response<Outgoing> {
+        if let Some(member) = stay.as_ref().and_then(|stay| stay.counted.as_ref()) {
+            member.record.note(answer.status().is_server_error());
+        }
         let Some(stay) = stay.filter(|_| answer.extensions().get::<answer::Own>().is_none()) else { return answer };
         let (cookies, headers) = (self.cookies(front), answer.headers_mut());
         if let Some(seconds) = stay.group_seconds {

@@ -78,8 +78,8 @@ fn front(target: SocketAddr) -> Front {
     let target = Target { id, port, address: target.ip(), zone: None, draining_since: None };
     let group = TargetGroup { protocol: GroupProtocol::Udp, targets: vec![target], ..TargetGroup::default() };
     let key = Key::new("g", &group, &group.targets[0]);
-    let members = vec![Arc::new(Member::new(key, Dialer::here(), Arc::default()))];
-    let group = Arc::new(Group::new("g", group, members, Arc::default()));
+    let members = vec![Arc::new(Member::new(key, Dialer::here(), Arc::default(), Arc::default(), true))];
+    let group = Arc::new(Group::new("g", group, members, Arc::default(), Arc::default()));
     let groups = BTreeMap::from([("g".to_owned(), group)]);
     Front::new(&balancer, &listener, &address, &groups, None, &Arc::new(Seal::new(None)), Arc::default())
 }
