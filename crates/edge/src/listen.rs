@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::front::Front;
 use crate::{http, tcp};
@@ -78,25 +79,35 @@ async fn accept(
     }
 }
 
+/// Each way is boxed: a connection has the memory of its own way, not of the largest.
 async fn serve(front: Arc<ArcSwap<Front>>, stream: TcpStream, client: SocketAddr, stop: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
     let (is_web, tls) = {
         let now = front.load();
         (now.is_web(), now.tls.clone())
     };
-    let Some(config) = tls else {
-        return match is_web {
-            true => http::serve(front, stream, client, stop).await,
-            false => tcp::serve(&front, stream, client).await,
-        };
-    };
-    let accepted = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await;
+    match tls {
+        Some(config) => Box::pin(secured(front, stream, client, stop, is_web, config)).await,
+        None if is_web => Box::pin(http::serve(front, stream, client, stop)).await,
+        None => Box::pin(tcp::serve(&front, stream, client)).await,
+    }
+}
+
+async fn secured(
+    front: Arc<ArcSwap<Front>>,
+    stream: TcpStream,
+    client: SocketAddr,
+    stop: watch::Receiver<bool>,
+    is_web: bool,
+    config: Arc<ServerConfig>,
+) {
+    let accepted = Box::pin(tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream))).await;
     match accepted {
         Ok(Ok(stream)) if is_web && stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-            http::streams::serve(front, stream, client, stop).await;
+            Box::pin(http::streams::serve(front, stream, client, stop)).await;
         }
-        Ok(Ok(stream)) if is_web => http::serve(front, stream, client, stop).await,
-        Ok(Ok(stream)) => tcp::serve(&front, stream, client).await,
+        Ok(Ok(stream)) if is_web => Box::pin(http::serve(front, stream, client, stop)).await,
+        Ok(Ok(stream)) => Box::pin(tcp::serve(&front, stream, client)).await,
         Ok(Err(error)) => tracing::debug!(%error, %client, "a client's handshake failed"),
         Err(_) => tracing::debug!(%client, "a client's handshake did not end"),
     }
