@@ -65,8 +65,16 @@ where
     let connection = Arc::new(Connection::new(front, client));
     let desk = connection.desk.clone();
     let idle = Duration::from_secs(u64::from(start.attributes.idle_timeout_seconds.max(1)));
-    let gate = Gate::new(stream, desk, start.attributes.desync_mode, idle);
+    let mut gate = Gate::new(stream, desk, start.attributes.desync_mode, idle);
     drop(start);
+    // A connection on which nothing has been asked has none of hyper's buffers.
+    let begins = tokio::select! {
+        begins = gate.begins() => begins,
+        () = stopped(&mut stop) => false,
+    };
+    if !begins {
+        return;
+    }
     let service = service_fn(move |request| {
         let connection = connection.clone();
         async move { Ok::<_, Infallible>(connection.answer(request).await) }

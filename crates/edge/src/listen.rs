@@ -10,6 +10,7 @@ use longshore_link::edge::ListenerProtocol;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::count::Count;
 use crate::counted::{Counted, What};
@@ -121,6 +122,7 @@ async fn accept(
     }
 }
 
+/// Each way is boxed: a connection has the memory of its own way, not of the largest.
 async fn serve(front: Arc<ArcSwap<Front>>, stream: TcpStream, client: SocketAddr, stop: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
     let (is_web, tls, tally) = {
@@ -131,32 +133,44 @@ async fn serve(front: Arc<ArcSwap<Front>>, stream: TcpStream, client: SocketAddr
         tally.note(Count::NewConnection);
         tally.open(Count::ActiveConnection)
     });
-    let web = What { bytes: Some(Count::Processed), reset: None };
-    let Some(config) = tls else {
-        return match is_web {
-            true => http::serve(front, Counted::new(stream, tally, web), client, stop).await,
-            false => tcp::serve(&front, stream, client).await,
-        };
+    match tls {
+        Some(config) => Box::pin(secured(front, stream, client, stop, config)).await,
+        None if is_web => Box::pin(http::serve(front, Counted::new(stream, tally, WEB), client, stop)).await,
+        None => Box::pin(tcp::serve(&front, stream, client)).await,
+    }
+}
+
+/// What is counted of a connection of HTTP.
+const WEB: What = What { bytes: Some(Count::Processed), reset: None };
+
+async fn secured(
+    front: Arc<ArcSwap<Front>>,
+    stream: TcpStream,
+    client: SocketAddr,
+    stop: watch::Receiver<bool>,
+    config: Arc<ServerConfig>,
+) {
+    let (is_web, tally) = {
+        let now = front.load();
+        (now.is_web(), now.tally.clone())
     };
-    let accepted = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await;
+    let accepted = Box::pin(tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream))).await;
+    let failed = |why: String| {
+        tracing::debug!(why, %client, "a client's handshake failed");
+        tally.note(Count::ClientTlsError);
+    };
     let stream = match accepted {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            tracing::debug!(%error, %client, "a client's handshake failed");
-            return tally.note(Count::ClientTlsError);
-        }
-        Err(_) => {
-            tracing::debug!(%client, "a client's handshake did not end");
-            return tally.note(Count::ClientTlsError);
-        }
+        Ok(Err(error)) => return failed(error.to_string()),
+        Err(_) => return failed("it did not end".to_owned()),
     };
     if !is_web {
-        return tcp::serve(&front, stream, client).await;
+        return Box::pin(tcp::serve(&front, stream, client)).await;
     }
     let is_two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let stream = Counted::new(stream, tally, web);
+    let stream = Counted::new(stream, tally, WEB);
     match is_two {
-        true => http::streams::serve(front, stream, client, stop).await,
-        false => http::serve(front, stream, client, stop).await,
+        true => Box::pin(http::streams::serve(front, stream, client, stop)).await,
+        false => Box::pin(http::serve(front, stream, client, stop)).await,
     }
 }

@@ -12,7 +12,9 @@
 //! requests is closed, a client that takes nothing is cut off.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -173,18 +175,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         }
     }
 
+    /// Ends with the first request, or what stands for one; `false` if the connection ends without.
+    pub async fn begins(&mut self) -> bool {
+        poll_fn(|cx| self.advance(cx)).await.unwrap_or(false)
+    }
+
     /// Reads more into `came`; says whether anything came. Between requests, and within a head, not longer than `idle`.
     fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let before = self.came.len();
-        self.came.resize(before + READ, 0);
-        let mut buf = ReadBuf::new(&mut self.came[before..]);
+        let mut room = [MaybeUninit::uninit(); READ];
+        let mut buf = ReadBuf::uninit(&mut room);
         let polled = Pin::new(&mut self.stream).poll_read(cx, &mut buf);
-        let count = buf.filled().len();
-        self.came.truncate(before + count);
         match polled {
             Poll::Ready(Ok(())) => {
+                let fresh = buf.filled();
+                if self.came.is_empty() {
+                    // Room for this and no more: many connections wait.
+                    self.came = BytesMut::with_capacity(fresh.len());
+                }
+                self.came.extend_from_slice(fresh);
+                let came = !fresh.is_empty();
                 self.touch();
-                Poll::Ready(Ok(count > 0))
+                Poll::Ready(Ok(came))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => self.wait(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),

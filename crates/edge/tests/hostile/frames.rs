@@ -138,7 +138,11 @@ impl Peer {
             self.stream.read_exact(&mut payload).await.ok()?;
             Some(Frame { kind, flags, stream: u32::from_be_bytes(stream), payload })
         };
-        tokio::time::timeout(PATIENCE, read).await.expect("a frame, or the end")
+        let frame = tokio::time::timeout(PATIENCE, read).await.expect("a frame, or the end")?;
+        if frame.kind == PING && frame.flags == 0 {
+            self.send(PING, 1, 0, &frame.payload).await;
+        }
+        Some(frame)
     }
 
     /// What becomes of a stream.

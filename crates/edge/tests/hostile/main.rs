@@ -6,13 +6,17 @@
 //! * `streams` (H8): HTTP/2 that HTTP/1 says otherwise, or not at all.
 //! * `neighbours` (H9, H10): headers between neighbours, forwarders, tunnels.
 //! * `answers` (H11): what targets answer.
+//! * `floods` (H12): much of what is small.
+//! * `handshakes` (H13): TLS.
 
 #[allow(dead_code, reason = "each test file uses a part of it")]
 #[path = "../support/mod.rs"]
 mod support;
 
 mod answers;
+mod floods;
 mod frames;
+mod handshakes;
 mod neighbours;
 mod pipelines;
 mod reader;

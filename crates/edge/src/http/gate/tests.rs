@@ -74,6 +74,36 @@ fn a_head_without_an_end_is_refused_when_it_is_too_long() {
     assert_eq!(handed(&[headers.as_bytes()]).1, [Err(400)]);
 }
 
+/// What the gate says of a request that comes byte by byte, and how long that took.
+fn slowly(pause: Duration) -> (Verdict, Duration) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(async {
+        let (mut client, server) = duplex(64);
+        let desk = Arc::new(Desk::default());
+        let mut gate = Gate::new(server, desk.clone(), DesyncMode::Defensive, Duration::from_secs(60));
+        let began = Instant::now();
+        tokio::spawn(async move {
+            for byte in GET.bytes() {
+                client.write_all(&[byte]).await.expect("the gate reads");
+                sleep(pause).await;
+            }
+        });
+        let mut buffer = [0; 64];
+        let read = gate.read(&mut buffer).await.expect("a head, or what stands for one");
+        assert!(buffer[..read].starts_with(b"GET / "));
+        (desk.verdict(), began.elapsed())
+    })
+}
+
+/// As AWS has it: a byte before each idle timeout keeps a connection. What a slow client holds is one head.
+#[test]
+fn a_byte_before_each_timeout_is_waited_for_and_a_later_one_is_not() {
+    let (verdict, took) = slowly(Duration::from_secs(59));
+    assert!(verdict.is_ok() && took.as_secs() == 59 * (GET.len() as u64 - 1), "{verdict:?} {took:?}");
+    let (verdict, took) = slowly(Duration::from_secs(61));
+    assert_eq!((verdict, took.as_secs()), (Err(408), 60));
+}
+
 /// Pieces of requests, good and bad.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let words = [
