@@ -133,6 +133,7 @@ mod tests {
         };
         let balancer = Balancer {
             arn: "b".to_owned(),
+            name: String::new(),
             kind: BalancerKind::Application,
             addresses: vec![Address { ip: "127.64.0.1".parse().unwrap(), zone: "a".to_owned() }],
             attributes: Attributes::default(),

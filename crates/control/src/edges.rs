@@ -213,7 +213,11 @@ impl Server {
         let open = |certificate: &Certificate| acm::private_key(vault, certificate);
         let near = |address| is_near(&state, node, address);
         let configuration = balancing::configuration(&state, &self.settings.region, generation, &near, &open);
-        EdgeConfiguration { cookie_key: Some(CookieKey(vault.derived("cookies of edges"))), ..configuration }
+        EdgeConfiguration {
+            door: Some(Ipv4Addr::LOCALHOST.into()),
+            cookie_key: Some(CookieKey(vault.derived("cookies of edges"))),
+            ..configuration
+        }
     }
 
     /// What an edge found of targets; those whose word does not read are left as they are.

@@ -20,6 +20,7 @@ mod choose;
 mod count;
 mod counted;
 mod dial;
+mod door;
 mod flow;
 mod front;
 mod group;
@@ -54,6 +55,7 @@ use tokio::task::JoinHandle;
 
 use crate::count::Tally;
 pub use crate::dial::{Dialer, Transport};
+use crate::door::{Door, Entries};
 use crate::front::{Front, Group};
 use crate::listen::{Place, Site, Slots};
 use crate::member::{Key, Member};
@@ -79,6 +81,8 @@ struct Served {
     seal: Option<Arc<Seal>>,
     problems: Vec<Problem>,
     sites: BTreeMap<Place, Site>,
+    /// By port; `None` where it could not be opened.
+    doors: BTreeMap<u16, Option<Door>>,
     members: BTreeMap<Key, Arc<Member>>,
     groups: BTreeMap<String, Arc<Group>>,
     checks: BTreeMap<Key, Checks>,
@@ -293,7 +297,49 @@ impl Served {
         }
         self.sites.retain(|place, _| wanted.contains(place));
         self.terms = terms;
+        self.open_doors(configuration, slots).await;
         problems
+    }
+
+    /// Opens, swaps and closes the doors. One that cannot be opened is nobody's problem: the listeners have addresses of their own.
+    async fn open_doors(&mut self, configuration: &EdgeConfiguration, slots: &Slots) {
+        let ports = configuration.door.map(|_| self.entries(configuration)).unwrap_or_default();
+        self.doors.retain(|port, _| ports.contains_key(port));
+        for (port, entries) in ports {
+            let known = self.doors.get(&port);
+            if let Some(Some(door)) = known {
+                door.swap(entries);
+                continue;
+            }
+            let Some(ip) = configuration.door else { continue };
+            let address = SocketAddr::new(ip, port);
+            let opened = Door::open(address, entries, slots).await;
+            if let (Err(error), None) = (&opened, known) {
+                tracing::info!(%address, %error, "load balancers are not reached there, but at their own addresses");
+            }
+            self.doors.insert(port, opened.ok());
+        }
+    }
+
+    /// What is behind each door. Where several listeners have a port, those of TCP are left out: their clients name nobody.
+    fn entries(&self, configuration: &EdgeConfiguration) -> BTreeMap<u16, Entries> {
+        let mut ports: BTreeMap<u16, Vec<(&Balancer, &Listener)>> = BTreeMap::new();
+        for (balancer, listener) in configuration.listeners() {
+            ports.entry(listener.port).or_default().push((balancer, listener));
+        }
+        let site = |(balancer, listener): (&Balancer, &Listener)| {
+            let address = SocketAddr::new(balancer.addresses.first()?.ip, listener.port);
+            let site = self.sites.get(&(address, Transport::Tcp))?;
+            Some((balancer.name.to_ascii_lowercase(), site.entry()))
+        };
+        let is_web =
+            |listener: &Listener| matches!(listener.protocol, ListenerProtocol::Http | ListenerProtocol::Https);
+        let behind = ports.into_iter().map(|(port, of)| {
+            let alone = of.len() == 1;
+            let named = of.into_iter().filter(|(_, listener)| alone || is_web(listener));
+            (port, named.filter_map(site).collect::<Entries>())
+        });
+        behind.filter(|(_, entries)| !entries.is_empty()).collect()
     }
 
     /// The same as long as the configuration's key stays the same.

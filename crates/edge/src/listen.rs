@@ -52,6 +52,24 @@ pub fn transports(protocol: ListenerProtocol) -> &'static [Transport] {
     }
 }
 
+/// Who serves a connection of TCP.
+pub trait Serve: Clone + Send + 'static {
+    fn serve(self, stream: TcpStream, client: SocketAddr) -> impl Future<Output = ()> + Send;
+}
+
+/// The way into a site, for connections that come to its own socket or by a door.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    front: Arc<ArcSwap<Front>>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Serve for Entry {
+    async fn serve(self, stream: TcpStream, client: SocketAddr) {
+        serve(self.front, stream, client, self.stop).await;
+    }
+}
+
 /// A socket with what it serves. Dropping it closes it; its connections end with the request they are at, those of TCP when
 /// they end themselves, flows of UDP at once.
 #[derive(Debug)]
@@ -70,8 +88,8 @@ impl Site {
         let stop = watch::Sender::new(false);
         match transport {
             Transport::Tcp => {
-                let listener = TcpListener::bind(address).await?;
-                tokio::spawn(accept(listener, front.clone(), slots.connections.clone(), stop.subscribe()));
+                let entry = Entry { front: front.clone(), stop: stop.subscribe() };
+                listen(address, entry, slots, stop.subscribe()).await?;
             }
             Transport::Udp => {
                 let socket = UdpSocket::bind(address).await?;
@@ -79,6 +97,10 @@ impl Site {
             }
         }
         Ok(Self { front, stop })
+    }
+
+    pub fn entry(&self) -> Entry {
+        Entry { front: self.front.clone(), stop: self.stop.subscribe() }
     }
 
     /// What the next request is served by.
@@ -93,12 +115,17 @@ impl Drop for Site {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    front: Arc<ArcSwap<Front>>,
-    slots: Arc<Semaphore>,
-    mut stop: watch::Receiver<bool>,
-) {
+/// Listens on `address` and serves connections by `by` until `stop` says that it is enough.
+///
+/// # Errors
+/// Those of binding the socket.
+pub async fn listen(address: SocketAddr, by: impl Serve, slots: &Slots, stop: watch::Receiver<bool>) -> io::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    tokio::spawn(accept(listener, by, slots.connections.clone(), stop));
+    Ok(())
+}
+
+async fn accept(listener: TcpListener, by: impl Serve, slots: Arc<Semaphore>, mut stop: watch::Receiver<bool>) {
     loop {
         // The semaphore is never closed.
         let Ok(slot) = slots.clone().acquire_owned().await else { return };
@@ -108,9 +135,9 @@ async fn accept(
         };
         match accepted {
             Ok((stream, client)) => {
-                let (front, stop) = (front.clone(), stop.clone());
+                let by = by.clone();
                 tokio::spawn(async move {
-                    serve(front, stream, client, stop).await;
+                    by.serve(stream, client).await;
                     drop(slot);
                 });
             }

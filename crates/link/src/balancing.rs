@@ -68,6 +68,7 @@ fn served(state: &State, region: &str, row: &LoadBalancer, room: &mut usize) -> 
     });
     Some(Balancer {
         arn: row.arn(&place),
+        name: row.dns_name(region),
         kind,
         addresses: vec![address],
         attributes: attributes(kind, &row.attributes),

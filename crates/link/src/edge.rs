@@ -50,6 +50,9 @@ pub struct EdgeConfiguration {
     pub target_groups: BTreeMap<String, TargetGroup>,
     /// By ARN.
     pub certificates: BTreeMap<String, Certificate>,
+    /// Where the listeners of all balancers answer, too: a client is led to the balancer that its first request names, and one of
+    /// a port that a single listener has to that.
+    pub door: Option<IpAddr>,
     /// What cookies of stickiness are sealed with. Without it an edge makes one up, and its cookies hold for itself alone, until
     /// it ends.
     pub cookie_key: Option<CookieKey>,
@@ -74,6 +77,9 @@ messages! { EdgeConfiguration, EdgeReport, }
 #[serde(rename_all = "camelCase")]
 pub struct Balancer {
     pub arn: String,
+    /// Its DNS name.
+    #[serde(default)]
+    pub name: String,
     pub kind: BalancerKind,
     /// What this edge listens on; each listener listens on all of them.
     pub addresses: Vec<Address>,

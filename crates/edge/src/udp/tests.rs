@@ -69,6 +69,7 @@ fn front(target: SocketAddr) -> Front {
     let address = Address { ip: target.ip(), zone: "a".into() };
     let balancer = Balancer {
         arn: "b".into(),
+        name: String::new(),
         kind: BalancerKind::Network,
         addresses: vec![address.clone()],
         attributes: Attributes::of(BalancerKind::Network),

@@ -141,6 +141,7 @@ pub fn configuration(kind: BalancerKind, ip: IpAddr, targets: &[SocketAddr]) -> 
     };
     let balancer = Balancer {
         arn: "balancer".into(),
+        name: "web.test".into(),
         kind,
         addresses: vec![Address { ip, zone: "a".into() }],
         attributes: Attributes::of(kind),
