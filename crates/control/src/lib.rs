@@ -12,6 +12,7 @@
 
 mod audit;
 mod bootstrap;
+mod certificates;
 mod clock;
 mod config;
 mod drops;
@@ -141,6 +142,7 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         stop: watch::channel(false).0,
     });
     server.ensure_account(&config.account).map_err(|_| longshore_store::Error::Full)?;
+    server.ensure_authority(&config.data_dir).await?;
     server.forget_sessions().map_err(|_| longshore_store::Error::Full)?;
     Ok(Bound { server, listener, address })
 }

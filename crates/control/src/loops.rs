@@ -12,7 +12,7 @@ use longshore_services::logs::Upkeep;
 use longshore_store::{Commit, Full, Missed, Watch};
 use tokio::task::JoinHandle;
 
-use crate::{Error, Server, clock, trails};
+use crate::{Error, Server, certificates, clock, trails};
 
 /// The longest a loop sleeps.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -48,6 +48,7 @@ pub fn start(server: &Arc<Server>) -> Vec<JoinHandle<()>> {
         })),
         tokio::spawn(retention(server.clone())),
         tokio::spawn(trails::run(server.clone())),
+        tokio::spawn(certificates::renew(server.clone())),
     ]
 }
 

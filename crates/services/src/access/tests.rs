@@ -473,3 +473,21 @@ fn load_balancing_is_judged_by_arn_and_what_is_made_without_an_id() {
     );
     check(elb, "DescribeTargetHealth", "{'TargetGroupArn':'g'}", &["elasticloadbalancing:DescribeTargetHealth *"]);
 }
+
+#[test]
+fn certificates_are_judged_by_their_arns_and_requests_by_what_they_ask_for() {
+    let arn = "arn:aws:acm:us-east-1:111111111111:certificate/a";
+    let asked = [
+        "acm:RequestCertificate * acm:certificatetransparencylogging=ENABLED acm:domainnames=a.test,b.test \
+         acm:export=DISABLED acm:keyalgorithm=RSA_2048 acm:validationmethod=DNS aws:requesttag/t=w aws:tagkeys=t",
+        "acm:AddTagsToCertificate arn:aws:acm:HERE:certificate/* aws:requesttag/t=w aws:tagkeys=t",
+    ];
+    let input = "{'DomainName':'a.test','SubjectAlternativeNames':['b.test'],'ValidationMethod':'DNS',\
+                  'Tags':[{'Key':'t','Value':'w'}]}";
+    check("acm", "RequestCertificate", input, &asked);
+    let named = format!("{{'CertificateArn':'{arn}'}}");
+    check("acm", "DeleteCertificate", &named, &["acm:DeleteCertificate arn:aws:acm:HERE:certificate/a"]);
+    check("acm", "ImportCertificate", "{}", &["acm:ImportCertificate arn:aws:acm:HERE:certificate/*"]);
+    check("acm", "ImportCertificate", &named, &["acm:ImportCertificate arn:aws:acm:HERE:certificate/a"]);
+    check("acm", "ListCertificates", "{}", &["acm:ListCertificates *"]);
+}

@@ -275,6 +275,16 @@ mod tests {
     }
 
     #[test]
+    fn the_key_of_a_certificate_is_hidden() {
+        check(
+            "acm",
+            "ImportCertificate",
+            "{'Certificate':'cGxhbnRlZA==','PrivateKey':'cGxhbnRlZA==','CertificateArn':'a'}",
+            "{'certificateArn':'a','certificate':'7 bytes','privateKey':'HIDDEN_DUE_TO_SECURITY_REASONS'}",
+        );
+    }
+
+    #[test]
     fn what_is_large_is_cut_and_stays_json() {
         let long = "x".repeat(1000);
         let containers: Vec<String> = (0..200)

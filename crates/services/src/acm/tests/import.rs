@@ -1,7 +1,8 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::acm::private_key;
+use crate::acm::{pem, private_key};
 
 #[test]
 fn a_certificate_that_signs_itself_is_taken_without_a_chain() {
@@ -177,4 +178,46 @@ fn no_key_lies_in_clear_or_is_told() {
     assert!(private_key(&vault, &record(&bench, &arn)).is_none());
     let moved = Certificate { id: "other".to_owned(), ..record(&bench, &arn) };
     assert!(private_key(&bench.context().settings.vault, &moved).is_none());
+}
+
+/// A text in PEM whose bytes at these places are others.
+fn bent(text: &str, label: &str, places: &[(prop::sample::Index, u8)]) -> String {
+    let lines: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+    let mut der = STANDARD.decode(lines).unwrap();
+    let length = der.len();
+    places.iter().for_each(|(at, byte)| der[at.index(length)] = *byte);
+    pem::block(label, &der)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_comes_is_taken_or_refused(
+        body in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 0..3),
+        key in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 0..3),
+        chain in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 0..3),
+        noise in prop::collection::vec(any::<u8>(), 1..200),
+        noisy in 0..4,
+    ) {
+        let bench = Bench::new();
+        let authority = Own::authority("root.test");
+        let leaf = Own::below(&authority, Own::params("a.test"));
+        let intact = [&body, &key, &chain].iter().all(|places| places.is_empty());
+        let mut input = json!({
+            "Certificate": blob(&bent(&leaf.pem, "CERTIFICATE", &body)),
+            "PrivateKey": blob(&bent(&leaf.key.serialize_pem(), "PRIVATE KEY", &key)),
+            "CertificateChain": blob(&bent(&authority.pem, "CERTIFICATE", &chain)),
+        });
+        if let Some(member) = ["Certificate", "PrivateKey", "CertificateChain"].get(noisy) {
+            input[member] = json!(STANDARD.encode(&noise));
+        }
+        match bench.of(&crate::acm::SERVICE, "ImportCertificate", input) {
+            Ok(_) => prop_assert!(noisy == 3),
+            Err(fault) => {
+                prop_assert_eq!(fault.code, "ValidationException");
+                prop_assert!(!intact || noisy < 3);
+            }
+        }
+    }
 }
