@@ -147,6 +147,10 @@ pub fn leave(state: &State, task: &Task, now: Timestamp) -> Leave {
 /// What is left of a task that has ended: its targets go, but for those that drain already.
 pub fn end(state: &State, task: &Task) -> Leave {
     let mut left = Leave::default();
+    #[cfg(feature = "planted")]
+    if longshore_model::planted::is(longshore_model::planted::Bug::TargetLeft) {
+        return left;
+    }
     for seat in task.seats() {
         let Some(target) = target(state, task, seat).filter(|target| target.draining.is_none()) else { continue };
         left.groups.push(seat.group.clone());

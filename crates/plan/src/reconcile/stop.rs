@@ -4,7 +4,7 @@ use longshore_api::ecs;
 
 use super::count::Count;
 use super::{PER_TURN, Turn};
-use crate::behind::{self, Judge};
+use crate::behind::{self, Judge, Verdict};
 use crate::event::Event;
 use crate::place::{Peers, Tally};
 use crate::view::{Member, Standing, belongs};
@@ -149,7 +149,8 @@ fn serving_stops(count: &Count, idle_stopped: i64) -> i64 {
     replaced.max(to_make_room).clamp(0, count.bounds.may_stop(count.serving()))
 }
 
-/// Split off `count` members to stop: worst standing first, then those that are not `dear`, then from the zone with most
+/// Split off `count` members to stop: worst standing first, then those whose targets are not healthy, then those that are not
+/// `dear`, then from the zone with most
 /// tasks, from the node with most, then the oldest.
 fn choose_to_stop<'m>(
     mut members: Vec<Member<'m>>,
@@ -165,7 +166,8 @@ fn choose_to_stop<'m>(
         let rank = |member: &Member<'_>| {
             let zone = tally(&peers.zones, &member.task.zone);
             let node = tally(&peers.nodes, &member.task.node);
-            (member.standing, dear(member), -zone, -node, member.task.created_at)
+            let serves = member.verdict.is_none_or(|verdict| verdict == Verdict::Healthy);
+            (member.standing, serves, dear(member), -zone, -node, member.task.created_at)
         };
         let first = (0..members.len()).min_by_key(|index| (rank(&members[*index]), &members[*index].task.id));
         let member = members.swap_remove(first.unwrap_or(0));
