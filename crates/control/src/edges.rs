@@ -169,6 +169,10 @@ impl Channel {
                 "health of targets that are another's was dropped"
             );
         }
+        if let Some(metrics) = report.metrics {
+            let has = |arn: &str| given.balancers.iter().any(|balancer| balancer.arn == arn);
+            self.server.metrics.balancing.take(metrics, clock::wall().millis(), has);
+        }
         own.chunks(MAX_CHANGES).for_each(|few| self.server.health_found(few));
         self.tell_of(report.problems.into_iter().map(|problem| (problem.listener, problem.problem)).collect());
     }

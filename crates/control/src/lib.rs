@@ -11,6 +11,7 @@
 //! commits.
 
 mod audit;
+mod balancing;
 mod bootstrap;
 mod certificates;
 mod clock;
