@@ -150,7 +150,9 @@ impl Connection {
                 Chosen::Group(group, seconds) => (group, seconds),
             };
             if let Some((busy, stay)) = self.take(&front, group, request.headers()) {
+                let awaited = answer::Awaited::by(&front.tally);
                 let answer = forward::forward(self, &front, busy, request, admitted).await;
+                awaited.end();
                 return self.keep(&front, stay, answer);
             }
             let now = self.front.load_full();

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use longshore_link::edge::*;
 use support::*;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// An address that answers no attempt to connect: its queue is full. The connections keep it so.
@@ -52,6 +52,39 @@ async fn a_target_that_resets_is_a_bad_gateway() {
     let (_edge, to) = balance(&[address]).await;
     assert_eq!(status(&get(to, "/").await), "502");
     target.abort();
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_its_answer_is_counted() {
+    let backend = Backend::start(|request| match request.contains("ELB-HealthChecker") {
+        true => ok(""),
+        false => "never".to_owned(),
+    })
+    .await;
+    let configuration = configuration(BalancerKind::Application, own_address(), &[backend.address]);
+    let (edge, to) = serve(&configuration).await;
+    let mut client = TcpStream::connect(to).await.expect("a connection");
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("the edge reads");
+    let arrived = async {
+        while backend.count() == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, arrived).await.expect("the request arrives");
+    drop(client);
+    let counted = async {
+        let mut counted = std::collections::BTreeMap::<String, u64>::new();
+        while !counted.contains_key("HTTPCode_ELB_4XX_Count") {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            let all = edge.take_metrics().await.series;
+            let of_balancer = all.into_iter().filter(|series| series.target_group.is_none());
+            counted.extend(of_balancer.flat_map(|series| series.values).filter(|(_, value)| *value > 0));
+        }
+        counted
+    };
+    let counted = tokio::time::timeout(PATIENCE, counted).await.expect("it is counted");
+    assert_eq!(counted["HTTPCode_ELB_4XX_Count"], 1);
+    assert!(!counted.keys().any(|name| name.contains("5")), "{counted:?}");
 }
 
 #[tokio::test]

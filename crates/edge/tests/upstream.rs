@@ -279,3 +279,55 @@ async fn an_answer_of_http_2_with_too_many_headers_is_a_bad_gateway() {
     let answer = sender.send_request(request("/").body(full("")).expect("a request")).await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
 }
+
+#[tokio::test]
+async fn large_bodies_go_through_both_ways_in_http_2() {
+    let backend = Backend::start(None, 1000, service("0")).await;
+    let (_edge, mut sender) = client(grouped(backend.address, GroupProtocol::Http, ProtocolVersion::Grpc, 12)).await;
+    let (give, given) = tokio::sync::mpsc::channel(1);
+    let text = Bytes::from("0123456789abcdef".repeat(1024));
+    let part = text.clone();
+    let giving = tokio::spawn(async move {
+        for _ in 0..256 {
+            give.send(Frame::data(part.clone())).await.expect("the edge reads");
+        }
+    });
+    let answer = sender.send_request(call(Given(given).boxed())).await.expect("an answer");
+    let collected = answer.into_body().collect().await.expect("a body");
+    assert_eq!(collected.trailers().expect("trailers")["grpc-status"], "0");
+    assert_eq!(collected.to_bytes(), Bytes::from(text.repeat(256)));
+    giving.await.expect("all is given");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_stops_its_target() {
+    const MOST: usize = 64 * 1024 * 1024;
+    let given = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = given.clone();
+    let backend = Backend::start(None, 1000, move |_| {
+        let (give, given) = tokio::sync::mpsc::channel(1);
+        let count = count.clone();
+        tokio::spawn(async move {
+            let part = Bytes::from(vec![b'x'; 64 * 1024]);
+            while count.fetch_add(part.len(), Ordering::Relaxed) < MOST {
+                if give.send(Frame::data(part.clone())).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Response::new(Given(given).boxed())
+    });
+    let backend = backend.await;
+    let mut configuration = grouped(backend.address, GroupProtocol::Http, ProtocolVersion::Http2, 200);
+    group(&mut configuration).health_check.protocol = GroupProtocol::Tcp;
+    let (_edge, mut sender) = client(configuration).await;
+    let answer = sender.send_request(request("/").body(full("")).expect("a request")).await.expect("an answer");
+    // Until nothing moves any more.
+    let mut before = usize::MAX;
+    while before != given.load(Ordering::Relaxed) {
+        before = given.load(Ordering::Relaxed);
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
+    assert!(before < MOST / 4, "{before} bytes are on their way");
+    drop(answer);
+}

@@ -8,6 +8,7 @@ use http::header::{CONNECTION, CONTENT_TYPE, LOCATION, SERVER};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::relay::Outgoing;
+use crate::count::Tally;
 
 /// A status that AWS names otherwise than HTTP does, or that is AWS's own.
 const REASONS: &[(u16, &str)] = &[
@@ -21,6 +22,28 @@ const REASONS: &[(u16, &str)] = &[
 /// That an answer is the balancer's own: what a target's answers get it does not.
 #[derive(Clone, Copy, Debug)]
 pub struct Own;
+
+/// That the client may leave before its answer has come: then it is counted as 460, which nobody is sent.
+pub struct Awaited<'t>(Option<&'t Tally>);
+
+impl<'t> Awaited<'t> {
+    pub fn by(tally: &'t Tally) -> Self {
+        Self(Some(tally))
+    }
+
+    /// The answer has come.
+    pub fn end(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        if let Some(tally) = self.0 {
+            tally.answered(460);
+        }
+    }
+}
 
 /// The page of a status.
 pub fn page(status: u16) -> Response<Outgoing> {

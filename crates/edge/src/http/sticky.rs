@@ -161,6 +161,7 @@ fn is_set(answer: &HeaderMap, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use longshore_link::edge::AppCookie;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -245,5 +246,19 @@ mod tests {
         assert_eq!(at(&seal, 9_999).group(&sent(back(set[1])), &both), Some(&both[1]));
         assert_eq!(at(&seal, 9_999).group(&sent(back(set[0])), &other), None);
         assert_eq!(at(&seal, 10_000).group(&sent(back(set[0])), &both), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_a_cookie(bytes in proptest::collection::vec(0x20..0xff_u8, 0..100), own in "(AWSALB|AWSALBAPP-0|sid|)=?") {
+            let line = [own.as_bytes(), &bytes].concat();
+            let Ok(value) = HeaderValue::from_bytes(&line) else { return Ok(()) };
+            let headers = HeaderMap::from_iter([(COOKIE, value), (COOKIE, HeaderValue::from_static("sid=1"))]);
+            let seal = Seal::new(None);
+            let application = Stickiness::AppCookie(AppCookie { name: "sid".into(), seconds: 10 });
+            for kind in [Stickiness::LbCookie { seconds: 10 }, application] {
+                prop_assert_eq!(at(&seal, 0).target(&headers, "blue", &kind), None);
+            }
+        }
     }
 }
