@@ -1,6 +1,7 @@
 """Load balancers carry the traffic of real tasks: health, changes without a lost request, a control plane that is away."""
 
 import threading
+import time
 
 import pytest
 
@@ -162,3 +163,56 @@ def test_the_edge_serves_on_while_the_control_plane_is_away(halves):
         eventually(lambda: len(balancer.health()) == 1)
     assert not load.failures, load.failures[:5]
     assert {balancer.ask()[1] for _ in range(4)} == {f"Hello, World! from task {list(tasks)[1]}\n"}
+
+
+def test_no_request_is_lost_while_thousands_of_targets_change(web):
+    account, cluster, balancer = web
+    tasks = run_web(account, cluster, 2)
+    balancer.register(*tasks.values())
+    balancer.until_healthy(2)
+    # Of a network that nobody has: they are never healthy.
+    away = [{"Id": f"10.255.{block}.{number}", "AvailabilityZone": "all"} for block in range(2) for number in range(1, 101)]
+    with Load(balancer) as load:
+        began = time.monotonic()
+        for _ in range(10):
+            for first in range(0, len(away), 100):
+                balancer.elb.register_targets(TargetGroupArn=balancer.group, Targets=away[first:first + 100])
+            for first in range(0, len(away), 100):
+                balancer.elb.deregister_targets(TargetGroupArn=balancer.group, Targets=away[first:first + 100])
+        took = time.monotonic() - began
+    print(f"{20 * len(away) / took:.0f} changes and {load.count / took:.0f} requests a second")
+    assert not load.failures, load.failures[:5]
+    assert len(load.bodies) == 2
+
+
+def test_a_change_is_in_force_milliseconds_after_its_call(web):
+    _, _, balancer = web
+    waits = []
+    for number in range(20):
+        balancer.elb.modify_listener(ListenerArn=balancer.listener, DefaultActions=[
+            {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200", "MessageBody": str(number)}}])
+        answered = time.monotonic()
+        eventually(lambda: balancer.ask() == (200, str(number)), every=0.001)
+        waits.append(time.monotonic() - answered)
+    print(f"visible after {sorted(waits)[len(waits) // 2] * 1000:.1f} ms, at most {max(waits) * 1000:.1f} ms")
+
+
+def test_a_rolling_update_of_ten_tasks_loses_no_request(web):
+    account, cluster, balancer = web
+    definition = account.define(container(
+        "web", image="my-web-app:latest", stopTimeout=5, portMappings=[{"containerPort": 80}]))
+    behind = {"targetGroupArn": balancer.group, "containerName": "web", "containerPort": 80}
+    service = account.serve(cluster, definition, desiredCount=10, loadBalancers=[behind])
+    account.until_steady(cluster, service)
+    balancer.until_healthy(10)
+    before = set(account.tasks(cluster, serviceName=service))
+    with Load(balancer, clients=8, rate=500) as load:
+        began = time.monotonic()
+        account.ecs.update_service(cluster=cluster, service=service, forceNewDeployment=True)
+        account.until_steady(cluster, service)
+        eventually(lambda: not before & set(account.tasks(cluster, serviceName=service)))
+        took = time.monotonic() - began
+    print(f"{load.count / took:.0f} requests a second for {took:.1f} s")
+    assert not load.failures, load.failures[:5]
+    assert len(load.bodies) > 10
+    account.ecs.delete_service(cluster=cluster, service=service, force=True)

@@ -218,7 +218,7 @@ impl Server {
         let near = |address| is_near(&state, node, address);
         let configuration = balancing::configuration(&state, &self.settings.region, generation, &near, &open);
         EdgeConfiguration {
-            door: Some(Ipv4Addr::LOCALHOST.into()),
+            door: Some(self.balancer_address),
             cookie_key: Some(CookieKey(vault.derived("cookies of edges"))),
             ..configuration
         }

@@ -31,7 +31,7 @@ mod throttle;
 mod trails;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +83,7 @@ pub struct Server {
     /// The directory that trails are delivered to, and how often.
     pub(crate) trails: PathBuf,
     pub(crate) trail_period: Duration,
+    pub(crate) balancer_address: IpAddr,
     pub(crate) throttle: throttle::Throttle,
     pub(crate) settings: Settings,
     pub(crate) auth: Auth,
@@ -131,6 +132,7 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         keys: signin::Keys::default(),
         trails: config.data_dir.join("trails"),
         trail_period: Duration::from_secs(config.trail_seconds.max(1)),
+        balancer_address: config.balancer_address,
         throttle: throttle::Throttle::new(config.throttle),
         settings,
         auth: config.auth,
