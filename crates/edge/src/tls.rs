@@ -9,7 +9,8 @@ use longshore_link::edge::{Attributes, Certificate, Listener, ListenerProtocol};
 use tokio_rustls::rustls;
 
 use rustls::client::verify_server_name;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::aws_lc_rs::{self, kx_group};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
@@ -47,7 +48,8 @@ impl Terms {
     /// # Errors
     /// [`Error`] if there is no certificate, or one of them is of no use.
     pub fn new(certificates: Vec<Certificate>, policy: &str, protocols: Vec<Vec<u8>>) -> Result<Self, Error> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = CryptoProvider { kx_groups: groups(policy), ..aws_lc_rs::default_provider() };
+        let provider = Arc::new(provider);
         let keys: Vec<_> = certificates.iter().map(|own| key(own, &provider)).collect::<Result<_, _>>()?;
         if keys.is_empty() {
             return Err(Error::None);
@@ -87,6 +89,15 @@ fn versions(policy: &str) -> &'static [&'static SupportedProtocolVersion] {
         policy if policy.contains("TLS13") => &BOTH,
         _ => &OLD,
     }
+}
+
+/// The key exchanges of a policy, the preferred one first: those with `PQ` in their names have the hybrids with ML-KEM too, of
+/// which SecP384r1MLKEM1024, AWS's third, is not there.
+fn groups(policy: &str) -> Vec<&'static dyn SupportedKxGroup> {
+    let hybrids = [kx_group::X25519MLKEM768, kx_group::SECP256R1MLKEM768];
+    let classic = [kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
+    let hybrids = hybrids.into_iter().filter(|_| policy.contains("-PQ-"));
+    hybrids.chain(classic).collect()
 }
 
 fn key(own: &Certificate, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, Error> {
@@ -150,9 +161,23 @@ mod tests {
             ("ELBSecurityPolicy-TLS-1-2-2017-01", 1),
             ("ELBSecurityPolicy-TLS13-1-2-2021-06", 2),
             ("ELBSecurityPolicy-TLS13-1-3-2021-06", 1),
+            ("ELBSecurityPolicy-TLS13-1-3-PQ-2025-09", 1),
+            ("ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09", 2),
         ] {
             assert_eq!(versions(policy).len(), expected, "{policy}");
         }
         assert_eq!(versions("ELBSecurityPolicy-TLS13-1-3-2021-06"), [&version::TLS13]);
+    }
+
+    #[test]
+    fn only_policies_that_say_so_exchange_keys_with_ml_kem() {
+        let names = |policy: &str| groups(policy).iter().map(|group| format!("{:?}", group.name())).collect::<Vec<_>>();
+        let classic = ["X25519", "secp256r1", "secp384r1"];
+        assert_eq!(names("ELBSecurityPolicy-TLS13-1-2-Res-2021-06"), classic);
+        let hybrid = names("ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09");
+        assert_eq!(
+            (&hybrid[..2], &hybrid[2..]),
+            (&["X25519MLKEM768", "secp256r1MLKEM768"].map(str::to_owned)[..], &classic.map(str::to_owned)[..])
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Security policies: the protocols and ciphers that balancers negotiate, as AWS names them.
 //!
-//! Left out: the policies of FIPS and of post-quantum key exchange.
+//! Policies with `PQ` in their names have the ciphers of those without, and a key exchange besides that is thought to outlast
+//! quantum computers. Left out: the policies of FIPS, because no module here is validated, and those of RFC 9151.
 
 use longshore_api::elasticloadbalancing as api;
 use longshore_wire::Fault;
@@ -59,6 +60,12 @@ static POLICIES: &[Policy] = &[
     new("ELBSecurityPolicy-TLS13-1-1-2021-06", &["TLSv1.1", "TLSv1.2", "TLSv1.3"], ALL),
     new("ELBSecurityPolicy-TLS13-1-0-2021-06", &["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"], ALL),
     new("ELBSecurityPolicy-TLS13-1-3-2021-06", &["TLSv1.3"], &[TLS13]),
+    new("ELBSecurityPolicy-TLS13-1-3-PQ-2025-09", &["TLSv1.3"], &[TLS13]),
+    new("ELBSecurityPolicy-TLS13-1-2-PQ-2025-09", UP_TO_13, &[TLS13, FORWARD_GCM, FORWARD_CBC]),
+    new("ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09", UP_TO_13, &[TLS13, FORWARD_GCM]),
+    new("ELBSecurityPolicy-TLS13-1-2-Ext1-PQ-2025-09", UP_TO_13, &[TLS13, FORWARD_GCM, FORWARD_CBC, RSA]),
+    new("ELBSecurityPolicy-TLS13-1-2-Ext2-PQ-2025-09", UP_TO_13, ALL),
+    new("ELBSecurityPolicy-TLS13-1-0-PQ-2025-09", &["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"], ALL),
     new("ELBSecurityPolicy-TLS-1-2-2017-01", ONLY_12, &[FORWARD_GCM, FORWARD_CBC, RSA]),
     new("ELBSecurityPolicy-TLS-1-1-2017-01", SINCE_11, ALL_OLD),
     new("ELBSecurityPolicy-TLS-1-2-Ext-2018-06", ONLY_12, ALL_OLD),

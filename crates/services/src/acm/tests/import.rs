@@ -198,7 +198,7 @@ proptest! {
         key in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 0..3),
         chain in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 0..3),
         noise in prop::collection::vec(any::<u8>(), 1..200),
-        noisy in 0..4,
+        noisy in 0_usize..4,
     ) {
         let bench = Bench::new();
         let authority = Own::authority("root.test");
