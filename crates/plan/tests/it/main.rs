@@ -4,6 +4,7 @@ mod balance;
 mod behind;
 mod breaker;
 mod clock;
+mod front;
 mod laws;
 mod orders;
 mod pace;
