@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from account import container, eventually, short
+from account import container, eventually, short, unique
 from balancing import Balancer, Load
 from conftest import IMAGES, ROOM
 from half import Half
@@ -90,6 +90,25 @@ def test_a_target_that_falls_ill_gets_no_requests_until_it_is_well(web):
     eventually(lambda: sound not in balancer.health())
     assert balancer.ask("/cgi-bin/well")[0] == 200
     eventually(lambda: balancer.health()[sick] == ("healthy", None))
+
+
+def test_tasks_reach_a_balancer_by_its_name(web):
+    account, cluster, balancer = web
+    tasks = run_web(account, cluster, 1)
+    balancer.register(*tasks.values())
+    balancer.until_healthy(1)
+    log = {"logDriver": "awslogs", "options": {
+        "awslogs-group": "/e2e/inside", "awslogs-region": "us-east-1", "awslogs-stream-prefix": unique(),
+        "awslogs-create-group": "true"}}
+    ask = f"wget -q -O - http://{balancer.name}/ && ! wget -q -O - -T 2 http://{balancer.address}/"
+    definition = account.define(
+        container("ask", entryPoint=["/bin/sh", "-c"], command=[ask], logConfiguration=log),
+        executionRoleArn="arn:aws:iam::000000000000:role/ecsTaskExecutionRole")
+    arn = account.run(cluster, definition)[0]["taskArn"]
+    stopped = account.until(cluster, arn, "STOPPED")
+    stream = f"{log['options']['awslogs-stream-prefix']}/ask/{short(arn)}"
+    said = eventually(lambda: account.lines("/e2e/inside", stream))
+    assert (said[0], stopped["containers"][0]["exitCode"]) == (f"Hello, World! from task {list(tasks)[0]}", 0), said
 
 
 def test_no_request_is_lost_while_targets_come_and_go(web):

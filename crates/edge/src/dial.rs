@@ -1,12 +1,17 @@
-//! Where connections to targets come from: this machine's own network, or another network namespace.
+//! Where connections to targets come from, and where listeners of their network are: this machine's own network, or another
+//! network namespace.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 
-use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use nix::sys::socket::{SockaddrIn, bind};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+
+/// Connections that wait to be accepted, as tokio has it.
+const BACKLOG: u32 = 1024;
 
 /// What a socket speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +46,39 @@ impl Dialer {
         };
         let socket = TcpSocket::from_std_stream(make(Transport::Tcp)?.into());
         socket.connect(target).await
+    }
+
+    /// Listens in the network of the targets.
+    ///
+    /// # Errors
+    /// Those of making the socket and of binding it.
+    pub fn listen(&self, address: SocketAddr) -> io::Result<TcpListener> {
+        let socket = match self.0.as_ref().filter(|_| address.is_ipv4()) {
+            Some(make) => TcpSocket::from_std_stream(make(Transport::Tcp)?.into()),
+            None if address.is_ipv4() => TcpSocket::new_v4()?,
+            None => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    }
+
+    /// A socket for datagrams to this address, which is one of the network of the targets.
+    ///
+    /// # Errors
+    /// Those of making the socket and of binding it.
+    pub fn receive(&self, address: SocketAddr) -> io::Result<UdpSocket> {
+        let socket = match self.0.as_ref().filter(|_| address.is_ipv4()) {
+            Some(make) => {
+                let socket = make(Transport::Udp)?;
+                let SocketAddr::V4(own) = address else { return Err(io::ErrorKind::InvalidInput.into()) };
+                bind(socket.as_raw_fd(), &SockaddrIn::from(own))?;
+                std::net::UdpSocket::from(socket)
+            }
+            None => std::net::UdpSocket::bind(address)?,
+        };
+        socket.set_nonblocking(true)?;
+        UdpSocket::from_std(socket)
     }
 
     /// A socket whose datagrams go to this target and come from it alone.

@@ -313,7 +313,8 @@ impl Served {
                 let (front, socket) = (Arc::new(front), SocketAddr::new(address.ip, listener.port));
                 for transport in listen::transports(listener.protocol) {
                     wanted.insert((socket, *transport));
-                    if let Err(error) = self.serve((socket, *transport), front.clone(), slots).await {
+                    let place = (socket, *transport);
+                    if let Err(error) = self.serve(place, address.inside, front.clone(), slots) {
                         let problem = format!("{socket} cannot be listened on: {error}");
                         problems.push(Problem { listener: listener.arn.clone(), problem });
                     }
@@ -404,11 +405,12 @@ impl Served {
         }
     }
 
-    async fn serve(&mut self, place: Place, front: Arc<Front>, slots: &Slots) -> std::io::Result<()> {
+    fn serve(&mut self, place: Place, inside: bool, front: Arc<Front>, slots: &Slots) -> std::io::Result<()> {
         match self.sites.get(&place) {
             Some(site) => site.swap(front),
             None => {
-                let site = Site::open(place, front, slots).await?;
+                let network = if inside { self.dialer.clone() } else { Dialer::here() };
+                let site = Site::open(place, front, slots, &network)?;
                 self.sites.insert(place, site);
             }
         }

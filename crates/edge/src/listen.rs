@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use longshore_link::edge::ListenerProtocol;
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 
 use crate::count::Count;
 use crate::counted::{Counted, What};
-use crate::dial::Transport;
+use crate::dial::{Dialer, Transport};
 use crate::front::Front;
 use crate::{http, tcp, udp};
 
@@ -79,20 +79,22 @@ pub struct Site {
 }
 
 impl Site {
-    /// Listens at `place`.
+    /// Listens at `place`, in the network that sockets `of` this dialer are of.
     ///
     /// # Errors
     /// Those of binding the socket.
-    pub async fn open((address, transport): Place, front: Arc<Front>, slots: &Slots) -> io::Result<Self> {
+    pub fn open(place: Place, front: Arc<Front>, slots: &Slots, of: &Dialer) -> io::Result<Self> {
+        let (address, transport) = place;
         let front = Arc::new(ArcSwap::new(front));
         let stop = watch::Sender::new(false);
         match transport {
             Transport::Tcp => {
                 let entry = Entry { front: front.clone(), stop: stop.subscribe() };
-                listen(address, entry, slots, stop.subscribe()).await?;
+                let listener = of.listen(address)?;
+                tokio::spawn(accept(listener, entry, slots.connections.clone(), stop.subscribe()));
             }
             Transport::Udp => {
-                let socket = UdpSocket::bind(address).await?;
+                let socket = of.receive(address)?;
                 tokio::spawn(udp::serve(socket, front.clone(), slots.flows.clone(), stop.subscribe()));
             }
         }

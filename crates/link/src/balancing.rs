@@ -1,11 +1,11 @@
 //! From the records of load balancers to what an edge is given.
 //!
-//! A balancer has one address, which stands for all its zones: requests go across zones, whatever
+//! A balancer has one address on its machine and one in the network of tasks, which stand for all its zones: requests go across zones, whatever
 //! `load_balancing.cross_zone.enabled` says. Groups that no rule leads to are left out, and so are listeners beyond those
 //! that an edge takes, and certificates whose keys do not open.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use longshore_api::elasticloadbalancing as api;
@@ -58,20 +58,22 @@ fn add_certificates(state: &State, configuration: &mut EdgeConfiguration, open: 
 /// A balancer with as many listeners as there is room for sockets.
 fn served(state: &State, region: &str, row: &LoadBalancer, room: &mut usize) -> Option<Balancer> {
     let place = Place::new(region, &AccountId::parse(&row.account)?);
-    let address = Address { ip: row.address.parse().ok()?, zone: row.zones.first()?.zone.clone() };
+    let zone = &row.zones.first()?.zone;
+    let address = |ip: IpAddr, inside| Address { ip, zone: zone.clone(), inside };
+    let addresses = vec![address(row.address.parse().ok()?, false), address(row.inside()?.into(), true)];
     let kind = if row.is_application() { BalancerKind::Application } else { BalancerKind::Network };
     let prefix = listener_key(&row.account, &row.name, "");
     let listeners = state.listeners.scan(&prefix).filter_map(|(_, listener)| {
         let served = listening(&place, row, listener)?;
         let sockets = if served.protocol == ListenerProtocol::TcpUdp { 2 } else { 1 };
-        *room = room.checked_sub(sockets)?;
+        *room = room.checked_sub(sockets * addresses.len())?;
         Some(served)
     });
     Some(Balancer {
         arn: row.arn(&place),
         name: row.dns_name(region),
         kind,
-        addresses: vec![address],
+        addresses: addresses.clone(),
         attributes: attributes(kind, &row.attributes),
         listeners: listeners.collect(),
     })

@@ -33,6 +33,9 @@ pub use metrics::{MAX_SERIES, Metrics, ResponseTimes, Series};
 pub use report::{EdgeReport, Problem, Reason, TargetHealth, TargetState};
 pub use rule::{Action, Condition, QueryPair, Redirect, Rule, WeightedGroup};
 
+/// The block of [`Address`]es inside.
+pub use longshore_model::balancer::INSIDE;
+
 /// Listeners of one configuration: each holds a socket.
 pub const MAX_LISTENERS: usize = 5_000;
 
@@ -101,6 +104,9 @@ pub enum BalancerKind {
 pub struct Address {
     pub ip: IpAddr,
     pub zone: String,
+    /// Whether it is of the network of the targets, not of the machine's.
+    #[serde(default)]
+    pub inside: bool,
 }
 
 /// A balancer's attributes that the data plane reads; what is absent has AWS's default for an application load balancer.

@@ -6,6 +6,7 @@
 //! Left out: gateway load balancers, trust stores, rewrites.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use longshore_api::elasticloadbalancing as api;
@@ -20,6 +21,10 @@ use crate::state::State;
 /// Addresses that balancers listen on unless they are given another: `127.64.0.0/10`. Whatever else a machine has on its
 /// loopback interface (127.0.0.1, a resolver at 127.0.0.53) is not in it.
 pub const LOOPBACK: Block = Block { base: 0x7f40_0000, prefix: 10 };
+
+/// Where balancers answer in the networks of tasks, in which [`LOOPBACK`] is the task itself: `240.64.0.0/10`, of the
+/// addresses that nobody has. A balancer has the same place in both blocks.
+pub const INSIDE: Block = Block { base: 0xf040_0000, prefix: 10 };
 
 /// Quotas of an account and of what is in it, as AWS sets them at first.
 pub const MOST_BALANCERS: usize = 50;
@@ -207,6 +212,12 @@ impl LoadBalancer {
         format!("{}/{}", self.account, self.name)
     }
 
+    /// Its address of [`INSIDE`].
+    pub fn inside(&self) -> Option<Ipv4Addr> {
+        let place = u32::from(self.address.parse::<Ipv4Addr>().ok()?).checked_sub(LOOPBACK.base)?;
+        INSIDE.address(u64::from(place))
+    }
+
     pub fn is_application(&self) -> bool {
         self.kind == api::LoadBalancerTypeEnum::Application
     }
@@ -374,6 +385,7 @@ mod tests {
         assert_eq!(web.dns_name("eu-west-1"), "web-50dc6c495c0c9188.eu-west-1.elb.localhost");
         let internal = LoadBalancer { scheme: api::LoadBalancerSchemeEnum::Internal, ..balancer() };
         assert_eq!(internal.dns_name("eu-west-1"), "internal-web-50dc6c495c0c9188.eu-west-1.elb.localhost");
+        assert_eq!(internal.inside(), Some(Ipv4Addr::new(240, 64, 0, 1)));
         let network = LoadBalancer { kind: api::LoadBalancerTypeEnum::Network, ..internal };
         assert_eq!(network.dns_name("eu-west-1"), "web-50dc6c495c0c9188.eu-west-1.elb.localhost");
         assert_eq!(network.arn(&place), format!("{here}loadbalancer/net/web/50dc6c495c0c9188"));

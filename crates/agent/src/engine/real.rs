@@ -47,6 +47,7 @@ use crate::error::Error;
 use crate::executor::Executor;
 use crate::image::{Auth, Hold, Image, Images};
 use crate::metadata::{Listening, Metadata, Served};
+use crate::network::dns::Names;
 use crate::network::{EniSpec, Network, NetworkConfig, TaskNet};
 use crate::secret::registry::sign_in;
 use crate::secret::{self, Given};
@@ -125,9 +126,9 @@ impl Real {
         self.parts.network.public_pool().to_string()
     }
 
-    /// Sockets by which load balancers reach tasks.
-    pub(crate) fn dialer(&self) -> Result<Dialer, Error> {
-        Ok(self.parts.network.dialer()?)
+    /// Sockets by which load balancers reach tasks, and the names that tasks reach them by.
+    pub(crate) fn balancing(&self) -> Result<(Dialer, Names), Error> {
+        Ok((self.parts.network.dialer()?, self.parts.network.balancers()))
     }
 
     pub(crate) fn images(&self) -> Images {

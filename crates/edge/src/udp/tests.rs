@@ -66,7 +66,7 @@ fn front(target: SocketAddr) -> Front {
         rules: Vec::new(),
         default_action: Action::Forward { groups, stickiness_seconds: None },
     };
-    let address = Address { ip: target.ip(), zone: "a".into() };
+    let address = Address { ip: target.ip(), zone: "a".into(), inside: false };
     let balancer = Balancer {
         arn: "b".into(),
         name: String::new(),

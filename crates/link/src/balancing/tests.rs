@@ -187,7 +187,12 @@ fn an_edge_is_given_all_that_it_needs_and_no_more() {
     assert!(net.attributes.cross_zone && net.attributes.access_logs.is_none());
     let logs = AccessLogs { bucket: "logs".to_owned(), prefix: String::new() };
     assert_eq!(web.attributes.access_logs, Some(logs));
-    assert_eq!(serde_json::to_value(&web.addresses).unwrap(), json!([{"ip": "127.64.0.1", "zone": "a"}]));
+    assert_eq!(
+        serde_json::to_value(&web.addresses).unwrap(),
+        json!([
+            {"ip": "127.64.0.1", "zone": "a", "inside": false}, {"ip": "240.64.0.1", "zone": "a", "inside": true},
+        ])
+    );
     let rules = serde_json::to_value(&web.listeners[0].rules).unwrap();
     let conditions = json!([
         {"field": "host-header", "values": ["*.test"]},
@@ -244,7 +249,7 @@ fn what_all_accounts_have_together_is_still_a_configuration_that_an_edge_takes()
         changes.extend((1..=50).map(|port| Change::from(both(port))));
     }
     let given = configuration(&state(changes), "us-east-1", 1, &|_| true, &|_| None);
-    assert_eq!((given.check(), given.listeners().count()), (Ok(()), MAX_LISTENERS / 2));
+    assert_eq!((given.check(), given.listeners().count()), (Ok(()), MAX_LISTENERS / 4));
 }
 
 fn certificate(id: &str, chain: Option<&str>) -> certificate::Certificate {
