@@ -48,6 +48,10 @@ class Pki:
     def read(self, name):
         return (self.directory / name).read_bytes()
 
+    def lines(self, name):
+        """Two lines of a key."""
+        return {line: line for line in self.read(name).decode().splitlines()[1:3]}
+
     def chain(self):
         return self.read("middle.pem") + self.read("root.pem")
 
@@ -57,9 +61,13 @@ def pki(tmp_path_factory):
     return Pki(tmp_path_factory.mktemp("pki"))
 
 
+# Everything is logged.
+LOGGED = {"LONGSHORE_LOG": "trace", "RUST_LOG": "trace"}
+
+
 @pytest.fixture(scope="module")
 def strict():
-    instance = Instance("--engine", "simulated", env={"LONGSHORE_LOG": "trace", "RUST_LOG": "trace"}).start()
+    instance = Instance("--engine", "simulated", env=LOGGED).start()
     yield instance
     instance.remove()
 
@@ -120,8 +128,7 @@ def test_what_openssl_makes_is_imported(strict, acm, pki):
         assert ssl.PEM_cert_to_DER_cert(got["Certificate"]) == ssl.PEM_cert_to_DER_cert(pki.read(f"{name}.pem").decode())
         assert refused(acm.import_certificate, **given | {"CertificateChain": pki.read("root.pem")}) == "ValidationException"
         assert refused(acm.import_certificate, **given | {"PrivateKey": pki.read("root.key")}) == "ValidationException"
-        lines = pki.read(f"{name}.key").decode().splitlines()[1:3]
-        assert not holders(strict, {line: line for line in lines})
+        assert not holders(strict, pki.lines(f"{name}.key"))
     locked = ["rsa", "-in", "rsa.example.com.key", "-aes128", "-passout", "pass:x", "-out", "locked.key"]
     openssl(*locked, directory=pki.directory)
     given = {"Certificate": pki.read("rsa.example.com.pem"), "PrivateKey": pki.read("locked.key"), "CertificateChain": pki.chain()}
@@ -165,7 +172,7 @@ def asked(balancer, name, authority):
 @pytest.fixture(scope="module")
 def secured():
     """A real instance's balancer that answers by HTTPS."""
-    instance = Instance(*ROOM).start()
+    instance = Instance(*ROOM, env=LOGGED).start()
     account = instance.account()
     account.cluster()
     balancer, acm = Balancer(account), instance.client("acm")
@@ -179,7 +186,7 @@ def secured():
 
 
 def test_a_listener_of_https_answers_with_its_certificates(secured, pki):
-    _, balancer, acm, listener, arn = secured
+    instance, balancer, acm, listener, arn = secured
     authority = acm.get_certificate(CertificateArn=arn)["CertificateChain"]
 
     def connects(call, *words, **options):
@@ -221,6 +228,7 @@ def test_a_listener_of_https_answers_with_its_certificates(secured, pki):
     assert eventually(lambda: names("four.example.com")) == {"two.example.com", "four.example.com"}
     balancer.elb.remove_listener_certificates(ListenerArn=listener, Certificates=[{"CertificateArn": two}])
     eventually(lambda: names("two.example.com") is None)
+    assert not holders(instance, pki.lines("two.example.com.key"))
     acm.delete_certificate(CertificateArn=two)
 
 

@@ -25,6 +25,7 @@ CODES = {
     "ssm": {"ValidationException", "SerializationException"},
     "cloudtrail": {"ValidationException", "SerializationException"},
     "elbv2": {"ValidationError"},
+    "acm": {"ValidationException", "SerializationException"},
 }
 # What boto3 calls a service where the page of operations has its name in policies.
 NAMES = {"elasticloadbalancing": "elbv2"}

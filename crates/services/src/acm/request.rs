@@ -76,6 +76,7 @@ pub fn request(
 
 impl Wanted {
     fn read(request: api::RequestCertificateRequest) -> Result<Self, Fault> {
+        check_names(&request)?;
         check_built(&request)?;
         let domain = request.domain_name.unwrap_or_default();
         if domain.len() > LONGEST_COMMON_NAME {
@@ -83,7 +84,6 @@ impl Wanted {
             return Err(fault::parameter(message));
         }
         let names = names(domain, request.subject_alternative_names.unwrap_or_default());
-        check_names(&names)?;
         check_domains(&names, &request.domain_validation_options.unwrap_or_default())?;
         let options = request.options.unwrap_or_default();
         let logged = api::CertificateTransparencyLoggingPreference::Enabled;
@@ -124,11 +124,25 @@ fn names(domain: String, more: Vec<String>) -> Vec<String> {
 /// What the model's pattern says, which looks ahead and is therefore not checked before.
 ///
 /// # Errors
-/// `ValidationException`
-fn check_names(names: &[String]) -> Result<(), Fault> {
-    match names.iter().find(|name| !is_domain(name)) {
-        Some(name) => Err(fault::validation(format!("'{name:.253}' is not a valid domain name."))),
-        None => Ok(()),
+/// `ValidationException` in the words for what the model does not allow.
+fn check_names(request: &api::RequestCertificateRequest) -> Result<(), Fault> {
+    let domain = request.domain_name.iter().map(|name| ("domainName", name));
+    let others = request.subject_alternative_names.iter().flatten().map(|name| ("subjectAlternativeNames", name));
+    let options = request.domain_validation_options.iter().flatten().flat_map(|option| {
+        let name = option.domain_name.as_ref().map(|name| ("domainValidationOptions.domainName", name));
+        let above = option.validation_domain.as_ref().map(|name| ("domainValidationOptions.validationDomain", name));
+        name.into_iter().chain(above)
+    });
+    let wrong = domain.chain(others).chain(options).filter(|(_, name)| !is_domain(name));
+    let told: Vec<String> = wrong
+        .map(|(member, name)| {
+            format!("Value '{name:.253}' at '{member}' failed to satisfy constraint: Member must be a domain name")
+        })
+        .collect();
+    match told.len() {
+        0 => Ok(()),
+        1 => Err(fault::validation(format!("1 validation error detected: {}", told[0]))),
+        count => Err(fault::validation(format!("{count} validation errors detected: {}", told.join("; ")))),
     }
 }
 

@@ -116,6 +116,10 @@ fn what_cannot_be_requested_is_refused() {
             (json!({"DomainName": "é.test"}), "ValidationException: "),
             (json!({"DomainName": long}), "InvalidParameterException: The first domain name"),
             (with(json!({"SubjectAlternativeNames": ["127.0.0.1:80"]})), "ValidationException: "),
+            (
+                with(json!({"SubjectAlternativeNames": ["a", "b"]})),
+                "ValidationException: 2 validation errors detected: ",
+            ),
             (with(json!({"ValidationMethod": "HTTP"})), "InvalidParameterException: HTTP validation"),
             (with(json!({"ManagedBy": "CLOUDFRONT"})), "UnsupportedOperationException"),
             (with(json!({"CertificateAuthorityArn": authority})), "UnsupportedOperationException"),
