@@ -92,6 +92,9 @@ fn listener(name: &str, port: i32) -> Listener {
         rules: Vec::new(),
         attributes: Map::new(),
         tags: Map::new(),
+        certificates: Vec::new(),
+        ssl_policy: None,
+        alpn_policy: None,
     }
 }
 

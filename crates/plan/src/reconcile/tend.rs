@@ -48,8 +48,10 @@ impl Turn<'_> {
     fn note_health(&mut self, member: &Member<'_>) {
         let task = member.task;
         let known = task.balanced.as_ref().is_some_and(|balanced| balanced.healthy_at.is_some());
-        let sound = !has_health_check(self.state, task) || task.health == Some(ecs::HealthStatus::Healthy);
-        if known || !sound || task.last != TaskStatus::Running {
+        if known || task.last != TaskStatus::Running {
+            return;
+        }
+        if task.health != Some(ecs::HealthStatus::Healthy) && has_health_check(self.state, task) {
             return;
         }
         let now = self.now;

@@ -122,6 +122,10 @@ fn a_target_that_changes_wakes_its_service() {
     assert_eq!(agenda.next(&world.state, world.now, &mut world.mint).unwrap().0, KEY);
     agenda.note(&world.state, &[Change::Delete(TableName::Target, target.key())]);
     assert_eq!(agenda.next(&world.state, world.now, &mut world.mint).unwrap().0, KEY);
+    agenda.note(&world.state, &[listener(&["web"]).into()]);
+    assert_eq!(agenda.next(&world.state, world.now, &mut world.mint).unwrap().0, KEY);
+    agenda.note(&world.state, &[Change::Delete(TableName::LoadBalancer, "1/front".into())]);
+    assert_eq!(agenda.next(&world.state, world.now, &mut world.mint).unwrap().0, KEY);
     let other = Target { id: "172.31.0.250".into(), ..target };
     agenda.note(&world.state, &[other.into()]);
     assert!(agenda.next(&world.state, world.now, &mut world.mint).is_none());
