@@ -8,6 +8,8 @@
 //! * `answers` (H11): what targets answer.
 //! * `floods` (H12): much of what is small.
 //! * `handshakes` (H13): TLS.
+//! * `guardian`: the cases of AWS's classifier.
+//! * `mutants`: streams that nobody thought of.
 
 #[allow(dead_code, reason = "each test file uses a part of it")]
 #[path = "../support/mod.rs"]
@@ -16,7 +18,9 @@ mod support;
 mod answers;
 mod floods;
 mod frames;
+mod guardian;
 mod handshakes;
+mod mutants;
 mod neighbours;
 mod pipelines;
 mod reader;

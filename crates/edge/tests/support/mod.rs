@@ -4,7 +4,7 @@ pub mod h2;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use longshore_edge::Edge;
@@ -17,11 +17,12 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub const PORT: u16 = 28_080;
 
-/// An address of this test alone, also beside other processes of tests.
+/// An address of this test alone, also beside other processes of tests. A process has 2048.
 pub fn own_address() -> IpAddr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let [.., high, low] = std::process::id().to_be_bytes();
-    IpAddr::V4(Ipv4Addr::new(127, 1 + high % 250, low, NEXT.fetch_add(1, Ordering::Relaxed)))
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let (process, next) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed) % 2048);
+    let own = (1 + process % 250) << 16 | (process / 250 % 32) << 11 | next;
+    IpAddr::V4(Ipv4Addr::from_bits(127 << 24 | own))
 }
 
 /// A target that serves one connection after the other, and each of them request by request.
