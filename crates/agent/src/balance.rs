@@ -1,6 +1,7 @@
 //! The edge of this node: the real one, or one that only says that targets are well.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use longshore_edge::{Dialer, Edge};
 use longshore_link::edge::{EdgeConfiguration, EdgeReport, Refusal, TargetGroup, TargetHealth, TargetState};
@@ -8,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::clock;
+use crate::error::Error;
 
 /// What carries the traffic of load balancers here.
 pub(crate) enum Balance {
@@ -16,9 +18,10 @@ pub(crate) enum Balance {
 }
 
 impl Balance {
-    /// Listens on this machine, and reaches targets by sockets of `dialer`.
-    pub(crate) fn real(dialer: Dialer) -> Self {
-        Self::Real(Edge::reaching(dialer))
+    /// Listens on this machine, reaches targets by sockets of `dialer`, and writes access logs below the data directory.
+    pub(crate) fn real(dialer: Dialer, data_dir: &Path) -> Result<Self, Error> {
+        let logs = data_dir.join("access-logs");
+        Edge::reaching(dialer).logging(logs.clone()).map(Self::Real).map_err(Error::file(logs))
     }
 
     pub(crate) fn simulated() -> Self {

@@ -71,7 +71,7 @@ async fn contain(config: &Config) -> Result<std::convert::Infallible, Error> {
     let metadata = Metadata::new(plane.clone());
     let (runner, found) = Real::open(config, endpoint, metadata.clone()).await?;
     let wallet = metadata.wallet().clone();
-    let balance = Balance::real(runner.dialer()?);
+    let balance = Balance::real(runner.dialer()?, &config.data_dir)?;
     let (pool, containerd, images) = (runner.public_pool(), runner.containerd(), runner.images());
     let named = move |node: &str| metadata.set_node(node);
     tokio::select! {

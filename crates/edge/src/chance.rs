@@ -26,6 +26,12 @@ pub fn trace() -> String {
     format!("1-{:08x}-{high:08x}{low:016x}", since.as_secs() & 0xffff_ffff)
 }
 
+/// Microseconds since 1970.
+pub fn now_micros() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
 /// Milliseconds since 1970.
 pub fn now_millis() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -14,6 +14,7 @@ pub struct Flow {
     waits: AtomicBool,
     sent: AtomicBool,
     broke: AtomicBool,
+    carried: AtomicU64,
 }
 
 impl Flow {
@@ -24,6 +25,7 @@ impl Flow {
             waits: AtomicBool::new(false),
             sent: AtomicBool::new(false),
             broke: AtomicBool::new(false),
+            carried: AtomicU64::new(0),
         }
     }
 
@@ -70,6 +72,15 @@ impl Flow {
 
     pub fn set_broken(&self) {
         self.broke.store(true, Ordering::Relaxed);
+    }
+
+    /// Bytes of the request's body that have come.
+    pub fn carried(&self) -> u64 {
+        self.carried.load(Ordering::Relaxed)
+    }
+
+    pub fn carry(&self, count: usize) {
+        self.carried.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     fn millis(&self) -> u64 {

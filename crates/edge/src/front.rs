@@ -12,6 +12,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::count::Tally;
 pub use crate::group::Group;
+use crate::http::record::Log;
 use crate::route::Ends;
 use crate::seal::Seal;
 
@@ -29,6 +30,17 @@ pub struct Front {
     pub seal: Arc<Seal>,
     /// Of its balancer.
     pub tally: Arc<Tally>,
+    /// Of its requests.
+    pub log: Option<Log>,
+}
+
+/// What a front is given beside its part of the configuration.
+#[derive(Clone, Debug)]
+pub struct Means {
+    pub tls: Option<Arc<ServerConfig>>,
+    pub seal: Arc<Seal>,
+    pub tally: Arc<Tally>,
+    pub log: Option<Log>,
 }
 
 impl Front {
@@ -37,10 +49,9 @@ impl Front {
         listener: &Listener,
         address: &Address,
         groups: &BTreeMap<String, Arc<Group>>,
-        tls: Option<Arc<ServerConfig>>,
-        seal: &Arc<Seal>,
-        tally: Arc<Tally>,
+        means: Means,
     ) -> Self {
+        let Means { tls, seal, tally, log } = means;
         let own = |arn: &str| groups.get(arn).map(|group| (arn.to_owned(), group.clone()));
         Self {
             attributes: balancer.attributes.clone(),
@@ -48,8 +59,9 @@ impl Front {
             zone: address.zone.clone(),
             groups: listener.groups().filter_map(own).collect(),
             tls,
-            seal: seal.clone(),
+            seal,
             tally,
+            log,
         }
     }
 

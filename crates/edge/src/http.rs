@@ -12,6 +12,7 @@ pub mod gate;
 pub mod head;
 pub mod header;
 pub mod multiplex;
+pub mod record;
 pub mod redirect;
 pub mod relay;
 mod stay;
@@ -20,7 +21,7 @@ pub mod streams;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -42,6 +43,7 @@ use crate::rule::{self, Asked};
 use gate::{Desk, Gate};
 use head::Admitted;
 use header::Hop;
+use record::Record;
 use relay::Outgoing;
 
 /// Room for a head, and for what hyper reads beyond it.
@@ -53,16 +55,23 @@ pub struct Connection {
     hop: Hop,
     since: Instant,
     desk: Arc<Desk>,
+    tls: Option<[String; 3]>,
+    /// For the access log.
+    name: OnceLock<String>,
 }
 
 /// Serves a client's connection until it ends, or `stop` says that the listener is closed: then the request that is on its
 /// way is the last one. The idle timeout and the desync mode are those of the beginning.
-pub async fn serve<S>(front: Arc<ArcSwap<Front>>, stream: S, client: SocketAddr, mut stop: watch::Receiver<bool>)
-where
+pub async fn serve<S>(
+    front: Arc<ArcSwap<Front>>,
+    stream: S,
+    (client, tls): (SocketAddr, Option<[String; 3]>),
+    mut stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let start = front.load_full();
-    let connection = Arc::new(Connection::new(front, client));
+    let connection = Arc::new(Connection::new(front, client, tls));
     let desk = connection.desk.clone();
     let idle = Duration::from_secs(u64::from(start.attributes.idle_timeout_seconds.max(1)));
     let mut gate = Gate::new(stream, desk, start.attributes.desync_mode, idle);
@@ -101,19 +110,19 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 impl Connection {
-    fn new(front: Arc<ArcSwap<Front>>, client: SocketAddr) -> Self {
+    fn new(front: Arc<ArcSwap<Front>>, client: SocketAddr, tls: Option<[String; 3]>) -> Self {
         let hop = {
             let now = front.load();
             let protocol = if now.tls.is_some() { "https" } else { "http" };
             Hop { client, port: now.listener.port, protocol }
         };
-        Self { front, hop, since: Instant::now(), desk: Arc::default() }
+        Self { front, hop, since: Instant::now(), desk: Arc::default(), tls, name: OnceLock::new() }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Outgoing> {
         let mut answer = match self.desk.verdict() {
             Ok(admitted) => self.carry_out(request, admitted).await,
-            Err(status) => self.refuse(status, answer::last_page(status)),
+            Err(status) => self.refuse(answer::last_page(status)),
         };
         self.desk.settle(answer.status() == StatusCode::SWITCHING_PROTOCOLS);
         let most = Duration::from_secs(u64::from(self.front.load().attributes.client_keep_alive_seconds.max(1)));
@@ -123,33 +132,53 @@ impl Connection {
         answer
     }
 
-    /// Counts an answer that is the balancer's own.
-    fn refuse(&self, status: u16, answer: Response<Outgoing>) -> Response<Outgoing> {
-        self.front.load().tally.answered(status);
-        answer
+    /// An answer to what is no request.
+    fn refuse(&self, answer: Response<Outgoing>) -> Response<Outgoing> {
+        let front = self.front.load();
+        front.tally.answered(answer.status().as_u16());
+        Record::attach(Record::of_none(&front, self), answer)
+    }
+
+    /// The answer to a request, which is counted and has its line in the access log.
+    async fn carry_out(&self, mut request: Request<Incoming>, admitted: Admitted) -> Response<Outgoing> {
+        let mut record = Record::begin(&self.front.load(), self, &mut request, admitted);
+        let answer = self.direct(request, admitted, &mut record).await;
+        if answer.extensions().get::<answer::Own>().is_some() {
+            self.front.load().tally.answered(answer.status().as_u16());
+        }
+        Record::attach(record, answer)
     }
 
     /// A configuration that came after the front was read may have taken its targets away: then it is read again.
-    async fn carry_out(&self, request: Request<Incoming>, admitted: Admitted) -> Response<Outgoing> {
+    async fn direct(
+        &self,
+        request: Request<Incoming>,
+        admitted: Admitted,
+        record: &mut Option<Box<Record>>,
+    ) -> Response<Outgoing> {
         if admitted.ambiguous {
             self.front.load().tally.note(Count::NonCompliant);
         }
         if header::is_too_far(request.headers()) {
-            return self.refuse(463, answer::page(463));
+            return answer::page(463);
         }
         let mut front = self.front.load_full();
         loop {
-            let group = match self.choose(&front, &request) {
-                Chosen::Answer(answer) => {
-                    front.tally.answered(answer.status().as_u16());
-                    return answer;
-                }
+            let action = self.rule(&front, &request);
+            if let Some(record) = record {
+                record.ruled(&front.listener, action);
+            }
+            let group = match self.choose(&front, &request, action) {
+                Chosen::Answer(answer) => return answer,
                 Chosen::Group(group, _) if !fits(&request, group.group.protocol_version) => {
-                    return self.refuse(464, answer::page(464));
+                    return answer::page(464);
                 }
                 Chosen::Group(group, seconds) => (group, seconds),
             };
             if let Some((busy, stay)) = self.take(&front, group, request.headers()) {
+                if let Some(record) = record {
+                    record.asks(busy.member());
+                }
                 let awaited = answer::Awaited::by(&front.tally);
                 let answer = forward::forward(self, &front, busy, request, admitted).await;
                 awaited.end();
@@ -157,24 +186,30 @@ impl Connection {
             }
             let now = self.front.load_full();
             if Arc::ptr_eq(&now, &front) {
-                return self.refuse(503, answer::page(503));
+                return answer::page(503);
             }
             front = now;
         }
     }
 
-    fn choose(&self, front: &Front, request: &Request<Incoming>) -> Chosen {
+    fn rule<'f>(&self, front: &'f Front, request: &Request<Incoming>) -> &'f Action {
         let (host, uri) = (host(request), request.uri());
         let (path, query) = (uri.path(), uri.query().unwrap_or_default());
         let source = self.hop.client.ip();
         let asked = Asked { host, path, query, method: request.method().as_str(), source, headers: request.headers() };
-        match rule::choose(&front.listener, &asked) {
+        rule::choose(&front.listener, &asked)
+    }
+
+    fn choose(&self, front: &Front, request: &Request<Incoming>, action: &Action) -> Chosen {
+        match action {
             Action::Forward { groups, stickiness_seconds } => {
                 let kept = stickiness_seconds.and_then(|_| self.cookies(front).group(request.headers(), groups));
                 forward_to(front, kept.or_else(|| choose::group(groups, chance::number())), *stickiness_seconds)
             }
             Action::Redirect(redirect) => {
                 front.tally.note(Count::Redirect);
+                let (host, uri) = (host(request), request.uri());
+                let (path, query) = (uri.path(), uri.query().unwrap_or_default());
                 let from = redirect::From { protocol: self.hop.protocol, host, port: self.hop.port, path, query };
                 Chosen::Answer(answer::redirect(redirect.status, &redirect::location(redirect, &from)))
             }
@@ -212,7 +247,7 @@ fn fits(request: &Request<Incoming>, version: ProtocolVersion) -> bool {
 }
 
 /// The host that is asked for, without its port.
-fn host(request: &Request<Incoming>) -> &str {
+fn host<B>(request: &Request<B>) -> &str {
     if let Some(host) = request.uri().host() {
         return host;
     }

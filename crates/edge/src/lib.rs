@@ -10,10 +10,10 @@
 //! as it began.
 //!
 //! Served: listeners of HTTP and HTTPS (HTTP/1 and, on HTTPS, HTTP/2) with target groups of HTTP and HTTPS in every version of
-//! the protocol, listeners of TCP, TLS, UDP and both with the target groups that AWS lets them have. Left out so far:
-//! preserving the client's address, access logs. A listener that needs what is left out is reported with its
-//! problem.
+//! the protocol, listeners of TCP, TLS, UDP and both with the target groups that AWS lets them have. Left out so far: preserving
+//! the client's address. A listener that cannot be served is reported with its problem.
 
+mod access;
 mod anomaly;
 mod chance;
 mod choose;
@@ -43,20 +43,23 @@ mod udp;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use longshore_link::edge::{
-    Balancer, Certificate, EdgeConfiguration, EdgeReport, HealthCheck, Listener, ListenerProtocol, Metrics, Problem,
-    Refusal, TargetGroup,
+    Address, Balancer, Certificate, EdgeConfiguration, EdgeReport, HealthCheck, Listener, ListenerProtocol, Metrics,
+    Problem, Refusal, TargetGroup,
 };
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
+use crate::access::Writer;
 use crate::count::Tally;
 pub use crate::dial::{Dialer, Transport};
 use crate::door::{Door, Entries};
-use crate::front::{Front, Group};
+use crate::front::{Front, Group, Means};
+use crate::http::record::Log;
 use crate::listen::{Place, Site, Slots};
 use crate::member::{Key, Member};
 use crate::report::Reports;
@@ -77,6 +80,7 @@ pub struct Edge {
 #[derive(Debug, Default)]
 struct Served {
     dialer: Dialer,
+    writer: Option<Writer>,
     generation: Option<i64>,
     seal: Option<Arc<Seal>>,
     problems: Vec<Problem>,
@@ -122,6 +126,26 @@ impl Edge {
     pub fn reaching(dialer: Dialer) -> Self {
         let served = Arc::new(Mutex::new(Served { dialer, ..Served::default() }));
         Self { served, reports: Arc::default(), slots: Slots::default(), clock: OnceLock::new() }
+    }
+
+    /// Writes the access logs of balancers that keep one below this directory ([`access`]).
+    ///
+    /// # Errors
+    /// That the thread that writes cannot be started.
+    pub fn logging(mut self, directory: PathBuf) -> std::io::Result<Self> {
+        let writer = Writer::new(directory)?;
+        if let Some(served) = Arc::get_mut(&mut self.served) {
+            served.get_mut().writer = Some(writer);
+        }
+        Ok(self)
+    }
+
+    /// Ends with the access logs of all requests so far being in whole files.
+    pub async fn finish_logs(&self) {
+        let writer = self.served.lock().await.writer.clone();
+        if let Some(writer) = writer {
+            writer.finish().await;
+        }
     }
 
     /// Serves a configuration from now on. Sockets that it does not name any more are closed, new ones opened; one that
@@ -283,8 +307,9 @@ impl Served {
             terms.extend(tls.map(|terms| (listener.arn.clone(), terms)));
             let tally = self.tallies.get(&balancer.arn).cloned().unwrap_or_default();
             for address in &balancer.addresses {
-                let groups = &self.groups;
-                let front = Front::new(balancer, listener, address, groups, config.clone(), &seal, tally.clone());
+                let log = self.log(balancer, address);
+                let means = Means { tls: config.clone(), seal: seal.clone(), tally: tally.clone(), log };
+                let front = Front::new(balancer, listener, address, &self.groups, means);
                 let (front, socket) = (Arc::new(front), SocketAddr::new(address.ip, listener.port));
                 for transport in listen::transports(listener.protocol) {
                     wanted.insert((socket, *transport));
@@ -340,6 +365,16 @@ impl Served {
             (port, named.filter_map(site).collect::<Entries>())
         });
         behind.filter(|(_, entries)| !entries.is_empty()).collect()
+    }
+
+    /// Where the lines of a balancer's requests go, if it keeps a log and the edge does.
+    fn log(&self, balancer: &Balancer, address: &Address) -> Option<Log> {
+        let (writer, logs) = self.writer.as_ref().zip(balancer.attributes.access_logs.as_ref())?;
+        let place = access::Place::new(balancer, logs, address.ip).map(Arc::new);
+        if place.is_none() {
+            tracing::warn!(balancer = balancer.arn, "there is no place for an access log of this name");
+        }
+        Some(Log { writer: writer.clone(), place: place? })
     }
 
     /// The same as long as the configuration's key stays the same.

@@ -10,7 +10,7 @@ use longshore_link::edge::ListenerProtocol;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 
 use crate::count::Count;
 use crate::counted::{Counted, What};
@@ -162,7 +162,7 @@ async fn serve(front: Arc<ArcSwap<Front>>, stream: TcpStream, client: SocketAddr
     });
     match tls {
         Some(config) => Box::pin(secured(front, stream, client, stop, config)).await,
-        None if is_web => Box::pin(http::serve(front, Counted::new(stream, tally, WEB), client, stop)).await,
+        None if is_web => Box::pin(http::serve(front, Counted::new(stream, tally, WEB), (client, None), stop)).await,
         None => Box::pin(tcp::serve(&front, stream, client)).await,
     }
 }
@@ -194,10 +194,25 @@ async fn secured(
     if !is_web {
         return Box::pin(tcp::serve(&front, stream, client)).await;
     }
+    let agreed = front.load().log.is_some().then(|| agreed(stream.get_ref().1));
     let is_two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let stream = Counted::new(stream, tally, WEB);
     match is_two {
-        true => Box::pin(http::streams::serve(front, stream, client, stop)).await,
-        false => Box::pin(http::serve(front, stream, client, stop)).await,
+        true => Box::pin(http::streams::serve(front, stream, (client, agreed), stop)).await,
+        false => Box::pin(http::serve(front, stream, (client, agreed), stop)).await,
     }
+}
+
+/// What a client has agreed to, as OpenSSL calls it: protocol, cipher, and the server's name.
+fn agreed(connection: &ServerConnection) -> [String; 3] {
+    let protocol = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        _ => "TLSv1.2",
+    };
+    let suite = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
+    let cipher = match suite.strip_prefix("TLS13_") {
+        Some(new) => format!("TLS_{new}"),
+        None => suite.trim_start_matches("TLS_").replace("_WITH_", "-").replace('_', "-").replace("AES-", "AES"),
+    };
+    [protocol.to_owned(), cipher, connection.server_name().unwrap_or_default().to_owned()]
 }

@@ -1,5 +1,6 @@
 //! The door: one address for all balancers, by name.
 
+#[allow(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
 use std::net::SocketAddr;

@@ -13,9 +13,10 @@ use longshore_model::balancer::{self, LoadBalancer, Map, group_name, listener_ke
 use longshore_model::{AccountId, Arn, Place, State, certificate};
 
 use crate::edge::{
-    Action, Address, Algorithm, AppCookie, Attributes, Balancer, BalancerKind, Certificate, Condition, DesyncMode,
-    EdgeConfiguration, ForwardedFor, GroupProtocol, HealthCheck, Listener, ListenerProtocol, MAX_LISTENERS, Matcher,
-    ProtocolVersion, QueryPair, Redirect, Rule, Stickiness, Target, TargetGroup, UnhealthyRouting, WeightedGroup,
+    AccessLogs, Action, Address, Algorithm, AppCookie, Attributes, Balancer, BalancerKind, Certificate, Condition,
+    DesyncMode, EdgeConfiguration, ForwardedFor, GroupProtocol, HealthCheck, Listener, ListenerProtocol, MAX_LISTENERS,
+    Matcher, ProtocolVersion, QueryPair, Redirect, Rule, Stickiness, Target, TargetGroup, UnhealthyRouting,
+    WeightedGroup,
 };
 
 /// Gives the private key of a certificate, in PEM; `None` if it does not open.
@@ -107,7 +108,14 @@ fn attributes(kind: BalancerKind, values: &Map) -> Attributes {
         forwarded_for_port: http("xff_client_port.enabled", usual.forwarded_for_port),
         tls_headers: http("x_amzn_tls_version_and_cipher_suite.enabled", usual.tls_headers),
         cross_zone: true,
+        access_logs: access_logs(kind, values),
     }
+}
+
+fn access_logs(kind: BalancerKind, values: &Map) -> Option<AccessLogs> {
+    let enabled = kind == BalancerKind::Application && read(values, "access_logs.s3.enabled", false);
+    let own = |name| word(values, name).to_owned();
+    enabled.then(|| AccessLogs { bucket: own("access_logs.s3.bucket"), prefix: own("access_logs.s3.prefix") })
 }
 
 /// A listener; none of a protocol that edges do not speak.

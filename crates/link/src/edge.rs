@@ -127,6 +127,17 @@ pub struct Attributes {
     pub tls_headers: bool,
     /// `load_balancing.cross_zone.enabled`: always for an application load balancer, by default not for a network one.
     pub cross_zone: bool,
+    /// `access_logs.s3.…`, if it is enabled; an application load balancer's.
+    pub access_logs: Option<AccessLogs>,
+}
+
+/// Where access logs go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AccessLogs {
+    pub bucket: String,
+    /// None is empty.
+    pub prefix: String,
 }
 
 impl Attributes {
@@ -149,6 +160,7 @@ impl Default for Attributes {
             forwarded_for_port: false,
             tls_headers: false,
             cross_zone: true,
+            access_logs: None,
         }
     }
 }

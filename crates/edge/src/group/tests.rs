@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::dial::Dialer;
+use crate::front::Means;
 use crate::health::Outcome;
 use crate::member::Key;
 use crate::seal::Seal;
@@ -23,7 +24,8 @@ fn front() -> Front {
     let read: EdgeConfiguration = serde_json::from_value(document).expect("a configuration");
     let balancer = &read.balancers[0];
     let seal = Arc::new(Seal::new(None));
-    Front::new(balancer, &balancer.listeners[0], &balancer.addresses[0], &BTreeMap::new(), None, &seal, Arc::default())
+    let means = Means { tls: None, seal, tally: Arc::default(), log: None };
+    Front::new(balancer, &balancer.listeners[0], &balancer.addresses[0], &BTreeMap::new(), means)
 }
 
 /// A group of targets that are called by their ports, of which the first so many are those that it began with.

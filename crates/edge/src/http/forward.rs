@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use super::head::{Admitted, Framing};
 use super::multiplex::{self, Stream};
+use super::record::Note;
 use super::relay::{Lease, Outgoing, Upload};
 use super::{Connection, answer, header};
 use crate::chance;
@@ -82,10 +83,10 @@ pub async fn forward(
     if let Ok((answer, _)) = &exchanged {
         tally.relayed(answer.status().as_u16(), begun.elapsed());
     }
-    let own = match exchanged {
+    match exchanged {
         Ok((answer, _)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
             match (client, protocol) {
-                (Some(client), Some(protocol)) => return switch(client, answer, protocol, busy, idle),
+                (Some(client), Some(protocol)) => switch(client, answer, protocol, busy, idle),
                 // Nobody asked for another protocol.
                 _ => answer::page(502),
             }
@@ -93,16 +94,14 @@ pub async fn forward(
         Ok((answer, by)) => {
             // A target that was asked for another protocol might yet think that it has been agreed upon.
             let again = protocol.is_none();
-            return inbound(answer, (by, again), admitted, busy, flow, idle);
+            inbound(answer, (by, again), admitted, busy, flow, idle)
         }
         Err(_) if connection.desk.is_faulty() => answer::last_page(400),
         Err(_) if flow.is_broken() => answer::last_page(400),
         Err(status) if flow.is_sent() => answer::page(status),
         // The rest of the body would be read as the next request.
         Err(status) => answer::last_page(status),
-    };
-    front.tally.answered(own.status().as_u16());
-    own
+    }
 }
 
 /// The request as the target gets it.
@@ -116,6 +115,9 @@ fn outbound(
     let (mut head, body) = request.into_parts();
     let headers = &mut head.headers;
     header::prepare(headers, &front.attributes, &connection.hop, &chance::trace());
+    if let Some(note) = head.extensions.get::<Arc<Note>>() {
+        note.take(headers, flow);
+    }
     frame(headers, admitted.framing);
     if admitted.ambiguous {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -12,6 +12,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::SendRequest;
 
 use super::multiplex::Stream;
+use super::record::Record;
 use crate::flow::Flow;
 use crate::member::Busy;
 
@@ -36,7 +37,10 @@ impl Upload {
             Poll::Pending => {}
             Poll::Ready(Some(Err(_))) => self.flow.set_broken(),
             Poll::Ready(None) => self.flow.set_sent(),
-            Poll::Ready(Some(Ok(_))) => self.flow.touch(),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.flow.touch();
+                self.flow.carry(frame.data_ref().map_or(0, Bytes::len));
+            }
         }
         if self.body.is_end_stream() {
             self.flow.set_sent();
@@ -96,6 +100,8 @@ pub enum Outgoing {
     /// The balancer's own.
     Own(Full<Bytes>),
     Relay(Box<Relay>),
+    /// With its line of the access log.
+    Noted(Box<Self>, Box<Record>),
 }
 
 /// A target's body on its way to the client.
@@ -108,6 +114,11 @@ pub struct Relay {
 }
 
 impl Outgoing {
+    /// Takes the record along, which is told how much goes to the client and is written when the body is dropped.
+    pub fn noted(self, record: Box<Record>) -> Self {
+        Self::Noted(Box::new(self), record)
+    }
+
     pub fn own(body: Bytes) -> Self {
         Self::Own(Full::new(body))
     }
@@ -160,6 +171,13 @@ impl Body for Outgoing {
         match self.get_mut() {
             Self::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Self::Relay(relay) => relay.poll(cx),
+            Self::Noted(body, record) => {
+                let polled = Pin::new(&mut **body).poll_frame(cx);
+                if let Poll::Ready(Some(Ok(frame))) = &polled {
+                    record.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
+                }
+                polled
+            }
         }
     }
 
@@ -167,6 +185,7 @@ impl Body for Outgoing {
         match self {
             Self::Own(body) => body.is_end_stream(),
             Self::Relay(relay) => relay.body.is_end_stream(),
+            Self::Noted(body, _) => body.is_end_stream(),
         }
     }
 
@@ -174,6 +193,7 @@ impl Body for Outgoing {
         match self {
             Self::Own(body) => body.size_hint(),
             Self::Relay(relay) => relay.body.size_hint(),
+            Self::Noted(body, _) => body.size_hint(),
         }
     }
 }

@@ -47,8 +47,12 @@ struct Shared {
 /// Serves a client's connection. It is ended with the streams that are open when `stop` says so, after [`REQUESTS`], after the
 /// keep-alive time, or when nothing moves for the idle timeout; at once if nothing moves while streams are open, for longer
 /// than any target is waited for: then it is the client who takes nothing.
-pub async fn serve<S>(front: Arc<ArcSwap<Front>>, stream: S, client: SocketAddr, mut stop: watch::Receiver<bool>)
-where
+pub async fn serve<S>(
+    front: Arc<ArcSwap<Front>>,
+    stream: S,
+    (client, tls): (SocketAddr, Option<[String; 3]>),
+    mut stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (idle, age) = {
@@ -58,7 +62,7 @@ where
     };
     let flow = Arc::new(Flow::new());
     let shared = Arc::new(Shared {
-        connection: Connection::new(front, client),
+        connection: Connection::new(front, client, tls),
         open: AtomicUsize::new(0),
         begun: AtomicUsize::new(0),
         enough: Notify::new(),
@@ -93,7 +97,7 @@ impl Shared {
         let _open = Open::new(self);
         let mut answer = match judge(&mut request) {
             Ok(admitted) => self.connection.carry_out(request, admitted).await,
-            Err(status) => self.connection.refuse(status, answer::page(status)),
+            Err(status) => self.connection.refuse(answer::page(status)),
         };
         // A stream ends; the connection goes on.
         answer.headers_mut().remove(CONNECTION);

@@ -7,7 +7,7 @@ use longshore_link::edge::{
 
 use super::*;
 use crate::dial::Dialer;
-use crate::front::Group;
+use crate::front::{Group, Means};
 use crate::member::{Key, Member};
 use crate::seal::Seal;
 
@@ -82,7 +82,8 @@ fn front(target: SocketAddr) -> Front {
     let members = vec![Arc::new(Member::new(key, Dialer::here(), Arc::default(), Arc::default(), true))];
     let group = Arc::new(Group::new("g", group, members, Arc::default(), Arc::default()));
     let groups = BTreeMap::from([("g".to_owned(), group)]);
-    Front::new(&balancer, &listener, &address, &groups, None, &Arc::new(Seal::new(None)), Arc::default())
+    let means = Means { tls: None, seal: Arc::new(Seal::new(None)), tally: Arc::default(), log: None };
+    Front::new(&balancer, &listener, &address, &groups, means)
 }
 
 /// A desk with room for so many flows, what ends it, and where its target and itself are.

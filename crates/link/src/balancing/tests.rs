@@ -157,7 +157,12 @@ fn state(changes: Vec<Change>) -> State {
 
 #[test]
 fn an_edge_is_given_all_that_it_needs_and_no_more() {
-    let web = [("idle_timeout.timeout_seconds", "5"), ("routing.http.xff_header_processing.mode", "remove")];
+    let web = [
+        ("idle_timeout.timeout_seconds", "5"),
+        ("routing.http.xff_header_processing.mode", "remove"),
+        ("access_logs.s3.enabled", "true"),
+        ("access_logs.s3.bucket", "logs"),
+    ];
     let sticky = [("stickiness.enabled", "true"), ("deregistration_delay.timeout_seconds", "9")];
     let mut plain = listener("web", (api::ProtocolEnum::Http, 80), forward(&[("one", 3), ("two", 0)]));
     plain.rules.push(rule());
@@ -179,7 +184,9 @@ fn an_edge_is_given_all_that_it_needs_and_no_more() {
     let [net, web] = given.balancers.as_slice() else { panic!("{:?}", given.balancers) };
     assert_eq!(web.arn, format!("{HERE}loadbalancer/app/web/1"));
     assert_eq!((web.attributes.idle_timeout_seconds, web.attributes.forwarded_for), (5, ForwardedFor::Remove));
-    assert!(net.attributes.cross_zone);
+    assert!(net.attributes.cross_zone && net.attributes.access_logs.is_none());
+    let logs = AccessLogs { bucket: "logs".to_owned(), prefix: String::new() };
+    assert_eq!(web.attributes.access_logs, Some(logs));
     assert_eq!(serde_json::to_value(&web.addresses).unwrap(), json!([{"ip": "127.64.0.1", "zone": "a"}]));
     let rules = serde_json::to_value(&web.listeners[0].rules).unwrap();
     let conditions = json!([

@@ -132,7 +132,32 @@ fn balancer_sound(values: &Map) -> Result<(), Fault> {
             return Err(fault::configuration(format!("'{bucket}' must be set where '{enabled}' is 'true'")));
         }
     }
-    Ok(())
+    let buckets = [table::ACCESS_BUCKET, table::CONNECTION_BUCKET].map(text);
+    if let Some(bucket) = buckets.iter().find(|bucket| !bucket.is_empty() && !is_bucket(bucket)) {
+        return Err(fault::configuration(format!("The name of the bucket is not valid: '{bucket}'")));
+    }
+    let prefixes = [table::ACCESS_PREFIX, table::CONNECTION_PREFIX].map(text);
+    match prefixes.iter().find(|prefix| !prefix.is_empty() && !is_prefix(prefix)) {
+        Some(prefix) => Err(fault::configuration(format!("The prefix is not valid: '{prefix}'"))),
+        None => Ok(()),
+    }
+}
+
+/// By S3's rules for names.
+fn is_bucket(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (3..=63).contains(&name.len())
+        && name.bytes().all(|byte| plain(byte) || b".-".contains(&byte))
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.ends_with(|last: char| last.is_ascii_alphanumeric())
+        && !name.contains("..")
+}
+
+/// Whether its parts may be names of directories: logs are files here. AWS adds `AWSLogs` itself, and refuses it.
+fn is_prefix(prefix: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!-_.*'()".contains(&byte);
+    let part = |part: &str| part.len() <= 255 && !part.starts_with('.') && part.bytes().all(plain);
+    !prefix.contains("AWSLogs") && prefix.trim_matches('/').split('/').all(|name| !name.is_empty() && part(name))
 }
 
 /// What attributes of a group say together.

@@ -44,11 +44,11 @@ const PREFIX: Form = Text(1024);
 pub static BALANCER: &[Attribute] = &[
     new("access_logs.s3.enabled", "false", Flag, Both),
     new("access_logs.s3.bucket", "", BUCKET, Both),
-    new("access_logs.s3.prefix", "", PREFIX, Both),
+    new(ACCESS_PREFIX, "", PREFIX, Both),
     new("client_keep_alive.seconds", "3600", Number(60, 604_800), Application),
     new("connection_logs.s3.enabled", "false", Flag, Application),
     new("connection_logs.s3.bucket", "", BUCKET, Application),
-    new("connection_logs.s3.prefix", "", PREFIX, Application),
+    new(CONNECTION_PREFIX, "", PREFIX, Application),
     new("deletion_protection.enabled", "false", Flag, Both),
     new("dns_record.client_routing_policy", "any_availability_zone", OneOf(ROUTING), Network),
     new("idle_timeout.timeout_seconds", "60", Number(1, 4000), Application),
@@ -84,6 +84,8 @@ pub const TERMINATION: &str = "deregistration_delay.connection_termination.enabl
 pub const PRESERVE: &str = "preserve_client_ip.enabled";
 pub const ACCESS_LOGS: &str = "access_logs.s3.enabled";
 pub const ACCESS_BUCKET: &str = "access_logs.s3.bucket";
+pub const ACCESS_PREFIX: &str = "access_logs.s3.prefix";
+pub const CONNECTION_PREFIX: &str = "connection_logs.s3.prefix";
 pub const CONNECTION_LOGS: &str = "connection_logs.s3.enabled";
 pub const CONNECTION_BUCKET: &str = "connection_logs.s3.bucket";
 

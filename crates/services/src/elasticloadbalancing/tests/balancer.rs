@@ -192,6 +192,11 @@ fn attributes_are_those_of_the_kind_and_keep_their_bounds() {
             (modify(&arn, "no.such", "1"), "ValidationError: Load balancer attribute key 'no.such' is not recognized"),
             (modify(&arn, "routing.http.desync_mitigation_mode", "lax"), "ValidationError"),
             (modify(&arn, "access_logs.s3.enabled", "true"), "InvalidConfigurationRequest"),
+            (modify(&arn, "access_logs.s3.bucket", "../b"), "InvalidConfigurationRequest: The name of the bucket"),
+            (modify(&arn, "access_logs.s3.bucket", "a..b"), "InvalidConfigurationRequest: The name of the bucket"),
+            (modify(&arn, "access_logs.s3.prefix", "a/../b"), "InvalidConfigurationRequest: The prefix"),
+            (modify(&arn, "access_logs.s3.prefix", "a//b"), "InvalidConfigurationRequest: The prefix"),
+            (modify(&arn, "connection_logs.s3.prefix", "AWSLogs"), "InvalidConfigurationRequest: The prefix"),
             (modify(&arn, "load_balancing.cross_zone.enabled", "false"), "ValidationError"),
         ],
     );
