@@ -39,7 +39,7 @@ pub struct Operation {
 /// A service and the operations of it that are built.
 pub struct Service {
     pub def: &'static ServiceDef,
-    /// Its handlers read from the disk: they must not hold up a thread that serves others.
+    /// Its handlers read from the disk, or compute for long: they must not hold up a thread that serves others.
     pub blocking: bool,
     pub operations: &'static [Operation],
 }
