@@ -161,13 +161,18 @@ fn check_time(facts: &CertificateFacts, now: Timestamp) -> Result<(), Fault> {
 /// # Errors
 /// `ValidationException` for what does not read, or is too long to be anybody's chain.
 fn read_chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Fault> {
-    let chain = pem::certificates(text).filter(|chain| !chain.is_empty());
-    let chain = chain.ok_or_else(|| fault::validation("The certificate chain is not in a valid PEM format."))?;
-    match chain.len() > LONGEST_CHAIN || text.len() > LARGEST_CHAIN {
-        true => Err(fault::validation(format!(
-            "The certificate chain has more than {LONGEST_CHAIN} certificates or {LARGEST_CHAIN} bytes."
-        ))),
-        false => Ok(chain),
+    let too_long = || {
+        let message =
+            format!("The certificate chain has more than {LONGEST_CHAIN} certificates or {LARGEST_CHAIN} bytes.");
+        Err(fault::validation(message))
+    };
+    if text.len() > LARGEST_CHAIN {
+        return too_long();
+    }
+    match pem::certificates(text).filter(|chain| !chain.is_empty()) {
+        None => Err(fault::validation("The certificate chain is not in a valid PEM format.")),
+        Some(chain) if chain.len() > LONGEST_CHAIN => too_long(),
+        Some(chain) => Ok(chain),
     }
 }
 

@@ -56,26 +56,28 @@ fn position(order: Option<api::SortOrder>, row: &Certificate) -> String {
 }
 
 fn is_meant(request: &api::ListCertificatesRequest, row: &Certificate, now: Timestamp) -> bool {
+    let (status, origin) = (show::status(row, now), show::origin(row));
+    let usual = api::Filters::default();
+    any(request.certificate_statuses.as_deref(), |wanted| *wanted == status)
+        && any(request.certificate_key_pair_origins.as_deref(), |wanted| *wanted == origin)
+        && is_included(request.includes.as_ref().unwrap_or(&usual), row)
+}
+
+/// Whether one of those that are wanted is there; nothing wanted is anything.
+fn any<T>(wanted: Option<&[T]>, is: impl Fn(&T) -> bool) -> bool {
+    wanted.is_none_or(|wanted| wanted.is_empty() || wanted.iter().any(is))
+}
+
+/// No certificate here can be exported or is CloudFront's.
+fn is_included(filters: &api::Filters, row: &Certificate) -> bool {
     let facts = &row.facts;
-    let includes = request.includes.as_ref();
-    let has = |wanted: Option<&Vec<_>>, has: &dyn Fn(&_) -> bool| {
-        wanted.is_none_or(|wanted| wanted.is_empty() || wanted.iter().any(has))
-    };
-    let extended = |wanted: &api::ExtendedKeyUsageName| match wanted {
-        api::ExtendedKeyUsageName::None => facts.extended_key_usages.is_empty(),
-        wanted => facts.extended_key_usages.iter().any(|usage| usage.name == *wanted),
-    };
-    let status = show::status(row, now);
-    let statuses = request.certificate_statuses.as_ref();
-    let origins = request.certificate_key_pair_origins.as_ref();
-    let types = includes.and_then(|includes| includes.key_types.as_deref()).filter(|types| !types.is_empty());
-    let usages = includes.and_then(|includes| includes.key_usage.as_ref());
-    let extended_usages = includes.and_then(|includes| includes.extended_key_usage.as_ref());
-    statuses.is_none_or(|wanted| wanted.is_empty() || wanted.contains(&status))
-        && origins.is_none_or(|wanted| wanted.contains(&show::origin(row)))
-        && types.unwrap_or(USUAL_KEYS).contains(&facts.key_algorithm)
-        && has(usages, &|wanted| facts.key_usages.contains(wanted))
-        && extended_usages.is_none_or(|wanted| wanted.is_empty() || wanted.iter().any(extended))
-        && includes.and_then(|includes| includes.export_option) != Some(api::CertificateExport::Enabled)
-        && includes.and_then(|includes| includes.managed_by).is_none()
+    let types = filters.key_types.as_deref().filter(|types| !types.is_empty()).unwrap_or(USUAL_KEYS);
+    types.contains(&facts.key_algorithm)
+        && any(filters.key_usage.as_deref(), |wanted| facts.key_usages.contains(wanted))
+        && any(filters.extended_key_usage.as_deref(), |wanted| match wanted {
+            api::ExtendedKeyUsageName::None => facts.extended_key_usages.is_empty(),
+            wanted => facts.extended_key_usages.iter().any(|usage| usage.name == *wanted),
+        })
+        && filters.export_option != Some(api::CertificateExport::Enabled)
+        && filters.managed_by.is_none()
 }

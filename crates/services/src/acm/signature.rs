@@ -10,8 +10,11 @@ use aws_lc_rs::signature::{
 use x509_parser::certificate::X509Certificate;
 use x509_parser::x509::X509Version;
 
-/// Signature algorithms: OID, AWS's name, and what may have made it, by the signer's key.
-static KNOWN: &[(&str, &str, &[&dyn VerificationAlgorithm])] = &[
+/// OID, AWS's name, and what may have made it, by the signer's key.
+type Algorithm = (&'static str, &'static str, &'static [&'static dyn VerificationAlgorithm]);
+
+/// The signature algorithms that are taken.
+static KNOWN: &[Algorithm] = &[
     ("1.2.840.113549.1.1.11", "SHA256WITHRSA", &[&RSA_PKCS1_2048_8192_SHA256]),
     ("1.2.840.113549.1.1.12", "SHA384WITHRSA", &[&RSA_PKCS1_2048_8192_SHA384]),
     ("1.2.840.113549.1.1.13", "SHA512WITHRSA", &[&RSA_PKCS1_2048_8192_SHA512]),
@@ -37,9 +40,7 @@ static KNOWN: &[(&str, &str, &[&dyn VerificationAlgorithm])] = &[
     ),
 ];
 
-fn known(
-    certificate: &X509Certificate<'_>,
-) -> Option<&'static (&'static str, &'static str, &'static [&'static dyn VerificationAlgorithm])> {
+fn known(certificate: &X509Certificate<'_>) -> Option<&'static Algorithm> {
     let oid = certificate.signature_algorithm.algorithm.to_id_string();
     KNOWN.iter().find(|(known, _, _)| *known == oid)
 }
