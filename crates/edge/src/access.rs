@@ -1,7 +1,9 @@
 //! Access logs, in files named as AWS delivers them to a bucket:
 //!
-//!     DIRECTORY/BUCKET/[PREFIX/]AWSLogs/ACCOUNT/elasticloadbalancing/REGION/YYYY/MM/DD/
-//!         ACCOUNT_elasticloadbalancing_REGION_app.NAME.ID_END_ADDRESS_RANDOM.log.gz
+//! ```text
+//! DIRECTORY/BUCKET/[PREFIX/]AWSLogs/ACCOUNT/elasticloadbalancing/REGION/YYYY/MM/DD/
+//!     ACCOUNT_elasticloadbalancing_REGION_app.NAME.ID_END_ADDRESS_RANDOM.log.gz
+//! ```
 //!
 //! A thread writes them, a file a balancer every five minutes; a name that ends with `.part` is a file that is not whole yet, or never
 //! will be because the process ended.
