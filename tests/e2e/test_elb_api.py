@@ -88,13 +88,12 @@ def test_the_guides_walk_by_the_cli(strict, subnets):
     assert rule["Actions"][0]["RedirectConfig"]["Host"] == "#{host}"
     rules = aws("describe-rules", "--listener-arn", listener)["Rules"]
     assert [one["Priority"] for one in rules] == ["10", "default"] and rules[1]["IsDefault"]
+    aws("wait", "target-in-service", "--target-group-arn", group)
     health = aws("describe-target-health", "--target-group-arn", group)["TargetHealthDescriptions"]
     assert health == [{
         "Target": {"Id": address, "Port": 8080, "AvailabilityZone": subnets[0]["AvailabilityZone"]},
         "HealthCheckPort": "8080",
-        "TargetHealth": {
-            "State": "initial", "Reason": "Elb.RegistrationInProgress", "Description": "Target registration is in progress",
-        },
+        "TargetHealth": {"State": "healthy"},
     }]
     tags = aws("describe-tags", "--resource-arns", arn)["TagDescriptions"]
     assert tags == [{"ResourceArn": arn, "Tags": [{"Key": "team", "Value": "web"}]}]

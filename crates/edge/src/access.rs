@@ -4,6 +4,7 @@
 //! DIRECTORY/BUCKET/[PREFIX/]AWSLogs/ACCOUNT/elasticloadbalancing/REGION/YYYY/MM/DD/
 //!     ACCOUNT_elasticloadbalancing_REGION_app.NAME.ID_END_ADDRESS_RANDOM.log.gz
 //! ```
+//!
 //! A thread writes them, a file a balancer every five minutes; a name that ends with `.part` is a file that is not whole yet, or never
 //! will be because the process ended.
 //! As AWS has it, they are best effort: a line that finds the queue full, the disk nearly so, or more files open than

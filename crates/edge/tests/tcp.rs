@@ -224,7 +224,7 @@ async fn an_address_gives_nothing_to_targets_of_other_zones_unless_flows_cross_t
     for (target, zone) in group(&mut configuration).targets.iter_mut().zip(["a", "b"]) {
         target.zone = Some(zone.into());
     }
-    let second = Address { ip: own_address(), zone: "b".into() };
+    let second = Address { ip: own_address(), zone: "b".into(), inside: false };
     configuration.balancers[0].addresses.push(second.clone());
     let (edge, first) = serve(&configuration).await;
     for target in [one, other, everywhere] {
