@@ -116,8 +116,8 @@ impl Site {
         let targets = plan.targets()?;
         let peers = vec![plan.edge()?, plan.haproxy()?, plan.nginx()?];
         for peer in &peers {
-            let web = peer.ports.iter().filter(|(door, _)| *door != Door::Tcp);
-            web.map(|(_, port)| ready(*port)).collect::<Result<()>>().with_context(|| peer.name.to_owned())?;
+            let mut web = peer.ports.iter().filter(|(door, _)| *door != Door::Tcp);
+            web.try_for_each(|(_, port)| ready(*port)).with_context(|| peer.name.to_owned())?;
         }
         // For the first check of a target's health.
         std::thread::sleep(Duration::from_secs(1));
