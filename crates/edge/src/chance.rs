@@ -1,11 +1,20 @@
 //! Chance, for choices among targets and names of traces; nothing here is a secret.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::SystemTime;
 
+use http::HeaderValue;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+
+static PRINTER: DateTimePrinter = DateTimePrinter::new();
+
 thread_local! {
     static SEED: Cell<u64> = Cell::new(RandomState::new().hash_one(std::thread::current().id()));
+    /// The second that is written, and how.
+    static DATE: RefCell<(i64, HeaderValue)> =
+        const { RefCell::new((0, HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"))) };
 }
 
 /// Any number: the next of a sequence (SplitMix64) that each thread begins somewhere else.
@@ -21,9 +30,35 @@ pub fn number() -> u64 {
 
 /// The name of a new trace: `1-TIME-ID`, eight and twenty-four hexadecimal digits.
 pub fn trace() -> String {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let (high, low) = (number() & 0xffff_ffff, number());
-    format!("1-{:08x}-{high:08x}{low:016x}", since.as_secs() & 0xffff_ffff)
+    let seconds = now_millis().div_euclid(1000).unsigned_abs();
+    let mut name = String::with_capacity(40);
+    name.push_str("1-");
+    push_hex(&mut name, seconds, 8);
+    name.push('-');
+    push_hex(&mut name, number(), 8);
+    push_hex(&mut name, number(), 16);
+    name
+}
+
+/// The last digits of a number.
+fn push_hex(text: &mut String, number: u64, digits: u32) {
+    for place in (0..digits).rev() {
+        let digit = (number >> (4 * place)) & 0xf;
+        text.push(char::from(b"0123456789abcdef"[usize::try_from(digit).unwrap_or(0)]));
+    }
+}
+
+/// The value of `Date` now.
+pub fn date() -> HeaderValue {
+    let second = now_millis().div_euclid(1000);
+    DATE.with_borrow_mut(|(known, date)| {
+        if *known != second {
+            let written = Timestamp::from_second(second).and_then(|now| PRINTER.timestamp_to_rfc9110_string(&now));
+            let value = written.ok().and_then(|text| HeaderValue::try_from(text).ok());
+            (*known, *date) = (second, value.unwrap_or_else(|| date.clone()));
+        }
+        date.clone()
+    })
 }
 
 /// Microseconds since 1970.

@@ -1,14 +1,16 @@
 //! HTTP on a listener of an application load balancer: one client's connection, request by request.
 //!
 //! ```text
-//!   gate (head as it came) ──► rule ──► redirect, fixed response
-//!                                └────► group ──► target (cookies say which, or turns do) ──► forward ──► relay, or a tunnel after 101
+//!   client (head as it came) ──► rule ──► redirect, fixed response
+//!                                  └────► group ──► target (cookies say which, or turns do) ──► forward ──► relay, or a tunnel after 101
 //! ```
 
 pub mod answer;
 pub mod chunk;
+pub mod client;
+pub mod converse;
+pub mod exchange;
 pub mod forward;
-pub mod gate;
 pub mod head;
 pub mod header;
 pub mod multiplex;
@@ -18,8 +20,8 @@ pub mod relay;
 mod stay;
 pub mod sticky;
 pub mod streams;
+pub mod wire;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -27,11 +29,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use longshore_link::edge::{Action, ProtocolVersion, WeightedGroup};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -40,68 +38,19 @@ use crate::choose;
 use crate::count::Count;
 use crate::front::{Front, Group};
 use crate::rule::{self, Asked};
-use gate::{Desk, Gate};
 use head::Admitted;
 use header::Hop;
 use record::Record;
-use relay::Outgoing;
-
-/// Room for a head, and for what hyper reads beyond it.
-const BUFFER: usize = head::HEAD + 64 * 1024;
+use relay::{Inbound, Outgoing};
 
 /// A client's connection, as its requests see it.
 pub struct Connection {
     front: Arc<ArcSwap<Front>>,
     hop: Hop,
     since: Instant,
-    desk: Arc<Desk>,
     tls: Option<[String; 3]>,
     /// For the access log.
     name: OnceLock<String>,
-}
-
-/// Serves a client's connection until it ends, or `stop` says that the listener is closed: then the request that is on its
-/// way is the last one. The idle timeout and the desync mode are those of the beginning.
-pub async fn serve<S>(
-    front: Arc<ArcSwap<Front>>,
-    stream: S,
-    (client, tls): (SocketAddr, Option<[String; 3]>),
-    mut stop: watch::Receiver<bool>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let start = front.load_full();
-    let connection = Arc::new(Connection::new(front, client, tls));
-    let desk = connection.desk.clone();
-    let idle = Duration::from_secs(u64::from(start.attributes.idle_timeout_seconds.max(1)));
-    let mut gate = Gate::new(stream, desk, start.attributes.desync_mode, idle);
-    drop(start);
-    // A connection on which nothing has been asked has none of hyper's buffers.
-    let begins = tokio::select! {
-        begins = gate.begins() => begins,
-        () = stopped(&mut stop) => false,
-    };
-    if !begins {
-        return;
-    }
-    let service = service_fn(move |request| {
-        let connection = connection.clone();
-        async move { Ok::<_, Infallible>(connection.answer(request).await) }
-    });
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.max_buf_size(BUFFER).max_headers(head::HEADERS).half_close(false);
-    let served = builder.serve_connection(TokioIo::new(gate), service).with_upgrades();
-    tokio::pin!(served);
-    let ended = tokio::select! {
-        ended = served.as_mut() => ended,
-        () = stopped(&mut stop) => {
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, %client, "a client's connection broke");
-    }
 }
 
 /// Ends when the listener is closed.
@@ -116,15 +65,12 @@ impl Connection {
             let protocol = if now.tls.is_some() { "https" } else { "http" };
             Hop { client, port: now.listener.port, protocol }
         };
-        Self { front, hop, since: Instant::now(), desk: Arc::default(), tls, name: OnceLock::new() }
+        Self { front, hop, since: Instant::now(), tls, name: OnceLock::new() }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Outgoing> {
-        let mut answer = match self.desk.verdict() {
-            Ok(admitted) => self.carry_out(request, admitted).await,
-            Err(status) => self.refuse(answer::last_page(status)),
-        };
-        self.desk.settle(answer.status() == StatusCode::SWITCHING_PROTOCOLS);
+    /// The answer to a request of HTTP/1.
+    async fn answer(&self, request: Request<Inbound>, admitted: Admitted) -> Response<Outgoing> {
+        let mut answer = self.carry_out(request, admitted).await;
         let most = Duration::from_secs(u64::from(self.front.load().attributes.client_keep_alive_seconds.max(1)));
         if self.since.elapsed() >= most && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -140,7 +86,7 @@ impl Connection {
     }
 
     /// The answer to a request, which is counted and has its line in the access log.
-    async fn carry_out(&self, mut request: Request<Incoming>, admitted: Admitted) -> Response<Outgoing> {
+    async fn carry_out(&self, mut request: Request<Inbound>, admitted: Admitted) -> Response<Outgoing> {
         let mut record = Record::begin(&self.front.load(), self, &mut request, admitted);
         let answer = self.direct(request, admitted, &mut record).await;
         if answer.extensions().get::<answer::Own>().is_some() {
@@ -152,7 +98,7 @@ impl Connection {
     /// A configuration that came after the front was read may have taken its targets away: then it is read again.
     async fn direct(
         &self,
-        request: Request<Incoming>,
+        request: Request<Inbound>,
         admitted: Admitted,
         record: &mut Option<Box<Record>>,
     ) -> Response<Outgoing> {
@@ -192,7 +138,7 @@ impl Connection {
         }
     }
 
-    fn rule<'f>(&self, front: &'f Front, request: &Request<Incoming>) -> &'f Action {
+    fn rule<'f>(&self, front: &'f Front, request: &Request<Inbound>) -> &'f Action {
         let (host, uri) = (host(request), request.uri());
         let (path, query) = (uri.path(), uri.query().unwrap_or_default());
         let source = self.hop.client.ip();
@@ -200,7 +146,7 @@ impl Connection {
         rule::choose(&front.listener, &asked)
     }
 
-    fn choose(&self, front: &Front, request: &Request<Incoming>, action: &Action) -> Chosen {
+    fn choose(&self, front: &Front, request: &Request<Inbound>, action: &Action) -> Chosen {
         match action {
             Action::Forward { groups, stickiness_seconds } => {
                 let kept = stickiness_seconds.and_then(|_| self.cookies(front).group(request.headers(), groups));
@@ -236,7 +182,7 @@ fn forward_to(front: &Front, chosen: Option<&WeightedGroup>, seconds: Option<u32
 
 /// Whether targets of this version take the request: those of HTTP/2 want it of their clients, too, those of gRPC calls by
 /// `POST`, and those of HTTP/1.1 take no calls of gRPC.
-fn fits(request: &Request<Incoming>, version: ProtocolVersion) -> bool {
+fn fits(request: &Request<Inbound>, version: ProtocolVersion) -> bool {
     let is_new = request.version() == Version::HTTP_2;
     let kind = || request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     match version {

@@ -164,7 +164,9 @@ async fn serve(front: Arc<ArcSwap<Front>>, stream: TcpStream, client: SocketAddr
     });
     match tls {
         Some(config) => Box::pin(secured(front, stream, client, stop, config)).await,
-        None if is_web => Box::pin(http::serve(front, Counted::new(stream, tally, WEB), (client, None), stop)).await,
+        None if is_web => {
+            Box::pin(http::converse::serve(front, Counted::new(stream, tally, WEB), (client, None), stop)).await
+        }
         None => Box::pin(tcp::serve(&front, stream, client)).await,
     }
 }
@@ -201,7 +203,7 @@ async fn secured(
     let stream = Counted::new(stream, tally, WEB);
     match is_two {
         true => Box::pin(http::streams::serve(front, stream, (client, agreed), stop)).await,
-        false => Box::pin(http::serve(front, stream, (client, agreed), stop)).await,
+        false => Box::pin(http::converse::serve(front, stream, (client, agreed), stop)).await,
     }
 }
 

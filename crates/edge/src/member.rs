@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hyper::client::conn::http1::SendRequest;
 use longshore_link::edge::{
     GroupProtocol, HealthCheck, ProtocolVersion, Target, TargetGroup, TargetHealth, TargetState,
 };
@@ -25,7 +24,7 @@ use crate::dial::Dialer;
 use crate::group::Pulse;
 use crate::health::{Checkup, Outcome};
 use crate::http::multiplex::Sessions;
-use crate::http::relay::Upload;
+use crate::http::wire::Line;
 
 /// Connections that wait, of one target.
 const WAITING: usize = 1024;
@@ -76,7 +75,7 @@ pub struct Member {
     /// Of its group.
     pub tally: Arc<Tally>,
     outstanding: AtomicUsize,
-    waiting: Mutex<VecDeque<(SendRequest<Upload>, Instant)>>,
+    waiting: Mutex<VecDeque<(Line, Instant)>>,
     sessions: Sessions,
     checkup: Mutex<Checkup>,
     start: Mutex<Start>,
@@ -204,25 +203,26 @@ impl Member {
     }
 
     /// A connection that waits, the one that was used last.
-    pub fn take(&self) -> Option<SendRequest<Upload>> {
+    pub fn take(&self) -> Option<Line> {
         let mut waiting = self.waiting.lock();
-        while let Some((sender, since)) = waiting.pop_back() {
-            if since.elapsed() < PATIENCE && !sender.is_closed() {
-                return Some(sender);
+        while let Some((mut line, since)) = waiting.pop_back() {
+            if since.elapsed() < PATIENCE && !line.is_over() {
+                return Some(line);
             }
         }
         None
     }
 
     /// A connection that has done its exchange.
-    pub fn give(&self, sender: SendRequest<Upload>) {
+    pub fn give(&self, line: Line) {
         let mut waiting = self.waiting.lock();
-        while waiting.front().is_some_and(|(sender, since)| sender.is_closed() || since.elapsed() >= PATIENCE) {
+        let now = Instant::now();
+        while waiting.front_mut().is_some_and(|(line, since)| now - *since >= PATIENCE || line.is_over()) {
             waiting.pop_front();
         }
         let over = *self.over.borrow();
-        if waiting.len() < WAITING && !over && !sender.is_closed() {
-            waiting.push_back((sender, Instant::now()));
+        if waiting.len() < WAITING && !over {
+            waiting.push_back((line, now));
         }
     }
 

@@ -48,11 +48,15 @@ impl Drop for Awaited<'_> {
 /// The page of a status.
 pub fn page(status: u16) -> Response<Outgoing> {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    let known = REASONS.iter().find(|(code, _)| *code == status.as_u16()).map(|(_, reason)| *reason);
-    let reason = known.or(status.canonical_reason()).unwrap_or_default();
-    let title = format!("{} {reason}", status.as_u16());
+    let title = format!("{} {}", status.as_u16(), reason(status));
     let page = format!("<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n");
     answer(status, "text/html", Bytes::from(page))
+}
+
+/// What a status is called.
+pub fn reason(status: StatusCode) -> &'static str {
+    let known = REASONS.iter().find(|(code, _)| *code == status.as_u16()).map(|(_, reason)| *reason);
+    known.or(status.canonical_reason()).unwrap_or_default()
 }
 
 /// The page of a status, after which the connection is closed.

@@ -5,6 +5,8 @@
 //! ```
 //! Whatever else some reader might take (a sign, `0x`, a bare LF or CR, spaces before the size) is a fault.
 
+use bytes::{Buf as _, Bytes, BytesMut};
+
 /// Bytes of one line: a size with its extensions, or a trailer; trailers together have no more either.
 const LINE: usize = 8 * 1024;
 
@@ -52,26 +54,26 @@ impl Chunks {
         self.at == At::Done
     }
 
-    /// Reads on; says how many of the bytes belong to the body. Fewer than came are its end.
+    /// Takes the next data out of what came; `None` if more has to come, or the body is done.
     ///
     /// # Errors
     /// [`Fault`], after which nothing is known of where the body ends.
-    pub fn read(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+    pub fn take(&mut self, came: &mut BytesMut) -> Result<Option<Bytes>, Fault> {
         let mut read = 0;
-        while read < bytes.len() && !self.is_done() {
-            if self.at == At::Data {
-                let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len() - read);
-                self.left -= u64::try_from(taken).unwrap_or(self.left);
-                read += taken;
-                if self.left == 0 {
-                    self.at = At::DataCr;
-                }
-                continue;
-            }
-            self.step(bytes[read])?;
+        while self.at != At::Data && !self.is_done() && read < came.len() {
+            self.step(came[read])?;
             read += 1;
         }
-        Ok(read)
+        came.advance(read);
+        if self.at != At::Data || came.is_empty() {
+            return Ok(None);
+        }
+        let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(came.len());
+        self.left -= u64::try_from(taken).unwrap_or(self.left);
+        if self.left == 0 {
+            self.at = At::DataCr;
+        }
+        Ok(Some(came.split_to(taken).freeze()))
     }
 
     fn step(&mut self, byte: u8) -> Result<(), Fault> {
@@ -125,6 +127,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Bytes that belong to the body; fewer than came are its end.
+    fn read(chunks: &mut Chunks, bytes: &[u8]) -> Result<usize, Fault> {
+        let mut came = BytesMut::from(bytes);
+        while chunks.take(&mut came)?.is_some() {}
+        Ok(bytes.len() - came.len())
+    }
+
     #[test]
     fn a_body_in_chunks_ends_where_it_ends() {
         let cases: &[(&str, Result<usize, Fault>)] = &[
@@ -136,7 +145,7 @@ mod tests {
         ];
         for (text, expected) in cases {
             let mut chunks = Chunks::new();
-            assert_eq!(chunks.read(text.as_bytes()), *expected, "{text:?}");
+            assert_eq!(read(&mut chunks, text.as_bytes()), *expected, "{text:?}");
             assert!(chunks.is_done(), "{text:?}");
         }
     }
@@ -166,12 +175,12 @@ mod tests {
             "1000000000000000\r\n",
         ];
         for text in bad {
-            assert_eq!(Chunks::new().read(text.as_bytes()), Err(Fault), "{text:?}");
+            assert_eq!(read(&mut Chunks::new(), text.as_bytes()), Err(Fault), "{text:?}");
         }
         let long = format!("1;{}", "a".repeat(LINE));
-        assert_eq!(Chunks::new().read(long.as_bytes()), Err(Fault));
+        assert_eq!(read(&mut Chunks::new(), long.as_bytes()), Err(Fault));
         let trailers = format!("0\r\n{}", "a: b\r\n".repeat(LINE / 6 + 1));
-        assert_eq!(Chunks::new().read(trailers.as_bytes()), Err(Fault));
+        assert_eq!(read(&mut Chunks::new(), trailers.as_bytes()), Err(Fault));
     }
 
     proptest! {
@@ -180,14 +189,29 @@ mod tests {
             let bytes = text.as_bytes();
             let split = split.min(bytes.len());
             let mut whole = Chunks::new();
-            let expected = whole.read(bytes);
+            let expected = read(&mut whole, bytes);
             let mut parts = Chunks::new();
-            let first = parts.read(&bytes[..split]);
+            let first = read(&mut parts, &bytes[..split]);
             let both = first.and_then(|first| match first < split {
                 true => Ok(first),
-                false => parts.read(&bytes[split..]).map(|second| first + second),
+                false => read(&mut parts, &bytes[split..]).map(|second| first + second),
             });
             prop_assert_eq!(both, expected);
+        }
+
+        #[test]
+        fn what_is_taken_is_the_data(pieces in proptest::collection::vec("[a-z]{1,20}", 0..5), cut in 1usize..9) {
+            let mut body: String = pieces.iter().map(|piece| format!("{:x};e=1\r\n{piece}\r\n", piece.len())).collect();
+            body.push_str("0\r\ntrailer: x\r\n\r\nmore");
+            let (mut chunks, mut came, mut data) = (Chunks::new(), BytesMut::new(), Vec::new());
+            for piece in body.as_bytes().chunks(cut) {
+                came.extend_from_slice(piece);
+                while let Some(taken) = chunks.take(&mut came).expect("a body") {
+                    data.extend_from_slice(&taken);
+                }
+            }
+            prop_assert!(chunks.is_done());
+            prop_assert_eq!((data, &came[..]), (pieces.concat().into_bytes(), &b"more"[..]));
         }
     }
 }

@@ -6,49 +6,31 @@ use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use longshore_link::edge::{GroupProtocol, ProtocolVersion};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::exchange::{Ask, Broken, Exchange};
 use super::head::{Admitted, Framing};
-use super::multiplex::{self, Stream};
+use super::multiplex;
 use super::record::Note;
-use super::relay::{Lease, Outgoing, Upload};
+use super::relay::{Inbound, Lease, Outgoing, Source, Switch, Upload};
+use super::wire::Line;
 use super::{Connection, answer, header};
 use crate::chance;
 use crate::count::Count;
 use crate::flow::Flow;
 use crate::front::Front;
 use crate::member::{Busy, Member};
-use crate::{trust, tunnel};
+use crate::trust;
 
 /// For a connection to a target to be made.
 pub const CONNECT: Duration = Duration::from_secs(10);
 
-/// Bytes of an answer's head.
-const ANSWER_HEAD: usize = 32 * 1024;
-
-/// Room for what is read of an answer at once.
-const BUFFER: usize = 128 * 1024;
-
-/// Headers of an answer.
-const ANSWER_HEADERS: usize = 512;
-
 /// Why there is no answer of the target's: the status of the balancer's own.
 pub type Failure = u16;
 
-/// What came back: the answer, and the connection it came by.
-type Exchanged = (Response<Incoming>, By);
-
-/// A connection that an answer came by: one of HTTP/1.1, or the stream of one of HTTP/2.
-enum By {
-    Sender(SendRequest<Upload>),
-    Stream(Stream),
-}
+/// What came back: the head of the answer, and what its body comes by.
+type Exchanged = (Response<()>, Source);
 
 /// The target's answer, or the balancer's own: 400 (the body was not of the form, or the client broke off), 408 (the client
 /// sent nothing more of the body for the idle timeout), 502 (no connection, or it broke before an answer, or what came is
@@ -58,11 +40,10 @@ pub async fn forward(
     connection: &Connection,
     front: &Front,
     busy: Busy,
-    mut request: Request<Incoming>,
+    request: Request<Inbound>,
     admitted: Admitted,
 ) -> Response<Outgoing> {
     let protocol = header::upgrade(request.headers()).filter(|name| name.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    let client = protocol.as_ref().map(|_| hyper::upgrade::on(&mut request));
     let flow = Arc::new(Flow::new());
     let mut request = outbound(connection, front, request, admitted, &flow);
     if let Some(protocol) = &protocol {
@@ -72,7 +53,8 @@ pub async fn forward(
     let (tally, begun) = (busy.member().tally.clone(), Instant::now());
     tally.note(Count::Request);
     let exchanged = tokio::select! {
-        exchanged = exchange(busy.member(), request) => exchanged,
+        biased;
+        exchanged = exchange(busy.member(), request, admitted.framing) => exchanged,
         () = busy.member().ended() => Err(502),
         () = flow.idle(idle) => Err(if flow.waits_for_client() { 408 } else { 504 }),
     };
@@ -84,19 +66,18 @@ pub async fn forward(
         tally.relayed(answer.status().as_u16(), begun.elapsed());
     }
     match exchanged {
-        Ok((answer, _)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            match (client, protocol) {
-                (Some(client), Some(protocol)) => switch(client, answer, protocol, busy, idle),
+        Ok((answer, source)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            match (source, protocol) {
+                (Source::Exchange(exchange), Some(protocol)) => switch(answer, exchange.into_line(), protocol, busy),
                 // Nobody asked for another protocol.
                 _ => answer::page(502),
             }
         }
-        Ok((answer, by)) => {
+        Ok((answer, source)) => {
             // A target that was asked for another protocol might yet think that it has been agreed upon.
-            let again = protocol.is_none();
-            inbound(answer, (by, again), admitted, busy, flow, idle)
+            let lease = Lease { busy, keeps: protocol.is_none(), flow };
+            inbound(answer, source, admitted, lease, idle)
         }
-        Err(_) if connection.desk.is_faulty() => answer::last_page(400),
         Err(_) if flow.is_broken() => answer::last_page(400),
         Err(status) if flow.is_sent() => answer::page(status),
         // The rest of the body would be read as the next request.
@@ -108,7 +89,7 @@ pub async fn forward(
 fn outbound(
     connection: &Connection,
     front: &Front,
-    request: Request<Incoming>,
+    request: Request<Inbound>,
     admitted: Admitted,
     flow: &Arc<Flow>,
 ) -> Request<Upload> {
@@ -153,39 +134,42 @@ fn origin_form(uri: &Uri) -> Uri {
     path.map(Uri::from).unwrap_or_default()
 }
 
-async fn exchange(member: &Arc<Member>, mut request: Request<Upload>) -> Result<Exchanged, Failure> {
+/// What is seldom needed is boxed, so that what is waited for in each connection stays small.
+async fn exchange(member: &Arc<Member>, request: Request<Upload>, framing: Framing) -> Result<Exchanged, Failure> {
     if member.key.version != ProtocolVersion::Http1 {
-        return multiplex::exchange(member, request).await.map(|(answer, stream)| (answer, By::Stream(stream)));
+        let (answer, stream) = Box::pin(multiplex::exchange(member, request)).await?;
+        let (head, body) = answer.into_parts();
+        return Ok((Response::from_parts(head, ()), Source::Stream(body, stream)));
     }
-    while let Some(mut sender) = member.take() {
-        if sender.ready().await.is_err() {
-            continue;
-        }
-        match sender.try_send_request(request).await {
-            Ok(answer) => return Ok((answer, By::Sender(sender))),
+    let mut ask = Ask::new(request, framing);
+    while let Some(line) = member.take() {
+        match Exchange::new(line, ask).answer().await {
+            Ok((answer, exchange)) => return Ok((answer, Source::Exchange(exchange))),
             // The target had closed the connection before anything of the request was on its way.
-            Err(mut error) => match error.take_message() {
-                Some(unsent) => request = unsent,
-                None => return Err(502),
-            },
+            Err(Broken { unsent: Some(unsent), .. }) => ask = unsent,
+            Err(Broken { error, .. }) => return Err(broke(member, &error)),
         }
     }
-    let mut sender = connect(member).await?;
-    let answer = sender.send_request(request).await.map_err(|error| {
-        tracing::debug!(%error, target = %member.address(), "a target gave no answer");
-        502_u16
-    })?;
-    Ok((answer, By::Sender(sender)))
+    let line = Box::pin(connect(member)).await?;
+    match Exchange::new(line, ask).answer().await {
+        Ok((answer, exchange)) => Ok((answer, Source::Exchange(exchange))),
+        Err(broken) => Err(broke(member, &broken.error)),
+    }
+}
+
+fn broke(member: &Member, error: &io::Error) -> Failure {
+    tracing::debug!(%error, target = %member.address(), "a target gave no answer");
+    502
 }
 
 /// A new connection to a target.
-async fn connect(member: &Arc<Member>) -> Result<SendRequest<Upload>, Failure> {
+async fn connect(member: &Arc<Member>) -> Result<Line, Failure> {
     let stream = reach(member).await?;
     if member.key.protocol != GroupProtocol::Https {
-        return begin(stream).await;
+        return Ok(Line::new(stream));
     }
     match trust::connect(stream, member.key.address, false).await {
-        Ok(stream) => begin(stream).await,
+        Ok(stream) => Ok(Line::new(stream)),
         Err(error) => {
             tracing::debug!(%error, target = %member.address(), "a target's handshake failed");
             member.tally.note(Count::TargetTlsError);
@@ -209,68 +193,33 @@ pub async fn reach(member: &Member) -> Result<TcpStream, Failure> {
     Err(status)
 }
 
-async fn begin<S>(stream: S) -> Result<SendRequest<Upload>, Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(BUFFER).max_header_size(ANSWER_HEAD).max_headers(ANSWER_HEADERS);
-    let (sender, served) = builder.handshake(TokioIo::new(stream)).await.map_err(|_| 502_u16)?;
-    tokio::spawn(async move {
-        if let Err(error) = served.with_upgrades().await {
-            tracing::debug!(%error, "a target's connection broke");
-        }
-    });
-    Ok(sender)
-}
-
-/// The answer as the client gets it. `again`: whether what it came by may serve the next request.
+/// The answer as the client gets it.
 fn inbound(
-    answer: Response<Incoming>,
-    (by, again): (By, bool),
+    answer: Response<()>,
+    source: Source,
     admitted: Admitted,
-    busy: Busy,
-    flow: Arc<Flow>,
+    mut lease: Lease,
     idle: Duration,
 ) -> Response<Outgoing> {
-    let (mut head, body) = answer.into_parts();
-    // Of two boundaries the chunks are what the body was read by.
-    let twice = head.headers.contains_key(TRANSFER_ENCODING) && head.headers.remove(CONTENT_LENGTH).is_some();
-    let is_last = twice || admitted.ambiguous || header::is_last(&head.headers) || head.version != Version::HTTP_11;
+    let mut head = answer.into_parts().0;
+    let is_last = admitted.ambiguous || header::is_last(&head.headers) || head.version != Version::HTTP_11;
     header::strip(&mut head.headers);
     if admitted.ambiguous {
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let (sender, stream) = match by {
-        By::Sender(sender) => (Some(sender).filter(|_| again && !is_last), None),
-        By::Stream(stream) => (None, Some(stream)),
-    };
-    let lease = Lease { busy, sender, stream, flow };
-    let mut answer = Response::new(Outgoing::relay(body, lease, idle));
+    lease.keeps &= !is_last;
+    let mut answer = Response::new(Outgoing::relay(source, lease, idle));
     *answer.status_mut() = head.status;
     *answer.headers_mut() = head.headers;
     answer
 }
 
 /// Both sides change to the other protocol; from then on bytes go through as they come.
-fn switch(
-    client: OnUpgrade,
-    mut answer: Response<Incoming>,
-    protocol: HeaderValue,
-    busy: Busy,
-    idle: Duration,
-) -> Response<Outgoing> {
-    let target = hyper::upgrade::on(&mut answer);
-    tokio::spawn(async move {
-        let (Ok(client), Ok(target)) = tokio::join!(client, target) else { return };
-        let member = busy.member().clone();
-        tunnel::join(TokioIo::new(client), TokioIo::new(target), idle, member.ended()).await;
-        drop(busy);
-    });
+fn switch(answer: Response<()>, line: Line, protocol: HeaderValue, busy: Busy) -> Response<Outgoing> {
     let mut head = answer.into_parts().0;
     header::strip(&mut head.headers);
     header::put_upgrade(&mut head.headers, protocol);
-    let mut answer = Response::new(Outgoing::own(bytes::Bytes::new()));
+    let mut answer = Response::new(Outgoing::Switch(Box::new(Switch { line, busy })));
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *answer.headers_mut() = head.headers;
     answer

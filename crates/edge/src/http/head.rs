@@ -51,7 +51,10 @@ pub fn judge(head: &[u8], mode: DesyncMode) -> Result<Admitted, Refused> {
     }
     let framing = fields.framing(is_old)?;
     fields.host(is_old)?;
-    let tier = HttpRequestData::analyze_raw_request(head).tier;
+    let tier = match fields.is_ordinary(first, framing) && has_whole_ends(head) {
+        true => RequestSafetyTier::Compliant,
+        false => HttpRequestData::analyze_raw_request(head).tier,
+    };
     let most = match mode {
         DesyncMode::Monitor => RequestSafetyTier::Severe,
         DesyncMode::Defensive => RequestSafetyTier::Ambiguous,
@@ -64,11 +67,15 @@ pub fn judge(head: &[u8], mode: DesyncMode) -> Result<Admitted, Refused> {
     Ok(Admitted { framing, ambiguous: doubtful && mode != DesyncMode::Monitor })
 }
 
-/// Whether a head that was admitted may ask for another protocol.
-pub fn asks(head: &[u8]) -> bool {
-    let name =
-        |line: &[u8]| line.split(|byte| *byte == b':').next().is_some_and(|name| name.eq_ignore_ascii_case(b"upgrade"));
-    head.split(|byte| *byte == b'\n').skip(1).any(name)
+/// Whether every line ends with CR and LF.
+fn has_whole_ends(head: &[u8]) -> bool {
+    head.split_inclusive(|byte| *byte == b'\n').all(|line| line.ends_with(b"\r\n"))
+}
+
+/// Whether a lax reader might take a name for one that tells the boundaries. `true` if in doubt.
+pub fn is_alike(name: &[u8]) -> bool {
+    let first = name.iter().find(|byte| byte.is_ascii_alphanumeric());
+    name.len() >= b"contentlength".len() && first.is_some_and(|first| b"cCtT".contains(first))
 }
 
 /// Says whether it is HTTP/1.0.
@@ -90,7 +97,7 @@ fn request_line(line: &[u8]) -> Result<bool, Refused> {
     if plain && known && is_uri(target) { Ok(is_old) } else { Err(400) }
 }
 
-/// Whether hyper reads a target, which takes fewer characters than AWS. Those that it always takes are not read twice.
+/// Whether a target is a URI for the library that reads it, which takes fewer characters than AWS. Those that it always takes are not read twice.
 fn is_uri(target: &[u8]) -> bool {
     let is_odd = |byte: &u8| matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}');
     (target.starts_with(b"/") && !target.iter().any(is_odd)) || http::Uri::try_from(target).is_ok()
@@ -129,6 +136,8 @@ struct Fields<'h> {
     hosts: Vec<&'h [u8]>,
     lengths: Vec<&'h [u8]>,
     encodings: Vec<&'h [u8]>,
+    /// A name that is none of these, but may be taken for one.
+    alike: bool,
 }
 
 impl<'h> Fields<'h> {
@@ -143,12 +152,16 @@ impl<'h> Fields<'h> {
         if name.is_empty() || !name.iter().copied().all(is_token) || !line[colon + 1..].iter().all(is_plain) {
             return Err(400);
         }
-        match name.to_ascii_lowercase().as_slice() {
-            b"host" => self.hosts.push(value),
-            b"content-length" => self.lengths.push(value),
-            b"transfer-encoding" => self.encodings.push(value),
-            _ => {}
-        }
+        let list = match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => &mut self.hosts,
+            14 if name.eq_ignore_ascii_case(b"content-length") => &mut self.lengths,
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => &mut self.encodings,
+            _ => {
+                self.alike |= is_alike(name);
+                return Ok(());
+            }
+        };
+        list.push(value);
         Ok(())
     }
 
@@ -179,6 +192,20 @@ impl<'h> Fields<'h> {
         if is_host(host) && !other { Ok(()) } else { Err(400) }
     }
 
+    /// Whether the library would find nothing to say, of a head that has passed the rules here and whose lines are whole:
+    /// boundaries are told once, or not and need not be, and nothing looks as if it told them. Most requests are so, and
+    /// need not be read twice.
+    fn is_ordinary(&self, line: &[u8], framing: Framing) -> bool {
+        let has_no_body = line.starts_with(b"GET ") || line.starts_with(b"HEAD ");
+        !self.alike
+            && match (self.lengths.len(), self.encodings.len()) {
+                (0, 0) => true,
+                (1, 0) => !has_no_body,
+                (0, 1) => !has_no_body && framing == Framing::Chunked,
+                _ => false,
+            }
+    }
+
     /// Boundaries that are told twice.
     fn is_doubtful(&self) -> bool {
         self.lengths.len() + self.encodings.len() > 1
@@ -191,7 +218,10 @@ fn looks_chunked(text: &[u8]) -> bool {
     bare.is_empty() || bare.eq_ignore_ascii_case(b"chunked")
 }
 
-/// A length: digits and nothing else.
+/// A length of digits.
+///
+/// # Errors
+/// 400 for anything else.
 pub fn length(text: &[u8]) -> Result<u64, Refused> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let number = std::str::from_utf8(text).ok().filter(|_| digits).and_then(|text| text.parse().ok());
@@ -222,6 +252,8 @@ pub fn split_port(host: &[u8]) -> (&[u8], Option<&[u8]>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn head(text: &str) -> Vec<u8> {
@@ -387,5 +419,61 @@ mod tests {
         let odd = head("GET / HTTP/1.1\nHost: a\nContent-Length: 0");
         assert_eq!(judge(&odd, DesyncMode::Defensive), plain(Framing::Length(0)));
         assert_eq!(judge(&odd, DesyncMode::Strictest), Err(400));
+    }
+
+    /// Heads of parts that are good, odd or bad.
+    fn some_head() -> impl Strategy<Value = Vec<u8>> {
+        let line = proptest::sample::select(vec![
+            "GET / HTTP/1.1",
+            "HEAD / HTTP/1.1",
+            "POST / HTTP/1.1",
+            "POST / HTTP/1.0",
+            "GET / HTTP/1.0",
+            "PUT /a?b HTTP/1.1",
+        ]);
+        let header = prop_oneof![
+            proptest::sample::select(vec![
+                "Content-Length: 5",
+                "content-length:0",
+                "Content-Length: 5 ",
+                "Transfer-Encoding: chunked",
+                "transfer-encoding:\tCHUNKED ",
+                "Content_Length: 5",
+                "Transfer.Encoding: chunked",
+                "a: b",
+                "User-Agent: c/1",
+                "X-Content-Length: 5",
+                "-Transfer-Encoding: x",
+                "Content-Length-: 1",
+                "ContentLength: 1",
+                "Contentlength: 1",
+                "!content!length!: 1",
+                "_transfer_encoding_: y",
+                "content-encoding: gzip",
+                "Accept: */*",
+            ])
+            .prop_map(str::to_owned),
+            "[CcTt!_-]{0,3}[a-z_!-]{1,20}: ?[ -~]{0,8}",
+        ];
+        let end = prop_oneof![20 => Just("\r\n"), 1 => Just("\n")];
+        let lines = proptest::collection::vec((header, end.clone()), 0..5);
+        (line, end.clone(), lines, end).prop_map(|(line, first, lines, last)| {
+            let headers: String = lines.into_iter().map(|(header, end)| header + end).collect();
+            format!("{line}{first}Host: a\r\n{headers}{last}").into_bytes()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #[test]
+        fn what_is_not_shown_to_the_library_is_compliant_to_it(head in some_head()) {
+            let tier = HttpRequestData::analyze_raw_request(&head).tier;
+            if let Ok(admitted) = judge(&head, DesyncMode::Strictest) {
+                prop_assert_eq!((tier, admitted.ambiguous), (RequestSafetyTier::Compliant, false));
+            }
+            if let Ok(admitted) = judge(&head, DesyncMode::Defensive) {
+                prop_assert!(admitted.ambiguous || tier < RequestSafetyTier::Ambiguous);
+            }
+        }
     }
 }

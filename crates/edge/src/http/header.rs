@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use longshore_link::edge::{Attributes, ForwardedFor};
@@ -69,9 +70,8 @@ pub fn strip(headers: &mut HeaderMap) {
     for name in named.into_iter().filter(|name| !is_kept(name)) {
         headers.remove(name);
     }
-    for name in HOP_BY_HOP {
-        headers.remove(*name);
-    }
+    // Most heads have none of them.
+    remove_all(headers, |name| HOP_BY_HOP.contains(&name.as_str()));
 }
 
 /// What a client cannot have taken out by naming it.
@@ -99,12 +99,20 @@ pub fn is_plainly_coded(headers: &HeaderMap) -> bool {
     first.is_none_or(|first| first.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
 }
 
+/// Whether a client of HTTP/1.0 asks for the connection to stay.
+pub fn is_kept_alive(headers: &HeaderMap) -> bool {
+    names(headers).any(|name| name == "keep-alive")
+}
+
 /// Headers that a lax reader might take for those that tell the boundaries, such as `Content_Length`.
 fn drop_look_alikes(headers: &mut HeaderMap) {
     let letters = |name: &str| name.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
     let is_alike = |name: &HeaderName| {
-        let (real, bare) = (name == CONTENT_LENGTH || name == TRANSFER_ENCODING, letters(name.as_str()));
-        !real && (bare == "contentlength" || bare == "transferencoding")
+        if name == CONTENT_LENGTH || name == TRANSFER_ENCODING || !super::head::is_alike(name.as_str().as_bytes()) {
+            return false;
+        }
+        let bare = letters(name.as_str());
+        bare == "contentlength" || bare == "transferencoding"
     };
     remove_all(headers, is_alike);
 }
@@ -134,11 +142,13 @@ fn forwarded_for(headers: &mut HeaderMap, attributes: &Attributes, hop: &Hop) {
             headers.remove(FORWARDED_FOR);
         }
         ForwardedFor::Append => {
-            let before: Vec<Vec<u8>> =
-                headers.get_all(&FORWARDED_FOR).iter().map(|line| line.as_bytes().to_vec()).collect();
-            let mut all: Vec<Vec<u8>> = before.into_iter().filter(|line| !line.is_empty()).collect();
-            all.push(client(hop.client, attributes.forwarded_for_port).into_bytes());
-            if let Ok(value) = HeaderValue::from_bytes(&all.join(&b", "[..])) {
+            let mut all = Vec::new();
+            for line in headers.get_all(&FORWARDED_FOR).iter().filter(|line| !line.is_empty()) {
+                all.extend_from_slice(line.as_bytes());
+                all.extend_from_slice(b", ");
+            }
+            all.extend_from_slice(client(hop.client, attributes.forwarded_for_port).as_bytes());
+            if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(all)) {
                 headers.insert(FORWARDED_FOR, value);
             }
         }
@@ -155,15 +165,22 @@ fn client(client: SocketAddr, with_port: bool) -> String {
 
 /// A request without a trace begins one; one with a root gets a part of its own.
 fn trace_id(headers: &mut HeaderMap, trace: &str) {
-    let came = headers.get(TRACE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let Some(came) = headers.get(TRACE) else {
+        return put(headers, TRACE, ["Root=", trace].concat());
+    };
+    let came = came.to_str().unwrap_or_default();
     let is_self = |field: &&str| field.trim_start().starts_with("Self=");
     let rest: Vec<&str> = came.split(';').filter(|field| !field.is_empty() && !is_self(field)).collect();
     let value = match rest.is_empty() {
         true => format!("Root={trace}"),
         false => format!("Self={trace};{}", rest.join(";")),
     };
-    if let Ok(value) = HeaderValue::from_str(&value) {
-        headers.insert(TRACE, value);
+    put(headers, TRACE, value);
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: String) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        headers.insert(name, value);
     }
 }
 
@@ -175,7 +192,8 @@ fn complete_host(headers: &mut HeaderMap, hop: &Hop) {
     if port.is_some() {
         return;
     }
-    if let Ok(value) = HeaderValue::from_bytes(&[name, format!(":{}", hop.port).as_bytes()].concat()) {
+    let port = hop.port.to_string();
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from([name, b":", port.as_bytes()].concat())) {
         headers.insert(HOST, value);
     }
 }

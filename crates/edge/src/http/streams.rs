@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, watch};
 
 use super::head::{self, Admitted, Framing, Refused};
-use super::relay::Outgoing;
+use super::relay::{Inbound, Outgoing};
 use super::{Connection, answer};
 use crate::flow::Flow;
 use crate::front::Front;
@@ -96,7 +96,7 @@ impl Shared {
     async fn answer(&self, mut request: Request<Incoming>) -> Response<Outgoing> {
         let _open = Open::new(self);
         let mut answer = match judge(&mut request) {
-            Ok(admitted) => self.connection.carry_out(request, admitted).await,
+            Ok(admitted) => self.connection.carry_out(request.map(Inbound::Stream), admitted).await,
             Err(status) => self.connection.refuse(answer::page(status)),
         };
         // A stream ends; the connection goes on.
