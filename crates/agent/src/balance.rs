@@ -78,8 +78,7 @@ pub(crate) struct Simulated {
 #[derive(Default)]
 struct Said {
     generation: i64,
-    /// By group, id and port.
-    healthy: BTreeSet<(String, String, u16)>,
+    healthy: BTreeSet<Registered>,
     next: Option<EdgeReport>,
 }
 
@@ -112,12 +111,15 @@ impl Simulated {
     }
 }
 
-fn registered<'a>(arn: &'a str, group: &'a TargetGroup) -> impl Iterator<Item = (String, String, u16)> + use<'a> {
+/// A target by its group, id, port and the time that it was registered at.
+type Registered = (String, String, u16, i64);
+
+fn registered<'a>(arn: &'a str, group: &'a TargetGroup) -> impl Iterator<Item = Registered> + use<'a> {
     let targets = group.targets.iter().filter(|target| target.draining_since.is_none());
-    targets.map(move |target| (arn.to_owned(), target.id.clone(), target.port))
+    targets.map(move |target| (arn.to_owned(), target.id.clone(), target.port, target.registered_at))
 }
 
-fn well((group, id, port): &(String, String, u16)) -> TargetHealth {
+fn well((group, id, port, _): &Registered) -> TargetHealth {
     TargetHealth {
         target_group: group.clone(),
         id: id.clone(),
@@ -163,6 +165,7 @@ mod tests {
             port: 80,
             address: id.parse().unwrap(),
             zone: None,
+            registered_at: 0,
             draining_since: *draining_since,
         };
         let group = TargetGroup { targets: targets.iter().map(target).collect(), ..TargetGroup::default() };
@@ -189,7 +192,11 @@ mod tests {
         assert_eq!(ids(&edge.report().await), [""; 0]);
         edge.apply(&given(4, &[("10.0.0.1", None), ("10.0.0.3", None)])).unwrap();
         assert_eq!(ids(&edge.report().await), ["10.0.0.1"]);
+        let mut anew = given(5, &[("10.0.0.1", None), ("10.0.0.3", None)]);
+        anew.target_groups.get_mut("g").unwrap().targets[1].registered_at = 9;
+        edge.apply(&anew).unwrap();
+        assert_eq!(ids(&edge.report().await), ["10.0.0.3"]);
         let older = edge.apply(&given(3, &[]));
-        assert_eq!(older, Err(Refusal::Older { had: 4, came: 3 }));
+        assert_eq!(older, Err(Refusal::Older { had: 5, came: 3 }));
     }
 }

@@ -422,8 +422,12 @@ impl Served {
         let mut checks = BTreeMap::new();
         for arn in configuration.used_groups() {
             let Some(group) = self.groups.get(arn) else { continue };
-            for member in group.members.iter().filter(|member| !member.is_draining()) {
+            let targets = group.members.iter().zip(&group.group.targets);
+            for (member, target) in targets.filter(|(member, _)| !member.is_draining()) {
                 let wanted = &group.group.health_check;
+                if member.is_registered_again(target.registered_at) {
+                    reports.put(member.health());
+                }
                 let same = self.checks.remove(&member.key).filter(|known| known.check == *wanted);
                 let begin = || {
                     let task = tokio::spawn(probe::watch(member.clone(), wanted.clone(), reports.clone()));

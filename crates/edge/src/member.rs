@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use longshore_link::edge::{
@@ -25,6 +25,9 @@ use crate::group::Pulse;
 use crate::health::{Checkup, Outcome};
 use crate::http::multiplex::Sessions;
 use crate::http::wire::Line;
+
+/// No time of a registration.
+const NEVER: i64 = i64::MIN;
 
 /// Connections that wait, of one target.
 const WAITING: usize = 1024;
@@ -71,6 +74,8 @@ pub struct Member {
     pub key: Key,
     draining: AtomicBool,
     dialer: Dialer,
+    /// Milliseconds since 1970.
+    registered_at: AtomicI64,
     pulse: Arc<Pulse>,
     /// Of its group.
     pub tally: Arc<Tally>,
@@ -92,6 +97,7 @@ impl Member {
             key,
             draining: AtomicBool::new(false),
             dialer,
+            registered_at: AtomicI64::new(NEVER),
             tally,
             pulse,
             outstanding: AtomicUsize::new(0),
@@ -108,6 +114,12 @@ impl Member {
 
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.key.address, self.key.port)
+    }
+
+    /// Whether it was registered at another time before; one that is new was not.
+    pub fn is_registered_again(&self, at: i64) -> bool {
+        let before = self.registered_at.swap(at, Ordering::Relaxed);
+        before != NEVER && before != at
     }
 
     /// A new connection to this port of it, or to the one that it is registered with.

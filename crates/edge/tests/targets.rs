@@ -287,3 +287,17 @@ async fn errors_of_a_target_count_against_it_where_the_group_says_so() {
     }
     assert!(ill.count() - before < 50, "{} of 300", ill.count() - before);
 }
+
+#[tokio::test]
+async fn the_health_of_a_target_that_is_registered_again_is_reported_again() {
+    let backend = Backend::named("one").await;
+    let mut configuration = configuration(BalancerKind::Application, own_address(), &[backend.address]);
+    let (edge, _) = serve(&configuration).await;
+    until(&edge, backend.address.port(), TargetState::Healthy).await;
+    while edge.report().await.health.iter().all(|health| health.state != TargetState::Healthy) {}
+    configuration.generation = 2;
+    group(&mut configuration).targets[0].registered_at = 7;
+    edge.apply(configuration).await.expect("a configuration");
+    let report = edge.report().await;
+    assert_eq!(report.health.iter().map(|health| health.state).collect::<Vec<_>>(), [TargetState::Healthy]);
+}

@@ -285,6 +285,7 @@ fn target(row: &balancer::Target, is_near: &dyn Fn(Ipv4Addr) -> bool) -> Option<
         port: u16::try_from(row.port).ok()?,
         address: address.into(),
         zone: row.zone.clone().filter(|zone| zone != "all"),
+        registered_at: row.registered_at.millis(),
         draining_since: row.draining.as_ref().map(|draining| draining.since.millis()),
     })
 }

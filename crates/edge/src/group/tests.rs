@@ -45,7 +45,7 @@ fn group(settings: TargetGroup, count: u16, first: u16) -> Group {
 
 fn target_of(zone: Option<&str>) -> Target {
     let address = std::net::IpAddr::from([127, 0, 0, 1]);
-    Target { id: "t".into(), port: 0, address, zone: zone.map(str::to_owned), draining_since: None }
+    Target { id: "t".into(), port: 0, address, zone: zone.map(str::to_owned), registered_at: 0, draining_since: None }
 }
 
 fn slow() -> TargetGroup {

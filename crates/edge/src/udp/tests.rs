@@ -76,7 +76,7 @@ fn front(target: SocketAddr) -> Front {
         listeners: vec![listener.clone()],
     };
     let (id, port) = (target.ip().to_string(), target.port());
-    let target = Target { id, port, address: target.ip(), zone: None, draining_since: None };
+    let target = Target { id, port, address: target.ip(), zone: None, registered_at: 0, draining_since: None };
     let group = TargetGroup { protocol: GroupProtocol::Udp, targets: vec![target], ..TargetGroup::default() };
     let key = Key::new("g", &group, &group.targets[0]);
     let members = vec![Arc::new(Member::new(key, Dialer::here(), Arc::default(), Arc::default(), true))];

@@ -170,7 +170,7 @@ pub fn forward(group: &str) -> Action {
 
 pub fn target(address: SocketAddr) -> Target {
     let id = address.ip().to_string();
-    Target { id, port: address.port(), address: address.ip(), zone: None, draining_since: None }
+    Target { id, port: address.port(), address: address.ip(), zone: None, registered_at: 0, draining_since: None }
 }
 
 pub fn group(configuration: &mut EdgeConfiguration) -> &mut TargetGroup {

@@ -225,8 +225,8 @@ fn a_group_is_given_with_its_targets_and_checks() {
     ]);
     let one = group(&state, &group_arn("one"), &|_| true).unwrap();
     let targets = json!([
-        {"id": "10.0.0.1", "port": 8080, "address": "10.0.0.1", "zone": null, "drainingSince": 77},
-        {"id": "172.31.0.9", "port": 8080, "address": "172.31.0.9", "zone": "a", "drainingSince": null},
+        {"id": "10.0.0.1", "port": 8080, "address": "10.0.0.1", "zone": null, "registeredAt": 0, "drainingSince": 77},
+        {"id": "172.31.0.9", "port": 8080, "address": "172.31.0.9", "zone": "a", "registeredAt": 0, "drainingSince": null},
     ]);
     assert_eq!(serde_json::to_value(&one.targets).unwrap(), targets);
     assert_eq!(one.stickiness, Stickiness::LbCookie { seconds: 86_400 });

@@ -95,6 +95,9 @@ pub struct Target {
     /// `None` is `all`: a target outside the VPC, which is in every zone.
     #[serde(default)]
     pub zone: Option<String>,
+    /// Milliseconds since 1970. Of one that was registered again the health is reported again.
+    #[serde(default)]
+    pub registered_at: i64,
     /// Milliseconds since 1970 that it was deregistered at.
     #[serde(default)]
     pub draining_since: Option<i64>,
