@@ -73,6 +73,10 @@ enum JoinToken {
         /// The container instance (ARN or id) that is to join again under its name, whose key is void then
         #[arg(long, value_name = "INSTANCE")]
         instance: Option<String>,
+        /// The machine may be an edge, too: it carries the traffic of load balancers, and is given the private keys of their
+        /// certificates
+        #[arg(long)]
+        edge: bool,
     },
 }
 
@@ -174,8 +178,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Agent(Joining { behaviour, join_token }) => {
             command::run::agent(&instance.resolve(behaviour)?, join_token.as_deref())?;
         }
-        Command::JoinToken(JoinTokens { command: JoinToken::Create { expires_in, instance: again } }) => {
-            command::join_token::create(instance, *expires_in, again.as_deref())?;
+        Command::JoinToken(JoinTokens { command: JoinToken::Create { expires_in, instance: again, edge } }) => {
+            command::join_token::create(instance, *expires_in, again.as_deref(), *edge)?;
         }
         Command::Down => command::run::down(instance)?,
         Command::Ps => command::ps::list(instance)?,

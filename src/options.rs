@@ -1,6 +1,6 @@
 //! Settings from flags, environment and the configuration file, in falling order of weight.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -81,6 +81,10 @@ pub struct Behaviour {
     /// How often audit records are delivered to trails [default: 300]
     #[arg(long, env = "LONGSHORE_TRAIL_INTERVAL", value_name = "SECONDS", value_parser = value_parser!(u64).range(1..))]
     pub trail_interval: Option<u64>,
+    /// Where load balancers answer by their names, beside the loopback address of each; 0.0.0.0 is every address of the edge's
+    /// machine [default: 127.0.0.1]
+    #[arg(long, env = "LONGSHORE_BALANCER_ADDRESS", value_name = "IP")]
+    pub balancer_address: Option<IpAddr>,
     /// Refuse what an account calls too often, as AWS does for ECS [default: false]
     #[arg(long, env = "LONGSHORE_THROTTLE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub throttle: Option<bool>,
@@ -121,6 +125,7 @@ pub struct Resolved {
     pub node_lost_hours: u32,
     pub audit_mib: u32,
     pub trail_interval: u64,
+    pub balancer_address: IpAddr,
     pub throttle: bool,
     pub image_cleanup: Cleanup,
 }
@@ -166,6 +171,7 @@ impl Instance {
             audit_mib: flags.audit_mib.or(file.audit_mib).unwrap_or(AUDIT_MIB).max(1),
             throttle: flags.throttle.or(file.throttle).unwrap_or(false),
             trail_interval: flags.trail_interval.or(file.trail_interval).unwrap_or(TRAIL_SECONDS),
+            balancer_address: flags.balancer_address.or(file.balancer_address).unwrap_or(Ipv4Addr::LOCALHOST.into()),
             image_cleanup,
             data_dir,
         };

@@ -96,12 +96,3 @@ default_network() {
     --query 'SecurityGroups[0].GroupId' --output text)
   echo "$subnets $groups"
 }
-
-# Public addresses of tasks, given by ARN.
-public_addresses() {
-  local interfaces
-  interfaces=$(aws ecs describe-tasks --cluster production --tasks "$@" --output text \
-    --query 'tasks[].attachments[].details[?name==`networkInterfaceId`].value[]')
-  aws ec2 describe-network-interfaces --network-interface-ids $interfaces --output text \
-    --query 'NetworkInterfaces[].Association.PublicIp'
-}

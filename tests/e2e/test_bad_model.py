@@ -24,7 +24,11 @@ CODES = {
     "secretsmanager": {"ValidationException", "SerializationException"},
     "ssm": {"ValidationException", "SerializationException"},
     "cloudtrail": {"ValidationException", "SerializationException"},
+    "elbv2": {"ValidationError"},
+    "acm": {"ValidationException", "SerializationException"},
 }
+# What boto3 calls a service where the page of operations has its name in policies.
+NAMES = {"elasticloadbalancing": "elbv2"}
 
 
 def built():
@@ -32,7 +36,7 @@ def built():
     service, found = None, []
     for line in (ROOT / "docs" / "operations.md").read_text().splitlines():
         if heading := re.match(r"## (\w+) ", line):
-            service = heading[1]
+            service = NAMES.get(heading[1], heading[1])
         elif row := re.match(r"\| (\w+) \| yes \|", line):
             found.append((service, row[1]))
     return found
@@ -113,6 +117,25 @@ def places(shape, depth=DEPTH, seen=()):
             yield inner, found, lambda value, wrap=wrap: [wrap(value)]
 
 
+def something(shape):
+    """A value of the shape that the query protocols send: of an empty structure they would send nothing."""
+    value = plausible(shape)
+    if value != {} or shape.type_name != "structure" or not shape.members:
+        return value
+    name, member = next(iter(shape.members.items()))
+    return {name: something(member)}
+
+
+def without(shape, required):
+    """A structure that lacks a required member, with another one if need be."""
+    left = {key: value for key, value in plausible(shape).items() if key != required}
+    others = [(name, member) for name, member in shape.members.items() if name not in shape.required_members]
+    if left or not others:
+        return left
+    name, member = next((other for other in others if other[1].type_name == "string"), others[0])
+    return {name: something(member)}
+
+
 def broken(shape):
     """Requests that each break one constraint: (what, the member's name, the request)."""
     for name in shape.required_members:
@@ -122,8 +145,7 @@ def broken(shape):
             yield what, name, wrap(value)
         if member.type_name == "structure":
             for inner in member.required_members:
-                left = {key: value for key, value in plausible(member).items() if key != inner}
-                yield "required", inner, wrap(left)
+                yield "required", inner, wrap(without(member, inner))
 
 
 def plain(text):

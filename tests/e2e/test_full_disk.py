@@ -1,6 +1,7 @@
 """A full disk: writes are refused and say why, reads are served, and with space everything goes on. Nothing that was
 acknowledged is lost."""
 
+import errno
 import os
 import subprocess
 import time
@@ -33,13 +34,20 @@ def small():
 
 
 def fill(directory, leave=0):
-    """Take all space but so many bytes."""
-    filler = os.open(directory / "filler", os.O_CREAT | os.O_WRONLY)
-    try:
-        disk = os.statvfs(directory)
-        os.posix_fallocate(filler, 0, disk.f_bavail * disk.f_frsize - leave)
-    finally:
-        os.close(filler)
+    """Take all space but so many bytes; again if somebody took some meanwhile."""
+    def taken():
+        filler = os.open(directory / "filler", os.O_CREAT | os.O_WRONLY)
+        try:
+            disk = os.statvfs(directory)
+            os.posix_fallocate(filler, 0, disk.f_bavail * disk.f_frsize - leave)
+        except OSError as error:
+            assert error.errno == errno.ENOSPC, error
+            return False
+        finally:
+            os.close(filler)
+        return True
+
+    eventually(taken)
 
 
 def refused(call, **given):

@@ -7,7 +7,7 @@ import pytest
 from conftest import BARE, LONGSHORE, ROOM, ROOT, Instance
 from page import is_as_told, steps, walk
 
-PAGES = ["roles-and-secrets", "rotating-secrets", "nodes"]
+PAGES = ["roles-and-secrets", "rotating-secrets", "nodes", "load-balancers"]
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +18,8 @@ def reader(tmp_path_factory):
     for name in ("examples", "tools"):
         (checkout / name).symlink_to(ROOT / name)
     (checkout / ".venv").symlink_to(sys.prefix)
+    (checkout / "build").mkdir()
+    (checkout / "build" / "images").symlink_to(ROOT / "build" / "images")
     (checkout / "commands").mkdir()
     (checkout / "commands" / "longshore").symlink_to(LONGSHORE.absolute())
     environment = BARE | {

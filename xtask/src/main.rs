@@ -11,8 +11,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   docs               write docs/operations.md
   image [NAME]       write build/images/my-web-app.tar (web, the default) or busybox.tar (busybox)
   bench [--even-if-busy] [--breakdown] [NAME…]
-                     measure the figures of SPECIFICATION.md (launch, reset, api, memory, scale, million), as root, on the
-                     release binary; docs/performance.md says how
+                     measure the figures of SPECIFICATION.md (launch, reset, api, memory, scale, million, edge), as root, on
+                     the release binary; docs/performance.md says how
   sim [--seeds N]    run the simulation: the whole system from one seed, with faults (--seed S --trace shows one)";
 
 fn main() -> Result<()> {

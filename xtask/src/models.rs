@@ -1,9 +1,9 @@
 //! Cuts botocore's service models down to facts: names, types, constraints. No prose, no examples.
 //!
-//! `models/services.json` says which services and operations, and under `extra` which members clients send that the public
-//! model lacks; each service becomes `models/<service>.json`, which holds
-//! the names of all operations and the shapes that the wanted ones reach. Network-free: the caller names the `data`
-//! directory of an installed or unpacked botocore.
+//! `models/services.json` says which services and operations, under `directory` what botocore calls a service where that
+//! is not the name that policies know it by, and under `extra` which members clients send that the public model lacks;
+//! each service becomes `models/<service>.json`, which holds the names of all operations and the shapes that the wanted
+//! ones reach. Network-free: the caller names the `data` directory of an installed or unpacked botocore.
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
@@ -61,7 +61,8 @@ pub fn services() -> Result<Map<String, Value>> {
 pub fn run(data: &Path) -> Result<()> {
     for (service, wanted) in services()? {
         let version = text(&wanted["version"])?;
-        let model = load(&data.join(&service).join(version)).with_context(|| format!("the model of {service}"))?;
+        let directory = wanted["directory"].as_str().unwrap_or(&service);
+        let model = load(&data.join(directory).join(version)).with_context(|| format!("the model of {service}"))?;
         let trimmed = trim(&model, &wanted).with_context(|| format!("trimming {service}"))?;
         let path = crate::root().join("models").join(format!("{service}.json"));
         crate::write(&path, &format!("{}\n", render(&trimmed)?))?;

@@ -10,7 +10,8 @@ use xtask::{codegen, docs, root};
 const ARROWS: &[(&str, &[&str])] = &[
     ("longshore", &["longshore-control", "longshore-agent", "longshore-supervisor"]),
     ("longshore-control", &["longshore-services", "longshore-link"]),
-    ("longshore-agent", &["longshore-link", "longshore-plan", "longshore-supervisor"]),
+    ("longshore-edge", &["longshore-link"]),
+    ("longshore-agent", &["longshore-edge", "longshore-link", "longshore-plan", "longshore-supervisor"]),
     ("longshore-services", &["longshore-store", "longshore-plan", "longshore-api"]),
     ("longshore-store", &["longshore-model"]),
     ("longshore-disk", &[]),

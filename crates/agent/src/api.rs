@@ -135,6 +135,11 @@ impl ControlPlane {
         *self.key.lock() = key;
     }
 
+    /// Where the edge opens its session.
+    pub(crate) fn edge_endpoint(&self) -> String {
+        format!("ws://{}/edge", self.endpoint)
+    }
+
     pub(crate) fn region(&self) -> &str {
         &self.region
     }

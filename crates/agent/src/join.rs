@@ -147,17 +147,19 @@ impl From<Error> for Failed {
 
 /// A token for this machine: for the node that it was, unless the control plane cannot have one of that name.
 async fn make(plane: &ControlPlane, key: &AccessKey, last: Option<&str>) -> Result<String, CallError> {
-    let made = match plane.create_join_token::<JoinToken>(key, &json!({ "containerInstance": last })).await {
-        Err(CallError::Refused { code, .. }) if last.is_some() && code == "ValidationException" => {
-            plane.create_join_token(key, &json!({})).await
-        }
-        made => made,
-    };
+    let made =
+        match plane.create_join_token::<JoinToken>(key, &json!({ "containerInstance": last, "edge": true })).await {
+            Err(CallError::Refused { code, .. }) if last.is_some() && code == "ValidationException" => {
+                plane.create_join_token(key, &json!({ "edge": true })).await
+            }
+            made => made,
+        };
     Ok(made?.join_token)
 }
 
 /// Makes a join token by `key`, which must belong to somebody who may `longshore:CreateJoinToken`, at the control plane that
-/// `endpoint` (`host:port`) is. It is good for `seconds`, and for the container instance of this ARN or id, or a new one.
+/// `endpoint` (`host:port`) is. It is good for `seconds`, and for the container instance of this ARN or id, or a new one. With `edge` the
+/// node carries the traffic of load balancers, too.
 ///
 /// # Errors
 /// What the control plane says, or does not.
@@ -167,9 +169,10 @@ pub async fn create_token(
     key: &AccessKey,
     seconds: Option<u32>,
     node: Option<&str>,
+    edge: bool,
 ) -> Result<JoinToken, Error> {
     let plane = ControlPlane::new(endpoint, region, "", AccessKey::default());
-    let input = json!({ "expiresInSeconds": seconds, "containerInstance": node });
+    let input = json!({ "expiresInSeconds": seconds, "containerInstance": node, "edge": edge });
     plane.create_join_token(key, &input).await.map_err(|error| Error::Token(error.to_string()))
 }
 

@@ -14,6 +14,7 @@
 
 mod api;
 mod backoff;
+mod balance;
 mod clock;
 mod config;
 pub mod containerd;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::api::ControlPlane;
+use crate::balance::Balance;
 use crate::config::{Config, EngineKind};
 use crate::engine::real::Real;
 use crate::engine::report::Courier;
@@ -48,7 +49,8 @@ async fn serve(config: Config) -> Error {
                 Ok(plane) => plane,
                 Err(error) => return error,
             };
-            keep(&config, plane, Simulated, pool, Vec::new(), Wallet::default(), |_| {}).await
+            let means = Means { pool, found: Vec::new(), wallet: Wallet::default(), balance: Balance::simulated() };
+            keep(&config, plane, Simulated, means, |_| {}).await
         }
         EngineKind::Containerd => match contain(&config).await {
             Ok(never) => match never {},
@@ -69,10 +71,13 @@ async fn contain(config: &Config) -> Result<std::convert::Infallible, Error> {
     let metadata = Metadata::new(plane.clone());
     let (runner, found) = Real::open(config, endpoint, metadata.clone()).await?;
     let wallet = metadata.wallet().clone();
+    let (dialer, names) = runner.balancing()?;
+    let balance = Balance::real(dialer, names, &config.data_dir)?;
     let (pool, containerd, images) = (runner.public_pool(), runner.containerd(), runner.images());
     let named = move |node: &str| metadata.set_node(node);
+    let means = Means { pool: Some(pool), found, wallet, balance };
     tokio::select! {
-        error = keep(config, plane, runner, Some(pool), found, wallet, named) => Err(error),
+        error = keep(config, plane, runner, means, named) => Err(error),
         never = images.clean(config.image_cleanup) => match never {},
         () = containerd.keep(KEEP_EVERY) => Err(Error::Runtime("containerd is not looked after".to_owned())),
     }
@@ -109,27 +114,35 @@ fn plane(config: &Config) -> Result<ControlPlane, Error> {
     Ok(ControlPlane::new(&config.endpoint, &config.region, &config.account, key))
 }
 
-/// Runs tasks by `runner`, beginning with those that were `found`, as the control plane orders. `named` hears which
-/// node this is.
+/// What a node has beside its runner.
+struct Means<R: Runner> {
+    /// The block that public addresses are of.
+    pool: Option<String>,
+    /// Tasks of an agent before.
+    found: Vec<Found<R>>,
+    wallet: Wallet,
+    balance: Balance,
+}
+
+/// Runs tasks by `runner`, beginning with those that were found, as the control plane orders. `named` hears which node
+/// this is.
 async fn keep<R: Runner>(
     config: &Config,
     plane: ControlPlane,
     runner: R,
-    public_pool: Option<String>,
-    found: Vec<Found<R>>,
-    wallet: Wallet,
+    means: Means<R>,
     named: impl Fn(&str) + Send + Sync,
 ) -> Error {
-    let registrar = match Registrar::open(config, plane.clone(), public_pool) {
+    let registrar = match Registrar::open(config, plane.clone(), means.pool) {
         Ok(registrar) => registrar,
         Err(error) => return error,
     };
     let engine = Engine::new(runner, Courier::new(plane.clone()), &config.region);
     let _detach = Detach(Arc::clone(&engine));
-    for found in found {
+    for found in means.found {
         engine.adopt(found);
     }
     let host = config.endpoint.rsplit_once(':').map_or(config.endpoint.as_str(), |(host, _)| host);
     let local = host == "localhost" || host.starts_with("127.") || host == "[::1]";
-    session::keep(engine, plane, registrar, wallet, local, named).await
+    session::keep(engine, plane, registrar, means.wallet, means.balance, local, named).await
 }

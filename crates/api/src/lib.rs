@@ -19,4 +19,6 @@ pub static SERVICES: &[&ServiceDef] = &[
     &secretsmanager::SERVICE,
     &ssm::SERVICE,
     &cloudtrail::SERVICE,
+    &elasticloadbalancing::SERVICE,
+    &acm::SERVICE,
 ];

@@ -177,8 +177,7 @@ pub(crate) fn knocked(
     caller: Option<&Caller>,
     refused: Option<&Fault>,
 ) -> Option<Ticket> {
-    let name = action.rsplit(':').next().unwrap_or_default();
-    let mut record = with_request(server, head, &clock::mint().uuid(), |request| Record::channel(name, request));
+    let mut record = with_request(server, head, &clock::mint().uuid(), |request| Record::channel(action, request));
     match caller {
         Some(caller) => record.caller(caller),
         None => tell_of_omitted(server, server.strangers.admit()?),

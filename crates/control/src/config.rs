@@ -1,6 +1,6 @@
 //! How a control plane is set up.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use longshore_model::AccountId;
@@ -27,6 +27,8 @@ pub struct Config {
     pub audit_mib: u32,
     /// How often audit records are delivered to trails.
     pub trail_seconds: u64,
+    /// Where load balancers answer by their names, beside the loopback address of each.
+    pub balancer_address: IpAddr,
     /// Whether calls are throttled as AWS does.
     pub throttle: bool,
 }

@@ -31,7 +31,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::audit::{Note, knocked, turned_away};
-use crate::{Auth, Server, clock, session, signin, telemetry};
+use crate::{Auth, Server, clock, edges, session, signin, telemetry};
 
 /// Connections at one time; more wait in the kernel's queue.
 const CONNECTIONS: usize = 8192;
@@ -118,11 +118,13 @@ async fn handle(server: Arc<Server>, request: Request<Incoming>) -> Answer {
         let reply = refuse(&server, &Refusal::early(&head, fault), &clock::mint().uuid());
         return reply.map(|body| Full::new(Bytes::from(body)));
     }
+    if let Some(channel) = Channel::of(&request) {
+        return open(server, request, channel).await;
+    }
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n"),
         (&Method::GET, "/readyz") => ready(&server),
         (&Method::GET, "/metrics") => metrics(&server),
-        (&Method::GET, "/acs/ws" | "/tcs/ws") => channel(server, request).await,
         (&Method::POST, "/_longshore/reset") if server.auth == Auth::Permissive => reset(&server).await,
         _ => api(server, request).await,
     }
@@ -194,10 +196,45 @@ async fn reset(server: &Server) -> Answer {
 }
 
 /// The websocket channels of nodes.
-async fn channel(server: Arc<Server>, request: Request<Incoming>) -> Answer {
-    let is_telemetry = request.uri().path().starts_with("/tcs");
+#[derive(Clone, Copy)]
+enum Channel {
+    Orders,
+    Telemetry,
+    Edge,
+}
+
+impl Channel {
+    fn of<B>(request: &Request<B>) -> Option<Self> {
+        match request.uri().path() {
+            _ if request.method() != Method::GET => None,
+            "/acs/ws" => Some(Self::Orders),
+            "/tcs/ws" => Some(Self::Telemetry),
+            "/edge/ws" => Some(Self::Edge),
+            _ => None,
+        }
+    }
+
+    /// What opening it is called.
+    fn action(self) -> &'static str {
+        match self {
+            Self::Orders => "ecs:Poll",
+            Self::Telemetry => "ecs:StartTelemetrySession",
+            Self::Edge => "longshore:StartEdgeSession",
+        }
+    }
+
+    /// The parameter that names the node.
+    fn parameter(self) -> &'static str {
+        match self {
+            Self::Telemetry => "containerInstance",
+            Self::Orders | Self::Edge => "containerInstanceArn",
+        }
+    }
+}
+
+async fn open(server: Arc<Server>, request: Request<Incoming>, channel: Channel) -> Answer {
     let (head, body) = request.into_parts();
-    let node = match knock(&server, &head, is_telemetry).await {
+    let node = match knock(&server, &head, channel).await {
         Ok(node) => node,
         Err((status, fault)) => return text(status, format!("{fault}\n")),
     };
@@ -212,9 +249,10 @@ async fn channel(server: Arc<Server>, request: Request<Incoming>) -> Answer {
             Ok(upgraded) => session::socket(upgraded).await,
             Err(error) => return tracing::warn!(%error, "a node's channel was not opened"),
         };
-        match is_telemetry {
-            true => telemetry::serve(server, node, upgraded).await,
-            false => session::serve_acs(server, node, upgraded).await,
+        match channel {
+            Channel::Orders => session::serve_acs(server, node, upgraded).await,
+            Channel::Telemetry => telemetry::serve(server, node, upgraded).await,
+            Channel::Edge => edges::serve(server, node, upgraded).await,
         }
     });
     let mut answer = Answer::default();
@@ -229,15 +267,14 @@ async fn channel(server: Arc<Server>, request: Request<Incoming>) -> Answer {
 }
 
 /// Whose channel is to be opened, if by the node itself; the audit log has who it was.
-async fn knock(server: &Server, head: &Parts, telemetry: bool) -> Result<session::Peer, (StatusCode, Fault)> {
-    let action = if telemetry { "ecs:StartTelemetrySession" } else { "ecs:Poll" };
+async fn knock(server: &Server, head: &Parts, channel: Channel) -> Result<session::Peer, (StatusCode, Fault)> {
+    let action = channel.action();
     let (caller, judged) = match signin::channel(server, head, action) {
         Ok(knock) => (Some(knock.caller), knock.judged.map(|()| knock.key)),
         Err(fault) => (None, Err(fault)),
     };
     let judged = judged.map_err(|fault| (StatusCode::FORBIDDEN, fault));
-    let let_in =
-        judged.and_then(|key| Ok(session::Peer { id: node_of(server, head, telemetry, caller.as_ref())?, key }));
+    let let_in = judged.and_then(|key| Ok(session::Peer { id: node_of(server, head, channel, caller.as_ref())?, key }));
     let recorded = knocked(server, head, action, caller.as_ref(), let_in.as_ref().err().map(|(_, fault)| fault));
     written(recorded).await;
     let_in
@@ -247,12 +284,11 @@ async fn knock(server: &Server, head: &Parts, telemetry: bool) -> Result<session
 fn node_of(
     server: &Server,
     head: &Parts,
-    telemetry: bool,
+    channel: Channel,
     caller: Option<&Caller>,
 ) -> Result<String, (StatusCode, Fault)> {
     let refuse = |status: StatusCode, code, message| Err((status, Fault::common(code, status.as_u16(), message)));
-    let parameter = if telemetry { "containerInstance" } else { "containerInstanceArn" };
-    let Some(node) = query_value(head.uri.query().unwrap_or_default(), parameter) else {
+    let Some(node) = query_value(head.uri.query().unwrap_or_default(), channel.parameter()) else {
         return refuse(StatusCode::BAD_REQUEST, "InvalidInstanceException", "which container instance?");
     };
     let id = node.rsplit('/').next().unwrap_or_default();
@@ -373,8 +409,8 @@ async fn carry_out(
     note.input(&caller, &input);
     let leave = signin::authorize(server, call, &caller, &conditions, &input)?;
     server.throttle.admit(call, &caller, &input)?;
-    // Log events come with the time of other clocks, so theirs is the machine's.
-    let now = if call.service.name == "logs" { clock::wall() } else { clock::now() };
+    // Log events come with the time of other clocks, and certificates are judged by them, so theirs is the machine's.
+    let now = if matches!(call.service.name, "acm" | "logs") { clock::wall() } else { clock::now() };
     let account = caller.account.clone();
     let context = Context::new(&server.store, &server.logs, &server.settings, account, now, clock::seed());
     let mut context = context.called_by(caller, conditions);
@@ -514,7 +550,7 @@ mod tests {
 
     #[test]
     fn a_web_page_may_neither_open_a_channel_nor_reset() {
-        for path in ["/acs/ws", "/tcs/ws?containerInstance=1", "/_longshore/reset"] {
+        for path in ["/acs/ws", "/tcs/ws?containerInstance=1", "/edge/ws", "/_longshore/reset"] {
             assert!(admit(&request("localhost", path, true)).is_err(), "{path}");
             assert!(admit(&request("localhost", path, false)).is_ok(), "{path}");
         }

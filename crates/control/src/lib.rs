@@ -11,10 +11,13 @@
 //! commits.
 
 mod audit;
+mod balancing;
 mod bootstrap;
+mod certificates;
 mod clock;
 mod config;
 mod drops;
+mod edges;
 mod gateway;
 mod loops;
 mod master_key;
@@ -28,7 +31,7 @@ mod throttle;
 mod trails;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +83,7 @@ pub struct Server {
     /// The directory that trails are delivered to, and how often.
     pub(crate) trails: PathBuf,
     pub(crate) trail_period: Duration,
+    pub(crate) balancer_address: IpAddr,
     pub(crate) throttle: throttle::Throttle,
     pub(crate) settings: Settings,
     pub(crate) auth: Auth,
@@ -128,6 +132,7 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         keys: signin::Keys::default(),
         trails: config.data_dir.join("trails"),
         trail_period: Duration::from_secs(config.trail_seconds.max(1)),
+        balancer_address: config.balancer_address,
         throttle: throttle::Throttle::new(config.throttle),
         settings,
         auth: config.auth,
@@ -140,6 +145,7 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         stop: watch::channel(false).0,
     });
     server.ensure_account(&config.account).map_err(|_| longshore_store::Error::Full)?;
+    server.ensure_authority(&config.data_dir).await?;
     server.forget_sessions().map_err(|_| longshore_store::Error::Full)?;
     Ok(Bound { server, listener, address })
 }

@@ -12,7 +12,7 @@ use longshore_services::logs::Upkeep;
 use longshore_store::{Commit, Full, Missed, Watch};
 use tokio::task::JoinHandle;
 
-use crate::{Error, Server, clock, trails};
+use crate::{Error, Server, certificates, clock, trails};
 
 /// The longest a loop sleeps.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -30,6 +30,9 @@ const HEAL_PERIOD: Duration = Duration::from_secs(5);
 /// How soon a rotation begins, and its end is seen.
 const ROTATE_PERIOD: Duration = Duration::from_secs(1);
 
+/// How soon targets that have drained go.
+const EXPIRE_PERIOD: Duration = Duration::from_secs(1);
+
 pub fn start(server: &Arc<Server>) -> Vec<JoinHandle<()>> {
     vec![
         tokio::spawn(services(server.clone())),
@@ -39,12 +42,13 @@ pub fn start(server: &Arc<Server>) -> Vec<JoinHandle<()>> {
         tokio::spawn(periodic(server.clone(), "reap", PERIOD, |server, state| {
             reap::turn(state, clock::now(), server.settings.stopped_task_ttl_seconds)
         })),
-        tokio::spawn(periodic(server.clone(), "expire", PERIOD, |_, state| expire::turn(state, clock::now()))),
+        tokio::spawn(periodic(server.clone(), "expire", EXPIRE_PERIOD, |_, state| expire::turn(state, clock::now()))),
         tokio::spawn(periodic(server.clone(), "rotate", ROTATE_PERIOD, |server, state| {
             rotate::turn(state, &server.settings.region, clock::now(), &mut clock::mint())
         })),
         tokio::spawn(retention(server.clone())),
         tokio::spawn(trails::run(server.clone())),
+        tokio::spawn(certificates::renew(server.clone())),
     ]
 }
 

@@ -8,6 +8,9 @@ use longshore_link::phase::LAUNCHES;
 use longshore_model::State;
 use parking_lot::Mutex;
 
+use crate::balancing::Minutes;
+use crate::clock;
+
 /// Distinct (service, operation, status) rows kept; operations are a closed set, so this is never reached in practice.
 const ROWS: usize = 4096;
 
@@ -15,6 +18,8 @@ const ROWS: usize = 4096;
 pub struct Metrics {
     requests: Mutex<BTreeMap<(&'static str, &'static str, u16), u64>>,
     pub refused: AtomicU64,
+    /// Of load balancers.
+    pub balancing: Minutes,
 }
 
 impl Metrics {
@@ -47,6 +52,7 @@ impl Metrics {
         ] {
             let _ = writeln!(text, "# TYPE {name} gauge\n{name} {value}");
         }
+        text.push_str(&self.balancing.text(clock::wall().millis()));
         text.push_str(&LAUNCHES.text());
         text
     }

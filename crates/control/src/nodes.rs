@@ -160,7 +160,7 @@ impl Server {
     }
 
     /// A transaction that only a full disk refuses. Returns the revision that holds its outcome.
-    fn write(&self, decide: impl FnOnce(&State) -> Vec<Change>) -> Result<Revision, Full> {
+    pub(crate) fn write(&self, decide: impl FnOnce(&State) -> Vec<Change>) -> Result<Revision, Full> {
         let outcome = self.store.transact(|state, changes| {
             changes.extend(decide(state));
             Ok::<(), Full>(())

@@ -498,6 +498,7 @@ mod tests {
         let (node, text) = ("n1".to_owned(), String::new);
         NodeKey {
             node,
+            edge: false,
             account: text(),
             sealed: sealed.to_owned(),
             joined_by: text(),

@@ -178,20 +178,20 @@ impl Desk {
             let key = task.key();
             if task.is_stopped() {
                 self.sent.remove(&key);
-            } else if self.is_news(&key, task.desired) {
-                self.sent.insert(key, task.desired);
+            } else if self.is_news(&key, order::wanted(&task)) {
+                self.sent.insert(key, order::wanted(&task));
                 fresh.push(task);
             }
         }
         fresh.chunks(PAYLOAD_TASKS).map(|tasks| self.payload(state, tasks, now, mint)).collect()
     }
 
-    fn is_news(&self, key: &str, desired: TaskStatus) -> bool {
+    fn is_news(&self, key: &str, wanted: TaskStatus) -> bool {
         #[cfg(feature = "planted")]
         if longshore_model::planted::is(longshore_model::planted::Bug::LostStop) {
             return !self.sent.contains_key(key);
         }
-        self.sent.get(key) != Some(&desired)
+        self.sent.get(key) != Some(&wanted)
     }
 
     fn payload(&mut self, state: &State, tasks: &[Arc<Task>], now: Timestamp, mint: &mut Mint) -> String {
@@ -203,7 +203,7 @@ impl Desk {
             seq_num: self.number(),
             tasks: tasks.iter().filter_map(|task| order::order(state, &self.region, task)).collect(),
         };
-        let orders = tasks.iter().map(|task| (task.key(), task.desired)).collect();
+        let orders = tasks.iter().map(|task| (task.key(), order::wanted(task))).collect();
         self.waiting.insert(payload.message_id.clone(), Waiting { orders, since: now });
         frame(&payload)
     }
@@ -253,7 +253,7 @@ impl Desk {
     ) -> acs::TaskStopVerificationAck {
         let wanted: Vec<String> = open_tasks(state, &self.node)
             .iter()
-            .filter(|task| task.desired != TaskStatus::Stopped)
+            .filter(|task| order::wanted(task) != TaskStatus::Stopped)
             .filter_map(|task| self.identifier(task).map(|identifier| identifier.task_arn))
             .collect();
         let stop = asked.stop_candidates.into_iter().filter(|candidate| !wanted.contains(&candidate.task_arn));
@@ -281,7 +281,7 @@ impl Desk {
         Some(acs::TaskIdentifier {
             task_arn: place.task(&task.cluster, &task.id),
             task_cluster_arn: place.cluster(&task.cluster),
-            desired_status: if task.desired == TaskStatus::Stopped { "STOPPED" } else { "RUNNING" }.to_owned(),
+            desired_status: if order::wanted(task) == TaskStatus::Stopped { "STOPPED" } else { "RUNNING" }.to_owned(),
         })
     }
 }
@@ -317,7 +317,7 @@ pub fn addressee(change: &Change) -> Option<(&str, String)> {
 
 /// Whether the node has not yet acknowledged what is wanted of the task.
 fn wants_order(task: &Task) -> bool {
-    match task.desired {
+    match order::wanted(task) {
         TaskStatus::Stopped => task.last < TaskStatus::Stopping,
         _ => task.last == TaskStatus::Provisioning,
     }

@@ -1,14 +1,16 @@
 //! The messages between control plane and agents: the forms of Amazon's ECS agent protocol (ACS and TCS websockets), and
-//! what Longshore adds to them. Pure: building and reading messages, no sockets.
+//! what Longshore adds to them; and those between control plane and edges. Pure: building and reading messages, no sockets.
 //!
 //! A frame is text: `{"type": "PayloadMessage", "message": {…}}`. Members that a side does not know are ignored, so that
 //! Amazon's agent reads our payloads and we read its reports. What our own node needs beyond Amazon's forms rides in
 //! further members (marked *addition*) of the same messages.
 
 pub mod acs;
+pub mod balancing;
 pub mod credentials;
 pub mod desk;
 pub mod docker;
+pub mod edge;
 pub mod ledger;
 pub mod order;
 pub mod phase;
@@ -22,13 +24,16 @@ use serde_json::value::RawValue;
 pub use longshore_model::{network::private_dns_name, node::FARGATE_CLUSTER};
 
 /// Paths of the control plane below which nodes and operators call, and nobody's web page or task.
-pub const INNER_PATHS: [&str; 3] = ["/acs", "/tcs", "/_longshore"];
+pub const INNER_PATHS: [&str; 4] = ["/acs", "/tcs", "/edge", "/_longshore"];
 
 /// Bytes of a request's head that the control plane reads.
 pub const LONGEST_HEAD: usize = 64 * 1024;
 
 /// Largest frame that either side takes.
 pub const MAX_FRAME: usize = 4 * 1024 * 1024;
+
+/// Largest frame that an edge takes: a configuration comes whole.
+pub const MAX_CONFIGURATION: usize = 256 * 1024 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -49,8 +49,17 @@ fn role(state: &State, task: &Task, kind: RoleKind) -> Option<String> {
     state.role_arn_of(task, kind).filter(|arn| state.role(arn).is_some())
 }
 
+/// What the node is to be told of the task.
+pub(crate) fn wanted(task: &Task) -> TaskStatus {
+    #[cfg(feature = "planted")]
+    if longshore_model::planted::is(longshore_model::planted::Bug::StoppedWhileDraining) {
+        return task.desired;
+    }
+    task.ordered()
+}
+
 fn desired(task: &Task) -> &'static str {
-    match task.desired {
+    match wanted(task) {
         TaskStatus::Stopped => "STOPPED",
         _ => "RUNNING",
     }

@@ -5,6 +5,8 @@
 //! Longshore needs to act. Whatever can be derived (counts, ARNs, addresses in use) is not stored.
 
 pub mod arn;
+pub mod balancer;
+pub mod certificate;
 pub mod cluster;
 pub mod definition;
 mod definition_use;

@@ -15,6 +15,8 @@ record! {
         pub hash: String = "hash",
         /// Id of the node that it makes.
         pub node: String = "node",
+        /// Whether the node may be an edge.
+        pub edge: bool = "edge",
         /// ARN of who asked for it.
         pub made_by: String = "madeBy",
         pub created_at: Timestamp = "createdAt",
@@ -28,6 +30,8 @@ record! {
         /// Id of the node.
         pub node: String = "node",
         pub account: String = "account",
+        /// Whether the node may be an edge: then it learns the private keys of the listeners' certificates.
+        pub edge: bool = "edge",
         /// The secret key, sealed under the master key.
         pub sealed: String = "sealed",
         /// Hash of the token that it was made by.

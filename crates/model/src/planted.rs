@@ -22,10 +22,14 @@ pub enum Bug {
     AddressUsedTwice,
     /// Now and then a commit is not told.
     EventSkipped,
+    /// A task that ends is a target for ever.
+    TargetLeft,
+    /// A node is told to stop a task while it drains.
+    StoppedWhileDraining,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 8] = [
+    pub const ALL: [Bug; 10] = [
         Self::AcknowledgeBeforeDurable,
         Self::DoubleLaunchOnRetriedToken,
         Self::StaleOrderApplied,
@@ -34,6 +38,8 @@ impl Bug {
         Self::FloorBroken,
         Self::AddressUsedTwice,
         Self::EventSkipped,
+        Self::TargetLeft,
+        Self::StoppedWhileDraining,
     ];
 }
 

@@ -61,6 +61,8 @@ record! {
         /// What every task after the first runs instead of its tag; without containers whose definition wants no
         /// version consistency.
         pub pins: Vec<Pin> = "pins",
+        /// Target groups that its tasks are registered with.
+        pub load_balancers: Vec<ecs::LoadBalancer> = "loadBalancers",
         pub service_connect: Option<ecs::ServiceConnectConfiguration> = "serviceConnect",
         pub volumes: Vec<ecs::ServiceVolumeConfiguration> = "volumes",
         pub monitoring: Option<ecs::MonitoringConfiguration> = "monitoring",
@@ -179,6 +181,7 @@ mod tests {
             platform_version: None,
             network: None,
             pins: vec![Pin { container: "web".into(), digest: "sha256:1".into() }],
+            load_balancers: vec![ecs::LoadBalancer { container_port: Some(80), ..Default::default() }],
             service_connect: Some(ecs::ServiceConnectConfiguration { enabled: Some(false), ..Default::default() }),
             volumes: vec![volume],
             monitoring: Some(ecs::MonitoringConfiguration { metric_configurations: Some(Vec::new()) }),

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use longshore_wire::json;
 
+use crate::balancer::{Listener, LoadBalancer, Target, TargetGroup};
+use crate::certificate::{self, Certificate, CertificateAuthority};
 use crate::cluster::Cluster;
 use crate::definition::{Family, TaskDefinition};
 use crate::iam::{AccessKey, AccountAlias, Group, InstanceProfile, ManagedPolicy, Role, User, entity_key};
@@ -135,6 +137,9 @@ macro_rules! tables {
                         let old = self.secret_versions.put(key, row.clone());
                         self.index.stocks.replace_version(old.as_deref(), Some(row));
                     }
+                    Record::LoadBalancer(row) => self.set_load_balancer(&key, Some(row)),
+                    Record::Listener(row) => self.set_listener(&key, Some(row)),
+                    Record::Target(row) => self.set_target(&key, Some(row)),
                     $(#[allow(unreachable_patterns)] Record::$name(row) => { self.$field.put(key, row.clone()); })*
                 }
             }
@@ -178,6 +183,9 @@ macro_rules! tables {
                         let old = self.secret_versions.delete(key);
                         self.index.stocks.replace_version(old.as_deref(), None);
                     }
+                    TableName::LoadBalancer => self.set_load_balancer(&key.into(), None),
+                    TableName::Listener => self.set_listener(&key.into(), None),
+                    TableName::Target => self.set_target(&key.into(), None),
                     $(#[allow(unreachable_patterns)] TableName::$name => { self.$field.delete(key); })*
                 }
             }
@@ -250,6 +258,12 @@ tables! {
     Trail 27 trails |row| format!("{}/{}", row.account, row.name);
     JoinToken 30 join_tokens |row| row.hash.clone();
     NodeKey 31 node_keys |row| row.node.clone();
+    LoadBalancer 40 load_balancers |row| row.key();
+    TargetGroup 41 target_groups |row| row.key();
+    Listener 42 listeners |row| row.key();
+    Target 43 targets |row| row.key();
+    Certificate 44 certificates |row| row.key();
+    CertificateAuthority 45 certificate_authorities |_row| certificate::LOCAL.to_owned();
 }
 
 impl State {

@@ -83,6 +83,14 @@ impl<T> Table<T> {
         self.rows.insert(key, row)
     }
 
+    /// Puts a row, or deletes what is there; returns what was.
+    pub(crate) fn set(&mut self, key: &Arc<str>, row: Option<&Arc<T>>) -> Option<Arc<T>> {
+        match row {
+            Some(row) => self.put(key.clone(), row.clone()),
+            None => self.delete(key),
+        }
+    }
+
     pub(crate) fn delete(&mut self, key: &str) -> Option<Arc<T>> {
         self.rows.remove(key)
     }

@@ -10,6 +10,7 @@
 use longshore_api::ecs;
 use longshore_wire::{Timestamp, record, string_enum};
 
+use crate::balancer::{group_id, target_key};
 use crate::definition::key_of;
 use crate::ids::AccountId;
 
@@ -59,6 +60,25 @@ record! {
 }
 
 record! {
+    /// Where a task is registered while it runs.
+    pub struct Seat {
+        /// ARN of the target group.
+        pub group: String = "group",
+        pub port: i32 = "port",
+    }
+
+    /// What a task of a service has to do with load balancers.
+    pub struct Balanced {
+        /// At least one.
+        pub seats: Vec<Seat> = "seats",
+        /// When it was first healthy by the checks of all its target groups and of its containers.
+        pub healthy_at: Option<Timestamp> = "healthyAt",
+        /// It is to stop, and its node is not told before this time: requests under way are answered first.
+        pub drains_until: Option<Timestamp> = "drainsUntil",
+    }
+}
+
+record! {
     /// A task.
     pub struct Task {
         pub account: String = "account",
@@ -90,6 +110,7 @@ record! {
         pub storage_key: Option<String> = "storageKey",
         pub enable_execute_command: bool = "enableExecuteCommand",
         pub eni: Option<Eni> = "eni",
+        pub balanced: Option<Box<Balanced>> = "balanced",
         pub containers: Vec<Container> = "containers",
         pub health: Option<ecs::HealthStatus> = "health",
         pub tags: Vec<ecs::Tag> = "tags",
@@ -128,6 +149,34 @@ impl Task {
 
     pub fn is_stopped(&self) -> bool {
         self.last == TaskStatus::Stopped
+    }
+
+    pub fn seats(&self) -> &[Seat] {
+        self.balanced.as_ref().map(|balanced| balanced.seats.as_slice()).unwrap_or_default()
+    }
+
+    /// The key of the target that it is in this group.
+    pub fn target_key(&self, seat: &Seat) -> Option<String> {
+        let address = &self.eni.as_ref()?.private_ip;
+        Some(target_key(&self.account, group_id(&seat.group)?, address, seat.port))
+    }
+
+    /// Keys of the targets that it is while it runs.
+    pub fn target_keys(&self) -> impl Iterator<Item = String> {
+        self.seats().iter().filter_map(|seat| self.target_key(seat))
+    }
+
+    /// Until when it waits for requests under way before its node is told to stop it.
+    pub fn drains_until(&self) -> Option<Timestamp> {
+        self.balanced.as_ref()?.drains_until
+    }
+
+    /// What its node is to be told: as long as it drains, that it runs.
+    pub fn ordered(&self) -> TaskStatus {
+        match self.drains_until() {
+            Some(_) => TaskStatus::Running,
+            None => self.desired,
+        }
     }
 
     /// Ask for the task to stop. The first reason stays. Returns whether anything changed.
@@ -170,6 +219,9 @@ impl Task {
         self.stopping_at.get_or_insert(now);
         self.execution_stopped_at.get_or_insert(now);
         self.stopped_at.get_or_insert(now);
+        if let Some(balanced) = &mut self.balanced {
+            balanced.drains_until = None;
+        }
         for container in &mut self.containers {
             container.last = TaskStatus::Stopped;
         }

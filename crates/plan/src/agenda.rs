@@ -5,11 +5,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_model::{Change, Mint, Record, State};
+use longshore_model::{Change, Mint, Record, State, TableName};
 use longshore_wire::Timestamp;
 
 use crate::reconcile::Roles;
 use crate::{Plan, reconcile};
+
+/// The service whose task is the target with this key.
+fn behind(state: &State, target: &str) -> Option<String> {
+    state.tasks.get(state.index.balancing.task(target)?)?.service_key()
+}
+
+/// Services that have tasks behind load balancers: which of them a balancer's change is about is not worth an index.
+fn balanced(state: &State) -> BTreeSet<String> {
+    let tasks = state.index.balancing.tasks().filter_map(|(_, key)| state.tasks.get(key));
+    tasks.filter_map(|task| task.service_key()).collect()
+}
 
 /// The services to look at.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +65,10 @@ impl Agenda {
                     self.due.extend(tasks.filter_map(|task| task.service_key()));
                     self.feed();
                 }
+                Change::Put(Record::Target(target)) => self.due.extend(behind(state, &target.key())),
+                Change::Delete(TableName::Target, key) => self.due.extend(behind(state, key)),
+                Change::Put(Record::Listener(_) | Record::LoadBalancer(_))
+                | Change::Delete(TableName::Listener | TableName::LoadBalancer, _) => self.due.extend(balanced(state)),
                 Change::Put(Record::Role(_)) => self.feed(),
                 _ => {}
             }

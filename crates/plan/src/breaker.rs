@@ -4,13 +4,13 @@
 //! ```text
 //! count  a task that stops before it ran, while no task of its deployment runs        (report, start)
 //!        a running task of the primary that is replaced because of its health         (stop)
-//!        back to none when a task gets healthy, unless resetOnHealthyTask is false    (report)
+//!        back to none when a task gets healthy, unless resetOnHealthyTask is false    (report, tend)
 //! trip   the count reaches the threshold while the primary is IN_PROGRESS -> FAILED
 //!        with rollback: the last COMPLETED deployment is primary again, IN_PROGRESS, and is not given up again;
 //!        without, or without such a deployment: nothing more is started
 //! ```
 //! A task that ends after it ran, without failing a health check, counts nowhere. The threshold follows the desired count
-//! as it is now. Left out: load balancers and service discovery, which have no health to fail yet, and alarms.
+//! as it is now. Health is that of containers and of target groups. Left out: service discovery and alarms.
 
 use longshore_api::ecs::{self, DeploymentRolloutState, ThresholdType};
 use longshore_model::service::{Deployment, Service};
@@ -131,6 +131,7 @@ fn show(service: &mut Service, primary: &Deployment) {
     let api = &mut service.api;
     api.task_definition = place.map(|place| place.task_definition(&primary.family, primary.revision));
     api.network_configuration.clone_from(&primary.network);
+    api.load_balancers = Some(primary.load_balancers.clone());
     api.launch_type = primary.launch_type;
     let strategy = &primary.capacity_provider_strategy;
     api.capacity_provider_strategy = (!strategy.is_empty()).then(|| strategy.clone());

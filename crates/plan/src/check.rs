@@ -1,6 +1,8 @@
 //! The laws that every state, and every step from one state to the next, must obey. For tests and simulation: it walks
 //! everything and is slow.
 
+mod balancing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -61,6 +63,7 @@ pub fn state(state: &State) -> Vec<Violation> {
         found.unless(service.events.len() <= EVENTS_KEPT, "at most 100 events are kept", &**key);
     }
     parameters(state, &mut found);
+    balancing::balancing(state, &mut found);
     found.0
 }
 

@@ -6,6 +6,7 @@ use longshore_model::task_role::unable;
 use longshore_wire::Timestamp;
 
 use crate::after;
+use crate::behind::Complaint;
 
 /// A message is repeated after this long even if nothing changed.
 const REPEAT_MILLIS: i64 = 6 * 60 * 60 * 1000;
@@ -20,6 +21,14 @@ pub enum Event {
     StoppedPending(usize),
     /// A task's id.
     Unhealthy(String),
+    /// Tasks, and the ARN of a target group.
+    Registered(usize, String),
+    Deregistered(usize, String),
+    /// Tasks whose requests under way are waited for.
+    Draining(usize),
+    /// ARN of a target group, and why it takes no task.
+    Unregistered(String, &'static str),
+    FailedTarget(Complaint),
     SteadyState,
     /// A deployment's id.
     Completed(String),
@@ -53,6 +62,23 @@ impl Event {
             Self::Unhealthy(id) => {
                 format!("(service {service}) (task {id}) failed container health checks.")
             }
+            Self::Registered(count, group) => {
+                format!("(service {service}) registered {count} targets in (target-group {group})")
+            }
+            Self::Deregistered(count, group) => {
+                format!("(service {service}) deregistered {count} targets in (target-group {group})")
+            }
+            Self::Draining(count) => {
+                format!("(service {service}) has begun draining connections on {count} tasks.")
+            }
+            Self::Unregistered(group, error) => {
+                format!("(service {service}) failed to register targets in (target-group {group}) with (error {error})")
+            }
+            Self::FailedTarget(Complaint { group, port, reason }) => {
+                format!(
+                    "(service {service}) (port {port}) is unhealthy in (target-group {group}) due to (reason {reason})"
+                )
+            }
             Self::SteadyState => format!("(service {service}) has reached a steady state."),
             Self::Completed(id) => {
                 format!("(service {service}) (deployment {id}) deployment completed.")
@@ -84,6 +110,10 @@ impl Event {
         match self {
             Self::Started(_)
             | Self::StoppedPending(_)
+            | Self::Registered(..)
+            | Self::Deregistered(..)
+            | Self::Draining(_)
+            | Self::FailedTarget(_)
             | Self::Stopped(_)
             | Self::Completed(_)
             | Self::Failed(_)
@@ -94,6 +124,7 @@ impl Event {
             Self::Unplaced(_) | Self::Unlent(_) => {
                 message.contains(" has started ") || message.ends_with("steady state.")
             }
+            Self::Unregistered(..) => message.contains(" registered ") || message.ends_with("steady state."),
             Self::Unhealthy(_) | Self::Struggling | Self::Stuck => message.ends_with("steady state."),
         }
     }

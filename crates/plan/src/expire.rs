@@ -1,5 +1,6 @@
 //! Parameters whose policy ends them: they are gone for every reader from that moment on, and here their records go too, so
-//! that a secret does not outlive its time on disk. So go join tokens, and keys of nodes that never came.
+//! that a secret does not outlive its time on disk. So go join tokens, keys of nodes that never came, and targets whose
+//! deregistration delay is over.
 
 use longshore_model::{Change, State, TableName};
 use longshore_wire::Timestamp;
@@ -13,6 +14,7 @@ const REGISTERED_WITHIN_MILLIS: i64 = 24 * 60 * 60 * 1000;
 pub fn turn(state: &State, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     joins(state, now, &mut plan);
+    targets(state, now, &mut plan);
     for (end, key) in state.index.ages.expiring_parameters() {
         if end > now {
             plan.wake(end);
@@ -41,6 +43,19 @@ fn joins(state: &State, now: Timestamp, plan: &mut Plan) {
         } else {
             return plan.wake(now);
         }
+    }
+}
+
+/// Targets that have drained.
+fn targets(state: &State, now: Timestamp, plan: &mut Plan) {
+    for (end, key) in state.index.ages.draining_targets() {
+        if end > now {
+            return plan.wake(end);
+        }
+        if plan.changes.len() >= MAX_CHANGES {
+            return plan.wake(now);
+        }
+        plan.changes.push(Change::Delete(TableName::Target, key.to_string()));
     }
 }
 

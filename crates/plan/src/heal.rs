@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use longshore_api::ecs::TaskStopCode;
 use longshore_model::node::Node;
-use longshore_model::task::{Task, TaskStatus};
+use longshore_model::task::Task;
 use longshore_model::{Change, State, TableName};
 use longshore_wire::Timestamp;
 
-use crate::{MAX_CHANGES, Plan, after};
+use crate::{MAX_CHANGES, Plan, after, behind};
 
 /// A deregistered node that has been away for so long, in milliseconds, says nothing any more of what it ran.
 pub const SILENT_MILLIS: i64 = 10 * 60 * 1000;
@@ -31,12 +31,13 @@ pub fn turn(state: &State, now: Timestamp, lost_seconds: i64) -> Plan {
     give_up(state, now, lost_seconds.saturating_mul(1000), &mut plan);
     for id in state.index.ages.inactive_nodes() {
         let Some(node) = state.nodes.get(id) else { continue };
-        let room = MAX_CHANGES - plan.changes.len();
-        let changes: Vec<Change> = leavers(state, node, now, &mut plan).take(room).collect();
-        plan.changes.extend(changes);
-    }
-    if plan.changes.len() == MAX_CHANGES {
-        plan.wake(now);
+        for changes in leavers(state, node, now, &mut plan) {
+            if plan.changes.len() + changes.len() > MAX_CHANGES {
+                plan.wake(now);
+                return plan;
+            }
+            plan.changes.extend(changes);
+        }
     }
     plan
 }
@@ -57,8 +58,13 @@ fn give_up(state: &State, now: Timestamp, lost_millis: i64, plan: &mut Plan) {
     }
 }
 
-/// What becomes of the tasks of an INACTIVE node.
-fn leavers<'a>(state: &'a State, node: &Node, now: Timestamp, plan: &mut Plan) -> impl Iterator<Item = Change> + 'a {
+/// What becomes of the tasks of an INACTIVE node, each with its targets.
+fn leavers<'a>(
+    state: &'a State,
+    node: &Node,
+    now: Timestamp,
+    plan: &mut Plan,
+) -> impl Iterator<Item = Vec<Change>> + use<'a> {
     let silent_at = after(node.disconnected_at.unwrap_or(node.registered_at), SILENT_MILLIS);
     let used = state.index.node(&node.id).filter(|used| !used.tasks.is_empty());
     let silent = !node.connected && silent_at <= now;
@@ -68,27 +74,25 @@ fn leavers<'a>(state: &'a State, node: &Node, now: Timestamp, plan: &mut Plan) -
     let connected = node.connected;
     let tasks = used.into_iter().flat_map(|used| &used.tasks).filter_map(|key| state.tasks.get(key));
     tasks.filter_map(move |task: &Arc<Task>| match connected {
-        true => told_to_stop(task, now).map(Change::from),
-        false => silent.then(|| ended(task, now).into()),
+        true => told_to_stop(state, task, now),
+        false => silent.then(|| ended(state, task, now)),
     })
 }
 
-/// The task as it is when its node, which is still there, is to leave. `None` if it knows already.
-pub fn told_to_stop(task: &Task, now: Timestamp) -> Option<Task> {
-    if task.desired == TaskStatus::Stopped {
-        return None;
-    }
-    let mut task = task.clone();
-    task.request_stop(TaskStopCode::InfrastructureHealth, DEREGISTERED, now);
-    Some(task)
+/// What is to be written when a task's node, which is still there, is to leave. `None` if the task knows already.
+pub fn told_to_stop(state: &State, task: &Task, now: Timestamp) -> Option<Vec<Change>> {
+    let stop = behind::stop(state, task, TaskStopCode::InfrastructureHealth, DEREGISTERED, now)?;
+    Some(stop.changes().collect())
 }
 
-/// The task as it is once its node is gone.
-pub fn ended(task: &Task, now: Timestamp) -> Task {
+/// What is to be written once a task's node is gone.
+pub fn ended(state: &State, task: &Task, now: Timestamp) -> Vec<Change> {
+    let mut changes = behind::end(state, task).changes;
     let mut task = task.clone();
     task.stop_code.get_or_insert(TaskStopCode::InfrastructureHealth);
     task.stopped_reason.get_or_insert_with(|| DEREGISTERED.to_owned());
     task.finish(now);
     task.version += 1;
-    task
+    changes.push(task.into());
+    changes
 }

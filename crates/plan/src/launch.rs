@@ -133,6 +133,7 @@ fn record(launch: &Launch<'_>, spot: Option<Spot>, now: Timestamp, mint: &mut Mi
         storage_key: launch.storage_key.map(str::to_owned),
         enable_execute_command: launch.enable_execute_command,
         eni,
+        balanced: None,
         containers: launch
             .definition
             .containers()

@@ -13,12 +13,16 @@
 //! * [`heal`] ends tasks whose node is gone; [`reap`] forgets what ended long ago; [`expire`] what a policy ends.
 //! * [`rotate`] has secrets rotated by tasks, by a [`schedule`].
 //! * [`agenda`] remembers which services a loop must look at and when.
+//! * [`balancer`] gives load balancers their addresses.
+//! * [`behind`] registers tasks with target groups, has them drain before they stop, and judges them by their targets.
 //! * [`steady`] is the time that planners are given: the wall clock without its jumps.
 //! * [`check`] is for tests: the laws every state must obey.
 //!
 //! Left out so far: daemons, task sets, blue/green, scaling, placement on container instances.
 
 pub mod agenda;
+pub mod balancer;
+pub mod behind;
 pub mod breaker;
 pub mod check;
 pub mod event;

@@ -4,7 +4,8 @@
 //! a report that says nothing new changes nothing. Why a task stopped is settled here: a stop that was asked for keeps
 //! its code and reason; otherwise a task that never ran failed to start, and one that ran lost an essential container.
 //! A service task's failure, success or quick exit counts for its deployment's throttle and circuit breaker, and what its
-//! images led to is kept with the deployment, in the same transaction.
+//! images led to is kept with the deployment, in the same transaction. So are its targets: a task that runs is registered
+//! with its target groups.
 
 use longshore_api::ecs::{self, HealthStatus};
 use longshore_model::service::{Deployment, Service};
@@ -12,6 +13,7 @@ use longshore_model::task::{Container, Task, TaskStatus};
 use longshore_model::{Change, Mint, State};
 use longshore_wire::Timestamp;
 
+use crate::behind::{self, Revive};
 use crate::event::Event;
 use crate::view::{checked, has_health_check};
 use crate::{breaker, pace, pin, throttle};
@@ -86,9 +88,34 @@ pub fn task(
     }
     task.version += 1;
     let service = account_for(state, old, &task, now, mint);
-    let mut changes = vec![Change::from(task)];
+    let (mut changes, events) = targets(state, old, &task, now);
+    let service = behind::told(state, &task, service, &events, now, mint);
+    changes.push(task.into());
     changes.extend(service.map(Change::from));
     Ok(changes)
+}
+
+/// A task that runs is registered with its target groups; one that ends by itself leaves them.
+fn targets(state: &State, old: &Task, new: &Task, now: Timestamp) -> (Vec<Change>, Vec<Event>) {
+    let began = old.last < TaskStatus::Running && new.last == TaskStatus::Running;
+    let ends = old.last <= TaskStatus::Running && new.last > TaskStatus::Running;
+    let wanted = new.desired != TaskStatus::Stopped;
+    match () {
+        () if new.seats().is_empty() => (Vec::new(), Vec::new()),
+        () if new.is_stopped() => {
+            let left = behind::end(state, new);
+            (left.changes, behind::leaving(0, &left.groups))
+        }
+        () if began && wanted => {
+            let made = behind::register(state, new, Revive::All, now);
+            (made.changes, behind::joining(&made.groups))
+        }
+        () if ends && wanted => {
+            let left = behind::leave(state, new, now);
+            (left.changes, behind::leaving(0, &left.groups))
+        }
+        () => (Vec::new(), Vec::new()),
+    }
 }
 
 /// Apply what a node's health checks say. `health` holds containers by name.
@@ -120,7 +147,8 @@ pub fn health(
     }
     task.version += 1;
     let got_healthy = task.health == Some(HealthStatus::Healthy) && old.health != task.health;
-    let service = if got_healthy { forgiven(state, &task) } else { None };
+    // One behind load balancers is healthy only once its targets are.
+    let service = if got_healthy && task.balanced.is_none() { forgiven(state, &task) } else { None };
     let mut changes = vec![Change::from(task)];
     changes.extend(service.map(Change::from));
     Ok(changes)
@@ -277,10 +305,10 @@ fn failed_to_start(deployment: &mut Deployment, counts: bool, task: &Task, now: 
     throttle::failed(&mut deployment.throttle, task.created_at, now, mint)
 }
 
-/// A task without a health check is as healthy as it gets once it runs.
+/// A task without any health check is as healthy as it gets once it runs.
 fn ran(state: &State, service: &Service, deployment: &mut Deployment, task: &Task) {
     throttle::recovered(&mut deployment.throttle);
-    if !has_health_check(state, task) {
+    if !has_health_check(state, task) && task.balanced.is_none() {
         breaker::forgive(service, deployment);
     }
 }

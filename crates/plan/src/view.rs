@@ -9,6 +9,7 @@ use longshore_model::task::{Task, TaskStatus};
 use longshore_wire::Timestamp;
 
 use crate::after;
+use crate::behind::{Judge, Verdict};
 
 /// A task without a health check counts as healthy for the floor once it has run this long.
 pub const PROVEN_MILLIS: i64 = 40_000;
@@ -23,7 +24,7 @@ pub enum Standing {
     Stopping,
     /// Its node has been away too long.
     Lost,
-    /// Its health check fails.
+    /// Its health check fails, or that of a target group.
     Unhealthy,
     /// Has not run yet.
     Pending,
@@ -41,6 +42,8 @@ pub struct Member<'a> {
     pub primary: bool,
     /// Counts for the floor.
     pub serving: bool,
+    /// By its targets; none if no load balancer has to do with it.
+    pub verdict: Option<Verdict>,
 }
 
 impl Member<'_> {
@@ -75,7 +78,8 @@ pub struct View<'a> {
 
 /// Look at every live task of `service`.
 pub fn view<'a>(state: &'a State, service: &Service, now: Timestamp) -> View<'a> {
-    let mut look = Look { state, service, now, checked: Vec::new(), changes_at: None, proven_at: None };
+    let judge = Judge::new(state);
+    let mut look = Look { state, service, now, judge, checked: Vec::new(), changes_at: None, proven_at: None };
     let key = service.key();
     let tasks = state.index.service_tasks(&key).filter_map(|key| state.tasks.get(key));
     let members = tasks.map(|task| look.member(task)).collect();
@@ -86,6 +90,7 @@ struct Look<'a, 's> {
     state: &'a State,
     service: &'s Service,
     now: Timestamp,
+    judge: Judge<'a>,
     /// Whether a revision has a health check, once looked up.
     checked: Vec<(&'a str, i32, bool)>,
     changes_at: Option<Timestamp>,
@@ -94,17 +99,18 @@ struct Look<'a, 's> {
 
 impl<'a> Look<'a, '_> {
     fn member(&mut self, task: &'a Arc<Task>) -> Member<'a> {
-        let standing = self.standing(task);
+        let verdict = self.judge.verdict(task);
+        let standing = self.standing(task, verdict);
         let primary = self.service.primary().is_some_and(|primary| belongs(task, primary));
         let serving = match standing {
-            Standing::Running if primary => self.is_proven(task),
+            Standing::Running if primary => self.is_proven(task, verdict),
             Standing::Running | Standing::Draining => task.last == TaskStatus::Running,
             _ => false,
         };
-        Member { task, standing, primary, serving }
+        Member { task, standing, primary, serving, verdict }
     }
 
-    fn standing(&mut self, task: &Task) -> Standing {
+    fn standing(&mut self, task: &Task, verdict: Option<Verdict>) -> Standing {
         if task.desired == TaskStatus::Stopped || task.last > TaskStatus::Running {
             return Standing::Stopping;
         }
@@ -115,7 +121,8 @@ impl<'a> Look<'a, '_> {
         if away.is_some_and(|since| self.reached(after(since, LOST_MILLIS))) {
             return Standing::Lost;
         }
-        if task.health == Some(HealthStatus::Unhealthy) && self.out_of_grace(task) {
+        let ill = task.health == Some(HealthStatus::Unhealthy) || verdict == Some(Verdict::Unhealthy);
+        if ill && self.out_of_grace(task) {
             return Standing::Unhealthy;
         }
         match task.last < TaskStatus::Running {
@@ -136,10 +143,13 @@ impl<'a> Look<'a, '_> {
         grace == 0 || self.reached(after(started, grace * 1000))
     }
 
-    fn is_proven(&mut self, task: &'a Task) -> bool {
-        match self.has_health_check(task) {
-            true => task.health == Some(HealthStatus::Healthy),
-            false => {
+    fn is_proven(&mut self, task: &'a Task, verdict: Option<Verdict>) -> bool {
+        let checked = self.has_health_check(task);
+        let sound = !checked || task.health == Some(HealthStatus::Healthy);
+        match verdict {
+            Some(verdict) => sound && verdict == Verdict::Healthy,
+            None if checked => sound,
+            None => {
                 let proven = after(task.started_at.unwrap_or(self.now), PROVEN_MILLIS);
                 come(proven, self.now, &mut self.proven_at)
             }

@@ -5,11 +5,13 @@
 //! it rests on ([`Context::into_waits`]) is durable.
 
 pub mod access;
+pub mod acm;
 pub mod authority;
 pub mod cloudtrail;
 mod context;
 pub mod ec2;
 pub mod ecs;
+pub mod elasticloadbalancing;
 pub mod iam;
 pub mod kms;
 pub mod logs;
@@ -37,7 +39,7 @@ pub struct Operation {
 /// A service and the operations of it that are built.
 pub struct Service {
     pub def: &'static ServiceDef,
-    /// Its handlers read from the disk: they must not hold up a thread that serves others.
+    /// Its handlers read from the disk, or compute for long: they must not hold up a thread that serves others.
     pub blocking: bool,
     pub operations: &'static [Operation],
 }
@@ -53,6 +55,8 @@ pub static SERVICES: &[&Service] = &[
     &secretsmanager::SERVICE,
     &ssm::SERVICE,
     &cloudtrail::SERVICE,
+    &elasticloadbalancing::SERVICE,
+    &acm::SERVICE,
     &node::SERVICE,
 ];
 

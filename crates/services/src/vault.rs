@@ -82,6 +82,12 @@ impl Vault {
         Some(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, context.sign().as_ref()).ok()?))
     }
 
+    /// A secret of its own for a purpose, the same as long as the master key is: 32 bytes in hexadecimal digits.
+    pub fn derived(&self, about: &str) -> String {
+        let tag = hmac::sign(&self.master, format!("a secret derived for: {about}").as_bytes());
+        tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// As [`Vault::open`], of a text.
     pub fn open_text(&self, about: &str, sealed: &str) -> Option<String> {
         String::from_utf8(self.open(about, sealed)?).ok()
@@ -170,5 +176,14 @@ mod tests {
     fn keys_have_the_lengths_of_awss() {
         assert_eq!((access_key_id("ASIA").unwrap().len(), secret_key().unwrap().len()), (20, 40));
         assert_ne!(secret_key().unwrap(), secret_key().unwrap());
+    }
+
+    #[test]
+    fn a_derived_secret_is_the_same_for_one_purpose_and_key() {
+        let vault = Vault::new(&[1; 32]);
+        assert_eq!(vault.derived("cookies"), Vault::new(&[1; 32]).derived("cookies"));
+        assert_eq!(vault.derived("cookies").len(), 64);
+        assert_ne!(vault.derived("cookies"), vault.derived("other"));
+        assert_ne!(vault.derived("cookies"), Vault::new(&[2; 32]).derived("cookies"));
     }
 }

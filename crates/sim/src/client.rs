@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::balancing::{self, GROUPS};
 use crate::dice::Dice;
 use crate::site::Answer;
 
@@ -115,7 +116,8 @@ impl Client {
     fn register(&self, dice: &mut Dice) -> Doing {
         let broken = !self.definitions.is_empty() && dice.chance(200);
         let image = if broken { BROKEN } else { "web:latest" };
-        let mut container = json!({"name": "web", "image": image, "essential": true});
+        let ports: Vec<Value> = GROUPS.iter().map(|(_, _, port)| json!({"containerPort": port})).collect();
+        let mut container = json!({"name": "web", "image": image, "essential": true, "portMappings": ports});
         if dice.chance(300) {
             container["healthCheck"] = json!({"command": ["CMD", "true"]});
         }
@@ -134,6 +136,13 @@ impl Client {
     fn network(&self, dice: &mut Dice) -> Value {
         let public = if dice.chance(300) { "ENABLED" } else { "DISABLED" };
         json!({"awsvpcConfiguration": {"subnets": self.subnets, "assignPublicIp": public}})
+    }
+
+    /// No target group, or one, or both.
+    fn balancers(dice: &mut Dice) -> Value {
+        let count = dice.between(0, GROUPS.len() as i64) as usize;
+        let entry = |(name, _, port): &(&str, i64, i32)| json!({"targetGroupArn": balancing::arn(name), "containerName": "web", "containerPort": port});
+        GROUPS[..count].iter().map(entry).collect()
     }
 
     fn run(&mut self, dice: &mut Dice) -> Doing {
@@ -160,7 +169,7 @@ impl Client {
         let input = json!({
             "cluster": "prod", "serviceName": name, "taskDefinition": dice.pick(&self.definitions),
             "launchType": "FARGATE", "desiredCount": dice.between(1, 4), "clientToken": token,
-            "networkConfiguration": self.network(dice),
+            "networkConfiguration": self.network(dice), "loadBalancers": Self::balancers(dice),
             "deploymentConfiguration": {
                 "minimumHealthyPercent": minimum, "maximumPercent": maximum,
                 "deploymentCircuitBreaker": {"enable": breaker, "rollback": breaker},
@@ -178,6 +187,9 @@ impl Client {
         }
         if dice.chance(600) {
             input["taskDefinition"] = json!(dice.pick(&self.definitions));
+        }
+        if dice.chance(150) {
+            input["loadBalancers"] = Self::balancers(dice);
         }
         Some(Doing { operation: "UpdateService", input, service: Some(name) })
     }

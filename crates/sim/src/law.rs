@@ -13,6 +13,7 @@ use std::sync::Arc;
 use longshore_api::ecs::HealthStatus;
 use longshore_model::State;
 use longshore_model::task::{Task, TaskStatus};
+use longshore_plan::behind::{Judge, Verdict};
 use longshore_plan::check;
 use longshore_plan::rollout::bounds;
 use longshore_store::Commit;
@@ -265,7 +266,8 @@ impl Laws {
     /// A machine stops a task: durable state must not want it there.
     pub fn may_stop(&mut self, arn: &str, node: &str) {
         let task = self.shadow.tasks.get(&task_key(arn));
-        let wanted = task.is_some_and(|task| task.desired != TaskStatus::Stopped && task.node.as_deref() == Some(node));
+        let wanted =
+            task.is_some_and(|task| task.ordered() != TaskStatus::Stopped && task.node.as_deref() == Some(node));
         self.unless(!wanted, || format!("{node} was told to stop {arn}, which is wanted there"));
     }
 
@@ -305,13 +307,14 @@ impl Laws {
 
 /// Tasks that serve, as an outsider sees it: they run, are to run, are not unhealthy, and their node is not lost.
 fn serving(state: &State, service: &str, now: Timestamp) -> Vec<String> {
-    let serves = |task: &&Arc<Task>| {
+    let mut judge = Judge::new(state);
+    let mut serves = |task: &Arc<Task>| {
         let node = task.node.as_deref().and_then(|node| state.nodes.get(node));
         let away = |since: Timestamp| now.millis() - since.millis() >= LOST_MILLIS;
         let lost = node.is_some_and(|node| !node.connected && node.disconnected_at.is_some_and(away));
-        let ill = task.health == Some(HealthStatus::Unhealthy);
+        let ill = task.health == Some(HealthStatus::Unhealthy) || judge.verdict(task) == Some(Verdict::Unhealthy);
         task.desired == TaskStatus::Running && task.last == TaskStatus::Running && !lost && !ill
     };
     let tasks = state.index.service_tasks(service).filter_map(|key| state.tasks.get(key));
-    tasks.filter(serves).map(|task| task.key()).collect()
+    tasks.filter(|task| serves(task)).map(|task| task.key()).collect()
 }

@@ -12,6 +12,7 @@
 //! whole machines, failed syncs, lost, late and repeated messages), then it ends, the clients wind up, and the system
 //! must come to rest. [`law`] says what must hold after each step.
 //!
+//! Some services are behind a load balancer, whose edge says of targets that they are well when their containers run.
 //! Whoever calls also gets refusals, of a disk without space or of a service that is on its way out; nodes are emptied, images
 //! never start, circuit breakers bring the older definition back, the wall clock jumps by a day.
 //!
@@ -20,6 +21,7 @@
 //! Left out: the gateway's bytes (routing, signatures), log events, container instances of clusters, several accounts.
 //! (docs/decisions/0018-simulation.md)
 
+mod balancing;
 mod client;
 mod dice;
 mod disk;

@@ -139,6 +139,12 @@ impl Machine {
         waiting
     }
 
+    /// Whether a container with this address runs here and is not about to stop.
+    pub fn serves(&self, address: &str) -> bool {
+        let own = |container: &Container| container.address.as_ref().is_some_and(|(_, own)| own == address);
+        self.containers.values().any(|container| own(container) && !container.stopping)
+    }
+
     /// What it registers with.
     pub fn registration(&self, index: usize) -> Value {
         let mut input = json!({

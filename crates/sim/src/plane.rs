@@ -10,12 +10,13 @@ use longshore_link::{acs, frame};
 use longshore_model::node::Node;
 use longshore_model::{Change, Mint, Record, State};
 use longshore_plan::agenda::Agenda;
-use longshore_plan::{heal, orders, reap, report};
+use longshore_plan::{expire, heal, orders, reap, report};
 use longshore_services::Context;
 use longshore_services::ecs::agent;
 use longshore_store::{Commit, Full, Revision, Store};
 use longshore_wire::Fault;
 
+use crate::balancing;
 use crate::disk::{Disk, Writer, Wrote};
 use crate::law::Laws;
 use crate::site::{Answer, Call, Caller, Site};
@@ -257,6 +258,7 @@ impl Plane {
 
     pub fn reap(&mut self, site: &Site<'_>) {
         let _ = self.write(|state, _| reap::turn(state, site.now, site.settings.stopped_task_ttl_seconds).changes);
+        let _ = self.write(|state, _| expire::turn(state, site.now).changes);
     }
 
     /// A node opens its channel. Returns false if it is not registered.
@@ -354,6 +356,11 @@ impl Plane {
 }
 
 impl Plane {
+    /// Health of a target, as the edge's channel brings it.
+    pub fn found(&mut self, site: &Site<'_>, target: &(String, String, u16), healthy: bool) {
+        let _ = self.write(|state, _| balancing::found(state, target, healthy, site.now).into_iter().collect());
+    }
+
     /// Health of a task's container, as the telemetry channel brings it.
     pub fn health(&mut self, node: &str, key: &str, healthy: bool) {
         let status = if healthy { HealthStatus::Healthy } else { HealthStatus::Unhealthy };

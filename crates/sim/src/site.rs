@@ -9,6 +9,8 @@ use longshore_wire::json::{self, JsonWriter};
 use longshore_wire::{Fault, Timestamp, validate};
 use serde_json::Value;
 
+use crate::balancing;
+
 pub const ACCOUNT: &str = "123456789012";
 pub const REGION: &str = "us-east-1";
 
@@ -67,7 +69,14 @@ impl Site<'_> {
     /// What a fresh installation holds.
     pub fn defaults(&self) -> Vec<Change> {
         let changes = ec2::defaults(&self.settings.account, &self.settings.region, &self.settings.zones);
-        changes.into_iter().map(|change| self.shrunk(change)).collect()
+        let mut changes: Vec<Change> = changes.into_iter().map(|change| self.shrunk(change)).collect();
+        let subnet = |change: &Change| match change {
+            Change::Put(Record::Subnet(subnet)) => Some(Subnet::clone(subnet)),
+            _ => None,
+        };
+        let subnets: Vec<Subnet> = changes.iter().filter_map(subnet).collect();
+        changes.extend(balancing::records(&subnets.iter().collect::<Vec<_>>()));
+        changes
     }
 
     fn shrunk(&self, change: Change) -> Change {

@@ -10,6 +10,7 @@ use longshore_wire::Timestamp;
 use serde_json::json;
 
 use crate::Outcome;
+use crate::balancing;
 use crate::client::Client;
 use crate::dice::Dice;
 use crate::disk::Disk;
@@ -113,6 +114,13 @@ pub enum Event {
     Health {
         node: String,
         arn: String,
+        healthy: bool,
+    },
+    /// The edge looks at the targets.
+    Edge,
+    /// What it found of one (group, address, port), on its way.
+    Found {
+        target: (String, String, u16),
         healthy: bool,
     },
     /// The disk has space again.
@@ -224,6 +232,7 @@ impl<'a> World<'a> {
             let at = self.dice.between(10, 5_000);
             self.after(at, Event::Client(client));
         }
+        self.after(balancing::EVERY_MILLIS, Event::Edge);
         let (trouble, calm) = (self.dice.between(1_000, 15_000), self.dice.between(60_000, 180_000));
         self.after(trouble, Event::Trouble);
         self.after(calm, Event::Calm);
@@ -289,6 +298,8 @@ impl<'a> World<'a> {
             Event::Deliver { machine, life, arn, attempt } => self.deliver(machine, life, &arn, attempt),
             Event::Operate { machine } => self.operate(machine),
             Event::Health { node, arn, healthy } => self.health(&node, &arn, healthy),
+            Event::Edge => self.look_at_targets(),
+            Event::Found { target, healthy } => self.found(&target, healthy),
             Event::Space => self.disk.heal(),
             Event::Trouble => self.make_trouble(),
             Event::Calm => self.calm_down(),
@@ -429,6 +440,26 @@ impl<'a> World<'a> {
         self.trace.note(self.now, format_args!("{node}: {arn} healthy {healthy}"));
         if let Some(plane) = &mut self.plane {
             plane.health(node, &crate::law::task_key(arn), healthy);
+        }
+    }
+
+    /// The edge knows the targets as long as the control plane is there, and what it finds takes its time.
+    fn look_at_targets(&mut self) {
+        self.after(balancing::EVERY_MILLIS, Event::Edge);
+        let Some(targets) = self.plane.as_ref().map(|plane| balancing::targets(&plane.store.read())) else { return };
+        for target in targets {
+            let healthy = self.machines.iter().any(|machine| machine.serves(&target.1));
+            let healthy = healthy && !(self.trouble && self.dice.chance(10));
+            let delay = self.latency(2_000);
+            self.after(delay, Event::Found { target, healthy });
+        }
+    }
+
+    fn found(&mut self, target: &(String, String, u16), healthy: bool) {
+        self.trace.note(self.now, format_args!("the edge finds {target:?} healthy {healthy}"));
+        let site = self.site();
+        if let Some(plane) = &mut self.plane {
+            plane.found(&site, target, healthy);
         }
     }
 

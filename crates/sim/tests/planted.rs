@@ -24,6 +24,8 @@ fn laws(bug: Bug) -> &'static [&'static str] {
         Bug::FloorBroken => &["its floor is"],
         Bug::AddressUsedTwice => &["address"],
         Bug::EventSkipped => &["is missing or twice"],
+        Bug::TargetLeft => &["not registered any more"],
+        Bug::StoppedWhileDraining => &["which is wanted there"],
     }
 }
 

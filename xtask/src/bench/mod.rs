@@ -9,6 +9,7 @@ mod api;
 mod breakdown;
 mod client;
 mod crowd;
+mod edge;
 mod etcd;
 mod fleet;
 mod instance;
@@ -37,6 +38,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("memory", memory::run),
     ("scale", scale::run),
     ("million", scale::million),
+    ("edge", edge::run),
 ];
 
 /// What the command line asks for.

@@ -13,6 +13,9 @@ pub enum Unit {
     Seconds,
     PerSecond,
     Megabytes,
+    MegabytesPerSecond,
+    /// A ratio.
+    Times,
 }
 
 impl Unit {
@@ -22,6 +25,8 @@ impl Unit {
             Self::Seconds => "s",
             Self::PerSecond => "/s",
             Self::Megabytes => "MB",
+            Self::MegabytesPerSecond => "MB/s",
+            Self::Times => "×",
         }
     }
 
@@ -30,6 +35,7 @@ impl Unit {
         let digits = match number.abs() {
             large if large >= 1000.0 => grouped(number.round() as i64),
             middle if middle >= 100.0 => format!("{number:.0}"),
+            small if small < 10.0 && self == Self::Times => format!("{small:.2}"),
             _ => format!("{number:.1}"),
         };
         format!("{digits} {}", self.word())

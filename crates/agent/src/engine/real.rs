@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, stream};
+use longshore_edge::Dialer;
 use longshore_link::acs;
 use longshore_link::credentials::TASK_APPLICATION;
 use longshore_link::phase::Phase;
@@ -46,6 +47,7 @@ use crate::error::Error;
 use crate::executor::Executor;
 use crate::image::{Auth, Hold, Image, Images};
 use crate::metadata::{Listening, Metadata, Served};
+use crate::network::dns::Names;
 use crate::network::{EniSpec, Network, NetworkConfig, TaskNet};
 use crate::secret::registry::sign_in;
 use crate::secret::{self, Given};
@@ -122,6 +124,11 @@ impl Real {
 
     pub(crate) fn public_pool(&self) -> String {
         self.parts.network.public_pool().to_string()
+    }
+
+    /// Sockets by which load balancers reach tasks, and the names that tasks reach them by.
+    pub(crate) fn balancing(&self) -> Result<(Dialer, Names), Error> {
+        Ok((self.parts.network.dialer()?, self.parts.network.balancers()))
     }
 
     pub(crate) fn images(&self) -> Images {

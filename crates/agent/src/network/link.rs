@@ -28,6 +28,9 @@ use super::netlink::Netlink;
 /// The index of `lo` in every namespace.
 pub(super) const LOOPBACK: u32 = 1;
 
+/// The kernel's table of addresses that are its own.
+const RT_TABLE_LOCAL: u8 = 255;
+
 /// The links of the namespace this was opened in.
 pub(super) struct Links {
     netlink: Netlink,
@@ -239,6 +242,16 @@ impl Step {
         }
         let flags = NLM_F_CREATE | NLM_F_REPLACE;
         Self::new(format!("route {destination}"), flags, RouteNetlinkMessage::NewRoute(message))
+    }
+
+    /// Takes every address of `destination` for one of this namespace's own.
+    pub(super) fn local(destination: Ipv4Net) -> Self {
+        let mut message = route(destination, RouteType::Local);
+        message.header.table = RT_TABLE_LOCAL;
+        message.header.scope = RouteScope::Host;
+        message.attributes.push(RouteAttribute::Oif(LOOPBACK));
+        let flags = NLM_F_CREATE | NLM_F_REPLACE;
+        Self::new(format!("take {destination} for local"), flags, RouteNetlinkMessage::NewRoute(message))
     }
 
     /// Answers packets to `destination` with "unreachable", unless a narrower route knows better.

@@ -26,7 +26,8 @@
 //! flows that go on when a public address changes hands at once (do not reuse one within seconds). A bridge has 1023 ports,
 //! which limits the tasks of an instance on one node.
 
-mod dns;
+mod dialer;
+pub mod dns;
 mod elements;
 mod error;
 mod firewall;
@@ -71,6 +72,7 @@ const UPKEEP: Duration = Duration::from_secs(30);
 /// kernel's part, so that tasks go on; [`Network::teardown`] removes that.
 pub struct Network {
     inner: Arc<Inner>,
+    balancers: dns::Names,
     _resolver: Resolver,
     _upkeep: JoinSet<()>,
 }
@@ -108,11 +110,12 @@ impl Network {
     pub async fn start(config: NetworkConfig) -> Result<Self, Error> {
         let resolv_conf = config.resolv_conf.clone();
         let (inner, sockets) = blocking(move || prepare(config)).await?;
-        let resolver = Resolver::start(sockets, resolv_conf)?;
+        let balancers = dns::Names::default();
+        let resolver = Resolver::start(sockets, resolv_conf, balancers.clone())?;
         let inner = Arc::new(inner);
         let mut upkeep = JoinSet::new();
         upkeep.spawn(keep_up(inner.clone()));
-        Ok(Network { inner, _resolver: resolver, _upkeep: upkeep })
+        Ok(Network { inner, balancers, _resolver: resolver, _upkeep: upkeep })
     }
 
     /// Removes everything of an instance from the host: router, links, routes, rules, firewall exceptions; the host's
@@ -148,6 +151,19 @@ impl Network {
     /// The router is gone, or a listener is still there after a second.
     pub async fn api_listener(&self) -> Result<tokio::net::TcpListener, Error> {
         self.listener(API_PORT).await
+    }
+
+    /// The names of load balancers that the VPC's resolver answers.
+    pub fn balancers(&self) -> dns::Names {
+        self.balancers.clone()
+    }
+
+    /// Sockets by which an edge in this process reaches tasks, and at which tasks reach it.
+    ///
+    /// # Errors
+    /// The router is gone, or no thread can be started.
+    pub fn dialer(&self) -> Result<longshore_edge::Dialer, Error> {
+        dialer::start(&self.inner.names)
     }
 
     async fn listener(&self, port: u16) -> Result<tokio::net::TcpListener, Error> {

@@ -19,7 +19,7 @@ use super::names::{BRIDGE, Names};
 use super::namespace::{self, inside, set_sysctl};
 use super::rules;
 use super::slice::Slice;
-use super::spec::{NetworkConfig, TASK_METADATA, gateway};
+use super::spec::{NetworkConfig, TASK_METADATA, balancers, gateway};
 
 const DNS_PORT: u16 = 53;
 
@@ -50,7 +50,11 @@ pub(super) fn prepare(config: &NetworkConfig, names: &Names, slice: Slice) -> Re
         let bridge = links.get(BRIDGE)?.index;
         links.ensure(vec![Step::up(bridge)])?;
         links.ensure(addresses(config).into_iter().map(|address| Step::address(bridge, address)).collect())?;
-        links.ensure(vec![Step::unreachable(config.vpc_cidr), Step::unreachable(slice.public())])?;
+        links.ensure(vec![
+            Step::unreachable(config.vpc_cidr),
+            Step::unreachable(slice.public()),
+            Step::local(balancers()),
+        ])?;
         apply_rules(&config.resolvers())
     })?;
     Ok(netns)

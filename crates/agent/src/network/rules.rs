@@ -2,8 +2,8 @@
 //!
 //! * `inet longshore-<instance>` on the host: tasks do not reach the host's own services; what leaves by other links than
 //!   transit links is masqueraded.
-//! * `inet router` in the router namespace: public addresses one to one (maps), forwarding, the resolver, and the metadata
-//!   endpoint with the way to the API, which only tasks reach; no task opens connections to it faster than [`ASKING`], so
+//! * `inet router` in the router namespace: public addresses one to one (maps), forwarding, the resolver, load balancers, and
+//!   the metadata endpoint with the way to the API, which only tasks reach; no task opens connections to it faster than [`ASKING`], so
 //!   that none keeps it from the others.
 //! * `bridge guard` in the router namespace: a port sends frames only from the hardware address and the IPv4 address of its
 //!   own ENI (a set); all else, IPv6 and VLAN tags included, is dropped.
@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use super::error::{Doing, Error};
 use super::names::{BRIDGE, Names, TRANSIT_PREFIX, UPLINK};
 use super::slice::Slice;
-use super::spec::{API_PORT, METADATA_PORT, TASK_METADATA};
+use super::spec::{API_PORT, METADATA_PORT, TASK_METADATA, balancers};
 
 /// The table of anti-spoofing in the router namespace, and its set.
 pub(super) const GUARD: &str = "guard";
@@ -53,6 +53,7 @@ add rule inet {table} leaving ip saddr {{ {router}, {public} }} oifname != "{TRA
 /// The rules in the router namespace; `resolvers` are the addresses that answer DNS.
 pub(super) fn router(resolvers: &[Ipv4Addr]) -> String {
     let resolvers = resolvers.iter().map(Ipv4Addr::to_string).collect::<Vec<_>>().join(", ");
+    let balancers = balancers();
     format!(
         r#"add table bridge {GUARD}
 add set bridge {GUARD} {GUARD_SET} {{ typeof meta iif . ether saddr . ip saddr ; }}
@@ -80,6 +81,7 @@ add rule inet {ROUTER} entering ct state established,related accept
 add rule inet {ROUTER} entering iifname "{BRIDGE}" ip daddr {{ {resolvers} }} meta l4proto {{ tcp, udp }} th dport 53 accept
 add rule inet {ROUTER} entering iifname "{BRIDGE}" ip daddr {TASK_METADATA} tcp dport {{ {METADATA_PORT}, {API_PORT} }} update @asking {{ ip saddr limit rate over {ASKING} }} drop
 add rule inet {ROUTER} entering iifname "{BRIDGE}" ip daddr {TASK_METADATA} tcp dport {{ {METADATA_PORT}, {API_PORT} }} accept
+add rule inet {ROUTER} entering iifname "{BRIDGE}" ip daddr {balancers} meta l4proto {{ tcp, udp }} accept
 add rule inet {ROUTER} entering iifname "{BRIDGE}" icmp type echo-request accept
 add rule inet {ROUTER} entering iifname "{BRIDGE}" reject with icmpx type port-unreachable
 add rule inet {ROUTER} passing ct state established,related accept

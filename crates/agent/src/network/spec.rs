@@ -14,6 +14,12 @@ pub(crate) const TASK_METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
 pub(super) const METADATA_PORT: u16 = 80;
 /// Where a task reaches the API of the control plane, whatever port that listens on itself.
 pub(crate) const API_PORT: u16 = 4566;
+/// Where load balancers answer: addresses of the router, which tasks reach by their default route.
+pub(super) fn balancers() -> Ipv4Net {
+    let block = longshore_link::edge::INSIDE;
+    Ipv4Net::new_assert(Ipv4Addr::from(block.base), block.prefix)
+}
+
 /// Addresses AWS keeps at the start of a subnet: network, router, resolver, one more; and the last one.
 const RESERVED_HEAD: u32 = 4;
 

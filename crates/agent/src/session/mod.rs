@@ -1,5 +1,5 @@
-//! The sessions with the control plane: ACS for orders, TCS for health. Each is one websocket that the node opens, and
-//! opens again for as long as it runs.
+//! The sessions with the control plane: ACS for orders, TCS for health, one for the edge. Each is one websocket that the node
+//! opens, and opens again for as long as it runs.
 //!
 //! ```text
 //!   register ──► discover ──► connect ──► session ──► lost: wait a little, discover again
@@ -7,19 +7,23 @@
 //!      └──── the control plane does not know this node (reset, deregistered)
 //! ```
 //!
-//! A session in which nothing has been heard for one to two minutes is dead. Frames over 4 MiB end a session.
+//! A session in which nothing has been heard for one to two minutes is dead. Frames over 4 MiB end a session, but those of
+//! configurations for the edge may have 256 MiB.
 
 mod acs;
+mod edge;
 mod socket;
 mod tcs;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use longshore_link::MAX_CONFIGURATION;
 use tokio::sync::watch;
 
 use crate::api::ControlPlane;
 use crate::backoff::{Backoff, chance};
+use crate::balance::Balance;
 use crate::engine::Engine;
 use crate::engine::runner::Runner;
 use crate::error::Error;
@@ -37,6 +41,9 @@ enum Lost {
     /// It does not know this node any more.
     #[error("the control plane does not know this node: {0}")]
     Unknown(String),
+    /// The node may not open it.
+    #[error("the control plane does not let this node: {0}")]
+    Forbidden(String),
     #[error("the control plane closed the session: {0}")]
     Closed(String),
     #[error("nothing was heard from the control plane for {0:?}")]
@@ -50,20 +57,23 @@ struct Seat {
     endpoint: PollEndpoint,
 }
 
-/// Keeps both sessions open. Returns only when the control plane refuses the node for good.
+/// Keeps all sessions open. Returns only when the control plane refuses the node for good.
 pub(crate) async fn keep<R: Runner>(
     engine: Arc<Engine<R>>,
     plane: ControlPlane,
     registrar: Registrar,
     wallet: Wallet,
+    balance: Balance,
     local: bool,
     named: impl Fn(&str) + Send + Sync,
 ) -> Error {
     let (seat, seats) = watch::channel(None);
+    let telemetry = keep_telemetry(&engine, &plane, local, seats.clone());
+    let edge = keep_edge(&balance, &plane, local, seats);
     tokio::select! {
         error = keep_orders(&engine, &plane, registrar, &wallet, local, &seat, named) => error,
         error = async {
-            keep_telemetry(&engine, &plane, local, seats).await;
+            tokio::join!(telemetry, edge);
             std::future::pending().await
         } => error,
     }
@@ -150,6 +160,33 @@ async fn keep_telemetry<R: Runner>(
             Err(lost) => lost,
         };
         tracing::debug!(reason = %lost, "the telemetry session ended");
+        if begun.elapsed() > GOOD_SESSION {
+            backoff.reset();
+        }
+        backoff.wait().await;
+    }
+}
+
+async fn keep_edge(balance: &Balance, plane: &ControlPlane, local: bool, mut seats: watch::Receiver<Option<Seat>>) {
+    let mut backoff = Backoff::of_sessions(local);
+    loop {
+        if seats.wait_for(Option::is_some).await.is_err() {
+            return;
+        }
+        let seat = seats.borrow().clone();
+        let Some(Seat { node, .. }) = seat else { continue };
+        let begun = Instant::now();
+        let query = [("containerInstanceArn", node.as_str())];
+        let lost = match socket::open_with(&plane.edge_endpoint(), &query, plane, MAX_CONFIGURATION).await {
+            Ok(socket) => edge::session(balance, socket).await,
+            Err(lost) => lost,
+        };
+        tracing::debug!(reason = %lost, "the session of the edge ended");
+        if matches!(lost, Lost::Forbidden(_)) {
+            tracing::info!("this node is no edge: it joined without");
+            // It may be another node when it comes back.
+            let _ = seats.wait_for(|now| now.as_ref().is_none_or(|now| now.node != node)).await;
+        }
         if begun.elapsed() > GOOD_SESSION {
             backoff.reset();
         }

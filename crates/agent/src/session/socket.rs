@@ -25,14 +25,24 @@ pub(super) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 /// Opens `<endpoint>/ws?<query>`, signed.
 pub(super) async fn open(endpoint: &str, query: &[(&str, &str)], plane: &ControlPlane) -> Result<Socket, Lost> {
+    open_with(endpoint, query, plane, MAX_FRAME).await
+}
+
+/// As [`open`], for frames of at most `longest` bytes.
+pub(super) async fn open_with(
+    endpoint: &str,
+    query: &[(&str, &str)],
+    plane: &ControlPlane,
+    longest: usize,
+) -> Result<Socket, Lost> {
     let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
     let uri = format!("{}/ws?{}", endpoint.trim_end_matches('/'), query.join("&"));
     let unreachable = |error: tungstenite::Error| Lost::Unreachable(chain(&error));
     let mut request = uri.into_client_request().map_err(unreachable)?;
     sign::sign(&mut request, b"", &plane.key(), plane.region(), "ecs");
     let limits = WebSocketConfig::default()
-        .max_message_size(Some(MAX_FRAME))
-        .max_frame_size(Some(MAX_FRAME))
+        .max_message_size(Some(longest))
+        .max_frame_size(Some(longest))
         .read_buffer_size(16 * 1024)
         .write_buffer_size(16 * 1024);
     let connecting = tokio_tungstenite::connect_async_with_config(request, Some(limits), true);
@@ -50,6 +60,7 @@ fn refused(status: StatusCode, body: Option<&[u8]>) -> Lost {
     let text = format!("{status} {text}");
     match status {
         StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::GONE => Lost::Unknown(text),
+        StatusCode::FORBIDDEN => Lost::Forbidden(text),
         _ => Lost::Unreachable(text),
     }
 }

@@ -17,4 +17,8 @@ pub mod ssm;
 #[rustfmt::skip]
 pub mod cloudtrail;
 #[rustfmt::skip]
+pub mod acm;
+#[rustfmt::skip]
 pub mod ec2;
+#[rustfmt::skip]
+pub mod elasticloadbalancing;

@@ -1,4 +1,5 @@
 use longshore_model::definition::TaskDefinition;
+use longshore_model::task::Balanced;
 
 use super::*;
 
@@ -107,6 +108,31 @@ fn an_order_goes_out_once_and_again_when_something_else_is_wanted() {
     world.put(task("t00", "STOPPED", "STOPPED"));
     assert_eq!(world.orders(&["t00", "unknown"]).len(), 0);
     assert_eq!(world.desk.sent.len(), 0);
+}
+
+#[test]
+fn a_task_that_drains_is_told_to_stop_once_it_has_drained() {
+    let mut world = World::new(1);
+    world.orders(&["t00"]);
+    let drains = |until: Option<i64>| {
+        let drains_until = until.map(Timestamp::from_millis);
+        let balanced = Balanced { seats: Vec::new(), healthy_at: None, drains_until };
+        Task { balanced: Some(Box::new(balanced)), ..task("t00", "STOPPED", "DEACTIVATING") }
+    };
+    world.put(drains(Some(1)));
+    assert_eq!(world.orders(&["t00"]).len(), 0);
+    let greeting = world.greet();
+    let manifest: acs::TaskManifestMessage = Frame::parse(&greeting[0]).and_then(Frame::read).expect("a manifest");
+    assert_eq!(manifest.tasks[0].desired_status, "RUNNING");
+    assert_eq!(payloads(&greeting[1..])[0].tasks[0].desired_status, "RUNNING");
+    let asked = acs::TaskStopVerificationMessage { stop_candidates: manifest.tasks, ..Default::default() };
+    let Heard::Answer(answer) = world.hear(&asked) else { panic!("no answer") };
+    let answer: acs::TaskStopVerificationAck = Frame::parse(&answer).and_then(Frame::read).expect("an answer");
+    assert!(answer.stop_tasks.is_empty());
+    assert_eq!(addressee(&drains(Some(1)).into()), None);
+    assert_eq!(addressee(&drains(None).into()), Some(("n1", key("t00"))));
+    world.put(drains(None));
+    assert_eq!(world.orders(&["t00"])[0].tasks[0].desired_status, "STOPPED");
 }
 
 #[test]

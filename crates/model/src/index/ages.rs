@@ -1,11 +1,12 @@
 //! What time alone will end, the next first: client tokens, inactive services, nodes that are gone or away, keys and secrets
-//! whose deletion is scheduled, parameters that expire.
+//! whose deletion is scheduled, parameters that expire, targets that drain.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use longshore_wire::Timestamp;
 
+use crate::balancer::Target;
 use crate::kms::EncryptionKey;
 use crate::node::Node;
 use crate::parameter::Parameter;
@@ -38,6 +39,8 @@ pub struct Ages {
     closed_nodes: BTreeSet<Arc<str>>,
     /// Parameters that expire, by when.
     parameters: Timeline,
+    /// Targets that were deregistered, by when they go.
+    targets: Timeline,
 }
 
 impl Ages {
@@ -88,6 +91,15 @@ impl Ages {
 
     pub fn expiring_parameters(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
         pairs(&self.parameters)
+    }
+
+    pub fn draining_targets(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
+        pairs(&self.targets)
+    }
+
+    pub(crate) fn replace_target(&mut self, key: &Arc<str>, old: Option<&Target>, new: Option<&Target>) {
+        let end = |target: &Target| target.draining.as_ref().map(|draining| draining.until);
+        replace(&mut self.targets, key, old.and_then(end), new.and_then(end));
     }
 
     pub(crate) fn replace_parameter(&mut self, key: &Arc<str>, old: Option<&Parameter>, new: Option<&Parameter>) {

@@ -5,6 +5,7 @@
 //! moves a task on touches next to nothing.
 
 pub mod ages;
+pub mod balancing;
 pub mod room;
 pub mod spans;
 pub mod stock;
@@ -16,12 +17,14 @@ use std::sync::Arc;
 use longshore_api::ecs::LaunchType;
 use longshore_wire::Timestamp;
 
+use crate::balancer::Target;
 use crate::definition_use::DefinitionUses;
 use crate::node::Node;
 use crate::secret::Secret;
 use crate::service::{Service, ServiceStatus};
 use crate::task::{Task, TaskStatus};
 use ages::Ages;
+use balancing::Balancing;
 use room::Rooms;
 use spans::Spans;
 use stock::Stocks;
@@ -94,6 +97,8 @@ pub struct Index {
     pub ages: Ages,
     /// What accounts have of secrets.
     pub stocks: Stocks,
+    /// Who balances for whom.
+    pub balancing: Balancing,
 }
 
 /// Nothing is used.
@@ -202,6 +207,11 @@ impl Index {
         self.ages.replace_secret(key, old, new);
     }
 
+    pub(crate) fn replace_target(&mut self, key: &Arc<str>, old: Option<&Target>, new: Option<&Target>) {
+        self.balancing.replace_target(old, new);
+        self.ages.replace_target(key, old, new);
+    }
+
     /// A task's record changed. `nodes` finds the record of a node.
     pub(crate) fn replace<'n>(
         &mut self,
@@ -254,6 +264,7 @@ impl Index {
             }
             return;
         }
+        self.balancing.add_task(key, task);
         if let Some(service) = task.service_key() {
             self.service_tasks.entry(service).or_default().insert(key.clone());
         }
@@ -294,6 +305,7 @@ impl Index {
             }
             return;
         }
+        self.balancing.remove_task(key, task);
         if let Some(service) = task.service_key() {
             drop_member(&mut self.service_tasks, &service, key);
         }
@@ -345,6 +357,7 @@ fn hold_alike(old: &Task, new: &Task) -> bool {
         && (&old.node, old.cpu, old.memory_mib, &old.eni) == (&new.node, new.cpu, new.memory_mib, &new.eni)
         && (&old.service, &old.family, old.revision) == (&new.service, &new.family, new.revision)
         && old.launch_type == new.launch_type
+        && old.seats() == new.seats()
 }
 
 fn stopped_group(task: &Task) -> (String, bool) {

@@ -20,12 +20,18 @@ pub enum KeyType {
 
 /// Services all of whose keys are listed.
 const LISTED: &[&str] =
-    &["aws", "ecr", "ecs", "elasticloadbalancing", "iam", "kms", "logs", "secretsmanager", "ssm", "sts"];
+    &["acm", "aws", "ecr", "ecs", "elasticloadbalancing", "iam", "kms", "logs", "secretsmanager", "ssm", "sts"];
 
 use KeyType::{Address, Arn, Bool, Date, Number, Text};
 
 /// In lower case. One that ends in `/` or `:` is the beginning of keys that name a tag or the like.
 const KEYS: &[(&str, KeyType)] = &[
+    ("acm:certificateauthority", Arn),
+    ("acm:certificatetransparencylogging", Text),
+    ("acm:domainnames", Text),
+    ("acm:export", Text),
+    ("acm:keyalgorithm", Text),
+    ("acm:validationmethod", Text),
     ("aws:calledvia", Text),
     ("aws:calledviafirst", Text),
     ("aws:calledvialast", Text),

@@ -31,7 +31,7 @@ use longshore_model::planted;
 use longshore_model::task::{Eni, Task};
 use longshore_model::{Mint, State};
 
-use address::next_free;
+pub(crate) use address::next_free;
 pub use refusal::Refusal;
 use search::Ranking;
 

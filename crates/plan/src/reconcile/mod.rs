@@ -6,6 +6,8 @@
 //!           floor allows it; then the deployment is COMPLETED, and the service steady
 //! DRAINING  every task stops, then INACTIVE
 //! ```
+//! Tasks behind load balancers are looked after before all that (`tend`): what has drained is told to its node, what is
+//! healthy for the first time is noted. Such a task serves once its targets are healthy, and is replaced when they are not.
 //! A deployment whose tasks fail too often is given up first ([`breaker`](crate::breaker)).
 //! Starting comes before stopping wherever the ceiling has room, so that capacity never dips without need. A task of an
 //! older deployment that dies while the floor needs it is replaced with its own revision, as long as that deployment had
@@ -19,6 +21,7 @@ mod early;
 mod start;
 mod stop;
 mod template;
+mod tend;
 
 use std::borrow::Cow;
 
@@ -27,13 +30,14 @@ use longshore_model::service::{Deployment, Service, ServiceStatus};
 use longshore_model::{Change, Mint, State};
 use longshore_wire::Timestamp;
 
+use crate::behind::Verdict;
 use crate::event::Event;
 use crate::view::{Member, Standing, View, belongs, has_health_check, view};
 use crate::{Plan, breaker};
 use count::Count;
 
-/// Most tasks started and most tasks stopped in one turn: with the service itself they stay within
-/// [`MAX_CHANGES`](crate::MAX_CHANGES).
+/// Most tasks started and most tasks stopped in one turn, and again stopped as surplus: with the service itself they stay
+/// within [`MAX_CHANGES`](crate::MAX_CHANGES). Behind load balancers fewer are stopped, because their targets change with them.
 const PER_TURN: usize = 40;
 
 /// Which roles tasks may be started with.
@@ -86,6 +90,9 @@ impl<'a> Turn<'a> {
     fn active(&mut self) {
         self.watch_failures();
         let View { members, changes_at, proven_at } = view(self.state, &self.service, self.now);
+        if self.tend(&members) {
+            return;
+        }
         self.end_move(&members);
         let count = Count::of(&self.service, &members);
         let replacing = self.service.rebalancing || members.iter().any(|member| !member.keeps());
@@ -184,7 +191,9 @@ impl<'a> Turn<'a> {
     }
 
     fn is_sound(&self, member: &Member<'_>) -> bool {
-        !has_health_check(self.state, member.task) || member.task.health == Some(ecs::HealthStatus::Healthy)
+        let checked = has_health_check(self.state, member.task);
+        let healthy = !checked || member.task.health == Some(ecs::HealthStatus::Healthy);
+        healthy && member.verdict.is_none_or(|verdict| verdict == Verdict::Healthy)
     }
 
     fn draining(&mut self) {
@@ -197,9 +206,12 @@ impl<'a> Turn<'a> {
             service.last_completed = None;
             return;
         }
-        let alive = members.iter().filter(|member| member.standing != Standing::Stopping).take(PER_TURN);
+        if self.tend(&members) {
+            return;
+        }
+        let alive = members.iter().filter(|member| member.standing != Standing::Stopping).take(self.stops());
         let alive: Vec<_> = alive.copied().collect();
-        self.stop(&alive, None);
+        self.stop(&alive);
     }
 
     fn tell(&mut self, event: Event) {

@@ -12,6 +12,7 @@ use longshore_model::{AccountId, Arn, Change, Place};
 use super::count::Count;
 use super::template::Template;
 use super::{PER_TURN, Roles, Turn};
+use crate::behind;
 use crate::event::Event;
 use crate::place::{Draft, Peers, Refusal};
 use crate::view::{Member, Standing, belongs};
@@ -157,10 +158,11 @@ impl<'a> Turn<'a> {
         self.tell_once(Event::Unplaced(reason));
     }
 
-    pub(super) fn record_started(&mut self, deployment: &Deployment, made: Vec<Task>) -> usize {
+    pub(super) fn record_started(&mut self, deployment: &Deployment, mut made: Vec<Task>) -> usize {
         if made.is_empty() {
             return 0;
         }
+        made.iter_mut().for_each(|task| task.balanced = behind::balanced(deployment));
         let ids = made.iter().map(|task| task.id.clone()).collect();
         let stillborn = made.iter().filter(|task| task.is_stopped()).count();
         let count = made.len();

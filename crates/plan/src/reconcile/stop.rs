@@ -1,14 +1,14 @@
 //! Stopping what is too much or is to go, above the floor.
 
 use longshore_api::ecs;
-use longshore_model::task::Task;
 
 use super::count::Count;
 use super::{PER_TURN, Turn};
-use crate::breaker;
+use crate::behind::{self, Judge, Verdict};
 use crate::event::Event;
 use crate::place::{Peers, Tally};
 use crate::view::{Member, Standing, belongs};
+use crate::{MAX_CHANGES, breaker};
 
 impl Turn<'_> {
     /// Scale in: more tasks keep than are wanted.
@@ -18,8 +18,8 @@ impl Turn<'_> {
             return (members, count);
         }
         let (keeping, mut rest): (Vec<_>, Vec<_>) = members.into_iter().partition(Member::keeps);
-        let (going, staying) = choose_to_stop(keeping, surplus.min(PER_TURN), |_| false);
-        self.stop(&going, None);
+        let (going, staying) = choose_to_stop(keeping, surplus.min(self.stops()), |_| false);
+        self.stop(&going);
         rest.extend(going.into_iter().map(|member| Member { standing: Standing::Stopping, serving: false, ..member }));
         rest.extend(staying);
         let count = Count::of(&self.service, &rest);
@@ -30,14 +30,14 @@ impl Turn<'_> {
     /// complete before those of one that was.
     pub(super) fn stop_leavers(&mut self, members: &[Member<'_>], count: &Count) -> usize {
         let (idle, unhealthy) = self.idle_leavers(members, count);
-        self.stop(&idle, None);
-        self.stop(&unhealthy, Some("Task failed container health checks"));
+        self.stop(&idle);
+        self.stop(&unhealthy);
         self.count_unhealthy(&unhealthy);
         let idle_stopped = (idle.len() + unhealthy.len()) as i64;
         let serving: Vec<_> = members.iter().filter(|member| member.leaves_serving()).copied().collect();
-        let allowed = serving_stops(count, idle_stopped).min((PER_TURN as i64 - idle_stopped).max(0)) as usize;
+        let allowed = serving_stops(count, idle_stopped).min((self.stops() as i64 - idle_stopped).max(0)) as usize;
         let (going, _) = choose_to_stop(serving, allowed, |member| self.has_completed(member));
-        self.stop(&going, None);
+        self.stop(&going);
         idle_stopped as usize + going.len()
     }
 
@@ -60,7 +60,7 @@ impl Turn<'_> {
         let old_alive = members.iter().filter(|member| !member.primary && member.standing >= Standing::Pending).count();
         let mut spare_old = (old_alive as i64 - count.old_needed()).max(0);
         let (mut idle, mut unhealthy) = (Vec::new(), Vec::new());
-        for member in members.iter().filter(|member| member.leaves_idle()).take(PER_TURN) {
+        for member in members.iter().filter(|member| member.leaves_idle()).take(self.stops()) {
             let needed = match member.standing {
                 Standing::Unhealthy if member.primary => {
                     let allowed = unhealthy_allowed > 0;
@@ -88,23 +88,28 @@ impl Turn<'_> {
         deployments.any(|deployment| deployment.rollout == ecs::DeploymentRolloutState::Completed)
     }
 
-    pub(super) fn stop(&mut self, members: &[Member<'_>], why: Option<&str>) {
+    /// Most tasks to stop at once.
+    pub(super) fn stops(&self) -> usize {
+        let groups =
+            self.service.deployments.iter().map(|deployment| deployment.load_balancers.len()).max().unwrap_or(0);
+        let room = MAX_CHANGES - PER_TURN - 1;
+        PER_TURN.min(room / 2 / (1 + groups))
+    }
+
+    pub(super) fn stop(&mut self, members: &[Member<'_>]) {
         if members.is_empty() {
             return;
         }
-        let primary = self.service.primary().map(|primary| primary.id.clone()).unwrap_or_default();
-        let reason = match why {
-            Some(why) => why.to_owned(),
-            None => format!("Scaling activity initiated by (deployment {primary})"),
-        };
+        let (mut draining, mut groups) = (0, Vec::new());
         for member in members {
-            if member.standing == Standing::Unhealthy {
-                self.tell(Event::Unhealthy(member.task.id.clone()));
-            }
-            let mut task = Task::clone(member.task);
-            task.request_stop(ecs::TaskStopCode::ServiceSchedulerInitiated, &reason, self.now);
-            self.plan.changes.push(task.into());
+            let reason = self.why(member);
+            let code = ecs::TaskStopCode::ServiceSchedulerInitiated;
+            let Some(stop) = behind::stop(self.state, member.task, code, &reason, self.now) else { continue };
+            draining += usize::from(stop.task.drains_until().is_some());
+            groups.extend(stop.groups.iter().cloned());
+            self.plan.changes.extend(stop.changes());
         }
+        behind::leaving(draining, &groups).into_iter().for_each(|event| self.tell(event));
         let (ran, pending): (Vec<&Member<'_>>, Vec<_>) =
             members.iter().partition(|member| member.task.started_at.is_some());
         if !ran.is_empty() {
@@ -112,6 +117,26 @@ impl Turn<'_> {
         }
         if !pending.is_empty() {
             self.tell(Event::StoppedPending(pending.len()));
+        }
+    }
+
+    /// The reason that the task shows. One that is unhealthy is told of.
+    fn why(&mut self, member: &Member<'_>) -> String {
+        if member.standing != Standing::Unhealthy {
+            let primary = self.service.primary().map(|primary| primary.id.as_str()).unwrap_or_default();
+            return format!("Scaling activity initiated by (deployment {primary})");
+        }
+        let by_container = member.task.health == Some(ecs::HealthStatus::Unhealthy);
+        match Judge::new(self.state).complaint(member.task).filter(|_| !by_container) {
+            Some(complaint) => {
+                let reason = format!("Task failed ELB health checks in (target-group {})", complaint.group);
+                self.tell(Event::FailedTarget(complaint));
+                reason
+            }
+            None => {
+                self.tell(Event::Unhealthy(member.task.id.clone()));
+                "Task failed container health checks".to_owned()
+            }
         }
     }
 }
@@ -124,7 +149,8 @@ fn serving_stops(count: &Count, idle_stopped: i64) -> i64 {
     replaced.max(to_make_room).clamp(0, count.bounds.may_stop(count.serving()))
 }
 
-/// Split off `count` members to stop: worst standing first, then those that are not `dear`, then from the zone with most
+/// Split off `count` members to stop: worst standing first, then those whose targets are not healthy, then those that are not
+/// `dear`, then from the zone with most
 /// tasks, from the node with most, then the oldest.
 fn choose_to_stop<'m>(
     mut members: Vec<Member<'m>>,
@@ -140,7 +166,8 @@ fn choose_to_stop<'m>(
         let rank = |member: &Member<'_>| {
             let zone = tally(&peers.zones, &member.task.zone);
             let node = tally(&peers.nodes, &member.task.node);
-            (member.standing, dear(member), -zone, -node, member.task.created_at)
+            let serves = member.verdict.is_none_or(|verdict| verdict == Verdict::Healthy);
+            (member.standing, serves, dear(member), -zone, -node, member.task.created_at)
         };
         let first = (0..members.len()).min_by_key(|index| (rank(&members[*index]), &members[*index].task.id));
         let member = members.swap_remove(first.unwrap_or(0));

@@ -1,8 +1,10 @@
 //! The planners against whole states: tables of what must happen, and laws attacked by chance.
 
 mod balance;
+mod behind;
 mod breaker;
 mod clock;
+mod front;
 mod laws;
 mod orders;
 mod pace;

@@ -170,7 +170,7 @@ fn a_node_that_vanished_is_deregistered_after_a_day_and_its_tasks_end() {
 
 fn key_of(node: &str, created_at: Timestamp) -> NodeKey {
     let (account, text) = (ACCOUNT.to_owned(), || "x".to_owned());
-    NodeKey { node: node.to_owned(), account, sealed: text(), joined_by: text(), created_at }
+    NodeKey { node: node.to_owned(), account, edge: false, sealed: text(), joined_by: text(), created_at }
 }
 
 #[test]
@@ -208,6 +208,7 @@ fn join_tokens_go_at_their_time_and_keys_that_nobody_came_with_after_a_day() {
     let (begun, text) = (world.now, || "x".to_owned());
     let token = |hash: &str, seconds: i64| JoinToken {
         hash: hash.to_owned(),
+        edge: false,
         node: text(),
         made_by: text(),
         created_at: begun,

@@ -141,7 +141,7 @@ impl World {
             if self.is_away(&task) {
                 continue;
             }
-            match (task.desired, task.last) {
+            match (task.ordered(), task.last) {
                 (TaskStatus::Stopped, _) => self.report_status(&task.key(), TaskStatus::Stopped),
                 (_, last) if last < TaskStatus::Running => self.report_status(&task.key(), TaskStatus::Running),
                 _ => {}
@@ -280,6 +280,7 @@ pub fn deployment(id: &str, revision: i32, now: Timestamp) -> Deployment {
         platform_version: Some("1.4.0".into()),
         network: Some(ecs::NetworkConfiguration { awsvpc_configuration: Some(network(false)) }),
         pins: Vec::new(),
+        load_balancers: Vec::new(),
         service_connect: None,
         volumes: Vec::new(),
         monitoring: None,

@@ -10,10 +10,12 @@
 //!
 //! Left out: condition keys of features that are not built.
 
+mod acm;
 mod asked;
 mod cloudtrail;
 mod ec2;
 mod ecs;
+mod elasticloadbalancing;
 mod iam;
 mod kms;
 mod leave;
@@ -106,6 +108,8 @@ static TABLES: &[&Table] = &[
     &secretsmanager::TABLE,
     &ssm::TABLE,
     &cloudtrail::TABLE,
+    &elasticloadbalancing::TABLE,
+    &acm::TABLE,
     &longshore::TABLE,
 ];
 
@@ -213,8 +217,8 @@ pub fn judge(
 /// AWS's sentence, if not.
 pub fn judge_one(state: &State, needed: &Needed, caller: &Caller, conditions: &Context) -> Result<(), String> {
     if is_node(caller) {
-        let own = caller.node().is_some() && node::CHANNELS.contains(&needed.action);
-        return if own { Ok(()) } else { Err(node::sentence(caller, needed.action)) };
+        let opens = node::opens(state, caller, needed.action);
+        return if opens { Ok(()) } else { Err(node::sentence(caller, needed.action)) };
     }
     needed.clone().judge(state, &caller.principal(), Authority::of(state, caller).as_ref(), conditions)
 }

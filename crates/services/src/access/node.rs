@@ -10,8 +10,16 @@ use longshore_model::{Arn, State};
 
 use super::{Asked, entry};
 
-/// Actions that open a node's channels: the gateway lets it open its own.
-pub(super) const CHANNELS: &[&str] = &["ecs:Poll", "ecs:StartTelemetrySession"];
+/// Whether an action opens a channel that a node may have, its own: the gateway sees to that. That of an edge is for those
+/// which joined as one.
+pub(super) fn opens(state: &State, caller: &Caller, action: &str) -> bool {
+    let Some(node) = caller.node() else { return false };
+    match action {
+        "ecs:Poll" | "ecs:StartTelemetrySession" => true,
+        "longshore:StartEdgeSession" => state.node_keys.get(node).is_some_and(|key| key.edge),
+        _ => false,
+    }
+}
 
 /// Whether a node may carry out an operation with this input.
 ///

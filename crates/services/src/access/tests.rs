@@ -428,3 +428,66 @@ fn secrets_and_keys_are_judged_by_their_whole_arn_and_what_they_are_used_for() {
     let alias = "arn:aws:kms:us-east-1:123456789012:alias/app";
     assert_eq!(lines(&deleted), [format!("kms:DeleteAlias {alias}"), format!("kms:DeleteAlias {key}")]);
 }
+
+#[test]
+fn load_balancing_is_judged_by_arn_and_what_is_made_without_an_id() {
+    let elb = "elasticloadbalancing";
+    let balancer = "arn:aws:elasticloadbalancing:us-east-1:111111111111:loadbalancer/app/web/1";
+    check(
+        elb,
+        "CreateLoadBalancer",
+        "{'Name':'web','Subnets':['subnet-1'],'SubnetMappings':[{'SubnetId':'subnet-2'}],'Scheme':'internal',
+          'Tags':[{'Key':'team','Value':'web'}]}",
+        &[
+            "elasticloadbalancing:CreateLoadBalancer arn:aws:elasticloadbalancing:HERE:loadbalancer/app/web/* \
+             aws:requesttag/team=web aws:tagkeys=team elasticloadbalancing:scheme=internal \
+             elasticloadbalancing:subnet=subnet-1,subnet-2",
+            "elasticloadbalancing:AddTags arn:aws:elasticloadbalancing:HERE:loadbalancer/app/web/* \
+             aws:requesttag/team=web aws:tagkeys=team elasticloadbalancing:createaction=CreateLoadBalancer",
+        ],
+    );
+    check(
+        elb,
+        "CreateListener",
+        &format!("{{'LoadBalancerArn':'{balancer}','Protocol':'HTTP','Tags':[{{'Key':'a','Value':'b'}}]}}"),
+        &[
+            "elasticloadbalancing:CreateListener arn:aws:elasticloadbalancing:HERE:loadbalancer/app/web/1 \
+             aws:requesttag/a=b aws:tagkeys=a elasticloadbalancing:listenerprotocol=HTTP",
+            "elasticloadbalancing:AddTags arn:aws:elasticloadbalancing:HERE:listener/app/web/1/* aws:requesttag/a=b \
+             aws:tagkeys=a elasticloadbalancing:createaction=CreateListener",
+        ],
+    );
+    let group = "elasticloadbalancing:CreateTargetGroup arn:aws:elasticloadbalancing:HERE:targetgroup/g/*";
+    check(elb, "CreateTargetGroup", "{'Name':'g'}", &[group]);
+    check(
+        elb,
+        "SetRulePriorities",
+        "{'RulePriorities':[{'RuleArn':'one','Priority':1},{'RuleArn':'two','Priority':2}]}",
+        &["elasticloadbalancing:SetRulePriorities one", "elasticloadbalancing:SetRulePriorities two"],
+    );
+    check(
+        elb,
+        "RemoveTags",
+        "{'ResourceArns':['one'],'TagKeys':['a']}",
+        &["elasticloadbalancing:RemoveTags one aws:tagkeys=a"],
+    );
+    check(elb, "DescribeTargetHealth", "{'TargetGroupArn':'g'}", &["elasticloadbalancing:DescribeTargetHealth *"]);
+}
+
+#[test]
+fn certificates_are_judged_by_their_arns_and_requests_by_what_they_ask_for() {
+    let arn = "arn:aws:acm:us-east-1:111111111111:certificate/a";
+    let asked = [
+        "acm:RequestCertificate * acm:certificatetransparencylogging=ENABLED acm:domainnames=a.test,b.test \
+         acm:export=DISABLED acm:keyalgorithm=RSA_2048 acm:validationmethod=DNS aws:requesttag/t=w aws:tagkeys=t",
+        "acm:AddTagsToCertificate arn:aws:acm:HERE:certificate/* aws:requesttag/t=w aws:tagkeys=t",
+    ];
+    let input = "{'DomainName':'a.test','SubjectAlternativeNames':['b.test'],'ValidationMethod':'DNS',\
+                  'Tags':[{'Key':'t','Value':'w'}]}";
+    check("acm", "RequestCertificate", input, &asked);
+    let named = format!("{{'CertificateArn':'{arn}'}}");
+    check("acm", "DeleteCertificate", &named, &["acm:DeleteCertificate arn:aws:acm:HERE:certificate/a"]);
+    check("acm", "ImportCertificate", "{}", &["acm:ImportCertificate arn:aws:acm:HERE:certificate/*"]);
+    check("acm", "ImportCertificate", &named, &["acm:ImportCertificate arn:aws:acm:HERE:certificate/a"]);
+    check("acm", "ListCertificates", "{}", &["acm:ListCertificates *"]);
+}

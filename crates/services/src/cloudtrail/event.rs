@@ -113,9 +113,11 @@ impl Record {
         record
     }
 
-    /// The record of a node that opens one of its channels, or would: `Poll` or `StartTelemetrySession`.
-    pub fn channel(name: &str, request: &Request<'_>) -> Self {
-        let mut record = Self::named("ecs.amazonaws.com", name, request, true);
+    /// The record of a node that opens one of its channels, or would: `ecs:Poll`, `ecs:StartTelemetrySession` or
+    /// `longshore:StartEdgeSession`.
+    pub fn channel(action: &str, request: &Request<'_>) -> Self {
+        let (service, name) = action.split_once(':').unwrap_or(("longshore", action));
+        let mut record = Self::named(&format!("{service}.amazonaws.com"), name, request, true);
         record.category(true);
         record
     }

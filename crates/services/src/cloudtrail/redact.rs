@@ -21,6 +21,7 @@ const LONGEST: usize = 8 * 1024;
 /// Members that are secret whatever the model says, in any case.
 const SECRET: &[&str] = &[
     "ciphertextblob",
+    "clientsecret",
     "logevents",
     "newpassword",
     "oldpassword",
@@ -270,6 +271,16 @@ mod tests {
             "PutLogEvents",
             "{'logGroupName':'g','logStreamName':'s','logEvents':[{'timestamp':1,'message':'planted'}]}",
             "{'logGroupName':'g','logStreamName':'s','logEvents':'HIDDEN_DUE_TO_SECURITY_REASONS'}",
+        );
+    }
+
+    #[test]
+    fn the_key_of_a_certificate_is_hidden() {
+        check(
+            "acm",
+            "ImportCertificate",
+            "{'Certificate':'cGxhbnRlZA==','PrivateKey':'cGxhbnRlZA==','CertificateArn':'a'}",
+            "{'certificateArn':'a','certificate':'7 bytes','privateKey':'HIDDEN_DUE_TO_SECURITY_REASONS'}",
         );
     }
 

@@ -8,6 +8,7 @@ use super::identity::pair;
 
 /// What the resources of a service are called: the beginning of the resource's part of the ARN, and the type.
 const TYPES: &[(&str, &str, &str)] = &[
+    ("acm", "certificate/", "AWS::CertificateManager::Certificate"),
     ("cloudtrail", "trail/", "AWS::CloudTrail::Trail"),
     ("ec2", "network-interface/", "AWS::EC2::NetworkInterface"),
     ("ec2", "security-group/", "AWS::EC2::SecurityGroup"),
@@ -19,6 +20,10 @@ const TYPES: &[(&str, &str, &str)] = &[
     ("ecs", "service/", "AWS::ECS::Service"),
     ("ecs", "task-definition/", "AWS::ECS::TaskDefinition"),
     ("ecs", "task/", "AWS::ECS::Task"),
+    ("elasticloadbalancing", "listener-rule/", "AWS::ElasticLoadBalancingV2::ListenerRule"),
+    ("elasticloadbalancing", "listener/", "AWS::ElasticLoadBalancingV2::Listener"),
+    ("elasticloadbalancing", "loadbalancer/", "AWS::ElasticLoadBalancingV2::LoadBalancer"),
+    ("elasticloadbalancing", "targetgroup/", "AWS::ElasticLoadBalancingV2::TargetGroup"),
     ("iam", "group/", "AWS::IAM::Group"),
     ("iam", "instance-profile/", "AWS::IAM::InstanceProfile"),
     ("iam", "policy/", "AWS::IAM::Policy"),

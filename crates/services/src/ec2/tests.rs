@@ -201,6 +201,7 @@ fn task(id: &str, eni: &str, last: TaskStatus, subnet: &network::Subnet, group: 
             mac: "02:00:00:00:00:01".to_owned(),
             public_ip: (last == TaskStatus::Running).then(|| "203.0.113.7".to_owned()),
         }),
+        balanced: None,
         containers: Vec::new(),
         health: None,
         tags: Vec::new(),

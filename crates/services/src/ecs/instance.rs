@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use longshore_api::ecs;
 use longshore_model::node::{FARGATE_CLUSTER, Node};
-use longshore_model::{Change, Place, State};
+use longshore_model::{Place, State};
 use longshore_plan::heal;
 use longshore_wire::Fault;
 
@@ -177,10 +177,15 @@ pub fn deregister(
         changes.extend(node::void(state, &id));
         let tasks = tasks.into_iter().filter_map(|key| state.tasks.get(key));
         let over = tasks.filter_map(|task| match connected {
-            true => heal::told_to_stop(task, now),
-            false => Some(heal::ended(task, now)),
+            true => heal::told_to_stop(state, task, now),
+            false => Some(heal::ended(state, task, now)),
         });
-        changes.extend(over.take(AT_ONCE).map(Change::from));
+        for over in over {
+            if changes.len() + over.len() > AT_ONCE {
+                break;
+            }
+            changes.extend(over);
+        }
         Ok(shown)
     })?;
     Ok(ecs::DeregisterContainerInstanceResponse { container_instance: Some(instance) })

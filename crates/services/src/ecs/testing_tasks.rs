@@ -83,7 +83,7 @@ impl Tasks for World {
     }
 
     fn obey(&mut self) {
-        each_live(self, |task| match task.desired {
+        each_live(self, |task| match task.ordered() {
             TaskStatus::Stopped => TaskStatus::Stopped,
             _ => TaskStatus::Running,
         });

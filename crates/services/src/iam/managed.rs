@@ -35,6 +35,19 @@ macro_rules! allow {
 
 /// Sorted by name within a path.
 pub static AWS: &[AwsPolicy] = &[
+    AwsPolicy {
+        path: "/",
+        name: "AWSCertificateManagerFullAccess",
+        document: concat!(
+            r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"acm:*","Resource":"*"},"#,
+            r#"{"Effect":"Allow","Action":["iam:CreateServiceLinkedRole","iam:DeleteServiceLinkedRole","#,
+            r#""iam:GetServiceLinkedRoleDeletionStatus","iam:GetRole"],"#,
+            r#""Resource":"arn:aws:iam::*:role/aws-service-role/acm.amazonaws.com/*"}]}"#
+        ),
+    },
+    allow!("/", "AWSCertificateManagerReadOnly",
+        "acm:DescribeCertificate" "acm:ListCertificates" "acm:GetCertificate" "acm:ListTagsForCertificate"
+        "acm:GetAccountConfiguration"),
     allow!("/", "AdministratorAccess", "*"),
     allow!("/", "AmazonEC2ContainerRegistryFullAccess", "ecr:*" "cloudtrail:LookupEvents"),
     allow!("/", "AmazonEC2ContainerRegistryPowerUser",
@@ -76,6 +89,21 @@ pub static AWS: &[AwsPolicy] = &[
     allow!("/", "CloudWatchFullAccess", "autoscaling:Describe*" "cloudwatch:*" "logs:*" "sns:*" "iam:GetPolicy" "iam:GetPolicyVersion" "iam:GetRole"),
     allow!("/", "CloudWatchLogsFullAccess", "logs:*" "cloudwatch:GenerateQuery"),
     allow!("/", "CloudWatchLogsReadOnlyAccess", "logs:Describe*" "logs:Get*" "logs:List*" "logs:StartQuery" "logs:StopQuery" "logs:TestMetricFilter" "logs:FilterLogEvents" "logs:StartLiveTail" "logs:StopLiveTail"),
+    AwsPolicy {
+        path: "/",
+        name: "ElasticLoadBalancingFullAccess",
+        document: concat!(
+            r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["elasticloadbalancing:*","#,
+            r#""ec2:Describe*","ec2:GetCoipPoolUsage","ec2:GetSecurityGroupsForVpc","#,
+            r#""cognito-idp:DescribeUserPoolClient","arc-zonal-shift:*"],"Resource":"*"},"#,
+            r#"{"Effect":"Allow","Action":"iam:CreateServiceLinkedRole","Resource":"*","#,
+            r#""Condition":{"StringEquals":{"iam:AWSServiceName":"elasticloadbalancing.amazonaws.com"}}}]}"#
+        ),
+    },
+    allow!("/", "ElasticLoadBalancingReadOnly",
+        "elasticloadbalancing:Describe*" "elasticloadbalancing:Get*" "ec2:DescribeInstances"
+        "ec2:DescribeClassicLinkInstances" "ec2:DescribeSecurityGroups" "ec2:GetSecurityGroupsForVpc"
+        "arc-zonal-shift:GetManagedResource" "arc-zonal-shift:ListManagedResources" "arc-zonal-shift:ListZonalShifts"),
     allow!("/", "IAMFullAccess", "iam:*"),
     allow!("/", "IAMReadOnlyAccess", "iam:Get*" "iam:List*" "iam:Simulate*" "iam:GenerateCredentialReport" "iam:GenerateServiceLastAccessedDetails"),
     AwsPolicy {
@@ -189,6 +217,8 @@ mod tests {
             assert_eq!((path(&arn), name(&arn)), (policy.path, policy.name));
         }
         for named in [
+            "AWSCertificateManagerFullAccess",
+            "AWSCertificateManagerReadOnly",
             "AdministratorAccess",
             "AmazonECS_FullAccess",
             "AmazonEC2ContainerRegistryFullAccess",
@@ -196,6 +226,8 @@ mod tests {
             "AmazonEC2ContainerRegistryPullOnly",
             "AmazonEC2ContainerRegistryReadOnly",
             "CloudWatchLogsFullAccess",
+            "ElasticLoadBalancingFullAccess",
+            "ElasticLoadBalancingReadOnly",
             "service-role/AmazonEC2ContainerServiceforEC2Role",
             "service-role/AmazonECSTaskExecutionRolePolicy",
         ] {

@@ -56,6 +56,7 @@ impl Joining<'_> {
         let secret = vault::secret_key()?;
         let key = NodeKey {
             node: self.node.to_owned(),
+            edge: token.edge,
             account: self.account.to_owned(),
             sealed: self.vault.seal(&access_key_id(self.node), secret.as_bytes())?,
             joined_by: token.hash.clone(),

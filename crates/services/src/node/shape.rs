@@ -11,6 +11,7 @@ static CLIENT_TOKEN: ShapeDef =
 structure! { CreateJoinTokenRequest, ShapeDef::structure("CreateJoinTokenRequest"), {
     expires_in_seconds: i32 = MemberDef::new("expiresInSeconds", ShapeRef::Table(&LIFETIME)),
     container_instance: String = MemberDef::new("containerInstance", ShapeRef::Table(&INSTANCE)),
+    edge: bool = MemberDef::new("edge", ShapeRef::of::<bool>()),
 } }
 
 structure! { CreateJoinTokenResponse, ShapeDef::structure("CreateJoinTokenResponse"), {

@@ -234,8 +234,15 @@ fn a_node_may_be_a_node_and_nothing_else() {
     for (service, operation) in allowed.into_iter().chain([("longshore", "CreateJoinToken")]) {
         assert!(may(&world, &joining, service, operation, &json!({})).is_err(), "{operation}");
     }
+    let (as_edge, arn) = world.token(json!({"edge": true}));
+    let key = world.join(&as_edge, CLIENT).unwrap()["accessKeyId"].as_str().unwrap().to_owned();
+    let edge = world.holder(&key).unwrap().0;
+    assert_eq!(edge.arn(), arn);
     let state = world.store.read();
     for (caller, action, good) in [
+        (&caller, "longshore:StartEdgeSession", false),
+        (&edge, "longshore:StartEdgeSession", true),
+        (&edge, "ecs:Poll", true),
         (&caller, "ecs:Poll", true),
         (&caller, "ecs:StartTelemetrySession", true),
         (&caller, "ecs:RunTask", false),

@@ -23,7 +23,7 @@ const MOST_KEYS: usize = 10_000;
 const PREFIX: &str = "longshore-join-";
 
 /// A token by which one machine becomes a node: `containerInstance`, which is to join again under its name, or a new one.
-/// The answer alone has it.
+/// With `edge` the node may carry the traffic of load balancers too. The answer alone has the token.
 ///
 /// # Errors
 /// `ValidationException` for a container instance of a cluster, or one whose name no key can have;
@@ -35,11 +35,13 @@ pub fn create(context: &mut Context<'_>, request: CreateJoinTokenRequest) -> Res
     let expires_at = Timestamp::from_millis(now.millis() + seconds * 1000);
     let token = fresh()?;
     let (made_by, of_token) = (context.principal.clone(), hash(&token));
+    let edge = request.edge.unwrap_or(false);
     let node = context.transact(|state, changes, mint: &mut Mint| {
         check_room(state, again.as_deref())?;
         let node = again.unwrap_or_else(|| mint.hex32());
         let created_at = now;
-        let row = JoinToken { hash: of_token, node: node.clone(), made_by, created_at, expires_at, used_by: None };
+        let row =
+            JoinToken { hash: of_token, node: node.clone(), edge, made_by, created_at, expires_at, used_by: None };
         changes.push(row.into());
         Ok::<_, Fault>(node)
     })?;

@@ -1,11 +1,18 @@
 //! As much of DNS messages as a forwarder must know: header and question.
 
+use std::net::Ipv4Addr;
+
 /// Bytes of a header.
 const HEADER: usize = 12;
 /// In the first byte of the flags: answer, kind of query, recursion desired.
 const ANSWER: u8 = 0x80;
 const OPCODE: u8 = 0x78;
 const RECURSION_DESIRED: u8 = 0x01;
+const AUTHORITATIVE: u8 = 0x04;
+/// The type of addresses of IPv4, the class of the Internet, and how long such an answer holds: 60 s, as AWS's balancers have it.
+const A: u8 = 1;
+const INTERNET: u8 = 1;
+const SECONDS: u8 = 60;
 /// In the second byte of the flags: recursion available; the code of a server failure.
 const RECURSION_AVAILABLE: u8 = 0x80;
 const SERVFAIL: u8 = 2;
@@ -36,6 +43,38 @@ pub(super) fn servfail(query: &[u8]) -> Vec<u8> {
     answer.push(RECURSION_AVAILABLE | SERVFAIL);
     answer.extend([0, u8::from(!question.is_empty()), 0, 0, 0, 0, 0, 0]);
     answer.extend(question);
+    answer
+}
+
+/// The name that is asked for, in small letters, with dots between its labels.
+pub(super) fn name(query: &[u8]) -> Option<String> {
+    let mut labels = question(query)?;
+    let mut name = String::new();
+    while let Some((length, rest)) = labels.split_first().filter(|(length, _)| **length > 0) {
+        let (label, behind) = rest.split_at_checked(usize::from(*length))?;
+        if !name.is_empty() {
+            name.push('.');
+        }
+        name.push_str(std::str::from_utf8(label).ok()?);
+        labels = behind;
+    }
+    Some(name.to_ascii_lowercase())
+}
+
+/// The answer for a name that has this one address; to a question for anything but addresses of IPv4 there is nothing.
+pub(super) fn answer(query: &[u8], address: Ipv4Addr) -> Vec<u8> {
+    let question = question(query).unwrap_or_default();
+    let asks = question.ends_with(&[0, A, 0, INTERNET]);
+    let mut answer = query[..2].to_vec();
+    answer.push(ANSWER | AUTHORITATIVE | query[2] & (OPCODE | RECURSION_DESIRED));
+    answer.push(RECURSION_AVAILABLE);
+    answer.extend([0, 1, 0, u8::from(asks), 0, 0, 0, 0]);
+    answer.extend(question);
+    if asks {
+        // The name of the question, which begins behind the header.
+        answer.extend([0xc0, HEADER as u8, 0, A, 0, INTERNET, 0, 0, 0, SECONDS, 0, 4]);
+        answer.extend(address.octets());
+    }
     answer
 }
 
@@ -98,6 +137,24 @@ mod tests {
         assert!(!is_answer_to(&asked, &other_id));
         assert!(!is_answer_to(&asked, &asked));
         assert!(!is_answer_to(&asked, &[]));
+    }
+
+    #[test]
+    fn a_name_of_ones_own_is_answered_with_its_address() {
+        let asked = query("Web-1.us-east-1.elb.localhost");
+        assert_eq!(name(&asked).as_deref(), Some("web-1.us-east-1.elb.localhost"));
+        let told = answer(&asked, Ipv4Addr::new(240, 64, 0, 7));
+        assert!(is_answer_to(&asked, &told));
+        assert_eq!((told[3] & 0x0f, &told[6..8]), (0, &[0, 1][..]));
+        assert_eq!(&told[told.len() - 16..], [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 240, 64, 0, 7]);
+        let mut other = asked.clone();
+        let kind = other.len() - 3;
+        other[kind] = 28;
+        let told = answer(&other, Ipv4Addr::new(240, 64, 0, 7));
+        assert_eq!((told.len(), &told[6..8]), (other.len(), &[0, 0][..]));
+        for length in HEADER..asked.len() {
+            assert_eq!(name(&asked[..length]), None, "{length}");
+        }
     }
 
     #[test]

@@ -5,16 +5,19 @@
 //! question. Nameservers are asked in the host's order; with none, or none answering, the task gets SERVFAIL instead of a
 //! silence. Queries under way are bounded; those beyond get SERVFAIL at once.
 //!
-//! Left out: a cache, and names of the VPC's own (`ip-172-31-…`, service discovery).
+//! Names of load balancers it answers itself ([`Names`]). Left out: a cache, and other names of the VPC's own (`ip-172-31-…`,
+//! service discovery).
 
 mod message;
 mod upstream;
 
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
@@ -44,7 +47,24 @@ pub(super) struct Resolver {
     _tasks: JoinSet<()>,
 }
 
+/// Names that are answered here, in small letters, with their addresses. Clones share them.
+#[derive(Clone, Default)]
+pub struct Names(Arc<RwLock<HashMap<String, Ipv4Addr>>>);
+
+impl Names {
+    /// From now on these are the names.
+    pub fn set(&self, names: HashMap<String, Ipv4Addr>) {
+        *self.0.write() = names;
+    }
+
+    fn answer(&self, query: &[u8]) -> Option<Vec<u8>> {
+        let address = *self.0.read().get(&message::name(query)?)?;
+        Some(message::answer(query, address))
+    }
+}
+
 struct Forwarder {
+    names: Names,
     upstreams: Upstreams,
     queries: Semaphore,
     connections: Arc<Semaphore>,
@@ -58,9 +78,11 @@ enum Transport {
 }
 
 impl Resolver {
-    /// Serves the sockets on the calling runtime, forwarding to the nameservers that `resolv_conf` names.
-    pub(super) fn start(sockets: ResolverSockets, resolv_conf: PathBuf) -> Result<Self, Error> {
+    /// Serves the sockets on the calling runtime, forwarding to the nameservers that `resolv_conf` names
+    /// what is none of `names`.
+    pub(super) fn start(sockets: ResolverSockets, resolv_conf: PathBuf, names: Names) -> Result<Self, Error> {
         let forwarder = Arc::new(Forwarder {
+            names,
             upstreams: Upstreams::new(resolv_conf),
             queries: Semaphore::new(QUERIES),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
@@ -139,6 +161,9 @@ impl Forwarder {
 
     /// The first valid answer of a nameserver, or SERVFAIL.
     async fn resolve(&self, query: &[u8], transport: Transport) -> Vec<u8> {
+        if let Some(answer) = self.names.answer(query) {
+            return answer;
+        }
         let Ok(_permit) = self.queries.try_acquire() else {
             return servfail(query);
         };

@@ -8,7 +8,7 @@ use longshore_model::{Change, Mint, Place, State};
 use longshore_wire::{Fault, Timestamp};
 
 use super::extras::{self, Extras};
-use super::{Rollout, check, configuration, deployment, role_arn};
+use super::{Rollout, balancers, check, configuration, deployment, role_arn};
 use crate::Context;
 use crate::ecs::resolve::{self, DefinitionRef};
 use crate::ecs::task::launch::{self, Capacity};
@@ -102,10 +102,9 @@ fn check_options(request: &ecs::CreateServiceRequest) -> Result<(), Fault> {
     check::scheduling(request.scheduling_strategy, request.desired_count)?;
     check::controller(request.deployment_controller.as_ref())?;
     check::grace_period(request.health_check_grace_period_seconds)?;
-    match request.role.as_deref().filter(|role| !role.is_empty()) {
-        Some(_) => Err(fault::invalid_parameter("A role can be specified only for services with a load balancer.")),
-        None => Ok(()),
-    }
+    let balancers = request.load_balancers.as_deref().unwrap_or_default();
+    balancers::check_role(request.role.as_deref(), balancers)?;
+    balancers::check(balancers)
 }
 
 /// What the request names, found in the state.
@@ -127,6 +126,9 @@ impl<'a> Found<'a> {
         launch::check_definition(definition)?;
         launch::check_placement(request.placement_constraints.as_deref(), request.placement_strategy.as_deref())?;
         let network = launch::network(state, &place.account, request.network_configuration.as_ref())?;
+        let balancers = request.load_balancers.as_deref().unwrap_or_default();
+        balancers::check_groups(state, place, balancers, &network)?;
+        balancers::check_containers(balancers, definition)?;
         Extras::from(request).check(there)?;
         let volumes = request.volume_configurations.as_deref().unwrap_or_default();
         extras::check_volumes(volumes.iter().map(|volume| &volume.name), definition)?;
@@ -148,6 +150,7 @@ fn record(
         capacity: &found.capacity,
         platform_version: &asked.platform_version,
         network: &found.network,
+        load_balancers: asked.request.load_balancers.as_deref().unwrap_or_default(),
         service_connect: asked.request.service_connect_configuration.as_ref(),
         volumes: asked.request.volume_configurations.as_deref().unwrap_or_default(),
         monitoring: asked.request.monitoring.as_ref(),
@@ -177,7 +180,7 @@ fn api(asked: &Asked, found: &Found<'_>, place: &Place, principal: &str, now: Ti
         service_arn: Some(place.service(&asked.cluster, &asked.name)),
         service_name: Some(asked.name.clone()),
         cluster_arn: Some(place.cluster(&asked.cluster)),
-        load_balancers: Some(Vec::new()),
+        load_balancers: Some(request.load_balancers.clone().unwrap_or_default()),
         service_registries: Some(Vec::new()),
         launch_type: found.capacity.launch_type(),
         capacity_provider_strategy: (!strategy.is_empty()).then(|| strategy.to_vec()),

@@ -1,6 +1,7 @@
-//! What a service names beside its tasks: where its traffic comes from, how it is found, which volumes it brings.
+//! What a service names beside its tasks: how it is found, which volumes it brings. Load balancers are a matter of their own
+//! ([`balancers`](super::balancers)).
 //!
-//! There are no load balancers, no Cloud Map and no VPC Lattice yet, so nothing that is named there exists, and the answer
+//! There is no Cloud Map and no VPC Lattice yet, so nothing that is named there exists, and the answer
 //! is AWS's to that. What AWS takes without them is taken: empty lists, Service Connect that is not enabled, volumes that
 //! are configured at launch (whose tasks then stop at once and say why).
 
@@ -12,8 +13,7 @@ use longshore_wire::Fault;
 use crate::ecs::task::launch::unsupported;
 use crate::ecs::{fault, resolve};
 
-/// Target groups of one service, and registries.
-const TARGET_GROUPS: usize = 5;
+/// Registries of one service.
 const REGISTRIES: usize = 1;
 
 /// Volumes of one service that are configured at launch.
@@ -22,7 +22,6 @@ const VOLUMES: usize = 1;
 /// These members of CreateService and UpdateService.
 #[derive(Clone, Copy)]
 pub struct Extras<'a> {
-    load_balancers: &'a [ecs::LoadBalancer],
     registries: &'a [ecs::ServiceRegistry],
     connect: Option<&'a ecs::ServiceConnectConfiguration>,
     lattice: &'a [ecs::VpcLatticeConfiguration],
@@ -35,7 +34,6 @@ macro_rules! extras {
         impl<'a> From<&'a ecs::$request> for Extras<'a> {
             fn from(request: &'a ecs::$request) -> Self {
                 Self {
-                    load_balancers: request.load_balancers.as_deref().unwrap_or_default(),
                     registries: request.service_registries.as_deref().unwrap_or_default(),
                     connect: request.service_connect_configuration.as_ref(),
                     lattice: request.vpc_lattice_configurations.as_deref().unwrap_or_default(),
@@ -51,42 +49,22 @@ extras!(UpdateServiceRequest);
 
 impl Extras<'_> {
     /// # Errors
-    /// `InvalidParameterException` for load balancers, target groups and registries: they do not exist;
+    /// `InvalidParameterException` for registries and VPC Lattice's target groups: they do not exist;
     /// `NamespaceNotFoundException` for a namespace; `UnsupportedFeatureException` for gateway connectors.
     pub fn check(&self, cluster: Option<&Cluster>) -> Result<(), Fault> {
-        if self.load_balancers.len() > TARGET_GROUPS {
-            return Err(fault::too_many("loadBalancers", TARGET_GROUPS));
-        }
         if self.registries.len() > REGISTRIES {
             return Err(fault::too_many("serviceRegistries", REGISTRIES));
         }
-        self.load_balancers.iter().try_for_each(load_balancer)?;
         self.registries.iter().try_for_each(registry)?;
         self.connect.map_or(Ok(()), |connect| service_connect(connect, cluster))?;
         if !self.lattice.is_empty() {
-            return Err(no_target_group());
+            return Err(fault::invalid_parameter("The specified target group does not exist."));
         }
         match self.gateways.is_empty() {
             true => Ok(()),
             false => Err(unsupported("gateway connectors")),
         }
     }
-}
-
-fn no_target_group() -> Fault {
-    fault::invalid_parameter("The specified target group does not exist.")
-}
-
-fn load_balancer(given: &ecs::LoadBalancer) -> Result<(), Fault> {
-    let named = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    Err(match (named(&given.target_group_arn), named(&given.load_balancer_name)) {
-        (Some(_), Some(_)) => fault::invalid_parameter("targetGroupArn and loadBalancerName cannot both be specified."),
-        (Some(_), None) => no_target_group(),
-        (None, Some(name)) => {
-            fault::invalid_parameter(format!("The load balancer {} does not exist.", resolve::shown(&name)))
-        }
-        (None, None) => fault::invalid_parameter("A target group ARN or a load balancer name must be specified."),
-    })
 }
 
 fn registry(given: &ecs::ServiceRegistry) -> Result<(), Fault> {

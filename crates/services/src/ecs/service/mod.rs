@@ -4,10 +4,11 @@
 //! ```text
 //! CreateService -> ACTIVE -> (DeleteService) DRAINING -> INACTIVE -> forgotten after a day
 //! ```
-//! Left out, and refused when asked for: DAEMON, task sets (CODE_DEPLOY, EXTERNAL), blue/green and its kin. Load
-//! balancers, service discovery, Service Connect and alarms do not exist yet, and naming one is answered as AWS answers
+//! Left out, and refused when asked for: DAEMON, task sets (CODE_DEPLOY, EXTERNAL), blue/green and its kin. Classic Load
+//! Balancers, service discovery, Service Connect and alarms do not exist yet, and naming one is answered as AWS answers
 //! the name of one that does not exist.
 
+mod balancers;
 mod check;
 mod configuration;
 mod create;
@@ -16,6 +17,8 @@ pub mod extras;
 mod list;
 mod update;
 
+#[cfg(test)]
+mod balancer_tests;
 #[cfg(test)]
 mod tests;
 
@@ -71,6 +74,7 @@ struct Rollout<'a> {
     capacity: &'a Capacity,
     platform_version: &'a str,
     network: &'a ecs::NetworkConfiguration,
+    load_balancers: &'a [ecs::LoadBalancer],
     service_connect: Option<&'a ecs::ServiceConnectConfiguration>,
     volumes: &'a [ecs::ServiceVolumeConfiguration],
     monitoring: Option<&'a ecs::MonitoringConfiguration>,
@@ -93,6 +97,7 @@ fn deployment(rollout: &Rollout<'_>, now: Timestamp, mint: &mut Mint) -> Deploym
         platform_version: Some(rollout.platform_version.to_owned()),
         network: Some(rollout.network.clone()),
         pins: Vec::new(),
+        load_balancers: rollout.load_balancers.to_vec(),
         service_connect: rollout.service_connect.cloned(),
         volumes: rollout.volumes.to_vec(),
         monitoring: rollout.monitoring.cloned(),

@@ -1,8 +1,8 @@
 //! UpdateService.
 //!
-//! What tasks are made of (definition, network, platform, Service Connect, volumes, monitoring) is changed by a new
-//! deployment, which supersedes the one before. All else changes in place, as AWS documents it: counts and percentages at
-//! once; capacity, exec and tags for the tasks that are started from then on.
+//! What tasks are made of (definition, network, platform, load balancers, Service Connect, volumes, monitoring) is changed
+//! by a new deployment, which supersedes the one before. All else changes in place, as AWS documents it: counts and
+//! percentages at once; capacity, exec and tags for the tasks that are started from then on.
 
 use longshore_api::ecs;
 use longshore_model::definition::{self as record, TaskDefinition};
@@ -11,7 +11,7 @@ use longshore_model::{Mint, Place, State};
 use longshore_wire::{Fault, Timestamp};
 
 use super::extras::{self, Extras};
-use super::{Rollout, check, configuration, deployment};
+use super::{Rollout, balancers, check, configuration, deployment};
 use crate::Context;
 use crate::ecs::resolve::{self, DefinitionRef};
 use crate::ecs::task::launch::{self, Capacity};
@@ -64,6 +64,7 @@ impl Asked {
         request.desired_count.map(check::desired_count).transpose()?;
         check::controller(request.deployment_controller.as_ref())?;
         check::grace_period(request.health_check_grace_period_seconds)?;
+        balancers::check(request.load_balancers.as_deref().unwrap_or_default())?;
         launch::check_placement(request.placement_constraints.as_deref(), request.placement_strategy.as_deref())?;
         let (definition, platform_version) = (definition.transpose()?, platform_version.transpose()?);
         Ok(Self { cluster, name, definition, platform_version, request })
@@ -123,6 +124,7 @@ impl Asked {
             Some(given) => launch::network(state, &place.account, Some(given))?,
             None => primary.network.clone().unwrap_or_default(),
         };
+        let load_balancers = self.balancers(state, place, (&family, revision), &network, primary)?;
         let platform_version = self.platform_version.clone().or_else(|| primary.platform_version.clone());
         Ok(Next {
             family,
@@ -130,6 +132,7 @@ impl Asked {
             network,
             platform_version: platform_version.unwrap_or_default(),
             capacity: self.capacity(state, place, service, primary)?,
+            load_balancers,
             service_connect: request.service_connect_configuration.clone().or_else(|| primary.service_connect.clone()),
             volumes,
             monitoring: request.monitoring.clone().or_else(|| primary.monitoring.clone()),
@@ -160,6 +163,27 @@ impl Asked {
         Ok(volumes)
     }
 
+    /// The load balancers that were given, else the deployment's; the definition must map their ports.
+    fn balancers(
+        &self,
+        state: &State,
+        place: &Place,
+        (family, revision): (&str, i32),
+        network: &ecs::NetworkConfiguration,
+        primary: &Deployment,
+    ) -> Result<Vec<ecs::LoadBalancer>, Fault> {
+        if let Some(given) = &self.request.load_balancers {
+            balancers::check_groups(state, place, given, network)?;
+        }
+        let balancers = self.request.load_balancers.as_ref().unwrap_or(&primary.load_balancers).clone();
+        let changed = self.request.load_balancers.is_some() || self.definition.is_some();
+        let definition = state.definitions.get(&record::key(&place.account, family, revision));
+        if let Some(definition) = definition.filter(|_| changed) {
+            balancers::check_containers(&balancers, definition)?;
+        }
+        Ok(balancers)
+    }
+
     /// A strategy that was given (an empty one goes back to the cluster's default), else the deployment's.
     fn capacity(
         &self,
@@ -183,6 +207,7 @@ impl Asked {
         let api = &mut service.api;
         api.task_definition = Some(place.task_definition(&next.family, next.revision));
         api.network_configuration = Some(next.network.clone());
+        api.load_balancers = Some(next.load_balancers.clone());
         api.launch_type = next.capacity.launch_type();
         let strategy = next.capacity.strategy();
         api.capacity_provider_strategy = (!strategy.is_empty()).then(|| strategy.to_vec());
@@ -199,6 +224,7 @@ struct Next {
     network: ecs::NetworkConfiguration,
     platform_version: String,
     capacity: Capacity,
+    load_balancers: Vec<ecs::LoadBalancer>,
     service_connect: Option<ecs::ServiceConnectConfiguration>,
     volumes: Vec<ecs::ServiceVolumeConfiguration>,
     monitoring: Option<ecs::MonitoringConfiguration>,
@@ -211,6 +237,7 @@ impl Next {
             || self.revision != primary.revision
             || Some(&self.network) != primary.network.as_ref()
             || Some(&self.platform_version) != primary.platform_version.as_ref()
+            || self.load_balancers != primary.load_balancers
             || self.service_connect != primary.service_connect
             || self.volumes != primary.volumes
             || self.monitoring != primary.monitoring
@@ -240,6 +267,7 @@ fn supersede(service: &mut Service, next: &Next, now: Timestamp, mint: &mut Mint
         capacity: &next.capacity,
         platform_version: &next.platform_version,
         network: &next.network,
+        load_balancers: &next.load_balancers,
         service_connect: next.service_connect.as_ref(),
         volumes: &next.volumes,
         monitoring: next.monitoring.as_ref(),

@@ -1,0 +1,54 @@
+//! The session in which a node learns what its edge serves, and tells the health of targets.
+
+use longshore_link::edge::EdgeConfiguration;
+use tokio::time::{Instant, timeout_at};
+
+use super::socket::Socket;
+use super::{Lost, patience};
+use crate::balance::Balance;
+
+/// Until the session ends. What was given last is served on after it.
+pub(super) async fn session(edge: &Balance, mut socket: Socket) -> Lost {
+    tracing::info!("the edge is in session with the control plane");
+    let patience = patience();
+    let mut deadline = Instant::now() + patience;
+    if let Some(report) = edge.whole_report().await
+        && let Err(lost) = socket.send(&report).await
+    {
+        return lost;
+    }
+    loop {
+        let done = tokio::select! {
+            heard = timeout_at(deadline, socket.next()) => {
+                deadline = Instant::now() + patience;
+                match heard {
+                    Err(_) => Err(Lost::Silent(patience)),
+                    Ok(Err(lost)) => Err(lost),
+                    Ok(Ok(None)) => Ok(()),
+                    Ok(Ok(Some(frame))) => {
+                        serve(edge, frame).await;
+                        Ok(())
+                    }
+                }
+            }
+            report = edge.report() => socket.send(&report).await,
+        };
+        if let Err(lost) = done {
+            return lost;
+        }
+    }
+}
+
+/// What is secret in a message that does not read is not to be found in the log.
+async fn serve(edge: &Balance, frame: longshore_link::Frame) {
+    if frame.kind != "EdgeConfiguration" {
+        let kind: String = frame.kind.chars().take(64).collect();
+        return tracing::warn!(?kind, "a message of an unknown type was dropped");
+    }
+    let Ok(configuration) = frame.read::<EdgeConfiguration>() else {
+        return tracing::warn!("a configuration that does not read was dropped; the last one is served");
+    };
+    if let Err(refusal) = edge.apply(configuration).await {
+        tracing::warn!(%refusal, "a configuration was refused; the last one is served");
+    }
+}

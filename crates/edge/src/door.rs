@@ -1,0 +1,188 @@
+//! The door that all balancers of this machine share: one address, at which the name in a client's first bytes says whose
+//! listener of that port is meant. So `http://NAME-id.REGION.elb.localhost/` leads to the balancer although every name below
+//! `localhost` stands for one address.
+//!
+//! ```text
+//!   client ──► 127.0.0.1:80 ──► Host: web-1.us-east-1.elb.localhost ──► the front of web's own 127.64.x.y:80
+//!              127.0.0.1:443 ─► server name of the ClientHello ───────► likewise
+//! ```
+//! A port that one listener alone has needs no name: all its clients are that one's. A connection belongs to the balancer that its
+//! first request names. It has nothing of its own: it shares the fronts of the sites.
+
+use std::collections::BTreeMap;
+use std::io::{self, Cursor};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::rustls::server::Acceptor;
+
+use crate::http::head;
+use crate::listen::{self, Entry, Serve, Slots};
+
+/// For a client to say whom it means.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between two looks at what a client has sent so far.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// The first byte of a ClientHello's record.
+const HANDSHAKE: u8 = 0x16;
+
+const UNKNOWN: &[u8] = b"HTTP/1.1 404 Not Found\r\nServer: awselb/2.0\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 83\r\nConnection: close\r\n\r\n\
+    Several load balancers listen on this port, and none of them has the host's name.\r\n";
+
+/// The listeners of one port, by the names of their balancers in small letters.
+pub type Entries = BTreeMap<String, Entry>;
+
+/// The socket of one port. Dropping it closes it; its connections go on as those of the listeners that they were led to.
+#[derive(Debug)]
+pub struct Door {
+    entries: Arc<ArcSwap<Entries>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Door {
+    /// Listens on `address`. `slots` are the connections that all sites have together.
+    ///
+    /// # Errors
+    /// Those of binding the socket.
+    pub async fn open(address: SocketAddr, entries: Entries, slots: &Slots) -> io::Result<Self> {
+        let entries = Arc::new(ArcSwap::from_pointee(entries));
+        let stop = watch::Sender::new(false);
+        listen::listen(address, Guide(entries.clone()), slots, stop.subscribe()).await?;
+        Ok(Self { entries, stop })
+    }
+
+    /// Where the next client is led.
+    pub fn swap(&self, entries: Entries) {
+        self.entries.store(Arc::new(entries));
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+/// Leads a client to the listener that it means.
+#[derive(Clone)]
+struct Guide(Arc<ArcSwap<Entries>>);
+
+impl Serve for Guide {
+    async fn serve(self, stream: TcpStream, client: SocketAddr) {
+        let entries = self.0.load_full();
+        let only = entries.values().next().filter(|_| entries.len() == 1);
+        let entry = match only {
+            Some(only) => only.clone(),
+            None => match tokio::time::timeout(PATIENCE, named(&stream)).await {
+                Ok(Ok(Name::Is(name))) => match entries.get(&name) {
+                    Some(entry) => entry.clone(),
+                    None => return refuse(stream).await,
+                },
+                _ => return,
+            },
+        };
+        entry.serve(stream, client).await;
+    }
+}
+
+/// What a client calls the balancer.
+#[derive(Debug, PartialEq, Eq)]
+enum Name {
+    Is(String),
+    /// What it says names nobody, and is not for an answer by HTTP.
+    None,
+}
+
+async fn refuse(mut stream: TcpStream) {
+    let _ = stream.write_all(UNKNOWN).await;
+    let _ = stream.shutdown().await;
+}
+
+/// Looks at what a client sends and takes nothing of it.
+async fn named(stream: &TcpStream) -> io::Result<Name> {
+    let mut seen = vec![0; head::HEAD];
+    loop {
+        let length = stream.peek(&mut seen).await?;
+        let sent = seen.get(..length).unwrap_or_default();
+        let name = if sent.first() == Some(&HANDSHAKE) { of_hello(sent) } else { of_head(sent) };
+        match name {
+            Some(name) => return Ok(name),
+            None if length == 0 || length == seen.len() => return Ok(Name::None),
+            None => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    }
+}
+
+/// The server name of a ClientHello; `None` while it is not whole.
+fn of_hello(sent: &[u8]) -> Option<Name> {
+    let mut acceptor = Acceptor::default();
+    let mut sent = Cursor::new(sent);
+    while acceptor.read_tls(&mut sent).is_ok_and(|read| read > 0) {}
+    match acceptor.accept() {
+        Ok(accepted) => {
+            let name = accepted?.client_hello().server_name().map(str::to_ascii_lowercase);
+            Some(name.map_or(Name::None, Name::Is))
+        }
+        Err(_) => Some(Name::None),
+    }
+}
+
+/// The host of a request's head, without its port; `None` while it has not come.
+fn of_head(sent: &[u8]) -> Option<Name> {
+    let text = String::from_utf8_lossy(sent);
+    let (lines, whole) = match text.split_once("\r\n\r\n") {
+        Some((lines, _)) => (lines, true),
+        None => (text.rsplit_once("\r\n").map_or("", |(lines, _)| lines), false),
+    };
+    let field = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("host").then(|| value.trim().to_ascii_lowercase())
+    };
+    let host = lines.lines().skip(1).find_map(field);
+    let bare = |host: String| String::from_utf8_lossy(head::split_port(host.as_bytes()).0).into_owned();
+    match host {
+        Some(host) => Some(Name::Is(bare(host))),
+        None => whole.then_some(Name::None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_read_as_soon_as_its_line_is_there() {
+        let is = |name: &str| Some(Name::Is(name.to_owned()));
+        for (sent, expected) in [
+            ("", None),
+            ("GET / HTTP/1.1\r\nHost: a.localhost", None),
+            ("GET / HTTP/1.1\r\nHost: A.localhost:80\r\n", is("a.localhost")),
+            ("GET / HTTP/1.1\r\nx: y\r\nhOST:a\r\nZ: w", is("a")),
+            ("GET / HTTP/1.1\r\nx: host: b\r\n\r\nHost: c\r\n", Some(Name::None)),
+            ("GET http://host:c/ HTTP/1.0\r\n\r\n", Some(Name::None)),
+        ] {
+            assert_eq!(of_head(sent.as_bytes()), expected, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_handshake_names_nobody() {
+        assert_eq!(of_hello(b"\x16\x03\x01\x00\x05hello"), Some(Name::None));
+        assert_eq!(of_hello(b"\x16\x03\x01\x02"), None);
+    }
+
+    #[test]
+    fn the_answer_to_strangers_has_the_length_that_it_says() {
+        let text = std::str::from_utf8(UNKNOWN).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+    }
+}

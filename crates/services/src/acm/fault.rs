@@ -1,0 +1,29 @@
+//! The faults ACM answers with.
+
+use longshore_api::acm::fault as def;
+use longshore_wire::Fault;
+
+macro_rules! faults {
+    ($($name:ident $def:ident $code:literal;)*) => {
+        $(#[doc = concat!("`", $code, "`")]
+        pub fn $name(message: impl Into<String>) -> Fault {
+            Fault::new(&def::$def, message)
+        })*
+    };
+}
+
+faults! {
+    validation VALIDATION_EXCEPTION "ValidationException";
+    not_found RESOURCE_NOT_FOUND_EXCEPTION "ResourceNotFoundException";
+    in_use RESOURCE_IN_USE_EXCEPTION "ResourceInUseException";
+    limit LIMIT_EXCEEDED_EXCEPTION "LimitExceededException";
+    parameter INVALID_PARAMETER_EXCEPTION "InvalidParameterException";
+    domains INVALID_DOMAIN_VALIDATION_OPTIONS_EXCEPTION "InvalidDomainValidationOptionsException";
+    tag INVALID_TAG_EXCEPTION "InvalidTagException";
+    too_many_tags TOO_MANY_TAGS_EXCEPTION "TooManyTagsException";
+}
+
+/// What AWS has and Longshore does not, yet.
+pub fn not_built(what: &str) -> Fault {
+    Fault::common("UnsupportedOperationException", 400, format!("Longshore does not implement {what} yet"))
+}
