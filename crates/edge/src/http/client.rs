@@ -75,6 +75,10 @@ pub struct Client {
     search: Search,
     empty_lines: usize,
     clock: Clock,
+    /// The number of the request whose body is read. Whoever still has the body of another one gets nothing of this one's.
+    turn: u64,
+    /// Something is to be written that is not written yet.
+    writes: bool,
     pub outbox: Outbox,
 }
 
@@ -88,6 +92,8 @@ impl Client {
             search: Search::default(),
             empty_lines: 0,
             clock: Clock::new(idle),
+            turn: 0,
+            writes: false,
             outbox: Outbox::default(),
         }
     }
@@ -103,9 +109,12 @@ impl Client {
                 Ok(None) => {}
                 Err(status) => return Poll::Ready(self.refuse(status)),
             }
+            let begins = self.is_quiet();
             match self.line.poll_fill(cx) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Came::End),
-                Poll::Ready(Ok(_)) => self.clock.touch(),
+                // A head has the idle timeout as a whole, so that no client holds a connection by a byte now and then.
+                Poll::Ready(Ok(_)) if begins => self.clock.touch(),
+                Poll::Ready(Ok(_)) => {}
                 Poll::Pending => {
                     ready!(self.clock.poll_over(cx));
                     let is_quiet = self.is_quiet();
@@ -143,6 +152,8 @@ impl Client {
         let admitted = head::judge(&came[..end], self.mode)?;
         let mut request = parse(take(came, end))?;
         (self.search, self.empty_lines) = (Search::default(), 0);
+        self.turn += 1;
+        self.clock.touch();
         self.expects = request.headers().contains_key(EXPECT) && request.version() == Version::HTTP_11;
         self.at = match admitted.framing {
             Framing::Chunked => At::Chunks(Chunks::new()),
@@ -150,7 +161,7 @@ impl Client {
             Framing::Length(length) => At::Length(length),
         };
         if self.has_body() {
-            *request.body_mut() = Inbound::Own(Body(shared.clone()));
+            *request.body_mut() = Inbound::Own(Body { client: shared.clone(), turn: self.turn });
         }
         Ok(Came::Request(request, admitted))
     }
@@ -234,20 +245,16 @@ impl Client {
 
     /// Writes what is in the outbox. A client that takes nothing for the idle timeout is an error.
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let before = self.outbox.left();
+        let (before, began) = (self.outbox.left(), !self.writes && !self.outbox.is_empty());
         let written = self.outbox.poll_write(&mut self.line, cx);
+        self.writes = written.is_pending();
+        if began || self.outbox.left() < before {
+            self.clock.touch();
+        }
         if written.is_ready() {
             return written;
         }
-        if self.outbox.left() < before {
-            self.clock.touch();
-        }
         self.clock.poll_over(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
-    }
-
-    /// From now on the idle timeout runs for what is to be written.
-    pub fn begin_answer(&mut self) {
-        self.clock.touch();
     }
 
     /// Whether the client waits to be asked for a body that nobody wants: it may send the body or its next request.
@@ -269,8 +276,13 @@ impl Client {
 /// Reads and throws away what is left of the current request's body; says whether that was all of it, so that another request
 /// may follow. A client has some time for it.
 pub async fn drain(client: &Shared) -> bool {
-    if !client.lock().has_body() {
-        return matches!(client.lock().at, At::Head);
+    {
+        let mut open = client.lock();
+        if !open.has_body() {
+            return matches!(open.at, At::Head);
+        }
+        // A target that answered early may still be asking for it.
+        open.turn += 1;
     }
     let mut left = LINGER;
     let rest = poll_fn(|cx| {
@@ -307,16 +319,24 @@ pub async fn end(client: &Shared) {
     let _ = tokio::time::timeout(LINGERS, lingers).await;
 }
 
-/// A request's body.
-pub struct Body(Shared);
+/// A request's body, until its answer has been given.
+pub struct Body {
+    client: Shared,
+    turn: u64,
+}
 
 impl Body {
     pub fn poll_data(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        self.0.lock().poll_body(cx)
+        let mut client = self.client.lock();
+        match client.turn == self.turn {
+            true => client.poll_body(cx),
+            false => Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into()))),
+        }
     }
 
     pub fn is_done(&self) -> bool {
-        !self.0.lock().has_body()
+        let client = self.client.lock();
+        client.turn == self.turn && !client.has_body()
     }
 }
 

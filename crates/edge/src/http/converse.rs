@@ -137,7 +137,6 @@ async fn give(client: &Shared, answer: Response<Outgoing>, manners: Manners, idl
     }
     {
         let mut open = client.lock();
-        open.begin_answer();
         write_head(open.outbox.head(), manners.is_old, head.status, &head.headers);
     }
     let (body, switch) = match body.switches() {
@@ -185,6 +184,8 @@ impl Giving<'_> {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(body) = &mut self.body {
             if !self.client.lock().outbox.takes() {
+                // The client may want to have all of its request read before it takes anything.
+                body.poll_upload(cx);
                 break;
             }
             let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)).transpose() {

@@ -242,13 +242,9 @@ impl Exchange {
 
     /// The next piece of the answer's body, `None` at its end; what is left of the request goes on meanwhile.
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        if !self.ask.is_sent()
-            && let Poll::Ready(Err(error)) = self.ask.poll_send(&mut self.line, cx)
-        {
-            if self.ask.is_spoilt {
-                return Poll::Ready(Some(Err(error)));
-            }
-            self.give_up_sending();
+        self.poll_upload(cx);
+        if self.ask.is_spoilt {
+            return Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into())));
         }
         loop {
             if let Some(data) = self.take_data().transpose() {
@@ -265,6 +261,13 @@ impl Exchange {
                 _ if count == 0 => return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into()))),
                 _ => {}
             }
+        }
+    }
+
+    /// Sends what is left of the request, as far as it goes.
+    pub fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        if !self.ask.is_sent() && matches!(self.ask.poll_send(&mut self.line, cx), Poll::Ready(Err(_))) {
+            self.give_up_sending();
         }
     }
 

@@ -189,6 +189,19 @@ pub struct Relay {
 }
 
 impl Outgoing {
+    /// Moves what is left of the request on, while nothing of the answer is asked for.
+    pub fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Relay(relay) => {
+                if let Some((Source::Exchange(exchange), _)) = &mut relay.source {
+                    exchange.poll_upload(cx);
+                }
+            }
+            Self::Noted(body, _) => body.poll_upload(cx),
+            Self::Own(_) | Self::Switch(_) => {}
+        }
+    }
+
     /// Takes the record along, which is told how much goes to the client and is written when the body is dropped.
     pub fn noted(self, record: Box<Record>) -> Self {
         Self::Noted(Box::new(self), record)

@@ -149,11 +149,14 @@ pub struct Outbox {
     written: usize,
     then: Bytes,
     last: &'static [u8],
+    /// The connection may still hold some of what it took: TLS does.
+    owes: bool,
 }
 
 impl Outbox {
+    /// Whether all is written and on its way.
     pub fn is_empty(&self) -> bool {
-        self.left() == 0
+        self.left() == 0 && !self.owes
     }
 
     /// Bytes that are to be written.
@@ -200,9 +203,9 @@ impl Outbox {
         self.then.is_empty() && self.last.is_empty() && self.first.len() - self.written <= SMALL
     }
 
-    /// Ends when all is written.
+    /// Ends when all is written and on its way.
     pub fn poll_write(&mut self, wire: &mut Line, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.is_empty() {
+        while self.left() > 0 {
             let first = &self.first[self.written..];
             let count = match self.then.is_empty() && self.last.is_empty() {
                 true => ready!(Pin::new(&mut *wire).poll_write(cx, first))?,
@@ -214,9 +217,12 @@ impl Outbox {
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.owes = true;
             self.advance(count);
         }
-        Pin::new(wire).poll_flush(cx)
+        ready!(Pin::new(wire).poll_flush(cx))?;
+        self.owes = false;
+        Poll::Ready(Ok(()))
     }
 
     fn advance(&mut self, count: usize) {
@@ -235,9 +241,24 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, duplex};
+    use tokio::io::{AsyncReadExt as _, BufStream, duplex};
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_the_connection_holds_back_is_not_yet_sent() {
+        let (one, mut other) = duplex(4);
+        let (mut line, mut outbox) = (Line::new(BufStream::new(one)), Outbox::default());
+        outbox.put(Bytes::from_static(b"more than four"), false);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(outbox.poll_write(&mut line, &mut cx).is_pending());
+        assert_eq!((outbox.left(), outbox.is_empty()), (0, false));
+        let mut all = [0; 14];
+        let written = std::future::poll_fn(|cx| outbox.poll_write(&mut line, cx));
+        let (written, read) = tokio::join!(written, other.read_exact(&mut all));
+        assert!(written.is_ok() && read.is_ok() && outbox.is_empty());
+        assert_eq!(&all, b"more than four");
+    }
 
     #[tokio::test]
     async fn what_is_put_is_written_in_order_however_little_is_taken() {

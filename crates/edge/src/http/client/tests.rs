@@ -108,13 +108,52 @@ async fn slowly(pause: Duration) -> (Option<Refused>, Duration) {
     }
 }
 
-/// As AWS has it: a byte before each idle timeout keeps a connection. What a slow client holds is one head.
 #[tokio::test(start_paused = true)]
-async fn a_byte_before_each_timeout_is_waited_for_and_a_later_one_is_not() {
-    let (refused, took) = slowly(Duration::from_secs(59)).await;
-    assert_eq!((refused, took.as_secs()), (None, 59 * (GET.len() as u64 - 1)));
-    let (refused, took) = slowly(Duration::from_secs(61)).await;
-    assert_eq!((refused, took.as_secs()), (Some(408), 60));
+async fn a_head_has_the_idle_timeout_as_a_whole_from_its_first_byte() {
+    let (refused, took) = slowly(Duration::from_secs(2)).await;
+    assert_eq!((refused, took.as_secs()), (None, 2 * (GET.len() as u64 - 1)));
+    for pause in [3, 59, 61] {
+        let (refused, took) = slowly(Duration::from_secs(pause)).await;
+        assert_eq!((refused, took.as_secs()), (Some(408), 60), "{pause}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_still_has_the_body_of_a_request_gets_nothing_of_the_next() {
+    let (mut client, server) = duplex(1024);
+    let shared = Arc::new(Mutex::new(Client::new(Line::new(server), DesyncMode::Defensive, Duration::from_secs(60))));
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
+    client.write_all(format!("{post}first{post}other").as_bytes()).await.expect("room");
+    let mut next = async || match poll_fn(|cx| shared.lock().poll_next(cx, &shared)).await {
+        Came::Request(request, _) => request.into_body(),
+        Came::Refused(_) | Came::End => panic!("no request"),
+    };
+    let Inbound::Own(first) = next().await else { panic!("no body") };
+    assert!(drain(&shared).await);
+    let other = next().await;
+    let stale = poll_fn(|cx| first.poll_data(cx)).await;
+    assert!(stale.is_some_and(|data| data.is_err()) && !first.is_done());
+    assert_eq!(body(other).await, "other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_has_the_idle_timeout_anew_for_each_piece_that_it_is_given() {
+    let (mut client, server) = duplex(8);
+    let shared = Arc::new(Mutex::new(Client::new(Line::new(server), DesyncMode::Defensive, Duration::from_secs(60))));
+    for piece in ["one", "two", "three"] {
+        sleep(Duration::from_secs(50)).await;
+        shared.lock().outbox.put(Bytes::from_static(b"more than it takes"), false);
+        let writes = poll_fn(|cx| shared.lock().poll_write(cx));
+        let reads = async {
+            sleep(Duration::from_secs(50)).await;
+            tokio::io::AsyncReadExt::read_exact(&mut client, &mut [0; 18]).await
+        };
+        let (written, read) = tokio::join!(writes, reads);
+        assert!(written.is_ok() && read.is_ok(), "{piece}");
+    }
+    shared.lock().outbox.put(Bytes::from_static(b"more than it takes"), false);
+    let written = poll_fn(|cx| shared.lock().poll_write(cx)).await;
+    assert_eq!(written.map_err(|error| error.kind()), Err(io::ErrorKind::TimedOut));
 }
 
 #[tokio::test(start_paused = true)]
