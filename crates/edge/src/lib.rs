@@ -219,9 +219,8 @@ impl Served {
             let member = |target| self.member(Key::new(arn, group, target), new);
             let own: Vec<Arc<Member>> = group.targets.iter().map(member).collect();
             for (member, target) in own.iter().zip(&group.targets) {
-                if target.draining_since.is_none() && member.set_draining(false) {
-                    member.revive();
-                    self.drains.remove(&member.key);
+                if target.draining_since.is_none() {
+                    self.register(member, target.registered_at);
                 }
                 members.insert(member.key.clone(), member.clone());
             }
@@ -235,6 +234,18 @@ impl Served {
         }
         self.groups = groups;
         members
+    }
+
+    /// A target is registered, perhaps again: then nothing is known of its health, and its checks begin anew.
+    fn register(&mut self, member: &Arc<Member>, at: i64) {
+        if member.is_registered_again(at) {
+            self.checks.remove(&member.key);
+            member.begin_anew();
+        }
+        if member.set_draining(false) {
+            member.revive();
+            self.drains.remove(&member.key);
+        }
     }
 
     /// Balancers go on counting where they were.
@@ -422,12 +433,8 @@ impl Served {
         let mut checks = BTreeMap::new();
         for arn in configuration.used_groups() {
             let Some(group) = self.groups.get(arn) else { continue };
-            let targets = group.members.iter().zip(&group.group.targets);
-            for (member, target) in targets.filter(|(member, _)| !member.is_draining()) {
+            for member in group.members.iter().filter(|member| !member.is_draining()) {
                 let wanted = &group.group.health_check;
-                if member.is_registered_again(target.registered_at) {
-                    reports.put(member.health());
-                }
                 let same = self.checks.remove(&member.key).filter(|known| known.check == *wanted);
                 let begin = || {
                     let task = tokio::spawn(probe::watch(member.clone(), wanted.clone(), reports.clone()));

@@ -238,6 +238,16 @@ impl Member {
         }
     }
 
+    /// It has been registered again: nothing is known of it any more, and it is not healthy until a check succeeds.
+    ///
+    /// What is under way to it goes on: it is not cut ([`Self::turned_unhealthy`]) before checks find the target unhealthy.
+    pub fn begin_anew(&self) {
+        let mut checkup = self.checkup.lock();
+        *checkup = Checkup::new();
+        self.is_healthy.store(false, Ordering::Release);
+        self.turn(false);
+    }
+
     /// The checks begin; what is known of it then.
     pub fn begin_checks(&self) -> TargetHealth {
         let mut checkup = self.checkup.lock();
@@ -257,7 +267,9 @@ impl Member {
             // One that leads nowhere any more would not be noticed: requests of later on get another.
             self.sessions.clear();
         }
-        self.healthy.send_if_modified(|known| std::mem::replace(known, healthy) != healthy);
+        if checkup.state != TargetState::Initial {
+            self.healthy.send_if_modified(|known| std::mem::replace(known, healthy) != healthy);
+        }
         changed.then(|| self.report(&checkup))
     }
 
