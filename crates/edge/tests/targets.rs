@@ -73,6 +73,27 @@ async fn what_cannot_be_served_is_reported() {
     assert_eq!(edge.whole_report().await.problems, report.problems);
 }
 
+#[tokio::test]
+async fn a_socket_that_is_free_at_last_is_listened_on_without_another_configuration() {
+    let taken = tokio::net::TcpListener::bind((own_address(), PORT)).await.expect("a port");
+    let to = taken.local_addr().expect("an address");
+    let edge = longshore_edge::Edge::new();
+    let mut wanted = configuration(BalancerKind::Application, to.ip(), &[]);
+    wanted.door = Some(own_address());
+    let door = std::net::SocketAddr::new(wanted.door.expect("a door"), PORT);
+    edge.apply(wanted).await.expect("a configuration");
+    assert_eq!(edge.report().await.problems.len(), 1);
+    // From here on, time passes when nothing else happens.
+    tokio::time::pause();
+    drop(taken);
+    while !edge.report().await.problems.is_empty() {}
+    assert_eq!(edge.whole_report().await.problems, []);
+    tokio::time::resume();
+    for way in [to, door] {
+        assert_eq!(status(&get(way, "/").await), "503");
+    }
+}
+
 /// A target that answers `/slow` only when it is told to.
 async fn slow_target() -> (Backend, Arc<AtomicBool>) {
     let release = Arc::new(AtomicBool::new(false));
