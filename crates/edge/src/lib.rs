@@ -339,13 +339,18 @@ impl Served {
         let seal = self.seal(configuration);
         self.is_missing = false;
         for (balancer, listener) in configuration.listeners() {
-            let unserved = front::unserved(listener, &configuration.target_groups);
-            let agreed = unserved.map_or_else(|| self.terms(configuration, balancer, listener), Err);
-            let tls = match agreed {
+            let mut tell = |problem| problems.push(Problem { listener: listener.arn.clone(), problem });
+            if let Some(problem) = front::unserved(listener, &configuration.target_groups) {
+                tell(problem);
+                continue;
+            }
+            let tls = match self.terms(configuration, balancer, listener) {
                 Ok(tls) => tls,
                 Err(problem) => {
-                    problems.push(Problem { listener: listener.arn.clone(), problem });
-                    continue;
+                    tell(problem);
+                    // One that is served goes on by the terms that it has.
+                    let Some(known) = self.terms.get(&listener.arn) else { continue };
+                    Some(known.clone())
                 }
             };
             let config = tls.as_ref().map(|terms| terms.config.clone());
@@ -361,8 +366,7 @@ impl Served {
                     let place = (socket, *transport);
                     if let Err(error) = self.serve(place, address.inside, front.clone(), slots) {
                         self.is_missing = true;
-                        let problem = format!("{socket} cannot be listened on: {error}");
-                        problems.push(Problem { listener: listener.arn.clone(), problem });
+                        tell(format!("{socket} cannot be listened on: {error}"));
                     }
                 }
             }
