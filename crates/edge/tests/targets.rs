@@ -86,7 +86,8 @@ async fn a_socket_that_is_free_at_last_is_listened_on_without_another_configurat
     // From here on, time passes when nothing else happens.
     tokio::time::pause();
     drop(taken);
-    while !edge.report().await.problems.is_empty() {}
+    let solved = async { while !edge.report().await.problems.is_empty() {} };
+    tokio::time::timeout(PATIENCE, solved).await.expect("a report without problems");
     assert_eq!(edge.whole_report().await.problems, []);
     tokio::time::resume();
     for way in [to, door] {
