@@ -27,8 +27,12 @@ use crate::listen::{self, Entry, Serve, Slots};
 /// For a client to say whom it means.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Between two looks at what a client has sent so far.
+/// Bytes in which a client says it.
+const LOOKED_AT: usize = 16 * 1024;
+
+/// Between the first two looks at what a client has sent so far, and at most. Each time is twice the last.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+const AT_MOST: Duration = Duration::from_millis(320);
 
 /// The first byte of a ClientHello's record.
 const HANDSHAKE: u8 = 0x16;
@@ -108,17 +112,29 @@ async fn refuse(mut stream: TcpStream) {
 
 /// Looks at what a client sends and takes nothing of it.
 async fn named(stream: &TcpStream) -> io::Result<Name> {
-    let mut seen = vec![0; head::HEAD];
+    let mut seen = vec![0; LOOKED_AT];
+    let (mut before, mut pauses) = (0, pauses());
     loop {
         let length = stream.peek(&mut seen).await?;
         let sent = seen.get(..length).unwrap_or_default();
-        let name = if sent.first() == Some(&HANDSHAKE) { of_hello(sent) } else { of_head(sent) };
+        let name = if length > before { read(sent) } else { None };
         match name {
             Some(name) => return Ok(name),
             None if length == 0 || length == seen.len() => return Ok(Name::None),
-            None => tokio::time::sleep(LOOK_AGAIN).await,
+            None => tokio::time::sleep(pauses.next().unwrap_or(AT_MOST)).await,
         }
+        before = length;
     }
+}
+
+/// Between looks.
+fn pauses() -> impl Iterator<Item = Duration> {
+    std::iter::successors(Some(LOOK_AGAIN), |last| Some((*last * 2).min(AT_MOST)))
+}
+
+/// The name in what came so far; `None` while it is not there.
+fn read(sent: &[u8]) -> Option<Name> {
+    if sent.first() == Some(&HANDSHAKE) { of_hello(sent) } else { of_head(sent) }
 }
 
 /// The server name of a ClientHello; `None` while it is not whole.
@@ -171,6 +187,12 @@ mod tests {
         ] {
             assert_eq!(of_head(sent.as_bytes()), expected, "{sent:?}");
         }
+    }
+
+    #[test]
+    fn looks_become_rare() {
+        let millis: Vec<u128> = pauses().take(9).map(|pause| pause.as_millis()).collect();
+        assert_eq!(millis, [5, 10, 20, 40, 80, 160, 320, 320, 320]);
     }
 
     #[test]

@@ -66,6 +66,9 @@ use crate::report::Reports;
 use crate::seal::Seal;
 use crate::tls::Terms;
 
+/// Between two attempts at sockets that could not be bound.
+const TRY_AGAIN: Duration = Duration::from_secs(3);
+
 /// The data plane of load balancers on this machine.
 #[derive(Debug)]
 pub struct Edge {
@@ -74,6 +77,8 @@ pub struct Edge {
     slots: Slots,
     /// Counts once a minute.
     clock: OnceLock<Task>,
+    /// Tries again what could not be bound.
+    retries: OnceLock<Task>,
 }
 
 /// What is served now.
@@ -81,10 +86,12 @@ pub struct Edge {
 struct Served {
     dialer: Dialer,
     writer: Option<Writer>,
-    generation: Option<i64>,
+    configuration: Option<Arc<EdgeConfiguration>>,
     seal: Option<Arc<Seal>>,
     problems: Vec<Problem>,
     sites: BTreeMap<Place, Site>,
+    /// Some socket could not be bound.
+    is_missing: bool,
     /// By port; `None` where it could not be opened.
     doors: BTreeMap<u16, Option<Door>>,
     members: BTreeMap<Key, Arc<Member>>,
@@ -125,7 +132,8 @@ impl Edge {
     /// An edge that serves nothing yet. It listens in the network of this process and reaches targets by `dialer`.
     pub fn reaching(dialer: Dialer) -> Self {
         let served = Arc::new(Mutex::new(Served { dialer, ..Served::default() }));
-        Self { served, reports: Arc::default(), slots: Slots::default(), clock: OnceLock::new() }
+        let (clock, retries) = (OnceLock::new(), OnceLock::new());
+        Self { served, reports: Arc::default(), slots: Slots::default(), clock, retries }
     }
 
     /// Writes the access logs of balancers that keep one below this directory ([`access`]).
@@ -149,14 +157,14 @@ impl Edge {
     }
 
     /// Serves a configuration from now on. Sockets that it does not name any more are closed, new ones opened; one that
-    /// cannot be opened is reported and tried again with the next configuration. What is in flight goes on: only requests to
+    /// cannot be opened is reported and tried again every [`TRY_AGAIN`]. What is in flight goes on: only requests to
     /// targets whose deregistration delay is over are broken off.
     ///
     /// # Errors
     /// [`Refusal`] if it is older than what is served, or does not hold together. What is served stays as it is.
     pub async fn apply(&self, configuration: EdgeConfiguration) -> Result<(), Refusal> {
         let mut served = self.served.lock().await;
-        if let Some(had) = served.generation.filter(|had| *had > configuration.generation) {
+        if let Some(had) = served.generation().filter(|had| *had > configuration.generation) {
             return Err(Refusal::Older { had, came: configuration.generation });
         }
         configuration.check()?;
@@ -165,10 +173,11 @@ impl Edge {
         let problems = served.open(&configuration, &self.slots).await;
         served.drain_targets(&configuration, members);
         served.check_targets(&configuration, &self.reports);
-        served.generation = Some(configuration.generation);
         served.problems.clone_from(&problems);
         self.reports.serve(configuration.generation, problems);
+        served.configuration = Some(Arc::new(configuration));
         self.clock.get_or_init(|| minute::watch(self.served.clone(), self.reports.clone()));
+        self.retries.get_or_init(|| retry(self.served.clone(), self.reports.clone(), self.slots.clone()));
         Ok(())
     }
 
@@ -182,7 +191,7 @@ impl Edge {
         let served = self.served.lock().await;
         let checked = served.checks.keys().filter_map(|key| served.members.get(key));
         EdgeReport {
-            generation: served.generation.unwrap_or_default(),
+            generation: served.generation().unwrap_or_default(),
             health: checked.map(|member| member.health()).collect(),
             problems: served.problems.clone(),
             metrics: None,
@@ -202,7 +211,31 @@ impl Default for Edge {
     }
 }
 
+/// Tries again and again to bind what could not be bound, as long as the task is not dropped.
+fn retry(served: Arc<Mutex<Served>>, reports: Arc<Reports>, slots: Slots) -> Task {
+    Task(tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(TRY_AGAIN).await;
+            served.lock().await.open_missing(&slots, &reports).await;
+        }
+    }))
+}
+
 impl Served {
+    fn generation(&self) -> Option<i64> {
+        self.configuration.as_ref().map(|configuration| configuration.generation)
+    }
+
+    /// Opens what could not be bound before; reports it, if that has changed something.
+    async fn open_missing(&mut self, slots: &Slots, reports: &Reports) {
+        let Some(configuration) = self.configuration.clone().filter(|_| self.is_missing) else { return };
+        let problems = self.open(&configuration, slots).await;
+        if self.problems != problems {
+            self.problems.clone_from(&problems);
+            reports.serve(configuration.generation, problems);
+        }
+    }
+
     /// Groups become those of the configuration, which fronts are then made of. The members that it has.
     ///
     /// A target that is registered again serves from here on; one that is to drain does so only when no front has it any
@@ -219,9 +252,8 @@ impl Served {
             let member = |target| self.member(Key::new(arn, group, target), new);
             let own: Vec<Arc<Member>> = group.targets.iter().map(member).collect();
             for (member, target) in own.iter().zip(&group.targets) {
-                if target.draining_since.is_none() && member.set_draining(false) {
-                    member.revive();
-                    self.drains.remove(&member.key);
+                if target.draining_since.is_none() {
+                    self.register(member, target.registered_at);
                 }
                 members.insert(member.key.clone(), member.clone());
             }
@@ -235,6 +267,18 @@ impl Served {
         }
         self.groups = groups;
         members
+    }
+
+    /// A target is registered, perhaps again: then nothing is known of its health, and its checks begin anew.
+    fn register(&mut self, member: &Arc<Member>, at: i64) {
+        if member.is_registered_again(at) {
+            self.checks.remove(&member.key);
+            member.begin_anew();
+        }
+        if member.set_draining(false) {
+            member.revive();
+            self.drains.remove(&member.key);
+        }
     }
 
     /// Balancers go on counting where they were.
@@ -293,14 +337,20 @@ impl Served {
         let mut wanted = BTreeSet::new();
         let mut terms = BTreeMap::new();
         let seal = self.seal(configuration);
+        self.is_missing = false;
         for (balancer, listener) in configuration.listeners() {
-            let unserved = front::unserved(listener, &configuration.target_groups);
-            let agreed = unserved.map_or_else(|| self.terms(configuration, balancer, listener), Err);
-            let tls = match agreed {
+            let mut tell = |problem| problems.push(Problem { listener: listener.arn.clone(), problem });
+            if let Some(problem) = front::unserved(listener, &configuration.target_groups) {
+                tell(problem);
+                continue;
+            }
+            let tls = match self.terms(configuration, balancer, listener) {
                 Ok(tls) => tls,
                 Err(problem) => {
-                    problems.push(Problem { listener: listener.arn.clone(), problem });
-                    continue;
+                    tell(problem);
+                    // One that is served goes on by the terms that it has.
+                    let Some(known) = self.terms.get(&listener.arn) else { continue };
+                    Some(known.clone())
                 }
             };
             let config = tls.as_ref().map(|terms| terms.config.clone());
@@ -315,8 +365,8 @@ impl Served {
                     wanted.insert((socket, *transport));
                     let place = (socket, *transport);
                     if let Err(error) = self.serve(place, address.inside, front.clone(), slots) {
-                        let problem = format!("{socket} cannot be listened on: {error}");
-                        problems.push(Problem { listener: listener.arn.clone(), problem });
+                        self.is_missing = true;
+                        tell(format!("{socket} cannot be listened on: {error}"));
                     }
                 }
             }
@@ -422,12 +472,8 @@ impl Served {
         let mut checks = BTreeMap::new();
         for arn in configuration.used_groups() {
             let Some(group) = self.groups.get(arn) else { continue };
-            let targets = group.members.iter().zip(&group.group.targets);
-            for (member, target) in targets.filter(|(member, _)| !member.is_draining()) {
+            for member in group.members.iter().filter(|member| !member.is_draining()) {
                 let wanted = &group.group.health_check;
-                if member.is_registered_again(target.registered_at) {
-                    reports.put(member.health());
-                }
                 let same = self.checks.remove(&member.key).filter(|known| known.check == *wanted);
                 let begin = || {
                     let task = tokio::spawn(probe::watch(member.clone(), wanted.clone(), reports.clone()));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use longshore_link::edge::ListenerProtocol;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 
@@ -129,14 +129,12 @@ pub async fn listen(address: SocketAddr, by: impl Serve, slots: &Slots, stop: wa
 
 async fn accept(listener: TcpListener, by: impl Serve, slots: Arc<Semaphore>, mut stop: watch::Receiver<bool>) {
     loop {
-        // The semaphore is never closed.
-        let Ok(slot) = slots.clone().acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let next = tokio::select! {
+            next = next(&listener, &slots) => next,
             _ = stop.wait_for(|stop| *stop) => return,
         };
-        match accepted {
-            Ok((stream, client)) => {
+        match next {
+            Ok((slot, stream, client)) => {
                 let by = by.clone();
                 tokio::spawn(async move {
                     by.serve(stream, client).await;
@@ -149,6 +147,16 @@ async fn accept(listener: TcpListener, by: impl Serve, slots: Arc<Semaphore>, mu
             }
         }
     }
+}
+
+/// The next connection, once there is a slot for it.
+async fn next(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
+    // The semaphore is never closed.
+    let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
+    listener.accept().await.map(|(stream, client)| (slot, stream, client))
 }
 
 /// Each way is boxed: a connection has the memory of its own way, not of the largest.
@@ -219,4 +227,26 @@ fn agreed(connection: &ServerConnection) -> [String; 3] {
         None => suite.trim_start_matches("TLS_").replace("_WITH_", "-").replace('_', "-").replace("AES-", "AES"),
     };
     [protocol.to_owned(), cipher, connection.server_name().unwrap_or_default().to_owned()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone)]
+    struct Nobody;
+
+    impl Serve for Nobody {
+        async fn serve(self, _: TcpStream, _: SocketAddr) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_closes_at_once_also_while_it_waits_for_a_slot() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let stop = watch::Sender::new(false);
+        let accepting = tokio::spawn(accept(listener, Nobody, Arc::new(Semaphore::new(0)), stop.subscribe()));
+        tokio::task::yield_now().await;
+        stop.send_replace(true);
+        tokio::time::timeout(HANDSHAKE, accepting).await.expect("it ends").expect("no panic");
+    }
 }

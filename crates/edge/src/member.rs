@@ -238,6 +238,21 @@ impl Member {
         }
     }
 
+    /// It has been registered again: nothing is known of it any more, and it is not healthy until a check succeeds.
+    ///
+    /// What is under way to it goes on: it is not cut ([`Self::turned_unhealthy`]) before checks find the target unhealthy.
+    pub fn begin_anew(&self) {
+        let mut checkup = self.checkup.lock();
+        *checkup = Checkup::new();
+        self.is_healthy.store(false, Ordering::Release);
+        self.turn(false);
+    }
+
+    /// Lets go of connections that wait and are closed or too old. Looking at many takes a task that is not made to yield.
+    fn prune(&self) {
+        self.waiting.lock().retain_mut(|(line, since)| since.elapsed() < PATIENCE && !line.is_over());
+    }
+
     /// The checks begin; what is known of it then.
     pub fn begin_checks(&self) -> TargetHealth {
         let mut checkup = self.checkup.lock();
@@ -255,9 +270,13 @@ impl Member {
         }
         if changed && !healthy {
             // One that leads nowhere any more would not be noticed: requests of later on get another.
+            self.waiting.lock().clear();
             self.sessions.clear();
         }
-        self.healthy.send_if_modified(|known| std::mem::replace(known, healthy) != healthy);
+        self.prune();
+        if checkup.state != TargetState::Initial {
+            self.healthy.send_if_modified(|known| std::mem::replace(known, healthy) != healthy);
+        }
         changed.then(|| self.report(&checkup))
     }
 
@@ -292,5 +311,58 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.outstanding.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::DuplexStream;
+
+    use super::*;
+    use crate::probe;
+
+    fn member() -> Arc<Member> {
+        let (address, protocol) = (IpAddr::from([127, 0, 0, 1]), GroupProtocol::Http);
+        // Nobody listens there.
+        let key =
+            Key { group: "g".into(), id: "t".into(), port: 1, address, protocol, version: ProtocolVersion::Http1 };
+        Arc::new(Member::new(key, Dialer::here(), Arc::default(), Arc::default(), true))
+    }
+
+    /// The target's ends of so many connections that wait.
+    fn give(member: &Member, count: usize) -> Vec<DuplexStream> {
+        let pair = |_| {
+            let (own, other) = tokio::io::duplex(1);
+            member.give(Line::new(own));
+            other
+        };
+        (0..count).map(pair).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_wait_go_with_age_and_with_health() {
+        let (member, check) = (member(), HealthCheck { unhealthy_threshold: 2, ..HealthCheck::default() });
+        let waiting = |outcome| {
+            member.learn(&outcome, &check);
+            member.waiting.lock().len()
+        };
+        let _old = give(&member, 1);
+        tokio::time::advance(PATIENCE / 2).await;
+        let _new = give(&member, 1);
+        assert_eq!(waiting(Outcome::Success), 2);
+        tokio::time::advance(PATIENCE / 2).await;
+        assert_eq!(waiting(Outcome::Failed), 1);
+        assert_eq!(waiting(Outcome::Failed), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_lets_go_of_all_connections_that_are_closed() {
+        let member = member();
+        let mut others = give(&member, 500);
+        others.truncate(1);
+        let check = HealthCheck { interval_seconds: 3600, unhealthy_threshold: 2, ..HealthCheck::default() };
+        let _checks = tokio::spawn(probe::watch(member.clone(), check, Arc::default()));
+        tokio::time::sleep(PATIENCE / 2).await;
+        assert_eq!(member.waiting.lock().len(), 1);
     }
 }

@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use longshore_link::edge::{GroupProtocol, HealthCheck, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::unconstrained;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::health::Outcome;
@@ -38,7 +39,8 @@ pub async fn watch(member: Arc<Member>, check: HealthCheck, reports: Arc<Reports
         ticks.tick().await;
         let patience = Duration::from_secs(u64::from(check.timeout_seconds.max(1)));
         let outcome = timeout(patience, probe(&member, &check)).await.unwrap_or(Outcome::Timeout);
-        if let Some(health) = member.learn(&outcome, &check) {
+        // It looks at every connection that waits.
+        if let Some(health) = unconstrained(async { member.learn(&outcome, &check) }).await {
             reports.put(health);
         }
     }

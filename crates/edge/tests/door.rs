@@ -83,6 +83,22 @@ async fn a_head_that_comes_byte_by_byte_is_waited_for_and_arrives_whole() {
 }
 
 #[tokio::test]
+async fn a_name_that_does_not_come_in_the_first_sixteen_kibibytes_is_not_waited_for() {
+    let (_edge, door) = serve(&behind(vec![named("one.test", 201), named("two.test", 202)])).await;
+    for (length, expected) in [(15, "202"), (16, "")] {
+        let mut stream = TcpStream::connect(door).await.expect("a connection");
+        let long = "x".repeat(length * 1024);
+        let head = format!("GET / HTTP/1.1\r\nX: {long}\r\nHost: two.test\r\nConnection: close\r\n\r\n");
+        let _ = stream.write_all(head.as_bytes()).await;
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(support::PATIENCE, stream.read_to_end(&mut answer)).await;
+        // Or by a reset: what it has sent is not read.
+        let _ = ended.expect("the edge ends it");
+        assert_eq!(String::from_utf8_lossy(&answer).split(' ').nth(1).unwrap_or_default(), expected);
+    }
+}
+
+#[tokio::test]
 async fn a_door_that_somebody_else_has_is_opened_when_it_is_free() {
     let mut given = behind(vec![named("one.test", 201)]);
     let other = tokio::net::TcpListener::bind((given.door.unwrap(), PORT)).await.expect("a socket");

@@ -73,6 +73,28 @@ async fn what_cannot_be_served_is_reported() {
     assert_eq!(edge.whole_report().await.problems, report.problems);
 }
 
+#[tokio::test]
+async fn a_socket_that_is_free_at_last_is_listened_on_without_another_configuration() {
+    let taken = tokio::net::TcpListener::bind((own_address(), PORT)).await.expect("a port");
+    let to = taken.local_addr().expect("an address");
+    let edge = longshore_edge::Edge::new();
+    let mut wanted = configuration(BalancerKind::Application, to.ip(), &[]);
+    wanted.door = Some(own_address());
+    let door = std::net::SocketAddr::new(wanted.door.expect("a door"), PORT);
+    edge.apply(wanted).await.expect("a configuration");
+    assert_eq!(edge.report().await.problems.len(), 1);
+    // From here on, time passes when nothing else happens.
+    tokio::time::pause();
+    drop(taken);
+    let solved = async { while !edge.report().await.problems.is_empty() {} };
+    tokio::time::timeout(PATIENCE, solved).await.expect("a report without problems");
+    assert_eq!(edge.whole_report().await.problems, []);
+    tokio::time::resume();
+    for way in [to, door] {
+        assert_eq!(status(&get(way, "/").await), "503");
+    }
+}
+
 /// A target that answers `/slow` only when it is told to.
 async fn slow_target() -> (Backend, Arc<AtomicBool>) {
     let release = Arc::new(AtomicBool::new(false));
@@ -288,16 +310,45 @@ async fn errors_of_a_target_count_against_it_where_the_group_says_so() {
     assert!(ill.count() - before < 50, "{} of 300", ill.count() - before);
 }
 
+/// Waits until a report has the target in this state.
+async fn reported(edge: &longshore_edge::Edge, port: u16, state: TargetState) {
+    let found = async {
+        while !edge.report().await.health.iter().any(|health| health.port == port && health.state == state) {}
+    };
+    tokio::time::timeout(PATIENCE, found).await.expect("a report");
+}
+
 #[tokio::test]
 async fn the_health_of_a_target_that_is_registered_again_is_reported_again() {
-    let backend = Backend::named("one").await;
-    let mut configuration = configuration(BalancerKind::Application, own_address(), &[backend.address]);
-    let (edge, _) = serve(&configuration).await;
-    until(&edge, backend.address.port(), TargetState::Healthy).await;
-    while edge.report().await.health.iter().all(|health| health.state != TargetState::Healthy) {}
-    configuration.generation = 2;
-    group(&mut configuration).targets[0].registered_at = 7;
-    edge.apply(configuration).await.expect("a configuration");
-    let report = edge.report().await;
-    assert_eq!(report.health.iter().map(|health| health.state).collect::<Vec<_>>(), [TargetState::Healthy]);
+    let held = Arc::new(AtomicBool::new(false));
+    let holds = held.clone();
+    let one = Backend::start(move |request| match request.contains("ELB-HealthChecker") {
+        true if holds.load(Ordering::SeqCst) => "later".to_owned(),
+        _ => ok("one"),
+    })
+    .await;
+    let other = Backend::named("other").await;
+    let mut configuration = configuration(BalancerKind::Application, own_address(), &[one.address, other.address]);
+    let (edge, to) = serve(&configuration).await;
+    until(&edge, other.address.port(), TargetState::Healthy).await;
+    reported(&edge, one.address.port(), TargetState::Healthy).await;
+    for (generation, draining_since, registered_at) in [(2, Some(millis()), 0), (3, None, 7)] {
+        held.store(true, Ordering::SeqCst);
+        configuration.generation = generation;
+        let again = &mut group(&mut configuration).targets[0];
+        (again.draining_since, again.registered_at) = (draining_since, registered_at);
+        edge.apply(configuration.clone()).await.expect("a configuration");
+    }
+    reported(&edge, one.address.port(), TargetState::Initial).await;
+    for _ in 0..10 {
+        assert_eq!(body(&get(to, "/").await), "other");
+    }
+    // Alone, it is better than nothing.
+    configuration.generation = 4;
+    group(&mut configuration).targets.pop();
+    edge.apply(configuration.clone()).await.expect("a configuration");
+    assert_eq!(body(&get(to, "/").await), "one");
+    until(&edge, one.address.port(), TargetState::Initial).await;
+    held.store(false, Ordering::SeqCst);
+    reported(&edge, one.address.port(), TargetState::Healthy).await;
 }

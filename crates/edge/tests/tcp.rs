@@ -126,6 +126,27 @@ async fn a_flow_outlives_its_targets_registration_unless_the_group_ends_it() {
 }
 
 #[tokio::test]
+async fn a_flow_outlives_that_its_target_is_registered_again() {
+    let ((one, _), (other, _)) = (echo("1").await, echo("2").await);
+    let (edge, to, mut configuration) = balance(&[one, other]).await;
+    for port in [one.port(), other.port()] {
+        until(&edge, port, TargetState::Healthy).await;
+    }
+    let mut flows = vec![connect(to).await.0, connect(to).await.0, connect(to).await.0];
+    configuration.generation = 2;
+    group(&mut configuration).targets[0].registered_at = 7;
+    edge.apply(configuration.clone()).await.expect("a configuration");
+    configuration.generation = 3;
+    group(&mut configuration).targets[1].registered_at = 7;
+    until(&edge, one.port(), TargetState::Healthy).await;
+    edge.apply(configuration).await.expect("a configuration");
+    until(&edge, other.port(), TargetState::Healthy).await;
+    for flow in &mut flows {
+        assert!(echoes(flow).await);
+    }
+}
+
+#[tokio::test]
 async fn a_target_that_turns_unhealthy_loses_its_flows() {
     let (target, task) = echo("1").await;
     let (spare, _) = echo("2").await;

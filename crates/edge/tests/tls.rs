@@ -119,6 +119,24 @@ async fn a_listener_without_a_usable_certificate_is_reported() {
     assert_eq!(edge.report().await.problems[0].problem, "it has no certificate");
 }
 
+#[tokio::test]
+async fn a_listener_whose_new_certificate_is_of_no_use_goes_on_with_what_it_has() {
+    let (old, new) = (Backend::named("old").await, Backend::named("new").await);
+    let own = certificate(&["a.test"]);
+    let mut configuration = secured(BalancerKind::Application, old.address, &[&own]);
+    let (edge, to) = serve(&configuration).await;
+    for (generation, backend, chain, problems) in [(2, &new, "", 1), (3, &old, "", 1), (4, &new, &own.chain, 0)] {
+        configuration.generation = generation;
+        configuration.certificates.get_mut("0").expect("a certificate").chain = chain.to_owned();
+        group(&mut configuration).targets = vec![target(backend.address)];
+        edge.apply(configuration.clone()).await.expect("a configuration");
+        assert_eq!(edge.whole_report().await.problems.len(), problems);
+        let mut stream = connect(to, "a.test", &own).await.expect("a handshake");
+        let expected = if generation == 3 { "old" } else { "new" };
+        assert_eq!(body(&get(&mut stream).await), expected);
+    }
+}
+
 /// A target that speaks TLS by a certificate that nobody knows, and says in it what it hears.
 async fn encrypted() -> SocketAddr {
     let own = certificate(&["whoever.test"]);
