@@ -156,6 +156,7 @@ mod tests {
             arn: "b".to_owned(),
             name: String::new(),
             kind: BalancerKind::Application,
+            internal: false,
             addresses: vec![Address { ip: "127.64.0.1".parse().unwrap(), zone: "a".to_owned(), inside: false }],
             attributes: Attributes::default(),
             listeners: vec![listener],

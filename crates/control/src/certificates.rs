@@ -44,20 +44,26 @@ fn write_down(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(0o644))
 }
 
-/// Issues certificates anew as they come to their end, one after the other.
+/// Issues certificates anew as they come to their end, one after the other. One that cannot be is tried again with the next look.
 pub(crate) async fn renew(server: Arc<Server>) {
     loop {
-        let turn = server.clone();
-        let renewed = tokio::task::spawn_blocking(move || {
-            acm::renew(&turn.store, &turn.settings.vault, clock::wall(), &mut clock::mint())
-        });
-        match renewed.await {
-            Ok(Ok(true)) => continue,
-            Ok(Ok(false)) => {}
-            Ok(Err(fault)) => tracing::error!(%fault, "a certificate could not be issued anew"),
-            Err(error) => tracing::error!(%error, "certificates could not be looked at"),
+        let due = acm::due(&server.store.read(), clock::wall());
+        for certificate in due {
+            renew_one(server.clone(), certificate).await;
         }
         tokio::time::sleep(PERIOD).await;
+    }
+}
+
+async fn renew_one(server: Arc<Server>, certificate: String) {
+    let key = certificate.clone();
+    let renewed = tokio::task::spawn_blocking(move || {
+        acm::renew(&server.store, (&server.settings.vault, clock::wall()), &mut clock::mint(), &key)
+    });
+    match renewed.await {
+        Ok(Ok(())) => {}
+        Ok(Err(fault)) => tracing::error!(%fault, certificate, "a certificate could not be issued anew"),
+        Err(error) => tracing::error!(%error, certificate, "a certificate could not be looked at"),
     }
 }
 

@@ -260,6 +260,7 @@ mod tests {
             arn: arn.to_owned(),
             name: String::new(),
             kind: BalancerKind::Application,
+            internal: false,
             addresses: Vec::new(),
             attributes: Attributes::default(),
             listeners: Vec::new(),

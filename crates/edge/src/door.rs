@@ -11,11 +11,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use longshore_link::edge::Balancer;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -43,6 +44,11 @@ const UNKNOWN: &[u8] = b"HTTP/1.1 404 Not Found\r\nServer: awselb/2.0\r\nContent
 
 /// The listeners of one port, by the names of their balancers in small letters.
 pub type Entries = BTreeMap<String, Entry>;
+
+/// Whether a door at this address leads to a balancer: to an internal one only if no other machine reaches the door.
+pub fn leads_to(door: IpAddr, balancer: &Balancer) -> bool {
+    !balancer.internal || door.to_canonical().is_loopback()
+}
 
 /// The socket of one port. Dropping it closes it; its connections go on as those of the listeners that they were led to.
 #[derive(Debug)]
@@ -172,7 +178,38 @@ fn of_head(sent: &[u8]) -> Option<Name> {
 
 #[cfg(test)]
 mod tests {
+    use longshore_link::edge::{Attributes, BalancerKind};
+
     use super::*;
+
+    #[test]
+    fn an_internal_balancer_is_behind_doors_of_this_machine_alone() {
+        let mut balancer = Balancer {
+            arn: "b".to_owned(),
+            name: String::new(),
+            kind: BalancerKind::Application,
+            internal: false,
+            addresses: Vec::new(),
+            attributes: Attributes::default(),
+            listeners: Vec::new(),
+        };
+        for (door, expected) in [
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("0.0.0.0", false),
+            ("::", false),
+            ("192.0.2.1", false),
+            ("10.0.0.1", false),
+        ] {
+            let door: IpAddr = door.parse().expect("an address");
+            balancer.internal = true;
+            assert_eq!(leads_to(door, &balancer), expected, "{door}");
+            balancer.internal = false;
+            assert!(leads_to(door, &balancer), "{door}");
+        }
+    }
 
     #[test]
     fn a_host_is_read_as_soon_as_its_line_is_there() {

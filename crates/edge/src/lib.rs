@@ -398,9 +398,11 @@ impl Served {
     }
 
     /// What is behind each door. Where several listeners have a port, those of TCP are left out: their clients name nobody.
+    /// Internal balancers are behind a door that only this machine reaches.
     fn entries(&self, configuration: &EdgeConfiguration) -> BTreeMap<u16, Entries> {
         let mut ports: BTreeMap<u16, Vec<(&Balancer, &Listener)>> = BTreeMap::new();
-        for (balancer, listener) in configuration.listeners() {
+        let is_behind = |balancer: &Balancer| configuration.door.is_some_and(|door| door::leads_to(door, balancer));
+        for (balancer, listener) in configuration.listeners().filter(|(balancer, _)| is_behind(balancer)) {
             ports.entry(listener.port).or_default().push((balancer, listener));
         }
         let site = |(balancer, listener): (&Balancer, &Listener)| {

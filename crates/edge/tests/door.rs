@@ -71,6 +71,14 @@ async fn a_name_leads_to_its_balancer_and_a_lone_listener_needs_none() {
 }
 
 #[tokio::test]
+async fn a_door_of_this_machine_leads_to_internal_balancers_too() {
+    let mut given = behind(vec![named("one.test", 201), named("two.test", 202)]);
+    given.balancers[0].internal = true;
+    let (_edge, door) = serve(&given).await;
+    assert_eq!((ask(door, "one.test").await.as_str(), ask(door, "two.test").await.as_str()), ("201", "202"));
+}
+
+#[tokio::test]
 async fn a_head_that_comes_byte_by_byte_is_waited_for_and_arrives_whole() {
     let (_edge, door) = serve(&behind(vec![named("one.test", 201), named("two.test", 202)])).await;
     let mut stream = TcpStream::connect(door).await.expect("a connection");

@@ -73,6 +73,7 @@ fn served(state: &State, region: &str, row: &LoadBalancer, room: &mut usize) -> 
         arn: row.arn(&place),
         name: row.dns_name(region),
         kind,
+        internal: row.scheme == api::LoadBalancerSchemeEnum::Internal,
         addresses: addresses.clone(),
         attributes: attributes(kind, &row.attributes),
         listeners: listeners.collect(),

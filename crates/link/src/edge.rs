@@ -84,6 +84,9 @@ pub struct Balancer {
     #[serde(default)]
     pub name: String,
     pub kind: BalancerKind,
+    /// Whether its scheme is `internal`: a door that other machines reach does not lead to it.
+    #[serde(default)]
+    pub internal: bool,
     /// What this edge listens on; each listener listens on all of them.
     pub addresses: Vec<Address>,
     #[serde(default)]

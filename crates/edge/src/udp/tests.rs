@@ -71,6 +71,7 @@ fn front(target: SocketAddr) -> Front {
         arn: "b".into(),
         name: String::new(),
         kind: BalancerKind::Network,
+        internal: false,
         addresses: vec![address.clone()],
         attributes: Attributes::of(BalancerKind::Network),
         listeners: vec![listener.clone()],

@@ -144,6 +144,7 @@ pub fn configuration(kind: BalancerKind, ip: IpAddr, targets: &[SocketAddr]) -> 
         arn: "balancer".into(),
         name: "web.test".into(),
         kind,
+        internal: false,
         addresses: vec![Address { ip, zone: "a".into(), inside: false }],
         attributes: Attributes::of(kind),
         listeners: vec![listener],

@@ -215,6 +215,21 @@ fn an_edge_is_given_all_that_it_needs_and_no_more() {
 }
 
 #[test]
+fn an_edge_is_told_which_balancers_are_internal() {
+    let application = api::LoadBalancerTypeEnum::Application;
+    for (scheme, internal) in
+        [(api::LoadBalancerSchemeEnum::Internal, true), (api::LoadBalancerSchemeEnum::InternetFacing, false)]
+    {
+        let mut state = state(vec![load_balancer("web", application, "127.64.0.1", Map::new())]);
+        let (_, row) = state.load_balancers.iter().next().unwrap();
+        let row = LoadBalancer { scheme, ..LoadBalancer::clone(row) };
+        state.apply(&row.into());
+        let given = configuration(&state, "us-east-1", 1, &|_| true, &|_| None);
+        assert_eq!(given.balancers[0].internal, internal);
+    }
+}
+
+#[test]
 fn a_group_is_given_with_its_targets_and_checks() {
     let sticky = [("stickiness.enabled", "true"), ("deregistration_delay.timeout_seconds", "9")];
     let state = state(vec![

@@ -33,7 +33,7 @@ use crate::{Service, Vault, operations};
 
 pub use authority::local as local_authority;
 pub use find::find;
-pub use renew::renew;
+pub use renew::{due, renew};
 pub use tag::of_arn as tags_of;
 
 /// The operations that are built, and their handlers.

@@ -1,7 +1,5 @@
 //! Certificates that are issued anew before their end.
 
-use std::sync::Arc;
-
 use longshore_model::certificate::{Certificate, MOST_CERTIFICATES};
 use longshore_model::{Mint, State};
 use longshore_store::Store;
@@ -11,18 +9,21 @@ use super::authority;
 use super::key::{Key, about};
 use crate::Vault;
 
-/// One that a listener has, that was issued here and that ends within 60 days.
-fn due(state: &State, now: Timestamp) -> Option<Arc<Certificate>> {
-    let used = state.index.balancing.certificates().take(MOST_CERTIFICATES);
-    used.filter_map(|key| state.certificates.get(key)).find(|row| row.is_due(now)).cloned()
+/// The keys of those that a listener has, that were issued here and that end within 60 days, in order; as many as an account may have.
+pub fn due(state: &State, now: Timestamp) -> Vec<String> {
+    let used = state.index.balancing.certificates();
+    let is_due = |key: &&String| state.certificates.get(key.as_str()).is_some_and(|row| row.is_due(now));
+    let mut due: Vec<String> = used.filter(is_due).take(MOST_CERTIFICATES).cloned().collect();
+    due.sort();
+    due
 }
 
-/// Issues one certificate that is due anew, with another key. Returns whether there was one.
+/// Issues a certificate anew, with another key, if it is still there and due.
 ///
 /// # Errors
 /// `InternalFailure` if the authority's key does not open; a refusal if the disk has no space.
-pub fn renew(store: &Store, vault: &Vault, now: Timestamp, mint: &mut Mint) -> Result<bool, Fault> {
-    let Some(old) = due(&store.read(), now) else { return Ok(false) };
+pub fn renew(store: &Store, (vault, now): (&Vault, Timestamp), mint: &mut Mint, due: &str) -> Result<(), Fault> {
+    let Some(old) = store.read().certificates.get(due).filter(|row| row.is_due(now)).cloned() else { return Ok(()) };
     // Before the transaction, which others wait for.
     let key = Key::generate(old.facts.key_algorithm)?;
     let sealed = vault.seal(&about(&old.account, &old.id), key.secret().as_bytes())?;
@@ -37,5 +38,5 @@ pub fn renew(store: &Store, vault: &Vault, now: Timestamp, mint: &mut Mint) -> R
         changes.push(row.into());
         Ok::<_, Fault>(())
     })?;
-    Ok(true)
+    Ok(())
 }

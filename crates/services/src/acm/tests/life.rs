@@ -1,3 +1,4 @@
+use longshore_api::acm::KeyAlgorithm;
 use longshore_api::elasticloadbalancing as elb;
 use longshore_model::balancer::{Listener, Map};
 use longshore_model::{Mint, Place};
@@ -5,7 +6,7 @@ use longshore_wire::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::acm::{renew, tags_of};
+use crate::acm::{due, renew, tags_of};
 
 /// The domains that are listed.
 fn listed(bench: &Bench, input: Value) -> Vec<String> {
@@ -18,13 +19,18 @@ fn listed(bench: &Bench, input: Value) -> Vec<String> {
 
 /// A listener that has the certificate, and only this.
 fn used(bench: &Bench, arn: &str) {
+    all_used(bench, &[arn]);
+}
+
+/// A listener that has these certificates.
+fn all_used(bench: &Bench, arns: &[&str]) {
     let listener = Listener {
         account: bench.account.to_string(),
         balancer: "web".to_owned(),
         id: "0123456789abcdef".to_owned(),
         port: 443,
         protocol: elb::ProtocolEnum::Https,
-        certificates: vec![arn.to_owned()],
+        certificates: arns.iter().map(|arn| (*arn).to_owned()).collect(),
         ssl_policy: Some("ELBSecurityPolicy-2016-08".to_owned()),
         alpn_policy: None,
         actions: Vec::new(),
@@ -156,20 +162,40 @@ fn tags_come_and_go() {
     assert_eq!(told(&bench), [pair("a", "2")]);
 }
 
+/// Tries all that is due; whether each was issued.
+fn turn(bench: &Bench) -> Vec<bool> {
+    let (vault, now) = (bench.context().settings.vault.clone(), Timestamp::from_millis(bench.now));
+    let all = due(&bench.store.read(), now);
+    all.iter().map(|key| renew(&bench.store, (&vault, now), &mut Mint::new(1), key).is_ok()).collect()
+}
+
+#[test]
+fn one_that_cannot_be_renewed_keeps_no_other_from_it() {
+    let mut bench = Bench::new();
+    let mut arns = ["a.test", "b.test", "c.test"].map(|domain| request(&bench, domain));
+    all_used(&bench, &arns.each_ref().map(String::as_str));
+    // The first of them, in the order that they are tried in, has a key that nobody makes.
+    arns.sort();
+    let mut broken = record(&bench, &arns[0]);
+    broken.facts.key_algorithm = KeyAlgorithm::Rsa1024;
+    bench.apply(vec![broken.into()]);
+    bench.now += 340 * DAY_MILLIS;
+    let now = Timestamp::from_millis(bench.now);
+    assert_eq!(turn(&bench), [false, true, true]);
+    assert_eq!(arns.each_ref().map(|arn| record(&bench, arn).renewed_at), [None, Some(now), Some(now)]);
+    assert_eq!(turn(&bench), [false]);
+}
+
 #[test]
 fn what_is_used_is_renewed_sixty_days_before_its_end() {
     let mut bench = Bench::new();
     let (one, other) = (request(&bench, "a.test"), request(&bench, "b.test"));
     used(&bench, &one);
-    let turn = |bench: &Bench| {
-        let vault = bench.context().settings.vault.clone();
-        renew(&bench.store, &vault, Timestamp::from_millis(bench.now), &mut Mint::new(1)).unwrap()
-    };
     bench.now += 330 * DAY_MILLIS;
-    assert!(!turn(&bench));
+    assert!(turn(&bench).is_empty());
     bench.now += 10 * DAY_MILLIS;
     let (old, left) = (record(&bench, &one), record(&bench, &other));
-    assert!(turn(&bench) && !turn(&bench));
+    assert_eq!((turn(&bench), turn(&bench)), (vec![true], vec![]));
     let new = record(&bench, &one);
     assert_eq!((&new.facts.names, new.arn(&Place::new("us-east-1", &bench.account))), (&old.facts.names, one.clone()));
     assert!(new.facts.serial != old.facts.serial && new.chain == old.chain);

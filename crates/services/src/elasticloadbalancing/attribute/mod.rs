@@ -65,7 +65,8 @@ impl Bearer<'_> {
     /// The values with `asked` over them.
     ///
     /// # Errors
-    /// `ValidationError` for a key that it has not, or twice, and for a value that is none of the attribute's.
+    /// `ValidationError` for a key that it has not, or twice, and for a value that is none of the attribute's;
+    /// `UnsupportedOperationException` for a value that nothing would act on.
     fn changed(&self, asked: Vec<(Option<String>, Option<String>)>) -> Result<Map, Fault> {
         let mut values = self.values.clone();
         let mut seen = Vec::with_capacity(asked.len());
@@ -76,10 +77,21 @@ impl Bearer<'_> {
                 return Err(fault::invalid(format!("{} attribute key '{key}' is specified twice", self.called)));
             }
             check(self.called, attribute, &value)?;
+            self.check_built(attribute, &value)?;
             seen.push(attribute.key);
             values.insert(key, value);
         }
         Ok(values)
+    }
+
+    /// Whether a value is the one at first, or something acts on it. No datagram begins with the proxy protocol.
+    fn check_built(&self, attribute: &Attribute, value: &str) -> Result<(), Fault> {
+        let has_datagrams = self.group.is_some_and(TargetGroup::has_datagrams);
+        let is_built = attribute.is_built && !(attribute.key == table::PROXY && has_datagrams);
+        match is_built || value == attribute.usual {
+            true => Ok(()),
+            false => Err(fault::not_built(&format!("'{}' other than '{}'", attribute.key, attribute.usual))),
+        }
     }
 
     fn known(&self, key: &str) -> Result<&'static Attribute, Fault> {
@@ -125,12 +137,9 @@ fn number(bearer: &Bearer<'_>, key: &str) -> i64 {
 /// What attributes of a balancer say together.
 fn balancer_sound(values: &Map) -> Result<(), Fault> {
     let text = |key: &str| values.get(key).map(String::as_str).unwrap_or_default();
-    for (enabled, bucket) in
-        [(table::ACCESS_LOGS, table::ACCESS_BUCKET), (table::CONNECTION_LOGS, table::CONNECTION_BUCKET)]
-    {
-        if text(enabled) == "true" && text(bucket).is_empty() {
-            return Err(fault::configuration(format!("'{bucket}' must be set where '{enabled}' is 'true'")));
-        }
+    let (enabled, bucket) = (table::ACCESS_LOGS, table::ACCESS_BUCKET);
+    if text(enabled) == "true" && text(bucket).is_empty() {
+        return Err(fault::configuration(format!("'{bucket}' must be set where '{enabled}' is 'true'")));
     }
     let buckets = [table::ACCESS_BUCKET, table::CONNECTION_BUCKET].map(text);
     if let Some(bucket) = buckets.iter().find(|bucket| !bucket.is_empty() && !is_bucket(bucket)) {
@@ -198,7 +207,7 @@ pub fn describe_balancer(
 }
 
 /// # Errors
-/// `LoadBalancerNotFound`, `ValidationError`, `InvalidConfigurationRequest`.
+/// `LoadBalancerNotFound`, `ValidationError`, `InvalidConfigurationRequest`, `UnsupportedOperationException`.
 pub fn modify_balancer(
     context: &mut Context<'_>,
     request: api::ModifyLoadBalancerAttributesInput,
@@ -235,7 +244,7 @@ pub fn describe_group(
 }
 
 /// # Errors
-/// `TargetGroupNotFound`, `ValidationError`, `InvalidConfigurationRequest`.
+/// `TargetGroupNotFound`, `ValidationError`, `InvalidConfigurationRequest`, `UnsupportedOperationException`.
 pub fn modify_group(
     context: &mut Context<'_>,
     request: api::ModifyTargetGroupAttributesInput,
@@ -272,7 +281,7 @@ pub fn describe_listener(
 }
 
 /// # Errors
-/// `ListenerNotFound`, `ValidationError`.
+/// `ListenerNotFound`, `ValidationError`, `UnsupportedOperationException`.
 pub fn modify_listener(
     context: &mut Context<'_>,
     request: api::ModifyListenerAttributesInput,

@@ -28,10 +28,17 @@ pub struct Attribute {
     pub usual: &'static str,
     pub form: Form,
     pub kind: Kind,
+    /// Whether something acts on it. What nothing acts on has its value at first and no other.
+    pub is_built: bool,
 }
 
 const fn new(key: &'static str, usual: &'static str, form: Form, kind: Kind) -> Attribute {
-    Attribute { key, usual, form, kind }
+    Attribute { key, usual, form, kind, is_built: true }
+}
+
+/// One that nothing acts on.
+const fn shown(key: &'static str, usual: &'static str, form: Form, kind: Kind) -> Attribute {
+    Attribute { key, usual, form, kind, is_built: false }
 }
 
 use Form::{Flag, Number, NumberOr, OneOf, Text};
@@ -42,28 +49,29 @@ const PREFIX: Form = Text(1024);
 
 /// Of load balancers.
 pub static BALANCER: &[Attribute] = &[
-    new("access_logs.s3.enabled", "false", Flag, Both),
-    new("access_logs.s3.bucket", "", BUCKET, Both),
+    new(ACCESS_LOGS, "false", Flag, Application),
+    shown(ACCESS_LOGS, "false", Flag, Network),
+    new(ACCESS_BUCKET, "", BUCKET, Both),
     new(ACCESS_PREFIX, "", PREFIX, Both),
     new("client_keep_alive.seconds", "3600", Number(60, 604_800), Application),
-    new("connection_logs.s3.enabled", "false", Flag, Application),
-    new("connection_logs.s3.bucket", "", BUCKET, Application),
+    shown("connection_logs.s3.enabled", "false", Flag, Application),
+    new(CONNECTION_BUCKET, "", BUCKET, Application),
     new(CONNECTION_PREFIX, "", PREFIX, Application),
     new("deletion_protection.enabled", "false", Flag, Both),
-    new("dns_record.client_routing_policy", "any_availability_zone", OneOf(ROUTING), Network),
+    shown("dns_record.client_routing_policy", "any_availability_zone", OneOf(ROUTING), Network),
     new("idle_timeout.timeout_seconds", "60", Number(1, 4000), Application),
-    new("ipv6.deny_all_igw_traffic", "false", Flag, Both),
+    shown("ipv6.deny_all_igw_traffic", "false", Flag, Both),
     new("load_balancing.cross_zone.enabled", "true", OneOf(&["true"]), Application),
     new("load_balancing.cross_zone.enabled", "false", Flag, Network),
     new("routing.http.desync_mitigation_mode", "defensive", OneOf(&["monitor", "defensive", "strictest"]), Application),
     new("routing.http.drop_invalid_header_fields.enabled", "false", Flag, Application),
     new("routing.http.preserve_host_header.enabled", "false", Flag, Application),
-    new("routing.http.x_amzn_tls_version_and_cipher_suite.enabled", "false", Flag, Application),
+    shown("routing.http.x_amzn_tls_version_and_cipher_suite.enabled", "false", Flag, Application),
     new("routing.http.xff_client_port.enabled", "false", Flag, Application),
     new("routing.http.xff_header_processing.mode", "append", OneOf(&["append", "preserve", "remove"]), Application),
     new("routing.http2.enabled", "true", Flag, Application),
-    new("waf.fail_open.enabled", "false", Flag, Application),
-    new("zonal_shift.config.enabled", "false", Flag, Both),
+    shown("waf.fail_open.enabled", "false", Flag, Application),
+    shown("zonal_shift.config.enabled", "false", Flag, Both),
 ];
 
 const ROUTING: &[&str] = &["any_availability_zone", "availability_zone_affinity", "partial_availability_zone_affinity"];
@@ -81,12 +89,12 @@ pub const ALGORITHM: &str = "load_balancing.algorithm.type";
 pub const ANOMALY: &str = "load_balancing.algorithm.anomaly_mitigation";
 pub const DELAY: &str = "deregistration_delay.timeout_seconds";
 pub const TERMINATION: &str = "deregistration_delay.connection_termination.enabled";
+pub const PROXY: &str = "proxy_protocol_v2.enabled";
 pub const PRESERVE: &str = "preserve_client_ip.enabled";
 pub const ACCESS_LOGS: &str = "access_logs.s3.enabled";
 pub const ACCESS_BUCKET: &str = "access_logs.s3.bucket";
 pub const ACCESS_PREFIX: &str = "access_logs.s3.prefix";
 pub const CONNECTION_PREFIX: &str = "connection_logs.s3.prefix";
-pub const CONNECTION_LOGS: &str = "connection_logs.s3.enabled";
 pub const CONNECTION_BUCKET: &str = "connection_logs.s3.bucket";
 
 /// A day and a week.
@@ -100,7 +108,7 @@ pub static GROUP: &[Attribute] = &[
     new(ALGORITHM, "round_robin", OneOf(ALGORITHMS), Application),
     new("load_balancing.cross_zone.enabled", "use_load_balancer_configuration", OneOf(CROSS), Both),
     new(PRESERVE, "", Flag, Network),
-    new("proxy_protocol_v2.enabled", "false", Flag, Network),
+    new(PROXY, "false", Flag, Network),
     new(SLOW_START, "0", Number(0, 900), Application),
     new(COOKIE, "", Text(256), Application),
     new("stickiness.app_cookie.duration_seconds", "86400", STICKY, Application),
@@ -108,8 +116,8 @@ pub static GROUP: &[Attribute] = &[
     new("stickiness.lb_cookie.duration_seconds", "86400", STICKY, Application),
     new(STICKINESS_TYPE, "lb_cookie", OneOf(&["lb_cookie", "app_cookie"]), Application),
     new(STICKINESS_TYPE, "source_ip", OneOf(&["source_ip"]), Network),
-    new("target_group_health.dns_failover.minimum_healthy_targets.count", "1", NumberOr(1, 1000, "off"), Both),
-    new("target_group_health.dns_failover.minimum_healthy_targets.percentage", "off", NumberOr(1, 100, "off"), Both),
+    shown("target_group_health.dns_failover.minimum_healthy_targets.count", "1", NumberOr(1, 1000, "off"), Both),
+    shown("target_group_health.dns_failover.minimum_healthy_targets.percentage", "off", NumberOr(1, 100, "off"), Both),
     new("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", "1", Number(1, 1000), Both),
     new(
         "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage",
@@ -118,23 +126,23 @@ pub static GROUP: &[Attribute] = &[
         Both,
     ),
     new("target_health_state.unhealthy.connection_termination.enabled", "true", Flag, Network),
-    new("target_health_state.unhealthy.draining_interval_seconds", "0", Number(0, 360_000), Network),
+    shown("target_health_state.unhealthy.draining_interval_seconds", "0", Number(0, 360_000), Network),
 ];
 
 const HEADER: Form = Text(1024);
 
 /// Of listeners.
 pub static LISTENER: &[Attribute] = &[
-    new("routing.http.response.access_control_allow_credentials.header_value", "", OneOf(&["", "true"]), Application),
-    new("routing.http.response.access_control_allow_headers.header_value", "", HEADER, Application),
-    new("routing.http.response.access_control_allow_methods.header_value", "", HEADER, Application),
-    new("routing.http.response.access_control_allow_origin.header_value", "", HEADER, Application),
-    new("routing.http.response.access_control_expose_headers.header_value", "", HEADER, Application),
-    new("routing.http.response.access_control_max_age.header_value", "", HEADER, Application),
-    new("routing.http.response.content_security_policy.header_value", "", HEADER, Application),
-    new("routing.http.response.server.enabled", "true", Flag, Application),
-    new("routing.http.response.strict_transport_security.header_value", "", HEADER, Application),
-    new("routing.http.response.x_content_type_options.header_value", "", OneOf(&["", "nosniff"]), Application),
-    new("routing.http.response.x_frame_options.header_value", "", OneOf(&["", "DENY", "SAMEORIGIN"]), Application),
+    shown("routing.http.response.access_control_allow_credentials.header_value", "", OneOf(&["", "true"]), Application),
+    shown("routing.http.response.access_control_allow_headers.header_value", "", HEADER, Application),
+    shown("routing.http.response.access_control_allow_methods.header_value", "", HEADER, Application),
+    shown("routing.http.response.access_control_allow_origin.header_value", "", HEADER, Application),
+    shown("routing.http.response.access_control_expose_headers.header_value", "", HEADER, Application),
+    shown("routing.http.response.access_control_max_age.header_value", "", HEADER, Application),
+    shown("routing.http.response.content_security_policy.header_value", "", HEADER, Application),
+    shown("routing.http.response.server.enabled", "true", Flag, Application),
+    shown("routing.http.response.strict_transport_security.header_value", "", HEADER, Application),
+    shown("routing.http.response.x_content_type_options.header_value", "", OneOf(&["", "nosniff"]), Application),
+    shown("routing.http.response.x_frame_options.header_value", "", OneOf(&["", "DENY", "SAMEORIGIN"]), Application),
     new("tcp.idle_timeout.seconds", "350", Number(60, 6000), Network),
 ];

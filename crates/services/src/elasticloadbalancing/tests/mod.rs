@@ -1,5 +1,6 @@
 //! Load balancers by their operations. After every call the laws of the state are checked.
 
+mod attribute;
 mod balancer;
 mod certificate;
 mod group;
