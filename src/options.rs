@@ -81,8 +81,8 @@ pub struct Behaviour {
     /// How often audit records are delivered to trails [default: 300]
     #[arg(long, env = "LONGSHORE_TRAIL_INTERVAL", value_name = "SECONDS", value_parser = value_parser!(u64).range(1..))]
     pub trail_interval: Option<u64>,
-    /// Where load balancers answer by their names, beside the loopback address of each; 0.0.0.0 is every address of the edge's
-    /// machine [default: 127.0.0.1]
+    /// Where load balancers answer by their names, beside the loopback address of each: an address of the edges' machines
+    /// [default: 127.0.0.1]
     #[arg(long, env = "LONGSHORE_BALANCER_ADDRESS", value_name = "IP")]
     pub balancer_address: Option<IpAddr>,
     /// Refuse what an account calls too often, as AWS does for ECS [default: false]
@@ -181,6 +181,10 @@ impl Instance {
                 resolved.listen
             );
         }
+        if resolved.balancer_address.is_unspecified() {
+            // Each balancer has its port on an address of its own already.
+            bail!("{} is every address; say the one that load balancers are to answer at", resolved.balancer_address);
+        }
         if !is_region(&resolved.region) {
             bail!("{:?} is no region; one is named like eu-west-1", resolved.region);
         }
@@ -277,5 +281,7 @@ mod tests {
     #[test]
     fn only_loopback_may_be_listened_on() {
         assert!(resolve("listen = '0.0.0.0:4566'", &Behaviour::default()).is_err());
+        assert!(resolve("balancer-address = '0.0.0.0'", &Behaviour::default()).is_err());
+        assert!(resolve("balancer-address = '192.0.2.7'", &Behaviour::default()).is_ok());
     }
 }

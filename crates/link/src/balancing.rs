@@ -109,7 +109,6 @@ fn attributes(kind: BalancerKind, values: &Map) -> Attributes {
             _ => ForwardedFor::Append,
         },
         forwarded_for_port: http("xff_client_port.enabled", usual.forwarded_for_port),
-        tls_headers: http("x_amzn_tls_version_and_cipher_suite.enabled", usual.tls_headers),
         cross_zone: true,
         access_logs: access_logs(kind, values),
     }

@@ -132,8 +132,6 @@ pub struct Attributes {
     pub forwarded_for: ForwardedFor,
     /// `routing.http.xff_client_port.enabled`.
     pub forwarded_for_port: bool,
-    /// `routing.http.x_amzn_tls_version_and_cipher_suite.enabled`.
-    pub tls_headers: bool,
     /// `load_balancing.cross_zone.enabled`: always for an application load balancer, by default not for a network one.
     pub cross_zone: bool,
     /// `access_logs.s3.…`, if it is enabled; an application load balancer's.
@@ -167,7 +165,6 @@ impl Default for Attributes {
             preserve_host_header: false,
             forwarded_for: ForwardedFor::Append,
             forwarded_for_port: false,
-            tls_headers: false,
             cross_zone: true,
             access_logs: None,
         }

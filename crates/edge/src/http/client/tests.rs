@@ -124,7 +124,7 @@ async fn whoever_still_has_the_body_of_a_request_gets_nothing_of_the_next() {
     let shared = Arc::new(Mutex::new(Client::new(Line::new(server), DesyncMode::Defensive, Duration::from_secs(60))));
     let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
     client.write_all(format!("{post}first{post}other").as_bytes()).await.expect("room");
-    let mut next = async || match poll_fn(|cx| shared.lock().poll_next(cx, &shared)).await {
+    let next = async || match poll_fn(|cx| shared.lock().poll_next(cx, &shared)).await {
         Came::Request(request, _) => request.into_body(),
         Came::Refused(_) | Came::End => panic!("no request"),
     };
