@@ -1,6 +1,7 @@
 """Services behind load balancers: tasks are targets while they run, serve by their targets' health, drain before they stop.
 The engine only pretends that containers run, and its edge that every target is healthy."""
 
+import re
 import time
 
 import pytest
@@ -109,13 +110,16 @@ def test_a_web_service_by_the_cli(instance, site):
     assert not new & old and service["runningCount"] == 2
     eventually(lambda: site.health(group) == {(address, 80): "healthy" for address in new})
     told = messages(service)
-    for text in (
-        f"(service {name}) registered 1 targets in (target-group {group})",
-        f"(service {name}) deregistered 2 targets in (target-group {admin})",
-        f"(service {name}) has begun draining connections on 2 tasks.",
-        f"(service {name}) has reached a steady state.",
+    # How many at a time is a matter of when which of them was healthy.
+    for text, count in (
+        (f"(service {name}) registered # targets in (target-group {group})", 4),
+        (f"(service {name}) deregistered # targets in (target-group {admin})", 2),
+        (f"(service {name}) has begun draining connections on # tasks.", 2),
     ):
-        assert any(message == text for message in told), (text, told)
+        pattern = re.escape(text).replace(r"\#", r"(\d+)")
+        found = [int(match[1]) for match in (re.fullmatch(pattern, message) for message in told) if match]
+        assert sum(found) == count, (text, found, told)
+    assert f"(service {name}) has reached a steady state." in told
     ecs("delete-service", "--cluster", site.name, "--service", name, "--force")
     ecs("wait", "services-inactive", "--cluster", site.name, "--services", name)
     eventually(lambda: not site.health(group) and not site.health(admin))
