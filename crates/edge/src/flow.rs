@@ -34,11 +34,15 @@ impl Flow {
         self.last.store(self.millis(), Ordering::Relaxed);
     }
 
+    /// When something last moved.
+    pub fn last(&self) -> Instant {
+        self.started + Duration::from_millis(self.last.load(Ordering::Relaxed))
+    }
+
     /// Ends when nothing has moved for so long.
     pub async fn idle(&self, limit: Duration) {
         loop {
-            let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
-            let until = self.started + last + limit;
+            let until = self.last() + limit;
             if Instant::now() >= until {
                 return;
             }

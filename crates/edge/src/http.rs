@@ -20,6 +20,7 @@ pub mod relay;
 mod stay;
 pub mod sticky;
 pub mod streams;
+mod taken;
 pub mod wire;
 
 use std::net::SocketAddr;

@@ -23,8 +23,8 @@ pub enum Inbound {
     Empty,
     /// Of HTTP/1.
     Own(Body),
-    /// Of HTTP/2.
-    Stream(Incoming),
+    /// Of HTTP/2, and the flow of its connection.
+    Stream(Incoming, Arc<Flow>),
 }
 
 impl Inbound {
@@ -32,7 +32,13 @@ impl Inbound {
         match self {
             Self::Empty => Poll::Ready(None),
             Self::Own(body) => body.poll_data(cx).map_ok(Frame::data),
-            Self::Stream(body) => Pin::new(body).poll_frame(cx).map_err(io::Error::other),
+            Self::Stream(body, flow) => {
+                let polled = Pin::new(body).poll_frame(cx).map_err(io::Error::other);
+                if polled.is_ready() {
+                    flow.touch();
+                }
+                polled
+            }
         }
     }
 
@@ -40,7 +46,7 @@ impl Inbound {
         match self {
             Self::Empty => true,
             Self::Own(body) => body.is_done(),
-            Self::Stream(body) => body.is_end_stream(),
+            Self::Stream(body, _) => body.is_end_stream(),
         }
     }
 }
@@ -199,6 +205,15 @@ impl Outgoing {
             }
             Self::Noted(body, _) => body.poll_upload(cx),
             Self::Own(_) | Self::Switch(_) => {}
+        }
+    }
+
+    /// When something of the exchange last moved, if the body holds something of a target.
+    pub fn flow(&self) -> Option<&Flow> {
+        match self {
+            Self::Relay(relay) => Some(&relay.flow),
+            Self::Noted(body, _) => body.flow(),
+            Self::Own(_) | Self::Switch(_) => None,
         }
     }
 

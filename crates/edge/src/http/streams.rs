@@ -19,13 +19,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
 
 use super::head::{self, Admitted, Framing, Refused};
-use super::relay::{Inbound, Outgoing};
+use super::relay::Inbound;
+use super::taken::{Bodies, Taken};
 use super::{Connection, answer};
 use crate::flow::Flow;
 use crate::front::Front;
-use crate::tunnel::Watched;
 
 /// Streams at one time.
 const STREAMS: u32 = 128;
@@ -39,14 +40,18 @@ const UNSENT: usize = 64 * 1024;
 /// What the streams of a connection share.
 struct Shared {
     connection: Connection,
+    /// Requests and what is taken of answers.
+    flow: Arc<Flow>,
+    bodies: Bodies,
     open: AtomicUsize,
     begun: AtomicUsize,
     enough: Notify,
 }
 
 /// Serves a client's connection. It is ended with the streams that are open when `stop` says so, after [`REQUESTS`], after the
-/// keep-alive time, or when nothing moves for the idle timeout; at once if nothing moves while streams are open, for longer
-/// than any target is waited for: then it is the client who takes nothing.
+/// keep-alive time, when nothing moves for the idle timeout, or nothing of one answer that the client does not take; without them
+/// when nothing moves for longer than any target is waited for, and when the keep-alive time has passed once more. What moves is
+/// requests and answers: a client that says something else says nothing, as AWS has it of PING.
 pub async fn serve<S>(
     front: Arc<ArcSwap<Front>>,
     stream: S,
@@ -63,6 +68,8 @@ pub async fn serve<S>(
     let flow = Arc::new(Flow::new());
     let shared = Arc::new(Shared {
         connection: Connection::new(front, client, tls),
+        flow: flow.clone(),
+        bodies: Bodies::new(flow.clone()),
         open: AtomicUsize::new(0),
         begun: AtomicUsize::new(0),
         enough: Notify::new(),
@@ -75,17 +82,23 @@ pub async fn serve<S>(
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).max_concurrent_streams(STREAMS).max_send_buf_size(UNSENT);
     builder.max_header_list_size(u32::try_from(head::HEAD).unwrap_or(u32::MAX));
-    let served = builder.serve_connection(TokioIo::new(Watched { stream, flow: flow.clone() }), service);
+    let served = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(served);
-    let ended = tokio::select! {
-        ended = served.as_mut() => ended,
-        () = shared.over(&flow, idle, age, &mut stop) => {
-            served.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = served.as_mut() => ended,
-                () = flow.idle(2 * idle) => Ok(()),
-            }
+    let driven = async {
+        let (quiet, most) = tokio::select! {
+            ended = served.as_mut() => return ended,
+            () = shared.over(idle, age, &mut stop) => (2 * idle, age),
+        };
+        served.as_mut().graceful_shutdown();
+        tokio::select! {
+            ended = served.as_mut() => ended,
+            () = flow.idle(quiet) => Ok(()),
+            () = sleep(most) => Ok(()),
         }
+    };
+    let ended = tokio::select! {
+        ended = driven => ended,
+        never = shared.bodies.watch(idle, &shared.enough) => match never {},
     };
     if let Err(error) = ended {
         tracing::debug!(%error, %client, "a client's connection broke");
@@ -93,29 +106,32 @@ pub async fn serve<S>(
 }
 
 impl Shared {
-    async fn answer(&self, mut request: Request<Incoming>) -> Response<Outgoing> {
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Taken> {
         let _open = Open::new(self);
+        self.flow.touch();
+        let inbound = |body| Inbound::Stream(body, self.flow.clone());
         let mut answer = match judge(&mut request) {
-            Ok(admitted) => self.connection.carry_out(request.map(Inbound::Stream), admitted).await,
+            Ok(admitted) => self.connection.carry_out(request.map(inbound), admitted).await,
             Err(status) => self.connection.refuse(answer::page(status)),
         };
         // A stream ends; the connection goes on.
         answer.headers_mut().remove(CONNECTION);
-        answer
+        self.flow.touch();
+        answer.map(|body| self.bodies.take(body))
     }
 
     /// Ends when the connection takes no more requests.
-    async fn over(&self, flow: &Flow, idle: Duration, age: Duration, stop: &mut watch::Receiver<bool>) {
+    async fn over(&self, idle: Duration, age: Duration, stop: &mut watch::Receiver<bool>) {
         let quiet = async {
-            flow.idle(idle).await;
+            self.flow.idle(idle).await;
             if self.open.load(Ordering::Relaxed) > 0 {
-                flow.idle(2 * idle).await;
+                self.flow.idle(2 * idle).await;
             }
         };
         tokio::select! {
             () = super::stopped(stop) => {}
             () = quiet => {}
-            () = tokio::time::sleep(age) => {}
+            () = sleep(age) => {}
             () = self.enough.notified() => {}
         }
     }

@@ -1,10 +1,13 @@
 //! H12: much of what is small. Each flood ends its own connection, and others are served.
 
+use std::time::Duration;
+
 use crate::frames::{
-    CALM, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Outcome, PING, RST_STREAM, SETTINGS, Site,
-    WINDOW_UPDATE, block, fields, frame, get,
+    CALM, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Outcome, PING, Peer, RST_STREAM,
+    SETTINGS, Site, WINDOW_UPDATE, block, fields, frame, get,
 };
-use crate::script::Script;
+use crate::script::{Say, Script};
+use crate::support::PATIENCE;
 
 /// A flood of these bytes is given up with this code, after which a connection of its own is served.
 async fn flooded(target: &Script, site: &Site, flood: &[u8], code: u32) {
@@ -51,9 +54,9 @@ async fn h12_a_head_that_goes_on_and_on_ends_the_connection() {
     let site = Site::before(&target).await;
     let head = frame(HEADERS, END_STREAM, 1, &block(&get("/")));
     let more = block(&fields(&[("a", &"b".repeat(16_000))]));
-    for part in [&b""[..], b"\0\x01a\x01b", &more] {
+    for (part, code) in [(&b""[..], CALM), (b"\0\x01a\x01b", CALM), (&more, CALM)] {
         let parts = frame(CONTINUATION, 0, 1, part).repeat(1000);
-        flooded(&target, &site, &[head.clone(), parts].concat(), CALM).await;
+        flooded(&target, &site, &[head.clone(), parts].concat(), code).await;
     }
     assert!(target.requests().concat().iter().all(|request| request.target == "/other"));
 }
@@ -111,4 +114,78 @@ async fn h12_a_connection_ends_after_ten_thousand_requests() {
         away |= frame.kind == GOAWAY;
     }
     assert_eq!((answered, away), (10_000, true));
+}
+
+/// A target whose answers are larger than what is on the way of them.
+async fn generous() -> Script {
+    let large = format!("HTTP/1.1 200 OK\r\ncontent-length: 8000000\r\n\r\n{}", "x".repeat(8_000_000));
+    Script::start(move |turn| (turn.whole > turn.said).then(|| Say::open(&large))).await
+}
+
+/// Sends PING, and what `more` is, ten times a second; whether the connection was given up before it was closed.
+async fn ping(peer: &mut Peer, more: &[u8]) -> bool {
+    let mut away = false;
+    loop {
+        peer.send_raw(&[&frame(PING, 0, 0, b"12345678")[..], more].concat()).await;
+        loop {
+            match peer.frame().await {
+                Some(frame) if frame.kind == PING && frame.flags == 1 => break,
+                Some(frame) => away |= frame.kind == GOAWAY,
+                None => return away,
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A client that has no room for its answer and says only that it is there has its target let go, and is.
+#[tokio::test]
+async fn h12_pings_keep_no_target_for_a_client_that_takes_nothing() {
+    let target = generous().await;
+    let site = Site::with(&target, |attributes| attributes.idle_timeout_seconds = 1).await;
+    let mut peer = site.connect().await;
+    peer.ask(1, &get("/"), true).await;
+    assert_eq!(peer.outcome(1).await, Outcome::Status(200));
+    let pinged = async { tokio::join!(target.first_closed(), ping(&mut peer, b"")).1 };
+    assert!(tokio::time::timeout(PATIENCE, pinged).await.expect("the connection ends"));
+}
+
+/// Nor does room that was there and is taken back before the answer comes.
+#[tokio::test]
+async fn h12_a_window_that_is_closed_again_keeps_no_target() {
+    // The answer goes on when the request does.
+    let target = Script::start(|turn| {
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        match (turn.said, turn.whole) {
+            (0, _) => Some(Say::open(head)),
+            (1, 1) => Some(Say::open(&format!("f4240\r\n{}\r\n", "x".repeat(1_000_000)))),
+            _ => None,
+        }
+    })
+    .await;
+    let site = Site::with(&target, |attributes| attributes.idle_timeout_seconds = 1).await;
+    let mut peer = site.connect().await;
+    let mut asked = get("/");
+    asked[0].1 = b"POST".to_vec();
+    peer.ask(1, &asked, false).await;
+    assert_eq!(peer.outcome(1).await, Outcome::Status(200));
+    peer.send(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]).await;
+    peer.send(DATA, END_STREAM, 1, b"abc").await;
+    let pinged = async { tokio::join!(target.first_closed(), ping(&mut peer, b"")).1 };
+    assert!(tokio::time::timeout(PATIENCE, pinged).await.expect("the connection ends"));
+}
+
+/// One that takes a little now and then has its keep-alive time twice.
+#[tokio::test]
+async fn h12_a_connection_that_is_given_up_ends_however_slowly_its_answer_is_taken() {
+    let target = generous().await;
+    let site = Site::with(&target, |attributes| attributes.client_keep_alive_seconds = 1).await;
+    let mut peer = site.connect().await;
+    peer.ask(1, &get("/"), true).await;
+    assert_eq!(peer.outcome(1).await, Outcome::Status(200));
+    let ten = 10_u32.to_be_bytes();
+    let little = [frame(WINDOW_UPDATE, 0, 0, &ten), frame(WINDOW_UPDATE, 0, 1, &ten)].concat();
+    let pinged = ping(&mut peer, &little);
+    assert!(tokio::time::timeout(PATIENCE / 2, pinged).await.expect("the connection ends"));
+    target.first_closed().await;
 }

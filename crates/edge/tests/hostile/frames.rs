@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use longshore_edge::Edge;
-use longshore_link::edge::{Certificate, EdgeConfiguration, ListenerProtocol};
+use longshore_link::edge::{Attributes, Certificate, EdgeConfiguration, ListenerProtocol};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -28,6 +28,7 @@ pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
 /// Codes of errors.
+pub const NO_ERROR: u32 = 0;
 pub const PROTOCOL_ERROR: u32 = 1;
 pub const CALM: u32 = 11;
 
@@ -55,7 +56,13 @@ pub struct Site {
 
 impl Site {
     pub async fn before(target: &Script) -> Self {
+        Self::with(target, |_| {}).await
+    }
+
+    /// With other attributes of the balancer.
+    pub async fn with(target: &Script, attributes: impl FnOnce(&mut Attributes)) -> Self {
         let mut configuration = script::configuration(target);
+        attributes(&mut configuration.balancers[0].attributes);
         let roots = secure(&mut configuration, &["a.test"]);
         let (edge, to) = support::serve(&configuration).await;
         let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
