@@ -17,6 +17,7 @@ pub mod multiplex;
 pub mod record;
 pub mod redirect;
 pub mod relay;
+mod sieve;
 mod stay;
 pub mod sticky;
 pub mod streams;

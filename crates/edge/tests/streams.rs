@@ -85,15 +85,12 @@ async fn many_streams_have_each_their_own_answer() {
 async fn what_cannot_be_said_in_http_1_goes_no_further() {
     let backend = Backend::named("hello").await;
     let (_edge, mut sender) = client(backend.address).await;
-    let long = format!("/{}", "a".repeat(17 * 1024));
     let cases = [
         (request("/").header("host", "b.test"), 400),
         (request("/").header("host", "a.test").header("host", "a.test"), 400),
         (request("/").header("content-type", "application/grpc+proto"), 464),
         (request("/").header("x-forwarded-for", vec!["1.1.1.1"; 31].join(",")), 463),
-        (request("/").header("a", "b".repeat(17 * 1024)), 400),
         (request("/").method("TRACE"), 405),
-        (request(&long), 414),
     ];
     for (number, (asked, expected)) in cases.into_iter().enumerate() {
         let answer = sender.send_request(asked.body(full("")).expect("a request")).await.expect("an answer");

@@ -23,6 +23,7 @@ use tokio::time::sleep;
 
 use super::head::{self, Admitted, Framing, Refused};
 use super::relay::Inbound;
+use super::sieve::Sieve;
 use super::taken::{Bodies, Taken};
 use super::{Connection, answer};
 use crate::flow::Flow;
@@ -36,6 +37,9 @@ const REQUESTS: usize = 10_000;
 
 /// Bytes of one stream that wait to be sent.
 const UNSENT: usize = 64 * 1024;
+
+/// For what is on its way when a header was too long: without a move, and at most.
+const LAST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
 /// What the streams of a connection share.
 struct Shared {
@@ -65,7 +69,7 @@ pub async fn serve<S>(
         let seconds = |number: u32| Duration::from_secs(u64::from(number.max(1)));
         (seconds(attributes.idle_timeout_seconds), seconds(attributes.client_keep_alive_seconds))
     };
-    let flow = Arc::new(Flow::new());
+    let (flow, too_long) = (Arc::new(Flow::new()), Arc::new(Notify::new()));
     let shared = Arc::new(Shared {
         connection: Connection::new(front, client, tls),
         flow: flow.clone(),
@@ -82,12 +86,16 @@ pub async fn serve<S>(
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).max_concurrent_streams(STREAMS).max_send_buf_size(UNSENT);
     builder.max_header_list_size(u32::try_from(head::HEAD).unwrap_or(u32::MAX));
-    let served = builder.serve_connection(TokioIo::new(stream), service);
+    let served = builder.serve_connection(TokioIo::new(Sieve::new(stream, too_long.clone())), service);
     tokio::pin!(served);
     let driven = async {
         let (quiet, most) = tokio::select! {
             ended = served.as_mut() => return ended,
             () = shared.over(idle, age, &mut stop) => (2 * idle, age),
+            () = too_long.notified() => {
+                flow.touch();
+                LAST
+            }
         };
         served.as_mut().graceful_shutdown();
         tokio::select! {
