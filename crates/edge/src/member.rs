@@ -142,12 +142,16 @@ impl Member {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Says whether that is news. A target that is registered again starts slowly, if it is healthy.
+    /// Says whether that is news. A target that is registered again starts slowly, if it is healthy; one that drains has no
+    /// connections that wait.
     pub fn set_draining(&self, draining: bool) -> bool {
         let is_news = self.draining.swap(draining, Ordering::AcqRel) != draining;
         if is_news {
             self.start.lock().since = (!draining && self.is_healthy()).then(Instant::now);
             self.pulse.beat();
+        }
+        if is_news && draining {
+            self.let_go();
         }
         is_news
     }
@@ -187,6 +191,11 @@ impl Member {
     /// Its deregistration delay has passed: what is in flight ends.
     pub fn end(&self) {
         self.over.send_replace(true);
+        self.let_go();
+    }
+
+    /// Lets go of all connections that wait; those that are in use end with what they are used for.
+    fn let_go(&self) {
         self.waiting.lock().clear();
         self.sessions.clear();
     }
@@ -232,7 +241,7 @@ impl Member {
         while waiting.front_mut().is_some_and(|(line, since)| now - *since >= PATIENCE || line.is_over()) {
             waiting.pop_front();
         }
-        let over = *self.over.borrow();
+        let over = *self.over.borrow() || self.is_draining();
         if waiting.len() < WAITING && !over {
             waiting.push_back((line, now));
         }
@@ -249,8 +258,9 @@ impl Member {
     }
 
     /// Lets go of connections that wait and are closed or too old. Looking at many takes a task that is not made to yield.
-    fn prune(&self) {
+    pub fn prune(&self) {
         self.waiting.lock().retain_mut(|(line, since)| since.elapsed() < PATIENCE && !line.is_over());
+        self.sessions.prune(PATIENCE);
     }
 
     /// The checks begin; what is known of it then.
@@ -270,8 +280,7 @@ impl Member {
         }
         if changed && !healthy {
             // One that leads nowhere any more would not be noticed: requests of later on get another.
-            self.waiting.lock().clear();
-            self.sessions.clear();
+            self.let_go();
         }
         self.prune();
         if checkup.state != TargetState::Initial {

@@ -14,13 +14,17 @@ use crate::{Served, Task};
 
 const MINUTE: i64 = 60_000;
 
-/// Takes what was counted at the end of each minute, as long as the task is not dropped.
+/// Takes what was counted at the end of each minute, and lets go of connections to targets that have waited for too long, as long as the task is not dropped.
 pub fn watch(served: Arc<Mutex<Served>>, reports: Arc<Reports>) -> Task {
     Task(tokio::spawn(async move {
         loop {
             let left = MINUTE - chance::now_millis().rem_euclid(MINUTE);
             tokio::time::sleep(Duration::from_millis(u64::try_from(left).unwrap_or(1))).await;
-            let metrics = measure(&*served.lock().await);
+            let metrics = {
+                let served = served.lock().await;
+                served.members.values().for_each(|member| member.prune());
+                measure(&served)
+            };
             if !metrics.series.is_empty() {
                 reports.put_metrics(metrics);
             }

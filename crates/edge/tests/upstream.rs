@@ -331,3 +331,61 @@ async fn a_client_that_takes_nothing_stops_its_target() {
     assert!(before < MOST / 4, "{before} bytes are on their way");
     drop(answer);
 }
+
+/// An edge with a target of HTTP/2 that has been asked once, on the one connection that it has.
+async fn asked_once(
+    backend: &Backend,
+) -> (EdgeConfiguration, longshore_edge::Edge, hyper::client::conn::http2::SendRequest<Body>) {
+    let mut configuration = grouped(backend.address, GroupProtocol::Http, ProtocolVersion::Http2, 200);
+    group(&mut configuration).health_check.interval_seconds = 300;
+    configuration.balancers[0].attributes.idle_timeout_seconds = 600;
+    let (edge, mut sender) = client(configuration.clone()).await;
+    until(&edge, backend.address.port(), TargetState::Healthy).await;
+    backend.until_open(0).await;
+    let answer = sender.send_request(request("/").body(full("")).expect("a request")).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK);
+    backend.until_open(1).await;
+    (configuration, edge, sender)
+}
+
+#[tokio::test]
+async fn a_target_that_drains_has_no_connections_that_wait() {
+    let backend = Backend::start(None, 100_000, service("0")).await;
+    let (mut configuration, edge, _sender) = asked_once(&backend).await;
+    support::h2::secure(&mut configuration);
+    configuration.generation = 2;
+    group(&mut configuration).targets[0].draining_since = Some(millis());
+    edge.apply(configuration).await.expect("a configuration");
+    // Its delay is 300 seconds.
+    backend.until_open(0).await;
+}
+
+#[tokio::test]
+async fn a_target_that_leaves_has_no_connections_that_wait() {
+    let backend = Backend::start(None, 100_000, service("0")).await;
+    let (mut configuration, edge, _sender) = asked_once(&backend).await;
+    support::h2::secure(&mut configuration);
+    configuration.generation = 2;
+    group(&mut configuration).targets.clear();
+    edge.apply(configuration).await.expect("a configuration");
+    backend.until_open(0).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_asks_on_ends_in_minutes_and_the_next_request_has_another() {
+    let backend = Backend::start(None, 100_000, service("0")).await;
+    let (_, _edge, mut sender) = asked_once(&backend).await;
+    let pass = async |seconds: u64| {
+        tokio::time::pause();
+        tokio::time::advance(std::time::Duration::from_secs(seconds)).await;
+        tokio::time::resume();
+    };
+    for _ in 0..3 {
+        pass(60).await;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    backend.until_open(0).await;
+    let before = backend.connections.load(Ordering::Relaxed);
+    let answer = sender.send_request(request("/").body(full("")).expect("a request")).await.expect("an answer");
+    assert_eq!((answer.status(), backend.connections.load(Ordering::Relaxed)), (StatusCode::OK, before + 1));
+}

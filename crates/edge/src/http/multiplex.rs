@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http::header::{CONNECTION, HOST, TE, TRANSFER_ENCODING};
 use http::uri::{Authority, Scheme};
@@ -18,6 +19,7 @@ use tokio::sync::Semaphore;
 use super::forward::{Failure, reach};
 use super::relay::Upload;
 use crate::count::Count;
+use crate::flow::Flow;
 use crate::member::Member;
 use crate::trust;
 
@@ -52,16 +54,24 @@ pub struct Sessions {
 #[derive(Debug)]
 struct Session {
     sender: SendRequest<Upload>,
-    open: Arc<AtomicUsize>,
+    used: Arc<Use>,
+}
+
+#[derive(Debug)]
+struct Use {
+    open: AtomicUsize,
+    /// When a request last ended.
+    flow: Flow,
 }
 
 /// That a connection is busy with one request more, until this is dropped.
 #[derive(Debug)]
-pub struct Stream(Arc<AtomicUsize>);
+pub struct Stream(Arc<Use>);
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.flow.touch();
+        self.0.open.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -77,17 +87,25 @@ impl Sessions {
         self.all.lock().clear();
     }
 
+    /// Lets go of connections that are closed, or that nothing has been asked on for so long.
+    pub fn prune(&self, patience: Duration) {
+        self.all.lock().retain(|session| {
+            let is_busy = session.used.open.load(Ordering::Acquire) > 0;
+            !session.sender.is_closed() && (is_busy || session.used.flow.last().elapsed() < patience)
+        });
+    }
+
     /// The connection with the fewest requests, if it has room for one more.
     fn take(&self) -> Option<(SendRequest<Upload>, Stream)> {
         let mut all = self.all.lock();
         all.retain(|session| !session.sender.is_closed());
         let most = if all.len() < SESSIONS { STREAMS } else { usize::MAX };
-        let least = all.iter().min_by_key(|session| session.open.load(Ordering::Relaxed))?;
-        (least.open.load(Ordering::Relaxed) < most).then(|| least.begin())
+        let least = all.iter().min_by_key(|session| session.used.open.load(Ordering::Relaxed))?;
+        (least.used.open.load(Ordering::Relaxed) < most).then(|| least.begin())
     }
 
     fn put(&self, sender: SendRequest<Upload>) -> (SendRequest<Upload>, Stream) {
-        let session = Session { sender, open: Arc::default() };
+        let session = Session { sender, used: Arc::new(Use { open: AtomicUsize::new(0), flow: Flow::new() }) };
         let begun = session.begin();
         self.all.lock().push(session);
         begun
@@ -108,8 +126,8 @@ impl Sessions {
 
 impl Session {
     fn begin(&self) -> (SendRequest<Upload>, Stream) {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        (self.sender.clone(), Stream(self.open.clone()))
+        self.used.open.fetch_add(1, Ordering::Relaxed);
+        (self.sender.clone(), Stream(self.used.clone()))
     }
 }
 

@@ -71,6 +71,8 @@ pub fn acceptor(protocols: &[&str]) -> TlsAcceptor {
 pub struct Backend {
     pub address: SocketAddr,
     pub connections: Arc<AtomicUsize>,
+    /// Of these, how many have ended.
+    pub ended: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -89,13 +91,13 @@ impl Backend {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let connections = Arc::<AtomicUsize>::default();
-        let (counted, answer) = (connections.clone(), Arc::new(answer));
+        let (connections, ended) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let (counted, over, answer) = (connections.clone(), ended.clone(), Arc::new(answer));
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.expect("a connection");
                 counted.fetch_add(1, Ordering::Relaxed);
-                let (tls, answer) = (tls.clone(), answer.clone());
+                let (tls, answer, over) = (tls.clone(), answer.clone(), over.clone());
                 tokio::spawn(async move {
                     match tls {
                         None => converse(stream, most, answer).await,
@@ -105,10 +107,22 @@ impl Backend {
                             }
                         }
                     }
+                    over.fetch_add(1, Ordering::Relaxed);
                 });
             }
         });
-        Self { address, connections, task }
+        Self { address, connections, ended, task }
+    }
+
+    /// Waits until so many of its connections are open.
+    pub async fn until_open(&self, count: usize) {
+        let open = || self.connections.load(Ordering::Relaxed) - self.ended.load(Ordering::Relaxed);
+        let so = async {
+            while open() != count {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(super::PATIENCE, so).await.expect("so many connections");
     }
 }
 
