@@ -44,6 +44,7 @@ counts! {
     ProcessedTls = "ProcessedBytes_TLS",
     ProcessedUdp = "ProcessedBytes_UDP",
     Redirect = "HTTP_Redirect_Count",
+    RejectedConnection = "RejectedConnectionCount",
     RejectedFlow = "RejectedFlowCount",
     Request = "RequestCount",
     Target2xx = "HTTPCode_Target_2XX_Count",

@@ -7,7 +7,11 @@
 //!              127.0.0.1:443 ─► server name of the ClientHello ───────► likewise
 //! ```
 //! A port that one listener alone has needs no name: all its clients are that one's. A connection belongs to the balancer that its
-//! first request names. It has nothing of its own: it shares the fronts of the sites.
+//! first bytes name; a request of it that names another one is answered with 421, so that a client that takes connections to one
+//! address for one server's ([RFC 9113], section 9.1.1) is served by no other balancer's rules. It has nothing of its own: it shares
+//! the fronts of the sites, and their shares of the connections once it has been led there.
+//!
+//! [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor};
@@ -23,7 +27,8 @@ use tokio::sync::watch;
 use tokio_rustls::rustls::server::Acceptor;
 
 use crate::http::head;
-use crate::listen::{self, Entry, Serve, Slots};
+use crate::listen::{self, Entry, Serve};
+use crate::slots::{Slot, Slots};
 
 /// For a client to say whom it means.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -86,20 +91,49 @@ impl Drop for Door {
 struct Guide(Arc<ArcSwap<Entries>>);
 
 impl Serve for Guide {
-    async fn serve(self, stream: TcpStream, client: SocketAddr) {
+    async fn serve(self, stream: TcpStream, client: SocketAddr, slot: Slot) {
         let entries = self.0.load_full();
-        let only = entries.values().next().filter(|_| entries.len() == 1);
-        let entry = match only {
-            Some(only) => only.clone(),
+        let found = match only(&entries) {
+            Some(only) => Some(only),
             None => match tokio::time::timeout(PATIENCE, named(&stream)).await {
-                Ok(Ok(Name::Is(name))) => match entries.get(&name) {
-                    Some(entry) => entry.clone(),
-                    None => return refuse(stream).await,
-                },
+                Ok(Ok(Name::Is(name))) => entries.get_key_value(&name),
                 _ => return,
             },
         };
-        entry.serve(stream, client).await;
+        let Some((name, entry)) = found else { return refuse(stream).await };
+        // It is that listener's from now on.
+        drop(slot);
+        let Some(slot) = entry.share.take() else { return entry.reject(stream) };
+        let mut entry = entry.clone();
+        entry.others = Some(Others { own: name.clone(), entries: self.0.clone() });
+        entry.serve(stream, client, slot).await;
+    }
+
+    fn reject(&self, stream: TcpStream) {
+        match only(&self.0.load()) {
+            Some((_, only)) => only.reject(stream),
+            // Whose it is nobody knows.
+            None => listen::reset(&stream),
+        }
+    }
+}
+
+/// The listener that has the port alone.
+fn only(entries: &Entries) -> Option<(&String, &Entry)> {
+    entries.iter().next().filter(|_| entries.len() == 1)
+}
+
+/// The names of the other balancers that a door leads to.
+#[derive(Clone, Debug)]
+pub struct Others {
+    entries: Arc<ArcSwap<Entries>>,
+    own: String,
+}
+
+impl Others {
+    /// Whether this host is one of them.
+    pub fn have(&self, host: &str) -> bool {
+        !host.eq_ignore_ascii_case(&self.own) && self.entries.load().contains_key(&host.to_ascii_lowercase())
     }
 }
 

@@ -38,6 +38,7 @@ use tokio::time::Instant;
 use crate::chance;
 use crate::choose;
 use crate::count::Count;
+use crate::door::Others;
 use crate::front::{Front, Group};
 use crate::rule::{self, Asked};
 use head::Admitted;
@@ -45,12 +46,22 @@ use header::Hop;
 use record::Record;
 use relay::{Inbound, Outgoing};
 
+/// Who a connection is with.
+pub struct Peer {
+    pub address: SocketAddr,
+    /// What it has agreed to by TLS: protocol, cipher, and the server's name, where that is to be known.
+    pub tls: Option<[String; 3]>,
+    /// If it came by a door.
+    pub others: Option<Others>,
+}
+
 /// A client's connection, as its requests see it.
 pub struct Connection {
     front: Arc<ArcSwap<Front>>,
     hop: Hop,
     since: Instant,
     tls: Option<[String; 3]>,
+    others: Option<Others>,
     /// For the access log.
     name: OnceLock<String>,
 }
@@ -61,13 +72,14 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 impl Connection {
-    fn new(front: Arc<ArcSwap<Front>>, client: SocketAddr, tls: Option<[String; 3]>) -> Self {
+    fn new(front: Arc<ArcSwap<Front>>, peer: Peer) -> Self {
         let hop = {
             let now = front.load();
             let protocol = if now.tls.is_some() { "https" } else { "http" };
-            Hop { client, port: now.listener.port, protocol }
+            Hop { client: peer.address, port: now.listener.port, protocol }
         };
-        Self { front, hop, since: Instant::now(), tls, name: OnceLock::new() }
+        let Peer { tls, others, .. } = peer;
+        Self { front, hop, since: Instant::now(), tls, others, name: OnceLock::new() }
     }
 
     /// The answer to a request of HTTP/1.
@@ -106,6 +118,9 @@ impl Connection {
     ) -> Response<Outgoing> {
         if admitted.ambiguous {
             self.front.load().tally.note(Count::NonCompliant);
+        }
+        if self.others.as_ref().is_some_and(|others| others.have(host(&request))) {
+            return answer::page(421);
         }
         if header::is_too_far(request.headers()) {
             return answer::page(463);

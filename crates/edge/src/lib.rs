@@ -34,6 +34,7 @@ mod report;
 mod route;
 mod rule;
 mod seal;
+mod slots;
 mod tcp;
 mod times;
 mod tls;
@@ -60,10 +61,11 @@ pub use crate::dial::{Dialer, Transport};
 use crate::door::{Door, Entries};
 use crate::front::{Front, Group, Means};
 use crate::http::record::Log;
-use crate::listen::{Place, Site, Slots};
+use crate::listen::{Place, Site};
 use crate::member::{Key, Member};
 use crate::report::Reports;
 use crate::seal::Seal;
+use crate::slots::Slots;
 use crate::tls::Terms;
 
 /// Between two attempts at sockets that could not be bound.
@@ -146,6 +148,12 @@ impl Edge {
             served.get_mut().writer = Some(writer);
         }
         Ok(self)
+    }
+
+    /// Has so many connections of clients at one time, of which one listener may have three quarters; 32,768 unless this says otherwise.
+    pub fn holding(mut self, connections: usize) -> Self {
+        self.slots = Slots::of(connections);
+        self
     }
 
     /// Ends with the access logs of all requests so far being in whole files.

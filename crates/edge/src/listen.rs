@@ -8,37 +8,21 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use longshore_link::edge::ListenerProtocol;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 
 use crate::count::Count;
 use crate::counted::{Counted, What};
 use crate::dial::{Dialer, Transport};
+use crate::door::Others;
 use crate::front::Front;
+use crate::http::Peer;
+use crate::slots::{Share, Slot, Slots};
 use crate::{http, tcp, udp};
 
 /// For a client's handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// Connections of clients at one time; more wait in the kernel's queues.
-const CONNECTIONS: usize = 32_768;
-
-/// Flows of UDP at one time, each with a socket.
-const FLOWS: usize = 16_384;
-
-/// What all sites have together.
-#[derive(Clone, Debug)]
-pub struct Slots {
-    connections: Arc<Semaphore>,
-    flows: Arc<Semaphore>,
-}
-
-impl Default for Slots {
-    fn default() -> Self {
-        Self { connections: Arc::new(Semaphore::new(CONNECTIONS)), flows: Arc::new(Semaphore::new(FLOWS)) }
-    }
-}
 
 /// Where a site listens. A listener of TCP and UDP has two.
 pub type Place = (SocketAddr, Transport);
@@ -54,7 +38,11 @@ pub fn transports(protocol: ListenerProtocol) -> &'static [Transport] {
 
 /// Who serves a connection of TCP.
 pub trait Serve: Clone + Send + 'static {
-    fn serve(self, stream: TcpStream, client: SocketAddr) -> impl Future<Output = ()> + Send;
+    /// Has the slot until the connection has ended.
+    fn serve(self, stream: TcpStream, client: SocketAddr, slot: Slot) -> impl Future<Output = ()> + Send;
+
+    /// A connection for which there is no slot.
+    fn reject(&self, stream: TcpStream);
 }
 
 /// The way into a site, for connections that come to its own socket or by a door.
@@ -62,12 +50,27 @@ pub trait Serve: Clone + Send + 'static {
 pub struct Entry {
     front: Arc<ArcSwap<Front>>,
     stop: watch::Receiver<bool>,
+    pub share: Share,
+    /// By a door.
+    pub others: Option<Others>,
 }
 
 impl Serve for Entry {
-    async fn serve(self, stream: TcpStream, client: SocketAddr) {
-        serve(self.front, stream, client, self.stop).await;
+    async fn serve(self, stream: TcpStream, client: SocketAddr, slot: Slot) {
+        serve(self, stream, client).await;
+        drop(slot);
     }
+
+    fn reject(&self, stream: TcpStream) {
+        let front = self.front.load();
+        front.tally.note(if front.is_web() { Count::RejectedConnection } else { Count::RejectedFlow });
+        reset(&stream);
+    }
+}
+
+/// The client learns at once that nobody listens, and nothing of the connection is left here.
+pub fn reset(stream: &TcpStream) {
+    let _ = stream.set_zero_linger();
 }
 
 /// A socket with what it serves. Dropping it closes it; its connections end with the request they are at, those of TCP when
@@ -76,6 +79,7 @@ impl Serve for Entry {
 pub struct Site {
     front: Arc<ArcSwap<Front>>,
     stop: watch::Sender<bool>,
+    share: Share,
 }
 
 impl Site {
@@ -86,23 +90,22 @@ impl Site {
     pub fn open(place: Place, front: Arc<Front>, slots: &Slots, of: &Dialer) -> io::Result<Self> {
         let (address, transport) = place;
         let front = Arc::new(ArcSwap::new(front));
-        let stop = watch::Sender::new(false);
+        let (stop, share) = (watch::Sender::new(false), slots.share());
         match transport {
             Transport::Tcp => {
-                let entry = Entry { front: front.clone(), stop: stop.subscribe() };
                 let listener = of.listen(address)?;
-                tokio::spawn(accept(listener, entry, slots.connections.clone(), stop.subscribe()));
+                tokio::spawn(accept(listener, entry(&front, &stop, &share), share.clone(), stop.subscribe()));
             }
             Transport::Udp => {
                 let socket = of.receive(address)?;
                 tokio::spawn(udp::serve(socket, front.clone(), slots.flows.clone(), stop.subscribe()));
             }
         }
-        Ok(Self { front, stop })
+        Ok(Self { front, stop, share })
     }
 
     pub fn entry(&self) -> Entry {
-        Entry { front: self.front.clone(), stop: self.stop.subscribe() }
+        entry(&self.front, &self.stop, &self.share)
     }
 
     /// What the next request is served by.
@@ -117,30 +120,33 @@ impl Drop for Site {
     }
 }
 
+fn entry(front: &Arc<ArcSwap<Front>>, stop: &watch::Sender<bool>, share: &Share) -> Entry {
+    Entry { front: front.clone(), stop: stop.subscribe(), share: share.clone(), others: None }
+}
+
 /// Listens on `address` and serves connections by `by` until `stop` says that it is enough.
 ///
 /// # Errors
 /// Those of binding the socket.
 pub async fn listen(address: SocketAddr, by: impl Serve, slots: &Slots, stop: watch::Receiver<bool>) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
-    tokio::spawn(accept(listener, by, slots.connections.clone(), stop));
+    tokio::spawn(accept(listener, by, slots.share(), stop));
     Ok(())
 }
 
-async fn accept(listener: TcpListener, by: impl Serve, slots: Arc<Semaphore>, mut stop: watch::Receiver<bool>) {
+async fn accept(listener: TcpListener, by: impl Serve, share: Share, mut stop: watch::Receiver<bool>) {
     loop {
         let next = tokio::select! {
-            next = next(&listener, &slots) => next,
+            next = listener.accept() => next,
             _ = stop.wait_for(|stop| *stop) => return,
         };
         match next {
-            Ok((slot, stream, client)) => {
-                let by = by.clone();
-                tokio::spawn(async move {
-                    by.serve(stream, client).await;
-                    drop(slot);
-                });
-            }
+            Ok((stream, client)) => match share.take() {
+                Some(slot) => {
+                    tokio::spawn(by.clone().serve(stream, client, slot));
+                }
+                None => by.reject(stream),
+            },
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -149,21 +155,11 @@ async fn accept(listener: TcpListener, by: impl Serve, slots: Arc<Semaphore>, mu
     }
 }
 
-/// The next connection, once there is a slot for it.
-async fn next(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
-    // The semaphore is never closed.
-    let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
-    listener.accept().await.map(|(stream, client)| (slot, stream, client))
-}
-
 /// Each way is boxed: a connection has the memory of its own way, not of the largest.
-async fn serve(front: Arc<ArcSwap<Front>>, stream: TcpStream, client: SocketAddr, stop: watch::Receiver<bool>) {
+async fn serve(entry: Entry, stream: TcpStream, client: SocketAddr) {
     let _ = stream.set_nodelay(true);
     let (is_web, tls, tally) = {
-        let now = front.load();
+        let now = entry.front.load();
         (now.is_web(), now.tls.clone(), now.tally.clone())
     };
     let _open = is_web.then(|| {
@@ -171,24 +167,20 @@ async fn serve(front: Arc<ArcSwap<Front>>, stream: TcpStream, client: SocketAddr
         tally.open(Count::ActiveConnection)
     });
     match tls {
-        Some(config) => Box::pin(secured(front, stream, client, stop, config)).await,
+        Some(config) => Box::pin(secured(entry, stream, client, config)).await,
         None if is_web => {
-            Box::pin(http::converse::serve(front, Counted::new(stream, tally, WEB), (client, None), stop)).await
+            let peer = Peer { address: client, tls: None, others: entry.others };
+            Box::pin(http::converse::serve(entry.front, Counted::new(stream, tally, WEB), peer, entry.stop)).await
         }
-        None => Box::pin(tcp::serve(&front, stream, client)).await,
+        None => Box::pin(tcp::serve(&entry.front, stream, client)).await,
     }
 }
 
 /// What is counted of a connection of HTTP.
 const WEB: What = What { bytes: Some(Count::Processed), reset: None };
 
-async fn secured(
-    front: Arc<ArcSwap<Front>>,
-    stream: TcpStream,
-    client: SocketAddr,
-    stop: watch::Receiver<bool>,
-    config: Arc<ServerConfig>,
-) {
+async fn secured(entry: Entry, stream: TcpStream, client: SocketAddr, config: Arc<ServerConfig>) {
+    let Entry { front, stop, others, .. } = entry;
     let (is_web, tally) = {
         let now = front.load();
         (now.is_web(), now.tally.clone())
@@ -206,12 +198,12 @@ async fn secured(
     if !is_web {
         return Box::pin(tcp::serve(&front, stream, client)).await;
     }
-    let agreed = front.load().log.is_some().then(|| agreed(stream.get_ref().1));
+    let tls = front.load().log.is_some().then(|| agreed(stream.get_ref().1));
     let is_two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let stream = Counted::new(stream, tally, WEB);
+    let (stream, peer) = (Counted::new(stream, tally, WEB), Peer { address: client, tls, others });
     match is_two {
-        true => Box::pin(http::streams::serve(front, stream, (client, agreed), stop)).await,
-        false => Box::pin(http::converse::serve(front, stream, (client, agreed), stop)).await,
+        true => Box::pin(http::streams::serve(front, stream, peer, stop)).await,
+        false => Box::pin(http::converse::serve(front, stream, peer, stop)).await,
     }
 }
 
@@ -227,26 +219,4 @@ fn agreed(connection: &ServerConnection) -> [String; 3] {
         None => suite.trim_start_matches("TLS_").replace("_WITH_", "-").replace('_', "-").replace("AES-", "AES"),
     };
     [protocol.to_owned(), cipher, connection.server_name().unwrap_or_default().to_owned()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Clone)]
-    struct Nobody;
-
-    impl Serve for Nobody {
-        async fn serve(self, _: TcpStream, _: SocketAddr) {}
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_socket_closes_at_once_also_while_it_waits_for_a_slot() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let stop = watch::Sender::new(false);
-        let accepting = tokio::spawn(accept(listener, Nobody, Arc::new(Semaphore::new(0)), stop.subscribe()));
-        tokio::task::yield_now().await;
-        stop.send_replace(true);
-        tokio::time::timeout(HANDSHAKE, accepting).await.expect("it ends").expect("no panic");
-    }
 }

@@ -99,3 +99,41 @@ async fn a_target_that_is_not_there_is_counted_as_an_error() {
     assert_eq!((group.values["TargetConnectionErrorCount"], group.values["RequestCount"]), (1, 1));
     assert_eq!(series(&metrics, None).values["HTTPCode_ELB_502_Count"], 1);
 }
+
+/// A client that asks, and stays if it is answered.
+async fn stay(to: std::net::SocketAddr) -> Option<tokio::net::TcpStream> {
+    let mut stream = tokio::net::TcpStream::connect(to).await.expect("a connection");
+    let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    message(&mut stream, &mut Vec::new()).await.map(|_| stream)
+}
+
+#[tokio::test]
+async fn a_flooded_listener_leaves_room_for_others_and_counts_whom_it_rejects() {
+    let mut configuration = configuration(BalancerKind::Application, own_address(), &[]);
+    let mut other = configuration.balancers[0].clone();
+    (other.arn, other.addresses[0].ip) = ("other".into(), own_address());
+    other.listeners[0].arn = "listener of other".into();
+    configuration.balancers.push(other);
+    let edge = longshore_edge::Edge::new().holding(40);
+    edge.apply(configuration.clone()).await.expect("a configuration");
+    let to = |place: usize| std::net::SocketAddr::new(configuration.balancers[place].addresses[0].ip, PORT);
+    let mut flood = Vec::new();
+    for _ in 0..50 {
+        flood.extend(stay(to(0)).await);
+    }
+    assert_eq!(flood.len(), 30);
+    assert_eq!(status(&get(to(1), "/").await), "503");
+    let metrics = edge.take_metrics().await;
+    let of = |arn: &str| metrics.series.iter().find(|series| series.balancer == arn).expect("a series").values.clone();
+    let (flooded, free) = (of("balancer"), of("other"));
+    assert_eq!((flooded["RejectedConnectionCount"], flooded["NewConnectionCount"]), (20, 30));
+    assert_eq!((free.get("RejectedConnectionCount"), free["NewConnectionCount"]), (None, 1));
+    // What was held is free again.
+    drop(flood);
+    let again = async {
+        while stay(to(0)).await.is_none() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("it is served again");
+}

@@ -155,3 +155,53 @@ async fn a_server_name_leads_to_its_balancers_certificate() {
     let stranger = connector.connect(ServerName::try_from("three.test").expect("a name"), stream).await;
     assert!(stranger.is_err());
 }
+
+/// A client may take a connection to one server for one to another of the same address (RFC 9113, section 9.1.1).
+#[tokio::test]
+async fn a_request_for_another_balancer_than_its_connection_is_led_to_is_misdirected() {
+    let mut balancers = vec![named("one.test", 201), named("Two.test", 202)];
+    let (arn, certificate) = secured(&mut balancers[0]);
+    let (other_arn, other) = secured(&mut balancers[1]);
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(certificate.chain.as_bytes()).expect("PEM")).expect("a root");
+    let mut given = behind(balancers);
+    given.certificates = [(arn, certificate), (other_arn, other)].into();
+    let (edge, door) = serve(&given).await;
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TcpStream::connect(door).await.expect("a connection");
+    let name = ServerName::try_from("one.test").expect("a name");
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("a handshake");
+    let (executor, stream) = (hyper_util::rt::TokioExecutor::new(), hyper_util::rt::TokioIo::new(stream));
+    let (sender, driven) = hyper::client::conn::http2::handshake(executor, stream).await.expect("a handshake");
+    tokio::spawn(driven);
+    let ask = async |host: &str| {
+        let asked = http::Request::builder().uri(format!("https://{host}/")).body(support::h2::full(""));
+        let mut sender = sender.clone();
+        sender.send_request(asked.expect("a request")).await.expect("an answer").status().as_u16()
+    };
+    for (host, expected) in
+        [("one.test", 201), ("two.test", 421), ("TWO.test:28080", 421), ("one.test:28080", 201), ("www.test", 201)]
+    {
+        assert_eq!(ask(host).await, expected, "{host}");
+    }
+    // One that is alone answers to every name, and so it does when the other one has gone.
+    (given.generation, given.balancers) = (2, vec![given.balancers.remove(0)]);
+    edge.apply(given).await.expect("a configuration");
+    assert_eq!(ask("two.test").await, 201);
+}
+
+#[tokio::test]
+async fn a_later_request_of_a_connection_is_for_the_balancer_of_the_first() {
+    let given = behind(vec![named("one.test", 201), named("two.test", 202)]);
+    let (_edge, door) = serve(&given).await;
+    let asked: String = ["one.test", "two.test", "ONE.test", "other.test"]
+        .map(|host| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+        .concat();
+    let answers = raw(door, format!("{asked}GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await;
+    let statuses: Vec<&str> = answers.match_indices("HTTP/1.1 ").map(|(at, _)| &answers[at + 9..at + 12]).collect();
+    assert_eq!(statuses, ["201", "421", "201", "201", "201"]);
+    // At its own address a balancer takes every name.
+    let own = SocketAddr::new(given.balancers[0].addresses[0].ip, PORT);
+    assert_eq!(ask(own, "two.test").await, "201");
+}

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -19,7 +18,7 @@ use super::client::{self, Came, Client, Shared};
 use super::exchange::write_headers;
 use super::relay::{Inbound, Outgoing};
 use super::wire::{Line, Wire};
-use super::{Connection, answer, header, stopped};
+use super::{Connection, Peer, answer, header, stopped};
 use crate::chance;
 use crate::front::Front;
 use crate::tunnel;
@@ -59,23 +58,20 @@ enum Form {
 
 /// Serves a client's connection until it ends, or `stop` says that the listener is closed: then the request that is on its
 /// way is the last one. The idle timeout and the desync mode are those of the beginning.
-pub async fn serve<S>(
-    front: Arc<ArcSwap<Front>>,
-    stream: S,
-    (peer, tls): (SocketAddr, Option<[String; 3]>),
-    stop: watch::Receiver<bool>,
-) where
+pub async fn serve<S>(front: Arc<ArcSwap<Front>>, stream: S, peer: Peer, stop: watch::Receiver<bool>)
+where
     S: Wire + 'static,
 {
     let (mode, idle) = {
         let attributes = &front.load().attributes;
         (attributes.desync_mode, Duration::from_secs(u64::from(attributes.idle_timeout_seconds.max(1))))
     };
-    let connection = Connection::new(front, peer, tls);
+    let address = peer.address;
+    let connection = Connection::new(front, peer);
     let client = Arc::new(Mutex::new(Client::new(Line::new(stream), mode, idle)));
     match converse(&connection, &client, stop, idle).await {
         Ok(()) => Box::pin(client::end(&client)).await,
-        Err(error) => tracing::debug!(%error, client = %peer, "a client's connection broke"),
+        Err(error) => tracing::debug!(%error, client = %address, "a client's connection broke"),
     }
 }
 

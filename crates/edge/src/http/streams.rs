@@ -5,7 +5,6 @@
 //! is not that of the data) and counts resets; a head that is read is looked at here by the rules of [`super::head`].
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -25,7 +24,7 @@ use super::head::{self, Admitted, Framing, Refused};
 use super::relay::Inbound;
 use super::sieve::Sieve;
 use super::taken::{Bodies, Taken};
-use super::{Connection, answer};
+use super::{Connection, Peer, answer};
 use crate::flow::Flow;
 use crate::front::Front;
 
@@ -56,12 +55,8 @@ struct Shared {
 /// keep-alive time, when nothing moves for the idle timeout, or nothing of one answer that the client does not take; without them
 /// when nothing moves for longer than any target is waited for, and when the keep-alive time has passed once more. What moves is
 /// requests and answers: a client that says something else says nothing, as AWS has it of PING.
-pub async fn serve<S>(
-    front: Arc<ArcSwap<Front>>,
-    stream: S,
-    (client, tls): (SocketAddr, Option<[String; 3]>),
-    mut stop: watch::Receiver<bool>,
-) where
+pub async fn serve<S>(front: Arc<ArcSwap<Front>>, stream: S, peer: Peer, mut stop: watch::Receiver<bool>)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (idle, age) = {
@@ -69,9 +64,10 @@ pub async fn serve<S>(
         let seconds = |number: u32| Duration::from_secs(u64::from(number.max(1)));
         (seconds(attributes.idle_timeout_seconds), seconds(attributes.client_keep_alive_seconds))
     };
+    let client = peer.address;
     let (flow, too_long) = (Arc::new(Flow::new()), Arc::new(Notify::new()));
     let shared = Arc::new(Shared {
-        connection: Connection::new(front, client, tls),
+        connection: Connection::new(front, peer),
         flow: flow.clone(),
         bodies: Bodies::new(flow.clone()),
         open: AtomicUsize::new(0),
