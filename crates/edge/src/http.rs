@@ -41,7 +41,7 @@ use crate::count::Count;
 use crate::door::Others;
 use crate::front::{Front, Group};
 use crate::rule::{self, Asked};
-use head::Admitted;
+use head::{Admitted, Class};
 use header::Hop;
 use record::Record;
 use relay::{Inbound, Outgoing};
@@ -93,10 +93,13 @@ impl Connection {
     }
 
     /// An answer to what is no request.
-    fn refuse(&self, answer: Response<Outgoing>) -> Response<Outgoing> {
+    fn refuse(&self, answer: Response<Outgoing>, class: Option<Class>) -> Response<Outgoing> {
         let front = self.front.load();
         front.tally.answered(answer.status().as_u16());
-        Record::attach(Record::of_none(&front, self), answer)
+        if class.is_some() {
+            front.tally.note(Count::NonCompliant);
+        }
+        Record::attach(Record::of_none(&front, self, class), answer)
     }
 
     /// The answer to a request, which is counted and has its line in the access log.
@@ -116,7 +119,7 @@ impl Connection {
         admitted: Admitted,
         record: &mut Option<Box<Record>>,
     ) -> Response<Outgoing> {
-        if admitted.ambiguous {
+        if admitted.class.is_some() {
             self.front.load().tally.note(Count::NonCompliant);
         }
         if self.others.as_ref().is_some_and(|others| others.have(host(&request))) {

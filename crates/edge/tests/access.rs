@@ -198,3 +198,69 @@ async fn a_balancer_that_keeps_no_log_has_none() {
     edge.finish_logs().await;
     assert_eq!(directory.lines(), [""; 0]);
 }
+
+/// By AWS's names; what is compliant has none.
+#[tokio::test]
+async fn each_line_says_how_its_request_is_classified_and_why() {
+    let directory = Directory::new("classes");
+    let backend = Backend::named("hello").await;
+    let (edge, to) = serve_logged(&directory, &logged(&[backend.address])).await;
+    let cases = [
+        ("GET / HTTP/1.1", "", "200", "-", "-"),
+        ("GET / HTTP/1.1", "Content-Length: 0", "200", "Acceptable", "GetHeadZeroContentLength"),
+        ("GET / HTTP/1.1", "Content-Length: 3\r\n\r\nabc", "200", "Ambiguous", "UndefinedContentLengthSemantics"),
+        ("POST / HTTP/1.1", "Content-Length: 0\r\nContent-Length: 0", "200", "Ambiguous", "DuplicateContentLength"),
+        (
+            "POST / HTTP/1.1",
+            "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0",
+            "200",
+            "Ambiguous",
+            "BothTeClPresent",
+        ),
+        ("GET / HTTP/1.1", "Transfer_Encoding: chunked", "200", "Ambiguous", "SuspiciousHeader"),
+        ("POST / HTTP/1.1", "Content-Length: 0\r\nContent-Length: 1", "400", "Severe", "MultipleContentLength"),
+        ("POST / HTTP/1.1", "Content-Length: x", "400", "Severe", "BadContentLength"),
+        ("POST / HTTP/1.1", "Transfer-Encoding: x", "501", "Severe", "BadTransferEncoding"),
+        ("GET / HTTP/1.1", "A: b\0c", "400", "Severe", "BadHeader"),
+        ("GET /\0 HTTP/1.1", "", "400", "Severe", "BadUri"),
+        ("G(T / HTTP/1.1", "", "400", "Severe", "BadMethod"),
+        ("GET / HTTP/1.10", "", "400", "Severe", "BadVersion"),
+        ("GET /a b HTTP/1.1", "", "400", "Acceptable", "SpaceInUri"),
+        ("GET / HTTP/1.1", "Host: b", "400", "-", "-"),
+    ];
+    for (line, header, expected, ..) in &cases {
+        let lines: Vec<&str> =
+            [*line, "Host: a", "Connection: close", *header].into_iter().filter(|it| !it.is_empty()).collect();
+        let answer = raw(to, format!("{}\r\n\r\n", lines.join("\r\n")).as_bytes()).await;
+        assert_eq!(status(&answer), *expected, "{line} {header}");
+    }
+    let mut all: Vec<_> = lines(&edge, &directory, cases.len()).await;
+    all.sort_by(|one, other| one[21].cmp(&other[21]));
+    for (line, (asked, header, status, class, reason)) in all.iter().zip(cases) {
+        assert_eq!((&*line[8], &*line[27], &*line[28]), (status, class, reason), "{asked} {header}");
+    }
+}
+
+#[tokio::test]
+async fn an_edge_that_ends_leaves_whole_files_and_begins_no_other() {
+    let directory = Directory::new("ends");
+    let backend = Backend::start(|request| if request.contains("/never") { "never".into() } else { ok("hello") }).await;
+    let (edge, to) = serve_logged(&directory, &logged(&[backend.address])).await;
+    let mut waits = TcpStream::connect(to).await.expect("a connection");
+    waits.write_all(b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("the edge reads");
+    assert_eq!(body(&get(to, "/").await), "hello");
+    let parts = || files(&directory.0).iter().filter(|path| path.to_string_lossy().ends_with(".part")).count();
+    let written = async {
+        while parts() == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.expect("a file");
+    edge.end().await;
+    assert_eq!((parts(), directory.lines().len()), (0, 1));
+    assert!(TcpStream::connect(to).await.is_err());
+    // The line of what is broken off now comes too late.
+    drop(waits);
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert_eq!(files(&directory.0).len(), 1);
+}

@@ -100,6 +100,36 @@ async fn a_target_that_is_not_there_is_counted_as_an_error() {
     assert_eq!(series(&metrics, None).values["HTTPCode_ELB_502_Count"], 1);
 }
 
+#[tokio::test]
+async fn requests_that_are_not_compliant_are_counted_in_every_mode_and_whether_or_not_they_are_refused() {
+    let backend = Backend::named("hello").await;
+    for (mode, expected) in [
+        (DesyncMode::Monitor, ["200", "200", "200", "400", "400"]),
+        (DesyncMode::Defensive, ["200", "200", "200", "400", "400"]),
+        (DesyncMode::Strictest, ["200", "400", "400", "400", "400"]),
+    ] {
+        let mut configuration = configuration(BalancerKind::Application, own_address(), &[backend.address]);
+        configuration.balancers[0].attributes.desync_mode = mode;
+        let (edge, to) = serve(&configuration).await;
+        let heads = [
+            "",
+            // Acceptable, Ambiguous, Severe.
+            "Content-Length: 0\r\n",
+            "Transfer_Encoding: chunked\r\n",
+            "Content-Length: x\r\n",
+            // Compliant for the classifier.
+            "Host: b\r\n",
+        ];
+        for (head, expected) in heads.into_iter().zip(expected) {
+            let asked = format!("GET / HTTP/1.1\r\nHost: a\r\n{head}Connection: close\r\n\r\n");
+            assert_eq!(status(&raw(to, asked.as_bytes()).await), expected, "{mode:?} {head}");
+        }
+        let metrics = edge.take_metrics().await;
+        let counted = series(&metrics, None).values.get("DesyncMitigationMode_NonCompliant_Request_Count");
+        assert_eq!(counted, Some(&3), "{mode:?}");
+    }
+}
+
 /// A client that asks, and stays if it is answered.
 async fn stay(to: std::net::SocketAddr) -> Option<tokio::net::TcpStream> {
     let mut stream = tokio::net::TcpStream::connect(to).await.expect("a connection");

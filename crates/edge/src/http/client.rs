@@ -26,7 +26,7 @@ use tokio::io::{AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::chunk::Chunks;
-use super::head::{self, Admitted, Framing, Refused};
+use super::head::{self, Admitted, Class, Framing, Refused};
 use super::relay::Inbound;
 use super::wire::{Line, Outbox, Search, take};
 
@@ -48,8 +48,8 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 #[expect(clippy::large_enum_variant, reason = "nearly always it is a request")]
 pub enum Came {
     Request(Request<Inbound>, Admitted),
-    /// Nothing more is read.
-    Refused(Refused),
+    /// Nothing more is read. What there is to say of the head, if it was whole.
+    Refused(Refused, Option<Class>),
     /// The client has ended, or was silent for too long.
     End,
 }
@@ -73,6 +73,8 @@ pub struct Client {
     /// The client waits to be asked for the body.
     expects: bool,
     search: Search,
+    /// Of a head that is refused.
+    class: Option<Class>,
     empty_lines: usize,
     clock: Clock,
     /// The number of the request whose body is read. Whoever still has the body of another one gets nothing of this one's.
@@ -90,6 +92,7 @@ impl Client {
             at: At::Head,
             expects: false,
             search: Search::default(),
+            class: None,
             empty_lines: 0,
             clock: Clock::new(idle),
             turn: 0,
@@ -149,7 +152,9 @@ impl Client {
         if end > head::HEAD {
             return Err(400);
         }
-        let admitted = head::judge(&came[..end], self.mode)?;
+        let head = &came[..end];
+        let admitted = head::judge(head, self.mode).inspect_err(|_| self.class = head::classify(head))?;
+        self.class = admitted.class;
         let mut request = parse(take(came, end))?;
         (self.search, self.empty_lines) = (Search::default(), 0);
         self.turn += 1;
@@ -169,7 +174,7 @@ impl Client {
     fn refuse(&mut self, status: Refused) -> Came {
         self.at = At::Refused;
         self.line.came = BytesMut::new();
-        Came::Refused(status)
+        Came::Refused(status, self.class.take())
     }
 
     /// Whether nothing of a request has come.

@@ -96,7 +96,7 @@ async fn converse(
         });
         let (answer, mut manners) = match came.await {
             Came::End => return Ok(()),
-            Came::Refused(status) => (connection.refuse(answer::last_page(status)), Manners::REFUSED),
+            Came::Refused(status, class) => (connection.refuse(answer::last_page(status), class), Manners::REFUSED),
             Came::Request(request, admitted) => {
                 let manners = Manners::of(&request);
                 let answering = pin!(connection.answer(request, admitted));

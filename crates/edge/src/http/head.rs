@@ -5,8 +5,8 @@
 //! classified by that library, `http_desync_guardian`, and treated as the balancer's desync mode says. The transfer coding
 //! `identity` is not taken.
 
-use http_desync_guardian::RequestSafetyTier;
 use http_desync_guardian::request_analyzer::HttpRequestData;
+use http_desync_guardian::{ClassificationReason, RequestSafetyTier};
 use longshore_link::edge::DesyncMode;
 
 /// Bytes of a request line, and of one header.
@@ -31,6 +31,20 @@ pub struct Admitted {
     pub framing: Framing,
     /// Another reader might see other boundaries: both connections are closed after it.
     pub ambiguous: bool,
+    pub class: Option<Class>,
+}
+
+/// What the library says of a head that is not quite as HTTP/1.1 has it, by the names that AWS's access logs call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class {
+    pub tier: RequestSafetyTier,
+    pub reason: ClassificationReason,
+}
+
+/// `None` if there is nothing to say. Of any head, also one that is refused.
+pub fn classify(head: &[u8]) -> Option<Class> {
+    let said = HttpRequestData::analyze_raw_request(head);
+    (said.tier != RequestSafetyTier::Compliant).then_some(Class { tier: said.tier, reason: said.reason })
 }
 
 /// Why a request is refused: the status code of the answer.
@@ -51,10 +65,11 @@ pub fn judge(head: &[u8], mode: DesyncMode) -> Result<Admitted, Refused> {
     }
     let framing = fields.framing(is_old)?;
     fields.host(is_old)?;
-    let tier = match fields.is_ordinary(first, framing) && has_whole_ends(head) {
-        true => RequestSafetyTier::Compliant,
-        false => HttpRequestData::analyze_raw_request(head).tier,
+    let class = match fields.is_ordinary(first, framing) && has_whole_ends(head) {
+        true => None,
+        false => classify(head),
     };
+    let tier = class.map_or(RequestSafetyTier::Compliant, |class| class.tier);
     let most = match mode {
         DesyncMode::Monitor => RequestSafetyTier::Severe,
         DesyncMode::Defensive => RequestSafetyTier::Ambiguous,
@@ -64,7 +79,7 @@ pub fn judge(head: &[u8], mode: DesyncMode) -> Result<Admitted, Refused> {
     if tier > most || (doubtful && mode == DesyncMode::Strictest) {
         return Err(400);
     }
-    Ok(Admitted { framing, ambiguous: doubtful && mode != DesyncMode::Monitor })
+    Ok(Admitted { framing, ambiguous: doubtful && mode != DesyncMode::Monitor, class })
 }
 
 /// Whether every line ends with CR and LF.
@@ -260,16 +275,23 @@ mod tests {
         format!("{}\r\n\r\n", text.replace('\n', "\r\n")).into_bytes()
     }
 
-    fn defensive(text: &str) -> Result<Admitted, Refused> {
-        judge(&head(text), DesyncMode::Defensive)
+    /// The body's boundaries, and whether they are doubtful.
+    type Judged = Result<(Framing, bool), Refused>;
+
+    fn judged(head: &[u8], mode: DesyncMode) -> Judged {
+        judge(head, mode).map(|admitted| (admitted.framing, admitted.ambiguous))
     }
 
-    fn plain(framing: Framing) -> Result<Admitted, Refused> {
-        Ok(Admitted { framing, ambiguous: false })
+    fn defensive(text: &str) -> Judged {
+        judged(&head(text), DesyncMode::Defensive)
     }
 
-    fn doubtful(framing: Framing) -> Result<Admitted, Refused> {
-        Ok(Admitted { framing, ambiguous: true })
+    fn plain(framing: Framing) -> Judged {
+        Ok((framing, false))
+    }
+
+    fn doubtful(framing: Framing) -> Judged {
+        Ok((framing, true))
     }
 
     #[test]
@@ -362,7 +384,7 @@ mod tests {
     #[test]
     fn headers_have_a_name_a_colon_and_plain_values() {
         let fine = plain(Framing::Length(0));
-        let cases: &[(&str, Result<Admitted, Refused>)] = &[
+        let cases: &[(&str, Judged)] = &[
             ("A: b", fine),
             ("A:b\tc", fine),
             ("A b: c", Err(400)),
@@ -414,11 +436,11 @@ mod tests {
     #[test]
     fn the_mode_says_what_becomes_of_doubtful_requests() {
         let doubtful = head("POST / HTTP/1.1\nHost: a\nContent-Length: 5\nTransfer-Encoding: chunked");
-        assert_eq!(judge(&doubtful, DesyncMode::Monitor), plain(Framing::Chunked));
-        assert_eq!(judge(&doubtful, DesyncMode::Strictest), Err(400));
+        assert_eq!(judged(&doubtful, DesyncMode::Monitor), plain(Framing::Chunked));
+        assert_eq!(judged(&doubtful, DesyncMode::Strictest), Err(400));
         let odd = head("GET / HTTP/1.1\nHost: a\nContent-Length: 0");
-        assert_eq!(judge(&odd, DesyncMode::Defensive), plain(Framing::Length(0)));
-        assert_eq!(judge(&odd, DesyncMode::Strictest), Err(400));
+        assert_eq!(judged(&odd, DesyncMode::Defensive), plain(Framing::Length(0)));
+        assert_eq!(judged(&odd, DesyncMode::Strictest), Err(400));
     }
 
     /// Heads of parts that are good, odd or bad.

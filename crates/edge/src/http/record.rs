@@ -10,7 +10,7 @@ use http::header::{LOCATION, USER_AGENT};
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use longshore_link::edge::{Action, Listener};
 
-use super::head::Admitted;
+use super::head::{Admitted, Class};
 use super::relay::Outgoing;
 use super::{Connection, answer};
 use crate::access::{Place, Writer};
@@ -59,7 +59,7 @@ pub struct Record {
     agent: String,
     /// Bytes of the request's head.
     head: u64,
-    is_ambiguous: bool,
+    class: Option<Class>,
     /// Protocol, cipher, and the server's name.
     tls: [String; 3],
     connection: String,
@@ -100,14 +100,16 @@ impl Record {
         let agent = request.headers().get(USER_AGENT).map(|agent| agent.as_bytes()).unwrap_or_default();
         record.agent = line::escape(&agent[..agent.len().min(AGENT)]);
         record.head = path.len() as u64 + 16 + size(request.headers());
-        record.is_ambiguous = admitted.ambiguous;
+        record.class = admitted.class;
         request.extensions_mut().insert(record.note.clone());
         Some(record)
     }
 
     /// The record of what is no request.
-    pub fn of_none(front: &Front, connection: &Connection) -> Option<Box<Self>> {
-        Self::new(front, connection)
+    pub fn of_none(front: &Front, connection: &Connection, class: Option<Class>) -> Option<Box<Self>> {
+        let mut record = Self::new(front, connection)?;
+        record.class = class;
+        Some(record)
     }
 
     fn new(front: &Front, connection: &Connection) -> Option<Box<Self>> {
@@ -122,7 +124,7 @@ impl Record {
             request: format!("- {}://-:{}- -", hop.protocol, hop.port),
             agent: String::new(),
             head: 0,
-            is_ambiguous: false,
+            class: None,
             tls: connection.tls.clone().unwrap_or_default(),
             connection: connection
                 .name

@@ -116,7 +116,7 @@ impl Shared {
         let inbound = |body| Inbound::Stream(body, self.flow.clone());
         let mut answer = match judge(&mut request) {
             Ok(admitted) => self.connection.carry_out(request.map(inbound), admitted).await,
-            Err(status) => self.connection.refuse(answer::page(status)),
+            Err(status) => self.connection.refuse(answer::page(status), None),
         };
         // A stream ends; the connection goes on.
         answer.headers_mut().remove(CONNECTION);
@@ -185,7 +185,7 @@ fn judge(request: &mut Request<Incoming>) -> Result<Admitted, Refused> {
         None if end => Framing::Length(0),
         None => Framing::Chunked,
     };
-    Ok(Admitted { framing, ambiguous: false })
+    Ok(Admitted { framing, ambiguous: false, class: None })
 }
 
 /// Headers of no more than their size, whose values have no space around them that HTTP/1 would lose.

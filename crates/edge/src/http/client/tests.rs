@@ -33,7 +33,7 @@ async fn requests(shared: &Shared) -> Vec<String> {
     loop {
         match poll_fn(|cx| shared.lock().poll_next(cx, shared)).await {
             Came::End => return all,
-            Came::Refused(status) => {
+            Came::Refused(status, _) => {
                 all.push(status.to_string());
                 return all;
             }
@@ -103,7 +103,7 @@ async fn slowly(pause: Duration) -> (Option<Refused>, Duration) {
     });
     match poll_fn(|cx| shared.lock().poll_next(cx, &shared)).await {
         Came::Request(..) => (None, began.elapsed()),
-        Came::Refused(status) => (Some(status), began.elapsed()),
+        Came::Refused(status, _) => (Some(status), began.elapsed()),
         Came::End => panic!("no answer"),
     }
 }
@@ -126,7 +126,7 @@ async fn whoever_still_has_the_body_of_a_request_gets_nothing_of_the_next() {
     client.write_all(format!("{post}first{post}other").as_bytes()).await.expect("room");
     let next = async || match poll_fn(|cx| shared.lock().poll_next(cx, &shared)).await {
         Came::Request(request, _) => request.into_body(),
-        Came::Refused(_) | Came::End => panic!("no request"),
+        Came::Refused(..) | Came::End => panic!("no request"),
     };
     let Inbound::Own(first) = next().await else { panic!("no body") };
     assert!(drain(&shared).await);

@@ -1,5 +1,4 @@
-//! The fields of a line, in AWS's order. Not known, and `-`: which certificate a client was shown, why a request is classified as
-//! it is, the reasons of errors.
+//! The fields of a line, in AWS's order. Not known, and `-`: which certificate a client was shown, the reasons of errors.
 
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
@@ -35,11 +34,12 @@ impl Record {
             escape(trace.as_bytes()),
         );
         let listed = if relayed.is_some() { target } else { "-" };
-        let class = if self.is_ambiguous { "Ambiguous" } else { "-" };
+        let class = self.class.map(|class| (format!("{:?}", class.tier), format!("{:?}", class.reason)));
+        let (class, reason) = class.unwrap_or_else(|| ("-".to_owned(), "-".to_owned()));
         let priority = self.priority.map_or_else(|| "-".to_owned(), |priority| priority.to_string());
         let _ = write!(
             line,
-            "\"{}\" \"-\" {priority} {} \"{}\" \"{}\" \"-\" \"{listed}\" \"{target_status}\" \"{class}\" \"-\" {}",
+            "\"{}\" \"-\" {priority} {} \"{}\" \"{}\" \"-\" \"{listed}\" \"{target_status}\" \"{class}\" \"{reason}\" {}",
             escape(name.as_bytes()),
             time(self.came),
             dash(self.action),
