@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::time::Duration;
 
 use longshore_edge::{Dialer, Edge};
 use longshore_link::edge::{Balancer, EdgeConfiguration, EdgeReport, Refusal, TargetGroup, TargetHealth, TargetState};
@@ -12,6 +13,9 @@ use tokio::sync::Notify;
 use crate::clock;
 use crate::error::Error;
 use crate::network::dns::Names;
+
+/// For access logs to be finished when the node ends.
+const ENDS: Duration = Duration::from_secs(5);
 
 /// What carries the traffic of load balancers here.
 pub(crate) enum Balance {
@@ -39,6 +43,15 @@ impl Balance {
                 edge.apply(configuration).await.inspect(|()| names.set(inside))
             }
             Self::Simulated(edge) => edge.apply(&configuration),
+        }
+    }
+
+    /// Nothing is carried any more, and the access logs are whole. A disk that is too slow is not waited for.
+    pub(crate) async fn end(&self) {
+        if let Self::Real(edge, _) = self
+            && tokio::time::timeout(ENDS, edge.end()).await.is_err()
+        {
+            tracing::warn!("access logs were not finished");
         }
     }
 

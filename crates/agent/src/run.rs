@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -28,10 +28,15 @@ use crate::wallet::Wallet;
 /// What keeps the node from starting, and a control plane that refuses it for good. A control plane that is away is
 /// waited for.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-    tokio::select! {
-        error = serve(config) => Err(error),
+    let balance = OnceLock::new();
+    let ended = tokio::select! {
+        error = serve(config, &balance) => Err(error),
         () = shutdown => Ok(()),
+    };
+    if let Some(balance) = balance.get() {
+        balance.end().await;
     }
+    ended
 }
 
 /// How often a private containerd is looked at.
@@ -40,7 +45,8 @@ const KEEP_EVERY: Duration = Duration::from_millis(250);
 /// Public addresses of simulated tasks: of the range for benchmarks, so nobody else's.
 const SIMULATED_POOL: &str = "198.18.0.0/15";
 
-async fn serve(config: Config) -> Error {
+/// `balance` is what carries the traffic, once there is something.
+async fn serve(config: Config, balance: &OnceLock<Balance>) -> Error {
     match config.engine {
         EngineKind::Simulated => {
             // No container asks for credentials.
@@ -49,10 +55,15 @@ async fn serve(config: Config) -> Error {
                 Ok(plane) => plane,
                 Err(error) => return error,
             };
-            let means = Means { pool, found: Vec::new(), wallet: Wallet::default(), balance: Balance::simulated() };
+            let means = Means {
+                pool,
+                found: Vec::new(),
+                wallet: Wallet::default(),
+                balance: balance.get_or_init(Balance::simulated),
+            };
             keep(&config, plane, Simulated, means, |_| {}).await
         }
-        EngineKind::Containerd => match contain(&config).await {
+        EngineKind::Containerd => match contain(&config, balance).await {
             Ok(never) => match never {},
             Err(error) => error,
         },
@@ -60,7 +71,7 @@ async fn serve(config: Config) -> Error {
 }
 
 /// A node with real containers. Runs until something ends it.
-async fn contain(config: &Config) -> Result<std::convert::Infallible, Error> {
+async fn contain(config: &Config, balance: &OnceLock<Balance>) -> Result<std::convert::Infallible, Error> {
     if !nix::unistd::geteuid().is_root() {
         let reason = "containers need root; --engine simulated does not".to_owned();
         return Err(Error::Setting { what: "--engine containerd", reason });
@@ -72,7 +83,8 @@ async fn contain(config: &Config) -> Result<std::convert::Infallible, Error> {
     let (runner, found) = Real::open(config, endpoint, metadata.clone()).await?;
     let wallet = metadata.wallet().clone();
     let (dialer, names) = runner.balancing()?;
-    let balance = Balance::real(dialer, names, &config.data_dir)?;
+    let real = Balance::real(dialer, names, &config.data_dir)?;
+    let balance = balance.get_or_init(|| real);
     let (pool, containerd, images) = (runner.public_pool(), runner.containerd(), runner.images());
     let named = move |node: &str| metadata.set_node(node);
     let means = Means { pool: Some(pool), found, wallet, balance };
@@ -115,13 +127,13 @@ fn plane(config: &Config) -> Result<ControlPlane, Error> {
 }
 
 /// What a node has beside its runner.
-struct Means<R: Runner> {
+struct Means<'b, R: Runner> {
     /// The block that public addresses are of.
     pool: Option<String>,
     /// Tasks of an agent before.
     found: Vec<Found<R>>,
     wallet: Wallet,
-    balance: Balance,
+    balance: &'b Balance,
 }
 
 /// Runs tasks by `runner`, beginning with those that were found, as the control plane orders. `named` hears which node
@@ -130,7 +142,7 @@ async fn keep<R: Runner>(
     config: &Config,
     plane: ControlPlane,
     runner: R,
-    means: Means<R>,
+    means: Means<'_, R>,
     named: impl Fn(&str) + Send + Sync,
 ) -> Error {
     let registrar = match Registrar::open(config, plane.clone(), means.pool) {

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A thread writes them, a file a balancer every five minutes; a name that ends with `.part` is a file that is not whole yet, or never
-//! will be because the process ended.
+//! will be because the process was killed.
 //! As AWS has it, they are best effort: a line that finds the queue full, the disk nearly so, or more files open than
 //! there may be, is lost, and how many are is logged.
 
@@ -95,8 +95,8 @@ pub struct Writer {
 #[derive(Debug)]
 enum Message {
     Line(Arc<Place>, String),
-    /// Files are to be whole now.
-    Finish(oneshot::Sender<()>),
+    /// Files are to be whole now, and the last ones if `true`.
+    Finish(bool, oneshot::Sender<()>),
 }
 
 impl Writer {
@@ -121,10 +121,19 @@ impl Writer {
 
     /// Ends with the files of what was put before being whole.
     pub async fn finish(&self) {
+        self.ask(false).await;
+    }
+
+    /// As [`Self::finish`], and no line is written any more.
+    pub async fn end(&self) {
+        self.ask(true).await;
+    }
+
+    async fn ask(&self, is_last: bool) {
         let (done, finished) = oneshot::channel();
         let queue = self.queue.clone();
         // There may be no room for it in the queue yet.
-        let sent = tokio::task::spawn_blocking(move || queue.send(Message::Finish(done))).await;
+        let sent = tokio::task::spawn_blocking(move || queue.send(Message::Finish(is_last, done))).await;
         if sent.is_ok() {
             let _ = finished.await;
         }
@@ -161,9 +170,12 @@ impl Files {
             }
             match came {
                 Ok(Message::Line(place, line)) => self.put(place, &line, period),
-                Ok(Message::Finish(done)) => {
+                Ok(Message::Finish(is_last, done)) => {
                     self.finish();
                     let _ = done.send(());
+                    if is_last {
+                        return;
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => self.flush(),
                 Err(RecvTimeoutError::Disconnected) => return self.finish(),

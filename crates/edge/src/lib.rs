@@ -164,6 +164,17 @@ impl Edge {
         }
     }
 
+    /// Closes what listens and ends the access logs: all files are whole, and what is still answered has no line.
+    pub async fn end(&self) {
+        let mut served = self.served.lock().await;
+        (served.configuration, served.is_missing) = (None, false);
+        served.sites.clear();
+        served.doors.clear();
+        if let Some(writer) = served.writer.clone() {
+            writer.end().await;
+        }
+    }
+
     /// Serves a configuration from now on. Sockets that it does not name any more are closed, new ones opened; one that
     /// cannot be opened is reported and tried again every [`TRY_AGAIN`]. What is in flight goes on: only requests to
     /// targets whose deregistration delay is over are broken off.

@@ -63,13 +63,13 @@ pub(crate) async fn keep<R: Runner>(
     plane: ControlPlane,
     registrar: Registrar,
     wallet: Wallet,
-    balance: Balance,
+    balance: &Balance,
     local: bool,
     named: impl Fn(&str) + Send + Sync,
 ) -> Error {
     let (seat, seats) = watch::channel(None);
     let telemetry = keep_telemetry(&engine, &plane, local, seats.clone());
-    let edge = keep_edge(&balance, &plane, local, seats);
+    let edge = keep_edge(balance, &plane, local, seats);
     tokio::select! {
         error = keep_orders(&engine, &plane, registrar, &wallet, local, &seat, named) => error,
         error = async {
