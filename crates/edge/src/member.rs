@@ -235,7 +235,8 @@ impl Member {
     }
 
     /// A connection that has done its exchange.
-    pub fn give(&self, line: Line) {
+    pub fn give(&self, mut line: Line) {
+        line.rest();
         let mut waiting = self.waiting.lock();
         let now = Instant::now();
         while waiting.front_mut().is_some_and(|(line, since)| now - *since >= PATIENCE || line.is_over()) {

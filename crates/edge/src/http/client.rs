@@ -119,6 +119,7 @@ impl Client {
                 Poll::Ready(Ok(_)) if begins => self.clock.touch(),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => {
+                    self.line.rest();
                     ready!(self.clock.poll_over(cx));
                     let is_quiet = self.is_quiet();
                     return Poll::Ready(if is_quiet { Came::End } else { self.refuse(408) });

@@ -99,7 +99,8 @@ async fn converse(
             Came::Refused(status, class) => (connection.refuse(answer::last_page(status), class), Manners::REFUSED),
             Came::Request(request, admitted) => {
                 let manners = Manners::of(&request);
-                let answering = pin!(connection.answer(request, admitted));
+                // A connection that waits for its next request has no room for what becomes of one.
+                let answering = Box::pin(connection.answer(request, admitted));
                 (or_gone(client, answering).await?, manners)
             }
         };
@@ -111,7 +112,7 @@ async fn converse(
 }
 
 /// An answer, unless the client goes before.
-async fn or_gone<T>(client: &Shared, mut answering: Pin<&mut impl Future<Output = T>>) -> io::Result<T> {
+async fn or_gone<T>(client: &Shared, mut answering: Pin<Box<impl Future<Output = T>>>) -> io::Result<T> {
     poll_fn(|cx| match answering.as_mut().poll(cx) {
         Poll::Ready(answer) => Poll::Ready(Ok(answer)),
         Poll::Pending => client.lock().poll_gone(cx).map(|()| Err(io::ErrorKind::UnexpectedEof.into())),

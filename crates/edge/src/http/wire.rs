@@ -61,6 +61,13 @@ impl Line {
         pin!(self.wire.read_buf(&mut self.came)).poll(cx)
     }
 
+    /// Gives back the room for what came, if all of it has been read.
+    pub fn rest(&mut self) {
+        if self.came.is_empty() {
+            self.came = BytesMut::new();
+        }
+    }
+
     /// Whether the other side has closed it, or says something unasked.
     pub fn is_over(&mut self) -> bool {
         let (mut byte, mut cx) = ([0; 1], Context::from_waker(Waker::noop()));
@@ -230,6 +237,10 @@ impl Outbox {
         self.written += first;
         let then = (count - first).min(self.then.len());
         self.then.advance(then);
+        if self.then.is_empty() {
+            // Else it would hold what it was a piece of.
+            self.then = Bytes::new();
+        }
         self.last = self.last.get(count - first - then..).unwrap_or_default();
         if self.written == self.first.len() {
             self.first.clear();
