@@ -1,10 +1,10 @@
 //! H12: much of what is small. Each flood ends its own connection, and others are served.
 
-use crate::frames::{
+use super::frames::{
     CALM, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Outcome, PING, RST_STREAM, SETTINGS, Site,
     WINDOW_UPDATE, block, fields, frame, get,
 };
-use crate::script::Script;
+use super::script::Script;
 
 /// A flood of these bytes is given up with this code, after which a connection of its own is served.
 async fn flooded(target: &Script, site: &Site, flood: &[u8], code: u32) {

@@ -1,8 +1,5 @@
 //! Access logs.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::fs;
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -10,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use longshore_edge::Edge;
 use longshore_link::edge::*;
-use support::*;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+
+use crate::support::*;
 
 const ARN: &str = "arn:aws:elasticloadbalancing:us-east-1:111122223333:loadbalancer/app/web/50dc6c495c0c9188";
 

@@ -1,15 +1,13 @@
 //! What the balancer answers itself when there is no target, or none that can be reached. Other codes are tested where their
 //! causes are.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::net::SocketAddr;
 
 use longshore_link::edge::*;
-use support::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::support::*;
 
 /// An address that answers no attempt to connect: its queue is full. The connections keep it so.
 async fn silent_address() -> (SocketAddr, TcpListener, Vec<TcpStream>) {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::reader::{self, Request, Rest};
+use super::reader::{self, Request, Rest};
 use crate::support::{self, PATIENCE};
 
 /// Where a connection to the target is.

@@ -1,19 +1,17 @@
 //! TLS on listeners of both kinds of balancers.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use longshore_link::edge::*;
-use support::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use tokio_rustls::rustls::{ClientConfig, ProtocolVersion, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::support::*;
 
 fn certificate(names: &[&str]) -> Certificate {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();

@@ -1,14 +1,12 @@
 //! Clients that stay with their target or their group.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use longshore_link::edge::*;
-use support::*;
+
+use crate::support::*;
 
 fn sticky(stickiness: Stickiness, targets: &[SocketAddr]) -> EdgeConfiguration {
     let mut configuration = configuration(BalancerKind::Application, own_address(), targets);

@@ -1,17 +1,15 @@
 //! Datagrams through a network load balancer.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use longshore_edge::Edge;
 use longshore_link::edge::*;
-use support::*;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
+
+use crate::support::*;
 
 /// A target that says its name and what it hears, and takes connections of checks on the same port.
 struct Speaker {

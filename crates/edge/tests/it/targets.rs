@@ -1,16 +1,14 @@
 //! Configurations, targets and their health, while requests go on.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use longshore_link::edge::*;
-use support::*;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+
+use crate::support::*;
 
 #[tokio::test]
 async fn an_older_configuration_is_refused_and_the_last_one_stays() {
