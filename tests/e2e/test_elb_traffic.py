@@ -7,8 +7,7 @@ import pytest
 
 from account import container, eventually, short, unique
 from balancing import Balancer, Load
-from conftest import IMAGES, ROOM
-from half import Half
+import half
 
 # Answers with the name of its host, and is in bad health while /tmp/ill is there.
 SCRIPT = """mkdir -p /www/cgi-bin
@@ -152,18 +151,8 @@ def test_a_target_that_is_deregistered_gets_nothing_more_and_ends_what_it_has_be
 
 @pytest.fixture
 def halves():
-    server = Half("server")
-    agent = Half("agent", server.port, *ROOM)
-    try:
-        server.start()
-        agent.env |= server.environment()
-        agent.start()
-        done = agent.command("image", "import", IMAGES / "my-web-app.tar", "--tag", "my-web-app:latest")
-        assert done.returncode == 0, done.stderr
-        yield server, agent
-    finally:
-        agent.remove()
-        server.remove()
+    with half.both("my-web-app") as halves:
+        yield halves
 
 
 def test_the_edge_serves_on_while_the_control_plane_is_away(halves):
