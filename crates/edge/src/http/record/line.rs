@@ -2,7 +2,6 @@
 //! it is, the reasons of errors.
 
 use std::fmt::Write as _;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -29,7 +28,7 @@ impl Record {
             self.log.place.name,
             self.client,
             self.times(),
-            self.sent.load(Ordering::Relaxed),
+            self.sent,
             escape(self.request.as_bytes()),
             dash(&self.agent),
             escape(trace.as_bytes()),
