@@ -178,21 +178,13 @@ fn of_head(sent: &[u8]) -> Option<Name> {
 
 #[cfg(test)]
 mod tests {
-    use longshore_link::edge::{Attributes, BalancerKind};
+    use longshore_link::edge::BalancerKind;
 
     use super::*;
 
     #[test]
     fn an_internal_balancer_is_behind_doors_of_this_machine_alone() {
-        let mut balancer = Balancer {
-            arn: "b".to_owned(),
-            name: String::new(),
-            kind: BalancerKind::Application,
-            internal: false,
-            addresses: Vec::new(),
-            attributes: Attributes::default(),
-            listeners: Vec::new(),
-        };
+        let mut balancer = Balancer::new("b", BalancerKind::Application);
         for (door, expected) in [
             ("127.0.0.1", true),
             ("127.9.9.9", true),

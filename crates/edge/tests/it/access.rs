@@ -161,9 +161,7 @@ async fn what_the_balancer_answers_itself_has_a_line_too() {
     raw(to, b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n").await;
     let mut gone = TcpStream::connect(to).await.expect("a connection");
     gone.write_all(b"GET /gone HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("the edge reads");
-    while backend.count() == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    backend.asked().await;
     drop(gone);
     let all = lines(&edge, &directory, 3).await;
     let by = |status: &str| all.iter().find(|line| line[8] == status).unwrap_or_else(|| panic!("{status}: {all:#?}"));

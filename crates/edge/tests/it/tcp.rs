@@ -107,7 +107,7 @@ async fn a_flow_outlives_its_targets_registration_unless_the_group_ends_it() {
         let (mut flow, _) = connect(to).await;
         configuration.generation = 2;
         group(&mut configuration).targets[0].draining_since = Some(millis());
-        group(&mut configuration).targets.push(target(new));
+        group(&mut configuration).targets.push(Target::new(new));
         edge.apply(configuration).await.expect("a configuration");
         for _ in 0..8 {
             assert_eq!(connect(to).await.1, "2");
@@ -192,7 +192,7 @@ async fn a_reset_of_one_side_resets_the_other_and_is_counted() {
     drop(stream);
     counted(&edge, "TCP_Client_Reset_Count", 1).await;
     configuration.generation = 2;
-    group(&mut configuration).targets = vec![crate::support::target(second)];
+    group(&mut configuration).targets = vec![Target::new(second)];
     // The check's connection would come before the client's.
     group(&mut configuration).health_check.port = Some(9);
     edge.apply(configuration).await.expect("a configuration");

@@ -161,7 +161,7 @@ async fn a_flow_stays_with_a_draining_target_until_its_delay_is_over() {
     let old = client_of(to, "1").await;
     configuration.generation = 2;
     group(&mut configuration).targets[0].draining_since = Some(millis());
-    group(&mut configuration).targets.push(target(other.address));
+    group(&mut configuration).targets.push(Target::new(other.address));
     edge.apply(configuration.clone()).await.expect("a configuration");
     for _ in 0..8 {
         assert_eq!(ask(&client(to).await, "new").await, "2new");

@@ -23,6 +23,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName,
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use super::Task;
+
 pub type Body = BoxBody<Bytes, hyper::Error>;
 
 pub fn full(body: &'static str) -> Body {
@@ -71,13 +73,7 @@ pub fn acceptor(protocols: &[&str]) -> TlsAcceptor {
 pub struct Backend {
     pub address: SocketAddr,
     pub connections: Arc<AtomicUsize>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Backend {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _task: Task,
 }
 
 impl Backend {
@@ -91,7 +87,7 @@ impl Backend {
         let address = listener.local_addr().expect("an address");
         let connections = Arc::<AtomicUsize>::default();
         let (counted, answer) = (connections.clone(), Arc::new(answer));
-        let task = tokio::spawn(async move {
+        let task = Task::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.expect("a connection");
                 counted.fetch_add(1, Ordering::Relaxed);
@@ -108,7 +104,7 @@ impl Backend {
                 });
             }
         });
-        Self { address, connections, task }
+        Self { address, connections, _task: task }
     }
 }
 
