@@ -1,6 +1,6 @@
 //! The session in which a node learns what its edge serves, and tells the health of targets.
 
-use longshore_link::edge::EdgeConfiguration;
+use longshore_link::edge::{EdgeConfiguration, EdgeReport};
 
 use super::Lost;
 use super::socket::Socket;
@@ -10,7 +10,7 @@ use crate::balance::Balance;
 pub(super) async fn session(edge: &Balance, mut socket: Socket) -> Lost {
     tracing::info!("the edge is in session with the control plane");
     if let Some(report) = edge.whole_report().await
-        && let Err(lost) = socket.send(&report).await
+        && let Err(lost) = tell(&mut socket, report).await
     {
         return lost;
     }
@@ -24,12 +24,19 @@ pub(super) async fn session(edge: &Balance, mut socket: Socket) -> Lost {
                     Ok(())
                 }
             },
-            report = edge.report() => socket.send(&report).await,
+            report = edge.report() => tell(&mut socket, report).await,
         };
         if let Err(lost) = done {
             return lost;
         }
     }
+}
+
+async fn tell(socket: &mut Socket, report: EdgeReport) -> Result<(), Lost> {
+    for part in report.parts() {
+        socket.send(&part).await?;
+    }
+    Ok(())
 }
 
 /// What is secret in a message that does not read is not to be found in the log.
