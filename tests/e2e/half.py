@@ -1,9 +1,10 @@
 """The two parts of `longshore up`, each a process of its own."""
 
+import contextlib
 import subprocess
 
 from account import eventually
-from conftest import LONGSHORE, Instance
+from conftest import IMAGES, LONGSHORE, ROOM, Instance
 
 
 class Half(Instance):
@@ -23,3 +24,20 @@ class Half(Instance):
         elif wait:
             self.wait_ready()
         return self
+
+
+@contextlib.contextmanager
+def both(image):
+    """A server and its agent, which has the image: removed at the end."""
+    server = Half("server")
+    agent = Half("agent", server.port, *ROOM)
+    try:
+        server.start()
+        agent.env |= server.environment()
+        agent.start()
+        done = agent.command("image", "import", IMAGES / f"{image}.tar", "--tag", f"{image}:latest")
+        assert done.returncode == 0, done.stderr
+        yield server, agent
+    finally:
+        agent.remove()
+        server.remove()

@@ -11,9 +11,8 @@ import time
 
 import pytest
 
+import half
 from account import container, eventually, short
-from conftest import IMAGES, ROOM
-from half import Half
 
 KILLS = int(os.environ.get("LONGSHORE_AGENT_KILLS", "5"))
 GROUP = "/agent-kill"
@@ -25,19 +24,9 @@ MORTAL = "i=0; while [ $i -lt {lines} ]; do echo line $i; i=$((i+1)); usleep 100
 
 @pytest.fixture
 def halves():
-    server = Half("server")
-    agent = Half("agent", server.port, *ROOM)
-    try:
-        server.start()
-        agent.env |= server.environment()
-        agent.start()
-        done = agent.command("image", "import", IMAGES / "busybox.tar", "--tag", "busybox:latest")
-        assert done.returncode == 0, done.stderr
+    with half.both("busybox") as (server, agent):
         server.lend_execution_role()
         yield server, agent
-    finally:
-        agent.remove()
-        server.remove()
 
 
 class World:

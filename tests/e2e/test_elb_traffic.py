@@ -7,10 +7,9 @@ import pytest
 
 from account import container, eventually, short, unique
 from balancing import Balancer, Load
-from conftest import IMAGES, ROOM
-from half import Half
+import half
 
-# Answers with the name of its host, and is in bad health while /tmp/ill is there.
+# Tells its address, and is in bad health while /tmp/ill is there.
 SCRIPT = """mkdir -p /www/cgi-bin
 cat > /www/cgi-bin/health <<'END'
 #!/bin/sh
@@ -23,6 +22,10 @@ END
 cat > /www/cgi-bin/well <<'END'
 #!/bin/sh
 rm -f /tmp/ill; printf 'Status: 200 OK\\r\\n\\r\\n'
+END
+cat > /www/cgi-bin/address <<'END'
+#!/bin/sh
+printf 'Status: 200 OK\\r\\n\\r\\n'; hostname -i
 END
 chmod +x /www/cgi-bin/*
 exec httpd -f -p 80 -h /www
@@ -133,10 +136,12 @@ def test_no_request_is_lost_while_targets_come_and_go(web):
 
 def test_a_target_that_is_deregistered_gets_nothing_more_and_ends_what_it_has_begun(web):
     account, cluster, balancer = web
-    script = SCRIPT.replace("touch /tmp/ill", "sleep 1")
+    script = SCRIPT.replace("touch /tmp/ill", "sleep 5")
     busybox = {"image": "busybox:latest", "entryPoint": ["/bin/sh", "-c"], "command": [script]}
     one, other = run_web(account, cluster, 2, **busybox).values()
     balancer.elb.modify_target_group(TargetGroupArn=balancer.group, HealthCheckPath="/cgi-bin/health")
+    balancer.elb.modify_target_group_attributes(TargetGroupArn=balancer.group, Attributes=[
+        {"Key": "deregistration_delay.timeout_seconds", "Value": "30"}])
     balancer.register(one)
     balancer.until_healthy(1)
     answers = []
@@ -146,24 +151,16 @@ def test_a_target_that_is_deregistered_gets_nothing_more_and_ends_what_it_has_be
     eventually(lambda: balancer.health().get(other, ("",))[0] == "healthy")
     balancer.deregister(one)
     assert balancer.health()[one] == ("draining", "Target.DeregistrationInProgress")
+    eventually(lambda: balancer.ask("/cgi-bin/address")[1].split() == [other])
+    assert {balancer.ask("/cgi-bin/address")[1].strip() for _ in range(8)} == {other} and begun.is_alive()
     begun.join()
     assert answers == [(200, "")]
 
 
 @pytest.fixture
 def halves():
-    server = Half("server")
-    agent = Half("agent", server.port, *ROOM)
-    try:
-        server.start()
-        agent.env |= server.environment()
-        agent.start()
-        done = agent.command("image", "import", IMAGES / "my-web-app.tar", "--tag", "my-web-app:latest")
-        assert done.returncode == 0, done.stderr
-        yield server, agent
-    finally:
-        agent.remove()
-        server.remove()
+    with half.both("my-web-app") as halves:
+        yield halves
 
 
 def test_the_edge_serves_on_while_the_control_plane_is_away(halves):

@@ -146,41 +146,21 @@ fn well((group, id, port, _): &Registered) -> TargetHealth {
 
 #[cfg(test)]
 mod tests {
-    use longshore_link::edge::{
-        Action, Address, Attributes, BalancerKind, Listener, ListenerProtocol, Target, WeightedGroup,
-    };
+    use std::net::SocketAddr;
+
+    use longshore_link::edge::{Action, Address, BalancerKind, Listener, ListenerProtocol, Target};
 
     use super::*;
 
     fn given(generation: i64, targets: &[(&str, Option<i64>)]) -> EdgeConfiguration {
-        let groups = vec![WeightedGroup { target_group: "g".to_owned(), weight: 1 }];
-        let listener = Listener {
-            arn: "l".to_owned(),
-            port: 80,
-            protocol: ListenerProtocol::Http,
-            certificates: Vec::new(),
-            ssl_policy: None,
-            alpn_policy: None,
-            tcp_idle_timeout_seconds: 350,
-            rules: Vec::new(),
-            default_action: Action::Forward { groups, stickiness_seconds: None },
-        };
         let balancer = Balancer {
-            arn: "b".to_owned(),
-            name: String::new(),
-            kind: BalancerKind::Application,
-            internal: false,
             addresses: vec![Address { ip: "127.64.0.1".parse().unwrap(), zone: "a".to_owned(), inside: false }],
-            attributes: Attributes::default(),
-            listeners: vec![listener],
+            listeners: vec![Listener::new("l", 80, ListenerProtocol::Http, Action::forward("g"))],
+            ..Balancer::new("b", BalancerKind::Application)
         };
         let target = |(id, draining_since): &(&str, Option<i64>)| Target {
-            id: (*id).to_owned(),
-            port: 80,
-            address: id.parse().unwrap(),
-            zone: None,
-            registered_at: 0,
             draining_since: *draining_since,
+            ..Target::new(SocketAddr::new(id.parse().unwrap(), 80))
         };
         let group = TargetGroup { targets: targets.iter().map(target).collect(), ..TargetGroup::default() };
         EdgeConfiguration {

@@ -23,6 +23,9 @@ const TIMES: usize = 256;
 /// Ranges of one minute's response times; neighbours become one beyond.
 const RANGES: usize = 64;
 
+/// Ranges that are read of what an edge says of one minute: more than it has.
+const MOST_RANGES: usize = 1_000;
+
 /// Bytes of a series' name.
 const NAME: usize = 64;
 
@@ -62,7 +65,7 @@ impl Minutes {
                 }
             }
             let Some(mut times) = series.response_times else { continue };
-            times.ranges.truncate(LONGEST_RANGES);
+            times.ranges.truncate(MOST_RANGES);
             if let Some(known) = place(&mut kept.times, of, at, TIMES) {
                 known.add(&times);
                 narrow(&mut known.ranges);
@@ -84,8 +87,8 @@ impl Minutes {
         for ((balancer, group), series) in &kept.times {
             let Some(times) = fresh(series, now) else { continue };
             let labels = labels(balancer, group.as_deref());
-            for part in ["0.5", "0.9", "0.99"] {
-                let seconds = times.percentile(part.parse().unwrap_or(1.0)) as f64 / 1e6;
+            for part in [0.5, 0.9, 0.99] {
+                let seconds = times.percentile(part) as f64 / 1e6;
                 let _ =
                     writeln!(text, "longshore_elb_target_response_seconds{{quantile=\"{part}\",{labels}}} {seconds}");
             }
@@ -93,9 +96,6 @@ impl Minutes {
         text
     }
 }
-
-/// More than an edge's ranges, of which each is of its own.
-const LONGEST_RANGES: usize = 1_000;
 
 impl Kept {
     fn forget(&mut self, oldest: i64) {

@@ -40,6 +40,9 @@ const SILENCE: Duration = Duration::from_secs(50);
 /// An edge that has not said by then that it serves what it was given is given the next configuration all the same.
 const TAKES: Duration = Duration::from_secs(2);
 
+/// Characters of what an edge says of a target.
+const LONGEST_DESCRIPTION: usize = 256;
+
 /// One edge's channel, from connect to disconnect.
 struct Channel {
     server: Arc<Server>,
@@ -124,8 +127,8 @@ impl Channel {
     async fn give(&mut self, socket: &mut Socket) -> Result<(), SocketError> {
         self.stale = false;
         let generation = self.given.as_ref().map(|given| given.generation);
-        let mut configuration =
-            self.server.edge_configuration(&self.peer.id, generation.unwrap_or_default(), &mut self.seen);
+        let (mut configuration, seen) = self.server.edge_configuration(&self.peer.id, generation.unwrap_or_default());
+        self.seen = seen;
         if self.given.as_ref() == Some(&configuration) {
             return Ok(());
         }
@@ -210,18 +213,18 @@ async fn until(deadline: Option<Instant>) {
 
 impl Server {
     /// What the edge on this node is to serve, under this generation, and the revision that it is of.
-    fn edge_configuration(&self, node: &str, generation: i64, revision: &mut Revision) -> EdgeConfiguration {
+    fn edge_configuration(&self, node: &str, generation: i64) -> (EdgeConfiguration, Revision) {
         let state = self.store.read();
-        *revision = state.revision();
         let vault = &self.settings.vault;
         let open = |certificate: &Certificate| acm::private_key(vault, certificate);
         let near = |address| is_near(&state, node, address);
         let configuration = balancing::configuration(&state, &self.settings.region, generation, &near, &open);
-        EdgeConfiguration {
+        let configuration = EdgeConfiguration {
             door: Some(self.balancer_address),
             cookie_key: Some(CookieKey(vault.derived("cookies of edges"))),
             ..configuration
-        }
+        };
+        (configuration, state.revision())
     }
 
     /// What an edge found of targets; those whose word does not read are left as they are.
@@ -242,9 +245,6 @@ fn health(found: &TargetHealth, at: Timestamp) -> Option<Health> {
     let description = found.description.as_ref().map(|text| text.chars().take(LONGEST_DESCRIPTION).collect());
     Some(Health { state: found.state.to_string().parse().ok()?, reason, description, at })
 }
-
-/// Characters of what an edge says of a target.
-const LONGEST_DESCRIPTION: usize = 256;
 
 /// Whether a node reaches an address: not that of a task on another node, whose network is another.
 fn is_near(state: &State, node: &str, address: Ipv4Addr) -> bool {

@@ -263,20 +263,10 @@ fn room(directory: &Path) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use longshore_link::edge::Attributes;
-
     use super::*;
 
     fn place(arn: &str, bucket: &str, prefix: &str) -> Option<Place> {
-        let balancer = Balancer {
-            arn: arn.to_owned(),
-            name: String::new(),
-            kind: BalancerKind::Application,
-            internal: false,
-            addresses: Vec::new(),
-            attributes: Attributes::default(),
-            listeners: Vec::new(),
-        };
+        let balancer = Balancer::new(arn, BalancerKind::Application);
         let logs = AccessLogs { bucket: bucket.to_owned(), prefix: prefix.to_owned() };
         Place::new(&balancer, &logs, "127.64.0.1".parse().expect("an address"))
     }

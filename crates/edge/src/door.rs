@@ -13,15 +13,18 @@
 //!
 //! [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::io::{self, Cursor};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use longshore_link::edge::Balancer;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::rustls::server::Acceptor;
@@ -150,21 +153,33 @@ async fn refuse(mut stream: TcpStream) {
     let _ = stream.shutdown().await;
 }
 
+thread_local! {
+    /// What is looked at, so that a client that says little holds no room for it.
+    static SEEN: RefCell<Box<[u8]>> = RefCell::new(vec![0; LOOKED_AT].into_boxed_slice());
+}
+
 /// Looks at what a client sends and takes nothing of it.
 async fn named(stream: &TcpStream) -> io::Result<Name> {
-    let mut seen = vec![0; LOOKED_AT];
     let (mut before, mut pauses) = (0, pauses());
     loop {
-        let length = stream.peek(&mut seen).await?;
-        let sent = seen.get(..length).unwrap_or_default();
-        let name = if length > before { read(sent) } else { None };
+        let (length, name) = poll_fn(|cx| poll_look(stream, before, cx)).await?;
         match name {
             Some(name) => return Ok(name),
-            None if length == 0 || length == seen.len() => return Ok(Name::None),
+            None if length == 0 || length == LOOKED_AT => return Ok(Name::None),
             None => tokio::time::sleep(pauses.next().unwrap_or(AT_MOST)).await,
         }
         before = length;
     }
+}
+
+/// How much a client has sent, and the name in it if there is more than `before`.
+fn poll_look(stream: &TcpStream, before: usize, cx: &mut Context<'_>) -> Poll<io::Result<(usize, Option<Name>)>> {
+    SEEN.with_borrow_mut(|seen| {
+        let mut seen = ReadBuf::new(seen);
+        let length = ready!(stream.poll_peek(cx, &mut seen))?;
+        let name = if length > before { read(seen.filled()) } else { None };
+        Poll::Ready(Ok((length, name)))
+    })
 }
 
 /// Between looks.
@@ -212,21 +227,13 @@ fn of_head(sent: &[u8]) -> Option<Name> {
 
 #[cfg(test)]
 mod tests {
-    use longshore_link::edge::{Attributes, BalancerKind};
+    use longshore_link::edge::BalancerKind;
 
     use super::*;
 
     #[test]
     fn an_internal_balancer_is_behind_doors_of_this_machine_alone() {
-        let mut balancer = Balancer {
-            arn: "b".to_owned(),
-            name: String::new(),
-            kind: BalancerKind::Application,
-            internal: false,
-            addresses: Vec::new(),
-            attributes: Attributes::default(),
-            listeners: Vec::new(),
-        };
+        let mut balancer = Balancer::new("b", BalancerKind::Application);
         for (door, expected) in [
             ("127.0.0.1", true),
             ("127.9.9.9", true),

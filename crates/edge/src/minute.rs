@@ -72,9 +72,9 @@ pub fn measure(served: &Served) -> Metrics {
 
 /// Targets that are registered, by their health; none of a group without any.
 fn hosts(group: &Group) -> impl Iterator<Item = (String, u64)> {
-    let registered = || group.members.iter().filter(|member| !member.is_draining());
-    let healthy = registered().filter(|member| member.is_healthy()).count();
-    let (any, unhealthy) = (registered().next().is_some(), registered().count() - healthy);
-    let named = [("HealthyHostCount", healthy), ("UnHealthyHostCount", unhealthy)];
+    let registered = group.members.iter().filter(|member| !member.is_draining());
+    let (healthy, unhealthy): (Vec<_>, Vec<_>) = registered.partition(|member| member.is_healthy());
+    let named = [("HealthyHostCount", healthy.len()), ("UnHealthyHostCount", unhealthy.len())];
+    let any = healthy.len() + unhealthy.len() > 0;
     named.into_iter().filter(move |_| any).map(|(name, count)| (name.to_owned(), count as u64))
 }

@@ -1,6 +1,8 @@
-//! What many clients that do nothing hold of the edge's memory. The clients are a process of their own, which this test starts.
+//! What many clients that do nothing hold of the edge's memory, which is this process's: no other test is in it. The clients
+//! are a process of their own, which this test starts.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
+#[allow(dead_code, reason = "it uses a part of it")]
+#[path = "it/support/mod.rs"]
 mod support;
 
 use std::net::SocketAddr;

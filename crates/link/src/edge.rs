@@ -94,6 +94,21 @@ pub struct Balancer {
     pub listeners: Vec<Listener>,
 }
 
+impl Balancer {
+    /// One with AWS's defaults, that listens nowhere yet.
+    pub fn new(arn: &str, kind: BalancerKind) -> Self {
+        Self {
+            arn: arn.to_owned(),
+            name: String::new(),
+            kind,
+            internal: false,
+            addresses: Vec::new(),
+            attributes: Attributes::of(kind),
+            listeners: Vec::new(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum BalancerKind {
@@ -330,6 +345,21 @@ fn transports(address: &Address, listener: &Listener) -> impl Iterator<Item = (I
 }
 
 impl Listener {
+    /// One with AWS's defaults, that does the same with all that comes.
+    pub fn new(arn: &str, port: u16, protocol: ListenerProtocol, default_action: Action) -> Self {
+        Self {
+            arn: arn.to_owned(),
+            port,
+            protocol,
+            certificates: Vec::new(),
+            ssl_policy: None,
+            alpn_policy: None,
+            tcp_idle_timeout_seconds: tcp_idle(),
+            rules: Vec::new(),
+            default_action,
+        }
+    }
+
     /// The target groups that its actions lead to, as often as they are named.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
         let actions = self.rules.iter().map(|rule| &rule.action).chain([&self.default_action]);

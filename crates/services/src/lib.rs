@@ -12,6 +12,7 @@ mod context;
 pub mod ec2;
 pub mod ecs;
 pub mod elasticloadbalancing;
+mod fault;
 pub mod iam;
 pub mod kms;
 pub mod logs;

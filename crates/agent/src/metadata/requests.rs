@@ -150,6 +150,7 @@ mod tests {
             "POST /_longshore/reset?x=1",
             "GET /acs/ws",
             "GET /tcs/ws",
+            "GET /edge/ws",
         ] {
             let closed = request(line, "content-length: 0\r\n", "");
             for told in [closed.clone(), format!("\r\n{closed}"), format!("{good}{closed}")] {

@@ -48,7 +48,37 @@ fn stock(names: &Names, kind: SockType) -> Result<Stock, Error> {
     Ok(Mutex::new(taken))
 }
 
-/// Waits for the thread if the stock has run out, for as long as a socket takes to be made.
+/// Waits for the thread if the stock has run out, for as long as a socket takes to be made. What could not be made before,
+/// perhaps because too many files were open, is passed over: of more results than the stock holds one is of now.
 fn take(stock: &Stock) -> io::Result<OwnedFd> {
-    stock.lock().recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
+    let stock = stock.lock();
+    let mut failed = io::ErrorKind::BrokenPipe.into();
+    for _ in 0..=STOCK {
+        match stock.recv() {
+            Ok(Ok(socket)) => return Ok(socket),
+            Ok(Err(error)) => failed = error,
+            Err(_) => break,
+        }
+    }
+    Err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_before_is_passed_over() {
+        let (ready, taken) = sync_channel(2 * STOCK);
+        let stock = Mutex::new(taken);
+        let fail = |times| (0..times).for_each(|_| ready.send(Err(io::ErrorKind::QuotaExceeded.into())).unwrap());
+        fail(STOCK);
+        let (_, made) = std::os::unix::net::UnixStream::pair().unwrap();
+        ready.send(Ok(made.into())).unwrap();
+        assert!(take(&stock).is_ok());
+        fail(STOCK + 1);
+        assert_eq!(take(&stock).unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
+        drop(ready);
+        assert_eq!(take(&stock).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
 }

@@ -11,10 +11,9 @@ use longshore_link::credentials::IAMRoleCredentialsMessage;
 use longshore_link::ledger::Timeline;
 use longshore_link::phase::{LAUNCHES, Phase};
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
 
+use super::Lost;
 use super::socket::{Socket, ended};
-use super::{Lost, patience};
 use crate::engine::Engine;
 use crate::engine::post::Bag;
 use crate::engine::runner::Runner;
@@ -39,21 +38,15 @@ impl<R: Runner> Orders<R> {
     /// Until the session ends.
     pub(super) async fn session(&mut self, mut socket: Socket) -> Lost {
         tracing::info!(node = self.node, tasks = self.engine.count(), "in session with the control plane");
-        let patience = patience();
-        let mut deadline = Instant::now() + patience;
         // The reports that this session carries, once the control plane has said that it takes them.
         let mut bag = None;
         loop {
             let done = tokio::select! {
-                heard = timeout_at(deadline, socket.next()) => {
-                    deadline = Instant::now() + patience;
-                    match heard {
-                        Err(_) => Err(Lost::Silent(patience)),
-                        Ok(Err(lost)) => Err(lost),
-                        Ok(Ok(None)) => Ok(()),
-                        Ok(Ok(Some(frame))) => self.take(&mut socket, &mut bag, frame).await,
-                    }
-                }
+                heard = socket.next() => match heard {
+                    Err(lost) => Err(lost),
+                    Ok(None) => Ok(()),
+                    Ok(Some(frame)) => self.take(&mut socket, &mut bag, frame).await,
+                },
                 reports = next(&mut bag) => socket.send(&reports).await,
                 wanted = self.wallet.next() => socket.send(&wanted).await,
             };

@@ -1,42 +1,42 @@
 //! The session in which a node learns what its edge serves, and tells the health of targets.
 
-use longshore_link::edge::EdgeConfiguration;
-use tokio::time::{Instant, timeout_at};
+use longshore_link::edge::{EdgeConfiguration, EdgeReport};
 
+use super::Lost;
 use super::socket::Socket;
-use super::{Lost, patience};
 use crate::balance::Balance;
 
 /// Until the session ends. What was given last is served on after it.
 pub(super) async fn session(edge: &Balance, mut socket: Socket) -> Lost {
     tracing::info!("the edge is in session with the control plane");
-    let patience = patience();
-    let mut deadline = Instant::now() + patience;
     if let Some(report) = edge.whole_report().await
-        && let Err(lost) = socket.send(&report).await
+        && let Err(lost) = tell(&mut socket, report).await
     {
         return lost;
     }
     loop {
         let done = tokio::select! {
-            heard = timeout_at(deadline, socket.next()) => {
-                deadline = Instant::now() + patience;
-                match heard {
-                    Err(_) => Err(Lost::Silent(patience)),
-                    Ok(Err(lost)) => Err(lost),
-                    Ok(Ok(None)) => Ok(()),
-                    Ok(Ok(Some(frame))) => {
-                        serve(edge, frame).await;
-                        Ok(())
-                    }
+            heard = socket.next() => match heard {
+                Err(lost) => Err(lost),
+                Ok(None) => Ok(()),
+                Ok(Some(frame)) => {
+                    serve(edge, frame).await;
+                    Ok(())
                 }
-            }
-            report = edge.report() => socket.send(&report).await,
+            },
+            report = edge.report() => tell(&mut socket, report).await,
         };
         if let Err(lost) = done {
             return lost;
         }
     }
+}
+
+async fn tell(socket: &mut Socket, report: EdgeReport) -> Result<(), Lost> {
+    for part in report.parts() {
+        socket.send(&part).await?;
+    }
+    Ok(())
 }
 
 /// What is secret in a message that does not read is not to be found in the log.

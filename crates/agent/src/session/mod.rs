@@ -22,7 +22,7 @@ use longshore_link::MAX_CONFIGURATION;
 use tokio::sync::watch;
 
 use crate::api::ControlPlane;
-use crate::backoff::{Backoff, chance};
+use crate::backoff::Backoff;
 use crate::balance::Balance;
 use crate::engine::Engine;
 use crate::engine::runner::Runner;
@@ -192,9 +192,4 @@ async fn keep_edge(balance: &Balance, plane: &ControlPlane, local: bool, mut sea
         }
         backoff.wait().await;
     }
-}
-
-/// After how long a silence a session is dead.
-fn patience() -> Duration {
-    Duration::from_secs(60) + Duration::from_secs(60).mul_f64(chance())
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use longshore_link::tcs::{HealthMetadata, PublishHealthRequest, TaskHealth};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 
+use super::Lost;
 use super::socket::Socket;
-use super::{Lost, patience};
 use crate::clock;
 use crate::engine::Health;
 
@@ -21,15 +21,12 @@ const GATHER: Duration = Duration::from_millis(20);
 
 /// Until the session ends.
 pub(super) async fn session(health: &Health, node: &str, mut socket: Socket) -> Lost {
-    let patience = patience();
-    let mut heard = Instant::now();
     let mut period = tokio::time::interval(PERIOD);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            frame = socket.next() => match frame {
-                Ok(_) => heard = Instant::now(),
-                Err(lost) => return lost,
+            heard = socket.next() => if let Err(lost) = heard {
+                return lost;
             },
             () = health.changed() => {
                 tokio::time::sleep(GATHER).await;
@@ -42,7 +39,6 @@ pub(super) async fn session(health: &Health, node: &str, mut socket: Socket) -> 
                     return lost;
                 }
             }
-            () = tokio::time::sleep_until(heard + patience) => return Lost::Silent(patience),
         }
     }
 }

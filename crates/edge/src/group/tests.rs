@@ -44,8 +44,7 @@ fn group(settings: TargetGroup, count: u16, first: u16) -> Group {
 }
 
 fn target_of(zone: Option<&str>) -> Target {
-    let address = std::net::IpAddr::from([127, 0, 0, 1]);
-    Target { id: "t".into(), port: 0, address, zone: zone.map(str::to_owned), registered_at: 0, draining_since: None }
+    Target { zone: zone.map(str::to_owned), ..Target::new(([127, 0, 0, 1], 0).into()) }
 }
 
 fn slow() -> TargetGroup {

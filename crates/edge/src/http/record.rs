@@ -2,7 +2,6 @@
 
 mod line;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -70,7 +69,8 @@ pub struct Record {
     target: Option<(String, String)>,
     asked: Option<Instant>,
     answered: Option<Answered>,
-    sent: AtomicU64,
+    /// Bytes of the answer.
+    sent: u64,
 }
 
 #[derive(Debug)]
@@ -137,7 +137,7 @@ impl Record {
             target: None,
             asked: None,
             answered: None,
-            sent: AtomicU64::new(0),
+            sent: 0,
         }))
     }
 
@@ -175,8 +175,8 @@ impl Record {
     }
 
     /// So many bytes of the answer's body go to the client.
-    pub fn sent(&self, count: u64) {
-        self.sent.fetch_add(count, Ordering::Relaxed);
+    pub fn sent(&mut self, count: u64) {
+        self.sent += count;
     }
 }
 

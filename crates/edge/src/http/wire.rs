@@ -171,9 +171,9 @@ impl Outbox {
         self.first.len() - self.written + self.then.len() + self.last.len()
     }
 
-    /// Whether nothing of what is in it has been written.
+    /// Whether nothing of what was put into it has been written.
     pub fn is_whole(&self) -> bool {
-        self.written == 0
+        self.written == 0 && !self.owes
     }
 
     /// What is written next, to be added to before any body.
@@ -269,6 +269,17 @@ mod tests {
         let (written, read) = tokio::join!(written, other.read_exact(&mut all));
         assert!(written.is_ok() && read.is_ok() && outbox.is_empty());
         assert_eq!(&all, b"more than four");
+    }
+
+    #[tokio::test]
+    async fn what_the_connection_took_and_lost_is_not_whole_any_more() {
+        let (one, other) = duplex(4);
+        drop(other);
+        let (mut line, mut outbox) = (Line::new(BufStream::new(one)), Outbox::default());
+        outbox.put(Bytes::from_static(b"buffered"), false);
+        assert!(outbox.is_whole());
+        let written = std::future::poll_fn(|cx| outbox.poll_write(&mut line, cx)).await;
+        assert!(written.is_err() && !outbox.is_whole());
     }
 
     #[tokio::test]

@@ -98,15 +98,8 @@ fn the_first_rule_whose_conditions_all_hold_counts() {
     let path = |value: &str| Condition::PathPattern { values: words(&[value]) };
     let get = || Condition::HttpRequestMethod { values: words(&["GET"]) };
     let listener = Listener {
-        arn: "l".into(),
-        port: 80,
-        protocol: ListenerProtocol::Http,
-        certificates: Vec::new(),
-        ssl_policy: None,
-        alpn_policy: None,
-        tcp_idle_timeout_seconds: 350,
         rules: vec![rule(1, vec![path("/a/*"), get()], 201), rule(2, vec![path("/a/*")], 202)],
-        default_action: answer(404),
+        ..Listener::new("l", 80, ListenerProtocol::Http, answer(404))
     };
     let headers = HeaderMap::new();
     let source = "10.0.0.1".parse().expect("an address");

@@ -1,8 +1,7 @@
 use std::collections::BTreeMap;
 
 use longshore_link::edge::{
-    Action, Address, Attributes, Balancer, BalancerKind, GroupProtocol, Listener, ListenerProtocol, Target,
-    TargetGroup, WeightedGroup,
+    Action, Address, Balancer, BalancerKind, GroupProtocol, Listener, ListenerProtocol, Target, TargetGroup,
 };
 
 use super::*;
@@ -54,31 +53,15 @@ async fn a_flow_is_not_ended_by_the_one_before_it() {
 }
 
 fn front(target: SocketAddr) -> Front {
-    let groups = vec![WeightedGroup { target_group: "g".into(), weight: 1 }];
-    let listener = Listener {
-        arn: "l".into(),
-        port: 0,
-        protocol: ListenerProtocol::Udp,
-        certificates: Vec::new(),
-        ssl_policy: None,
-        alpn_policy: None,
-        tcp_idle_timeout_seconds: 350,
-        rules: Vec::new(),
-        default_action: Action::Forward { groups, stickiness_seconds: None },
-    };
+    let listener = Listener::new("l", 0, ListenerProtocol::Udp, Action::forward("g"));
     let address = Address { ip: target.ip(), zone: "a".into(), inside: false };
     let balancer = Balancer {
-        arn: "b".into(),
-        name: String::new(),
-        kind: BalancerKind::Network,
-        internal: false,
         addresses: vec![address.clone()],
-        attributes: Attributes::of(BalancerKind::Network),
         listeners: vec![listener.clone()],
+        ..Balancer::new("b", BalancerKind::Network)
     };
-    let (id, port) = (target.ip().to_string(), target.port());
-    let target = Target { id, port, address: target.ip(), zone: None, registered_at: 0, draining_since: None };
-    let group = TargetGroup { protocol: GroupProtocol::Udp, targets: vec![target], ..TargetGroup::default() };
+    let targets = vec![Target::new(target)];
+    let group = TargetGroup { protocol: GroupProtocol::Udp, targets, ..TargetGroup::default() };
     let key = Key::new("g", &group, &group.targets[0]);
     let members = vec![Arc::new(Member::new(key, Dialer::here(), Arc::default(), Arc::default(), true))];
     let group = Arc::new(Group::new("g", group, members, Arc::default(), Arc::default()));

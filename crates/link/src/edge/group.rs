@@ -1,6 +1,6 @@
 //! Target groups: who may be given a request, how one of them is chosen, how their health is found out.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +101,20 @@ pub struct Target {
     /// Milliseconds since 1970 that it was deregistered at.
     #[serde(default)]
     pub draining_since: Option<i64>,
+}
+
+impl Target {
+    /// One that was registered by its address, and is in every zone.
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            id: address.ip().to_string(),
+            port: address.port(),
+            address: address.ip(),
+            zone: None,
+            registered_at: 0,
+            draining_since: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

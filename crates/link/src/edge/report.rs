@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Metrics;
 
+/// Targets and series of one part of a report ([`EdgeReport::parts`]).
+const HEALTH: usize = 2_000;
+const SERIES: usize = 128;
+
 /// What changed since the last report. The first of a session holds the health of every target.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -18,6 +22,28 @@ pub struct EdgeReport {
     /// What was counted in a minute that has passed: one in most reports that have any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Metrics>,
+}
+
+impl EdgeReport {
+    /// The report in parts, each of which fits a frame ([`crate::MAX_FRAME`]).
+    pub fn parts(self) -> impl Iterator<Item = Self> {
+        let Self { generation, health, problems, metrics } = self;
+        let (at, series) = metrics.map(|metrics| (metrics.at, metrics.series)).unwrap_or_default();
+        let count = health.len().div_ceil(HEALTH).max(series.len().div_ceil(SERIES)).max(1);
+        (0..count).map(move |part| Self {
+            generation,
+            health: piece(&health, part, HEALTH).to_vec(),
+            problems: problems.clone(),
+            metrics: Some(piece(&series, part, SERIES).to_vec())
+                .filter(|series| !series.is_empty())
+                .map(|series| Metrics { at, series }),
+        })
+    }
+}
+
+/// The pieces of `all` have this size, but for the last.
+fn piece<T>(all: &[T], number: usize, size: usize) -> &[T] {
+    all.chunks(size).nth(number).unwrap_or_default()
 }
 
 /// What a target's health has become.

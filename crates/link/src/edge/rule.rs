@@ -63,6 +63,12 @@ pub enum Action {
 }
 
 impl Action {
+    /// To the one group with this ARN.
+    pub fn forward(group: &str) -> Self {
+        let group = WeightedGroup { target_group: group.to_owned(), weight: 1 };
+        Self::Forward { groups: vec![group], stickiness_seconds: None }
+    }
+
     /// ARNs of the target groups it leads to.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
         let groups = match self {

@@ -142,6 +142,58 @@ fn states_and_reasons_are_spelt_as_the_api_spells_them() {
     assert_eq!((read.state, read.reason), (TargetState::Unhealthy, Some(Reason::Timeout)));
 }
 
+/// Of the size that an edge makes at most.
+fn report(targets: usize, series: usize) -> EdgeReport {
+    let arn = |number: usize| {
+        format!("arn:aws:elasticloadbalancing:us-east-1:111122223333:targetgroup/{number:032}/50dc6c49")
+    };
+    let health = |number: usize| TargetHealth {
+        target_group: arn(number),
+        id: "100.100.100.100".into(),
+        port: 65_535,
+        state: TargetState::Unhealthy,
+        reason: Some(Reason::ResponseCodeMismatch),
+        description: Some("Health checks failed with these codes: [503]".into()),
+        at: 1_700_000_000_000,
+    };
+    let problem = |number: usize| Problem { listener: arn(number), problem: "x".repeat(100) };
+    let ranges = (0..464).map(|range| (1_000_000_000 + range, 1_000_000)).collect();
+    let response_times = Some(ResponseTimes { ranges, ..ResponseTimes::default() });
+    let values: BTreeMap<String, u64> = (0..40).map(|number| (format!("{number:040}"), u64::MAX)).collect();
+    let one = |number: usize| Series {
+        balancer: arn(number),
+        target_group: Some(arn(number)),
+        values: values.clone(),
+        response_times: response_times.clone(),
+    };
+    let metrics = (series > 0).then(|| Metrics { at: 60_000, series: (0..series).map(one).collect() });
+    EdgeReport {
+        generation: 7,
+        health: (0..targets).map(health).collect(),
+        problems: (0..MAX_LISTENERS).map(problem).collect(),
+        metrics,
+    }
+}
+
+#[test]
+fn a_report_of_any_size_goes_in_frames() {
+    for (targets, series, expected) in [(0, 0, 1), (1, 0, 1), (2_000, 128, 1), (2_001, 1, 2), (3, 1_000, 8)] {
+        let whole = report(targets, series);
+        let parts: Vec<EdgeReport> = whole.clone().parts().collect();
+        assert_eq!(parts.len(), expected, "{targets} {series}");
+        for part in &parts {
+            assert_eq!((part.generation, &part.problems), (7, &whole.problems));
+            assert!(frame(part).len() <= crate::MAX_FRAME, "{targets} {series}: {}", frame(part).len());
+        }
+        let health: Vec<TargetHealth> = parts.iter().flat_map(|part| part.health.clone()).collect();
+        assert_eq!(health, whole.health);
+        let minutes: Vec<Metrics> = parts.into_iter().filter_map(|part| part.metrics).collect();
+        assert!(minutes.iter().all(|minute| minute.at == 60_000 && !minute.series.is_empty()));
+        let counted: Vec<Series> = minutes.into_iter().flat_map(|minute| minute.series).collect();
+        assert_eq!(counted, whole.metrics.map(|metrics| metrics.series).unwrap_or_default());
+    }
+}
+
 #[test]
 fn secrets_are_not_shown() {
     let certificate = Certificate { chain: "abc".into(), private_key: "hush".into() };

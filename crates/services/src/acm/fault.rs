@@ -1,16 +1,9 @@
 //! The faults ACM answers with.
 
 use longshore_api::acm::fault as def;
-use longshore_wire::Fault;
 
-macro_rules! faults {
-    ($($name:ident $def:ident $code:literal;)*) => {
-        $(#[doc = concat!("`", $code, "`")]
-        pub fn $name(message: impl Into<String>) -> Fault {
-            Fault::new(&def::$def, message)
-        })*
-    };
-}
+use crate::fault::faults;
+pub use crate::fault::not_built;
 
 faults! {
     validation VALIDATION_EXCEPTION "ValidationException";
@@ -21,9 +14,4 @@ faults! {
     domains INVALID_DOMAIN_VALIDATION_OPTIONS_EXCEPTION "InvalidDomainValidationOptionsException";
     tag INVALID_TAG_EXCEPTION "InvalidTagException";
     too_many_tags TOO_MANY_TAGS_EXCEPTION "TooManyTagsException";
-}
-
-/// What AWS has and Longshore does not, yet.
-pub fn not_built(what: &str) -> Fault {
-    Fault::common("UnsupportedOperationException", 400, format!("Longshore does not implement {what} yet"))
 }

@@ -3,9 +3,15 @@
 use longshore_api::cloudtrail::fault as def;
 use longshore_wire::Fault;
 
-/// `InvalidLookupAttributesException`
-pub fn lookup_attributes(message: &str) -> Fault {
-    Fault::new(&def::INVALID_LOOKUP_ATTRIBUTES_EXCEPTION, message)
+use crate::fault::faults;
+
+faults! {
+    lookup_attributes INVALID_LOOKUP_ATTRIBUTES_EXCEPTION "InvalidLookupAttributesException";
+    trail_name INVALID_TRAIL_NAME_EXCEPTION "InvalidTrailNameException";
+    log_group INVALID_CLOUD_WATCH_LOGS_LOG_GROUP_ARN_EXCEPTION "InvalidCloudWatchLogsLogGroupArnException";
+    log_role INVALID_CLOUD_WATCH_LOGS_ROLE_ARN_EXCEPTION "InvalidCloudWatchLogsRoleArnException";
+    selectors INVALID_EVENT_SELECTORS_EXCEPTION "InvalidEventSelectorsException";
+    tag INVALID_TAG_PARAMETER_EXCEPTION "InvalidTagParameterException";
 }
 
 /// `InvalidTimeRangeException`
@@ -46,11 +52,6 @@ pub fn too_many_trails(most: usize) -> Fault {
     Fault::new(&def::MAXIMUM_NUMBER_OF_TRAILS_EXCEEDED_EXCEPTION, message)
 }
 
-/// `InvalidTrailNameException`
-pub fn trail_name(message: &str) -> Fault {
-    Fault::new(&def::INVALID_TRAIL_NAME_EXCEPTION, message)
-}
-
 /// `CloudTrailARNInvalidException`
 pub fn trail_arn() -> Fault {
     Fault::new(&def::CLOUD_TRAIL_ARN_INVALID_EXCEPTION, "This is not the ARN of a trail of this account and region.")
@@ -68,21 +69,6 @@ pub fn prefix() -> Fault {
     Fault::new(&def::INVALID_S3_PREFIX_EXCEPTION, message)
 }
 
-/// `InvalidCloudWatchLogsLogGroupArnException`
-pub fn log_group(message: &str) -> Fault {
-    Fault::new(&def::INVALID_CLOUD_WATCH_LOGS_LOG_GROUP_ARN_EXCEPTION, message)
-}
-
-/// `InvalidCloudWatchLogsRoleArnException`
-pub fn log_role(message: &str) -> Fault {
-    Fault::new(&def::INVALID_CLOUD_WATCH_LOGS_ROLE_ARN_EXCEPTION, message)
-}
-
-/// `InvalidEventSelectorsException`
-pub fn selectors(message: &str) -> Fault {
-    Fault::new(&def::INVALID_EVENT_SELECTORS_EXCEPTION, message)
-}
-
 /// `UnsupportedOperationException`: a feature that is left out.
 pub fn unsupported(feature: &str) -> Fault {
     let message = format!("Longshore's trails have no {feature}");
@@ -92,11 +78,6 @@ pub fn unsupported(feature: &str) -> Fault {
 /// `ResourceNotFoundException`
 pub fn resource_not_found() -> Fault {
     Fault::new(&def::RESOURCE_NOT_FOUND_EXCEPTION, "There is no such trail.")
-}
-
-/// `InvalidTagParameterException`
-pub fn tag(message: &str) -> Fault {
-    Fault::new(&def::INVALID_TAG_PARAMETER_EXCEPTION, message)
 }
 
 /// `TagsLimitExceededException`

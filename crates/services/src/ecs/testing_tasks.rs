@@ -21,6 +21,8 @@ pub trait Tasks {
     fn turn(&mut self);
     /// The node does as it is told.
     fn obey(&mut self);
+    /// The loop and the node go on for some seconds.
+    fn go_on(&mut self, seconds: i64);
     /// Every task stops.
     fn finish_all(&mut self);
     /// Change the state past all checks of the API, and check the laws after.
@@ -87,6 +89,15 @@ impl Tasks for World {
             TaskStatus::Stopped => TaskStatus::Stopped,
             _ => TaskStatus::Running,
         });
+    }
+
+    fn go_on(&mut self, seconds: i64) {
+        for _ in 0..seconds {
+            self.turn();
+            self.obey();
+            self.now += 1000;
+        }
+        self.turn();
     }
 
     fn finish_all(&mut self) {

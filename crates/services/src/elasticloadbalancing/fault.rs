@@ -3,14 +3,12 @@
 use longshore_api::elasticloadbalancing::fault as def;
 use longshore_wire::Fault;
 
+use crate::fault::faults;
+pub use crate::fault::not_built;
+
 /// `ValidationError`
 pub fn invalid(message: impl Into<String>) -> Fault {
     Fault::common("ValidationError", 400, message)
-}
-
-/// What AWS has and Longshore does not, yet.
-pub fn not_built(what: &str) -> Fault {
-    Fault::common("UnsupportedOperationException", 400, format!("Longshore does not implement {what} yet"))
 }
 
 /// `UnsupportedCertificate`, which the model does not name.
@@ -19,15 +17,6 @@ pub fn unsupported_certificate(arn: &str) -> Fault {
         "The certificate '{arn}' must have a fully-qualified domain name, a supported signature, and a supported key size."
     );
     Fault::common("UnsupportedCertificate", 400, message)
-}
-
-macro_rules! faults {
-    ($($name:ident $def:ident $code:literal;)*) => {
-        $(#[doc = concat!("`", $code, "`")]
-        pub fn $name(message: impl Into<String>) -> Fault {
-            Fault::new(&def::$def, message)
-        })*
-    };
 }
 
 faults! {

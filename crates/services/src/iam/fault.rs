@@ -4,19 +4,18 @@ use longshore_api::iam::fault as def;
 use longshore_model::policy::Malformed;
 use longshore_wire::Fault;
 
+use crate::fault::faults;
+
+faults! {
+    absent NO_SUCH_ENTITY_EXCEPTION "NoSuchEntity";
+    exists ENTITY_ALREADY_EXISTS_EXCEPTION "EntityAlreadyExists";
+    limit LIMIT_EXCEEDED_EXCEPTION "LimitExceeded";
+    invalid INVALID_INPUT_EXCEPTION "InvalidInput";
+}
+
 /// `NoSuchEntity`; `kind` as in `user with name`.
 pub fn missing(kind: &str, name: &str) -> Fault {
     Fault::new(&def::NO_SUCH_ENTITY_EXCEPTION, format!("The {kind} with name {name} cannot be found."))
-}
-
-/// `NoSuchEntity`
-pub fn absent(message: impl Into<String>) -> Fault {
-    Fault::new(&def::NO_SUCH_ENTITY_EXCEPTION, message)
-}
-
-/// `EntityAlreadyExists`
-pub fn exists(message: impl Into<String>) -> Fault {
-    Fault::new(&def::ENTITY_ALREADY_EXISTS_EXCEPTION, message)
 }
 
 /// `DeleteConflict`
@@ -24,19 +23,9 @@ pub fn conflict(message: &str) -> Fault {
     Fault::new(&def::DELETE_CONFLICT_EXCEPTION, message)
 }
 
-/// `LimitExceeded`
-pub fn limit(message: impl Into<String>) -> Fault {
-    Fault::new(&def::LIMIT_EXCEEDED_EXCEPTION, message)
-}
-
 /// `LimitExceeded` in the words of a quota.
 pub fn quota(what: &str, most: usize) -> Fault {
     limit(format!("Cannot exceed quota for {what}: {most}"))
-}
-
-/// `InvalidInput`
-pub fn invalid(message: impl Into<String>) -> Fault {
-    Fault::new(&def::INVALID_INPUT_EXCEPTION, message)
 }
 
 /// `UnmodifiableEntity`: a service-linked role is its service's.

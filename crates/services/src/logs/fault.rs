@@ -4,14 +4,11 @@ use longshore_api::logs::fault as def;
 use longshore_store::Error;
 use longshore_wire::Fault;
 
-/// `InvalidParameterException`
-pub fn invalid_parameter(message: impl Into<String>) -> Fault {
-    Fault::new(&def::INVALID_PARAMETER_EXCEPTION, message)
-}
+use crate::fault::faults;
 
-/// `ValidationException`
-pub fn validation(message: impl Into<String>) -> Fault {
-    Fault::new(&def::VALIDATION_EXCEPTION, message)
+faults! {
+    invalid_parameter INVALID_PARAMETER_EXCEPTION "InvalidParameterException";
+    validation VALIDATION_EXCEPTION "ValidationException";
 }
 
 pub fn group_not_found() -> Fault {

@@ -4,6 +4,14 @@ use longshore_api::secretsmanager::fault as def;
 use longshore_model::policy::Malformed;
 use longshore_wire::{Fault, FaultDef};
 
+use crate::fault::faults;
+
+faults! {
+    request INVALID_REQUEST_EXCEPTION "InvalidRequestException";
+    parameter INVALID_PARAMETER_EXCEPTION "InvalidParameterException";
+    limit LIMIT_EXCEEDED_EXCEPTION "LimitExceededException";
+}
+
 fn of(def: &'static FaultDef, message: impl Into<String>) -> Fault {
     Fault::new(def, message)
 }
@@ -37,24 +45,9 @@ pub fn token_used(token: &str, arn: &str) -> Fault {
     of(&def::RESOURCE_EXISTS_EXCEPTION, message)
 }
 
-/// `InvalidRequestException`
-pub fn request(message: impl Into<String>) -> Fault {
-    of(&def::INVALID_REQUEST_EXCEPTION, message)
-}
-
-/// `InvalidParameterException`
-pub fn parameter(message: impl Into<String>) -> Fault {
-    of(&def::INVALID_PARAMETER_EXCEPTION, message)
-}
-
 /// `InvalidNextTokenException`
 pub fn next_token() -> Fault {
     of(&def::INVALID_NEXT_TOKEN_EXCEPTION, "The NextToken value is invalid.")
-}
-
-/// `LimitExceededException`
-pub fn limit(message: impl Into<String>) -> Fault {
-    of(&def::LIMIT_EXCEEDED_EXCEPTION, message)
 }
 
 /// `MalformedPolicyDocumentException`

@@ -1,7 +1,6 @@
 //! The fields of a line, in AWS's order. Not known, and `-`: which certificate a client was shown, the reasons of errors.
 
 use std::fmt::Write as _;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -28,7 +27,7 @@ impl Record {
             self.log.place.name,
             self.client,
             self.times(),
-            self.sent.load(Ordering::Relaxed),
+            self.sent,
             escape(self.request.as_bytes()),
             dash(&self.agent),
             escape(trace.as_bytes()),

@@ -82,15 +82,6 @@ fn described(world: &mut World) -> Value {
     answer["services"][0].clone()
 }
 
-fn go_on(world: &mut World, seconds: i64) {
-    for _ in 0..seconds {
-        world.turn();
-        world.obey();
-        world.now += 1000;
-    }
-    world.turn();
-}
-
 /// An edge finds every target healthy.
 fn heal(world: &mut World) {
     let now = Timestamp::from_millis(world.now);
@@ -125,7 +116,7 @@ fn a_service_shows_its_load_balancers_and_registers_its_tasks() {
         world.ok("CreateService", create(given.clone(), json!({"healthCheckGracePeriodSeconds": 2_147_483_647})));
     assert_eq!(made["service"]["loadBalancers"], given);
     assert_eq!(made["service"]["healthCheckGracePeriodSeconds"], json!(2_147_483_647));
-    go_on(&mut world, 2);
+    world.go_on(2);
     assert_eq!(
         (targets(&mut world, &web), targets(&mut world, &admin)),
         (vec!["initial".into()], vec!["initial".into()])
@@ -157,16 +148,16 @@ fn other_load_balancers_are_a_new_deployment() {
     let input = json!({"cluster": "prod", "service": "web", "taskDefinition": "site:2"});
     let told = "InvalidParameterException: The container web did not have a container port 81 defined.";
     assert_eq!(world.fault("UpdateService", input), told);
-    go_on(&mut world, 2);
+    world.go_on(2);
     assert_eq!((targets(&mut world, &web).len(), targets(&mut world, &admin).len()), (2, 2));
     heal(&mut world);
     assert_eq!(update(&mut world, json!({"loadBalancers": []})).1, json!([]));
-    go_on(&mut world, 50);
+    world.go_on(50);
     let draining = vec!["draining".to_owned(); 2];
     assert_eq!((targets(&mut world, &web), targets(&mut world, &admin)), (draining.clone(), draining));
     let tasks = world.ok("ListTasks", json!({"cluster": "prod", "desiredStatus": "STOPPED"}));
     assert_eq!(tasks["taskArns"].as_array().unwrap().len(), 2, "told to stop, and still there");
-    go_on(&mut world, 300);
+    world.go_on(300);
     assert_eq!(described(&mut world)["deployments"].as_array().unwrap().len(), 1);
 }
 
@@ -174,7 +165,7 @@ fn other_load_balancers_are_a_new_deployment() {
 fn a_stopped_task_drains_first() {
     let (mut world, [web, _]) = world();
     world.ok("CreateService", create(json!([entry(&web, 80)]), json!({})));
-    go_on(&mut world, 2);
+    world.go_on(2);
     heal(&mut world);
     let task = world.ok("ListTasks", json!({"cluster": "prod"}))["taskArns"][0].clone();
     let stopped = world.ok("StopTask", json!({"cluster": "prod", "task": task}));
@@ -184,9 +175,9 @@ fn a_stopped_task_drains_first() {
         let answer = world.ok("DescribeTasks", json!({"cluster": "prod", "tasks": [task]}));
         answer["tasks"][0]["lastStatus"].as_str().unwrap().to_owned()
     };
-    go_on(&mut world, 299);
+    world.go_on(299);
     assert_eq!(status(&mut world), "DEACTIVATING");
-    go_on(&mut world, 2);
+    world.go_on(2);
     assert_eq!(status(&mut world), "STOPPED");
 }
 

@@ -35,16 +35,6 @@ fn update(world: &mut World, extra: Value) -> Value {
     world.ok("UpdateService", request)["service"].clone()
 }
 
-/// The loop and the node go on for some seconds.
-fn go_on(world: &mut World, seconds: i64) {
-    for _ in 0..seconds {
-        world.turn();
-        world.obey();
-        world.now += 1000;
-    }
-    world.turn();
-}
-
 fn counts(service: &Value) -> Value {
     json!([service["desiredCount"], service["runningCount"], service["pendingCount"]])
 }
@@ -68,7 +58,7 @@ fn a_service_comes_up_and_is_described() {
     assert_eq!(counts(&service), json!([2, 0, 0]));
     world.turn();
     assert_eq!(counts(&described(&mut world)), json!([2, 0, 2]));
-    go_on(&mut world, 1);
+    world.go_on(1);
     let service = described(&mut world);
     assert_eq!(counts(&service), json!([2, 2, 0]));
     assert_eq!(service["deployments"].as_array().unwrap().len(), 1);
@@ -87,7 +77,7 @@ fn a_service_comes_up_and_is_described() {
 fn a_new_definition_is_rolled_out() {
     let mut world = world();
     world.ok("CreateService", create(json!({})));
-    go_on(&mut world, 60);
+    world.go_on(60);
     let service = update(&mut world, json!({"taskDefinition": "other"}));
     assert_eq!(service["taskDefinition"], json!(format!("{HERE}task-definition/other:1")));
     let states: Vec<_> = service["deployments"].as_array().unwrap().iter().map(|one| one["status"].clone()).collect();
@@ -96,7 +86,7 @@ fn a_new_definition_is_rolled_out() {
     let service = described(&mut world);
     assert_eq!(counts(&service), json!([2, 2, 2]));
     assert_eq!(service["deployments"][1]["runningCount"], json!(2));
-    go_on(&mut world, 60);
+    world.go_on(60);
     let service = described(&mut world);
     assert_eq!((counts(&service), service["deployments"].as_array().unwrap().len()), (json!([2, 2, 0]), 1));
 }
@@ -105,7 +95,7 @@ fn a_new_definition_is_rolled_out() {
 fn only_what_tasks_are_made_of_starts_a_deployment() {
     let mut world = world();
     world.ok("CreateService", create(json!({})));
-    go_on(&mut world, 2);
+    world.go_on(2);
     let id = described(&mut world)["deployments"][0]["id"].clone();
     for (change, deploys) in [
         (json!({"desiredCount": 3}), false),
@@ -128,7 +118,7 @@ fn only_what_tasks_are_made_of_starts_a_deployment() {
     }
     assert_ne!(described(&mut world)["deployments"][0]["id"], id);
     let tasks = world.store.read().tasks.iter().filter(|(_, task)| task.enable_execute_command).count();
-    go_on(&mut world, 1);
+    world.go_on(1);
     let later = world.store.read().tasks.iter().filter(|(_, task)| task.enable_execute_command).count();
     assert!(later > tasks, "what does not start a deployment holds for later tasks");
     let configuration = described(&mut world)["deploymentConfiguration"].clone();
@@ -139,7 +129,7 @@ fn only_what_tasks_are_made_of_starts_a_deployment() {
 fn a_service_is_deleted_by_way_of_draining() {
     let mut world = world();
     world.ok("CreateService", create(json!({})));
-    go_on(&mut world, 1);
+    world.go_on(1);
     let target = json!({"cluster": "prod", "service": "web"});
     assert_eq!(
         world.fault("DeleteService", target.clone()),
@@ -153,12 +143,12 @@ fn a_service_is_deleted_by_way_of_draining() {
         "InvalidParameterException: Unable to Start a service that is still Draining."
     );
     assert_eq!(world.fault("UpdateService", target.clone()), "ServiceNotActiveException: Service was not ACTIVE.");
-    go_on(&mut world, 1);
+    world.go_on(1);
     assert_eq!(described(&mut world)["status"], json!("INACTIVE"));
     assert_eq!(world.fault("DeleteService", target), "ServiceNotFoundException: Service not found.");
     assert_eq!(world.ok("ListServices", json!({"cluster": "prod"}))["serviceArns"], json!([]));
     world.ok("CreateService", create(json!({})));
-    go_on(&mut world, 1);
+    world.go_on(1);
     assert_eq!(counts(&described(&mut world)), json!([2, 2, 0]));
 }
 
@@ -365,7 +355,7 @@ fn too_many_failures_bring_the_last_complete_deployment_back() {
     let breaker = json!({"deploymentCircuitBreaker": {"enable": true, "rollback": true,
         "thresholdConfiguration": {"type": "COUNT", "value": 1}}});
     world.ok("CreateService", create(json!({"deploymentConfiguration": breaker})));
-    go_on(&mut world, 2);
+    world.go_on(2);
     let good = described(&mut world)["deployments"][0]["id"].clone();
     let broken = json!({"family": "broken", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
         "cpu": "256", "memory": "512", "containerDefinitions": [{"name": "web", "image": "busybox",
@@ -378,7 +368,7 @@ fn too_many_failures_bring_the_last_complete_deployment_back() {
     let service = described(&mut world);
     assert_eq!(service["taskDefinition"], json!(format!("{HERE}task-definition/web:1")));
     assert_eq!(service["deployments"][0]["id"], good);
-    go_on(&mut world, 2);
+    world.go_on(2);
     let service = described(&mut world);
     assert_eq!((&service["deployments"][0]["rolloutState"], counts(&service)), (&json!("COMPLETED"), json!([2, 2, 0])));
     let told: Vec<_> = service["events"].as_array().unwrap().iter().map(|event| event["message"].clone()).collect();

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::script::{self, Say, Script, ask, read_out, shown, statuses};
+use super::script::{self, Say, Script, ask, read_out, shown, statuses};
 use crate::support::{ok, status};
 
 const GET: &str = "GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::reader::{self, Request, Rest};
-use crate::support::{self, PATIENCE};
+use super::reader::{self, Request, Rest};
+use crate::support::{self, PATIENCE, Task};
 
 /// Where a connection to the target is.
 pub struct Turn<'t> {
@@ -41,19 +41,13 @@ impl Say {
 pub struct Script {
     pub address: SocketAddr,
     heard: Arc<Mutex<Vec<Heard>>>,
-    task: tokio::task::JoinHandle<()>,
+    _task: Task,
 }
 
 #[derive(Default)]
 struct Heard {
     bytes: Vec<u8>,
     closed: bool,
-}
-
-impl Drop for Script {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 type Play = dyn Fn(&Turn<'_>) -> Option<Say> + Send + Sync;
@@ -65,14 +59,14 @@ impl Script {
         let address = listener.local_addr().expect("an address");
         let heard = Arc::<Mutex<Vec<Heard>>>::default();
         let (kept, play) = (heard.clone(), Arc::new(play));
-        let task = tokio::spawn(async move {
+        let task = Task::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.expect("a connection");
                 let (kept, play) = (kept.clone(), play.clone());
                 tokio::spawn(async move { converse(stream, &kept, &*play).await });
             }
         });
-        Self { address, heard, task }
+        Self { address, heard, _task: task }
     }
 
     /// Answers each whole request with the same bytes.

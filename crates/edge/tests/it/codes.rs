@@ -1,15 +1,13 @@
 //! What the balancer answers itself when there is no target, or none that can be reached. Other codes are tested where their
 //! causes are.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::net::SocketAddr;
 
 use longshore_link::edge::*;
-use support::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::support::*;
 
 /// An address that answers no attempt to connect: its queue is full. The connections keep it so.
 async fn silent_address() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
@@ -65,12 +63,7 @@ async fn a_client_that_leaves_before_its_answer_is_counted() {
     let (edge, to) = serve(&configuration).await;
     let mut client = TcpStream::connect(to).await.expect("a connection");
     client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("the edge reads");
-    let arrived = async {
-        while backend.count() == 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, arrived).await.expect("the request arrives");
+    backend.asked().await;
     drop(client);
     let counted = async {
         let mut counted = std::collections::BTreeMap::<String, u64>::new();
@@ -97,7 +90,7 @@ async fn without_a_target_the_service_is_unavailable() {
     type Change<'c> = &'c dyn Fn(&mut EdgeConfiguration);
     let cases: [(Change<'_>, &str); 4] = [
         (&|it| it.balancers[0].listeners[0].default_action = action(vec![none.clone()]), "503"),
-        (&|it| it.balancers[0].listeners[0].default_action = forward("g"), "200"),
+        (&|it| it.balancers[0].listeners[0].default_action = Action::forward("g"), "200"),
         (&|it| group(it).targets[0].draining_since = Some(millis()), "503"),
         (&|it| group(it).targets.clear(), "503"),
     ];

@@ -1,7 +1,7 @@
 //! H8: requests of HTTP/2 that HTTP/1 would say otherwise, or not at all.
 
-use crate::frames::{DATA, END_STREAM, Fields, NO_ERROR, Outcome, PROTOCOL_ERROR, Site, fields, get};
-use crate::script::{Script, shown};
+use super::frames::{DATA, END_STREAM, Fields, NO_ERROR, Outcome, PROTOCOL_ERROR, Site, fields, get};
+use super::script::{Script, shown};
 
 /// A request with one header more.
 fn with(name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Fields {

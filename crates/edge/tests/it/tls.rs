@@ -1,19 +1,17 @@
 //! TLS on listeners of both kinds of balancers.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use longshore_link::edge::*;
-use support::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use tokio_rustls::rustls::{ClientConfig, ProtocolVersion, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::support::*;
 
 fn certificate(names: &[&str]) -> Certificate {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -128,7 +126,7 @@ async fn a_listener_whose_new_certificate_is_of_no_use_goes_on_with_what_it_has(
     for (generation, backend, chain, problems) in [(2, &new, "", 1), (3, &old, "", 1), (4, &new, &own.chain, 0)] {
         configuration.generation = generation;
         configuration.certificates.get_mut("0").expect("a certificate").chain = chain.to_owned();
-        group(&mut configuration).targets = vec![target(backend.address)];
+        group(&mut configuration).targets = vec![Target::new(backend.address)];
         edge.apply(configuration.clone()).await.expect("a configuration");
         assert_eq!(edge.whole_report().await.problems.len(), problems);
         let mut stream = connect(to, "a.test", &own).await.expect("a handshake");
@@ -188,7 +186,7 @@ async fn what_a_network_load_balancer_decrypts_it_encrypts_anew_for_targets_of_t
     stream.read_to_string(&mut heard).await.expect("an answer and a proper end");
     assert_eq!(heard, "there and back");
     configuration.generation = 2;
-    group(&mut configuration).targets = vec![target(plain)];
+    group(&mut configuration).targets = vec![Target::new(plain)];
     edge.apply(configuration).await.expect("a configuration");
     let mut stream = connect(to, "a.test", &own).await.expect("a handshake");
     let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;

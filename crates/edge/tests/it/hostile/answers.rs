@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::script::{self, Say, Script, ask, statuses};
+use super::script::{self, Say, Script, ask, statuses};
 use crate::support::ok;
 
 /// A target whose first connection answers with these bytes, and ends then if `close`; the others answer 200.

@@ -1,8 +1,5 @@
 //! Access logs.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::fs;
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -10,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use longshore_edge::Edge;
 use longshore_link::edge::*;
-use support::*;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+
+use crate::support::*;
 
 const ARN: &str = "arn:aws:elasticloadbalancing:us-east-1:111122223333:loadbalancer/app/web/50dc6c495c0c9188";
 
@@ -163,9 +161,7 @@ async fn what_the_balancer_answers_itself_has_a_line_too() {
     raw(to, b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n").await;
     let mut gone = TcpStream::connect(to).await.expect("a connection");
     gone.write_all(b"GET /gone HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("the edge reads");
-    while backend.count() == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    backend.asked().await;
     drop(gone);
     let all = lines(&edge, &directory, 3).await;
     let by = |status: &str| all.iter().find(|line| line[8] == status).unwrap_or_else(|| panic!("{status}: {all:#?}"));

@@ -11,10 +11,6 @@
 //! * `guardian`: the cases of AWS's classifier.
 //! * `mutants`: streams that nobody thought of.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-#[path = "../support/mod.rs"]
-mod support;
-
 mod answers;
 mod floods;
 mod frames;

@@ -1,16 +1,14 @@
 //! Configurations, targets and their health, while requests go on.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use longshore_link::edge::*;
-use support::*;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+
+use crate::support::*;
 
 #[tokio::test]
 async fn an_older_configuration_is_refused_and_the_last_one_stays() {
@@ -111,12 +109,7 @@ async fn in_flight(to: std::net::SocketAddr, backend: &Backend) -> TcpStream {
     let mut client = TcpStream::connect(to).await.expect("a connection");
     let request = b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     client.write_all(request).await.expect("the edge reads");
-    let arrived = async {
-        while backend.count() == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, arrived).await.expect("the request arrives");
+    backend.asked().await;
     client
 }
 
@@ -132,7 +125,7 @@ async fn a_draining_target_gets_nothing_new_and_ends_what_it_has() {
     edge.apply(configuration.clone()).await.expect("a configuration");
     assert_eq!(status(&get(to, "/").await), "503");
     configuration.generation = 3;
-    group(&mut configuration).targets.push(target(other.address));
+    group(&mut configuration).targets.push(Target::new(other.address));
     edge.apply(configuration).await.expect("a configuration");
     for _ in 0..20 {
         assert_eq!(body(&get(to, "/").await), "other");
@@ -179,7 +172,7 @@ async fn a_change_of_configuration_loses_no_request() {
     for generation in 2..202 {
         configuration.generation = generation;
         let now = if generation % 2 == 0 { other.address } else { one.address };
-        group(&mut configuration).targets = vec![target(now)];
+        group(&mut configuration).targets = vec![Target::new(now)];
         edge.apply(configuration.clone()).await.expect("a configuration");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -264,7 +257,7 @@ async fn a_target_starts_slowly_unless_slow_start_comes_after_it() {
         let (edge, to) = serve(&configuration).await;
         until(&edge, old.address.port(), TargetState::Healthy).await;
         configuration.generation = 2;
-        group(&mut configuration).targets.push(target(new.address));
+        group(&mut configuration).targets.push(Target::new(new.address));
         edge.apply(configuration.clone()).await.expect("a configuration");
         until(&edge, new.address.port(), TargetState::Healthy).await;
         configuration.generation = 3;

@@ -1,14 +1,12 @@
 //! Clients that stay with their target or their group.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use longshore_link::edge::*;
-use support::*;
+
+use crate::support::*;
 
 fn sticky(stickiness: Stickiness, targets: &[SocketAddr]) -> EdgeConfiguration {
     let mut configuration = configuration(BalancerKind::Application, own_address(), targets);
@@ -84,7 +82,7 @@ async fn a_client_moves_when_its_target_drains_or_is_unhealthy() {
     let (edge, to) = serve(&configuration).await;
     let mine = cookies(&ask(to, "").await);
     configuration.generation = 2;
-    group(&mut configuration).targets.push(target(other.address));
+    group(&mut configuration).targets.push(Target::new(other.address));
     edge.apply(configuration.clone()).await.expect("a configuration");
     all_healthy(&edge, &[&one, &other]).await;
     assert_eq!(who(to, &mine).await, ["one".to_owned()].into());
@@ -98,7 +96,7 @@ async fn a_client_moves_when_its_target_drains_or_is_unhealthy() {
     assert_eq!(who(to, &mine).await, ["other".to_owned()].into());
     configuration.generation = 3;
     group(&mut configuration).targets[1].draining_since = Some(millis());
-    group(&mut configuration).targets[0] = target(third.address);
+    group(&mut configuration).targets[0] = Target::new(third.address);
     edge.apply(configuration).await.expect("a configuration");
     assert_eq!(who(to, &mine).await, ["third".to_owned()].into());
 }
@@ -145,7 +143,7 @@ async fn a_client_stays_with_its_target_by_the_applications_cookie() {
 async fn a_client_stays_with_its_group_also_when_the_group_gets_no_others() {
     let (blue, green) = (Backend::named("blue").await, Backend::named("green").await);
     let mut configuration = sticky(Stickiness::None, &[blue.address]);
-    let other = TargetGroup { targets: vec![target(green.address)], ..group(&mut configuration).clone() };
+    let other = TargetGroup { targets: vec![Target::new(green.address)], ..group(&mut configuration).clone() };
     configuration.target_groups.insert("green".into(), other);
     let mut weigh = |old: u32, new: u32| {
         let named = |name: &str, weight| WeightedGroup { target_group: name.to_owned(), weight };

@@ -1,12 +1,10 @@
 //! What an application load balancer counts.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::collections::BTreeMap;
 
 use longshore_link::edge::*;
-use support::*;
+
+use crate::support::*;
 
 fn series<'m>(metrics: &'m Metrics, group: Option<&str>) -> &'m Series {
     metrics.series.iter().find(|series| series.target_group.as_deref() == group).expect("a series")

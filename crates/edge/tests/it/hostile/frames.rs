@@ -12,7 +12,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::script::{self, Script};
+use super::script::{self, Script};
 use crate::support::{self, PATIENCE};
 
 pub const DATA: u8 = 0;

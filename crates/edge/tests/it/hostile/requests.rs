@@ -2,7 +2,7 @@
 
 use longshore_link::edge::DesyncMode;
 
-use crate::script::{self, Script, ask, ask_and_end, is_last_page, shown, statuses};
+use super::script::{self, Script, ask, ask_and_end, is_last_page, shown, statuses};
 use crate::support;
 
 /// A request with these headers and this body.

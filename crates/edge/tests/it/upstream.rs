@@ -1,8 +1,5 @@
 //! Targets that speak TLS, HTTP/2 and gRPC.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,10 +8,11 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming};
 use longshore_link::edge::*;
-use support::h2::{Backend, Body, Echo, Given, acceptor, client, full};
-use support::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+
+use crate::support::h2::{Backend, Body, Echo, Given, acceptor, client, full};
+use crate::support::*;
 
 fn grouped(
     target: std::net::SocketAddr,

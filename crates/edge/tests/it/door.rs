@@ -1,21 +1,19 @@
 //! The door: one address for all balancers, by name.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_edge::Edge;
 use longshore_link::edge::{Action, Balancer, BalancerKind, Certificate, EdgeConfiguration, ListenerProtocol};
-use support::{PORT, configuration, own_address, raw, status};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::support::{self, PORT, configuration, own_address, raw, status};
 
 /// A balancer of this name that answers with its status.
 fn named(name: &str, status: u16) -> Balancer {

@@ -1,15 +1,13 @@
 //! Flows through a network load balancer.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use longshore_link::edge::*;
-use support::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::*;
 
 /// A target that says its name and then what it hears, byte by byte.
 async fn echo(name: &'static str) -> (SocketAddr, tokio::task::JoinHandle<()>) {
@@ -109,7 +107,7 @@ async fn a_flow_outlives_its_targets_registration_unless_the_group_ends_it() {
         let (mut flow, _) = connect(to).await;
         configuration.generation = 2;
         group(&mut configuration).targets[0].draining_since = Some(millis());
-        group(&mut configuration).targets.push(target(new));
+        group(&mut configuration).targets.push(Target::new(new));
         edge.apply(configuration).await.expect("a configuration");
         for _ in 0..8 {
             assert_eq!(connect(to).await.1, "2");
@@ -194,7 +192,7 @@ async fn a_reset_of_one_side_resets_the_other_and_is_counted() {
     drop(stream);
     counted(&edge, "TCP_Client_Reset_Count", 1).await;
     configuration.generation = 2;
-    group(&mut configuration).targets = vec![support::target(second)];
+    group(&mut configuration).targets = vec![Target::new(second)];
     // The check's connection would come before the client's.
     group(&mut configuration).health_check.port = Some(9);
     edge.apply(configuration).await.expect("a configuration");

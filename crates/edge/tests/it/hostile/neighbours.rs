@@ -3,8 +3,8 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::reader::Request;
-use crate::script::{self, Say, Script, ask, read_out, shown, statuses};
+use super::reader::Request;
+use super::script::{self, Say, Script, ask, read_out, shown, statuses};
 use crate::support::status;
 
 /// What the target gets of a request with these headers.

@@ -25,19 +25,28 @@ pub fn own_address() -> IpAddr {
     IpAddr::V4(Ipv4Addr::from_bits(127 << 24 | own))
 }
 
+/// A task that ends with what holds it.
+pub struct Task(tokio::task::JoinHandle<()>);
+
+impl Task {
+    pub fn spawn(does: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(does))
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// A target that serves one connection after the other, and each of them request by request.
 pub struct Backend {
     pub address: SocketAddr,
     /// Heads and bodies that came, as they came.
     pub seen: Arc<parking_lot::Mutex<Vec<String>>>,
     pub connections: Arc<AtomicUsize>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Backend {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _task: Task,
 }
 
 impl Backend {
@@ -48,7 +57,7 @@ impl Backend {
         let address = listener.local_addr().expect("an address");
         let (seen, connections) = (Arc::<parking_lot::Mutex<Vec<String>>>::default(), Arc::<AtomicUsize>::default());
         let (noted, counted, answer) = (seen.clone(), connections.clone(), Arc::new(answer));
-        let task = tokio::spawn(async move {
+        let task = Task::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.expect("a connection");
                 counted.fetch_add(1, Ordering::Relaxed);
@@ -56,7 +65,7 @@ impl Backend {
                 tokio::spawn(async move { converse(stream, &noted, &*answer).await });
             }
         });
-        Self { address, seen, connections, task }
+        Self { address, seen, connections, _task: task }
     }
 
     /// Answers 200 with its name.
@@ -66,6 +75,16 @@ impl Backend {
 
     pub fn count(&self) -> usize {
         self.seen.lock().len()
+    }
+
+    /// Waits until a request has come.
+    pub async fn asked(&self) {
+        let asked = async {
+            while self.count() == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asked).await.expect("a request");
     }
 }
 
@@ -129,27 +148,13 @@ fn message_end(came: &[u8]) -> Option<usize> {
 pub fn configuration(kind: BalancerKind, ip: IpAddr, targets: &[SocketAddr]) -> EdgeConfiguration {
     let is_web = kind == BalancerKind::Application;
     let protocol = if is_web { ListenerProtocol::Http } else { ListenerProtocol::Tcp };
-    let listener = Listener {
-        arn: "listener".into(),
-        port: PORT,
-        protocol,
-        certificates: Vec::new(),
-        ssl_policy: None,
-        alpn_policy: None,
-        tcp_idle_timeout_seconds: 350,
-        rules: Vec::new(),
-        default_action: forward("g"),
-    };
     let balancer = Balancer {
-        arn: "balancer".into(),
         name: "web.test".into(),
-        kind,
-        internal: false,
         addresses: vec![Address { ip, zone: "a".into(), inside: false }],
-        attributes: Attributes::of(kind),
-        listeners: vec![listener],
+        listeners: vec![Listener::new("listener", PORT, protocol, Action::forward("g"))],
+        ..Balancer::new("balancer", kind)
     };
-    let targets = targets.iter().map(|address| target(*address)).collect();
+    let targets = targets.iter().copied().map(Target::new).collect();
     let check = if is_web { GroupProtocol::Http } else { GroupProtocol::Tcp };
     let health_check =
         HealthCheck { protocol: check, unhealthy_threshold: 2, interval_seconds: 1, ..HealthCheck::default() };
@@ -160,18 +165,6 @@ pub fn configuration(kind: BalancerKind, ip: IpAddr, targets: &[SocketAddr]) -> 
         target_groups: [("g".to_owned(), group)].into(),
         ..EdgeConfiguration::default()
     }
-}
-
-pub fn forward(group: &str) -> Action {
-    Action::Forward {
-        groups: vec![WeightedGroup { target_group: group.to_owned(), weight: 1 }],
-        stickiness_seconds: None,
-    }
-}
-
-pub fn target(address: SocketAddr) -> Target {
-    let id = address.ip().to_string();
-    Target { id, port: address.port(), address: address.ip(), zone: None, registered_at: 0, draining_since: None }
 }
 
 pub fn group(configuration: &mut EdgeConfiguration) -> &mut TargetGroup {

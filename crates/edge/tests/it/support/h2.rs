@@ -23,6 +23,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName,
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use super::Task;
+
 pub type Body = BoxBody<Bytes, hyper::Error>;
 
 pub fn full(body: &'static str) -> Body {
@@ -73,13 +75,7 @@ pub struct Backend {
     pub connections: Arc<AtomicUsize>,
     /// Of these, how many have ended.
     pub ended: Arc<AtomicUsize>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Backend {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _task: Task,
 }
 
 impl Backend {
@@ -93,7 +89,7 @@ impl Backend {
         let address = listener.local_addr().expect("an address");
         let (connections, ended) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let (counted, over, answer) = (connections.clone(), ended.clone(), Arc::new(answer));
-        let task = tokio::spawn(async move {
+        let task = Task::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.expect("a connection");
                 counted.fetch_add(1, Ordering::Relaxed);
@@ -111,7 +107,7 @@ impl Backend {
                 });
             }
         });
-        Self { address, connections, ended, task }
+        Self { address, connections, ended, _task: task }
     }
 
     /// Waits until so many of its connections are open.

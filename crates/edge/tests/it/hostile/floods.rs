@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::frames::{
+use super::frames::{
     CALM, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, NO_ERROR, Outcome, PING, Peer, RST_STREAM,
     SETTINGS, Site, WINDOW_UPDATE, block, fields, frame, get,
 };
-use crate::script::{Say, Script};
+use super::script::{Say, Script};
 use crate::support::PATIENCE;
 
 /// A flood of these bytes is given up with this code, after which a connection of its own is served.

@@ -1,14 +1,12 @@
 //! Requests through an application load balancer.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::sync::atomic::Ordering;
 
 use longshore_link::edge::*;
-use support::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::*;
 
 #[tokio::test]
 async fn a_request_reaches_the_target_with_the_headers_of_a_balancer() {

@@ -8,8 +8,8 @@ use std::process::Command;
 
 use longshore_link::edge::DesyncMode;
 
-use crate::reader::token;
-use crate::script::{self, Script, ask, is_last_page, statuses};
+use super::reader::token;
+use super::script::{self, Script, ask, is_last_page, statuses};
 use crate::support;
 
 /// Cases of all files together.

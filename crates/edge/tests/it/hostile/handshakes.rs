@@ -13,8 +13,8 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{AlertDescription, ClientConfig, ClientConnection, RootCertStore};
 
-use crate::frames::secure;
-use crate::script::{self, Script};
+use super::frames::secure;
+use super::script::{self, Script};
 use crate::support::{self, PATIENCE};
 
 /// An edge whose default certificate is for an address and a name, and another for other names.

@@ -18,8 +18,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
-use crate::reader::{self, token};
-use crate::script::{self, Say, Script, statuses};
+use super::reader::{self, token};
+use super::script::{self, Say, Script, statuses};
 use crate::support::{PATIENCE, ok};
 
 /// Streams that there are at least, and how many one edge and one target see.

@@ -1,8 +1,5 @@
 //! HTTP/2 on a listener of HTTPS.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,12 +10,13 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2::SendRequest;
 use longshore_link::edge::*;
-use support::h2::{Body, full};
-use support::*;
+
+use crate::support::h2::{self, Body, full};
+use crate::support::*;
 
 /// An edge whose listener speaks HTTP/2, and a client that does.
 async fn client(target: SocketAddr) -> (longshore_edge::Edge, SendRequest<Body>) {
-    support::h2::client(configuration(BalancerKind::Application, own_address(), &[target])).await
+    h2::client(configuration(BalancerKind::Application, own_address(), &[target])).await
 }
 
 fn request(path: &str) -> http::request::Builder {

@@ -1,17 +1,15 @@
 //! Datagrams through a network load balancer.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use longshore_edge::Edge;
 use longshore_link::edge::*;
-use support::*;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
+
+use crate::support::*;
 
 /// A target that says its name and what it hears, and takes connections of checks on the same port.
 struct Speaker {
@@ -163,7 +161,7 @@ async fn a_flow_stays_with_a_draining_target_until_its_delay_is_over() {
     let old = client_of(to, "1").await;
     configuration.generation = 2;
     group(&mut configuration).targets[0].draining_since = Some(millis());
-    group(&mut configuration).targets.push(target(other.address));
+    group(&mut configuration).targets.push(Target::new(other.address));
     edge.apply(configuration.clone()).await.expect("a configuration");
     for _ in 0..8 {
         assert_eq!(ask(&client(to).await, "new").await, "2new");
