@@ -72,7 +72,7 @@ async fn contain(config: &Config) -> Result<std::convert::Infallible, Error> {
     let (runner, found) = Real::open(config, endpoint, metadata.clone()).await?;
     let wallet = metadata.wallet().clone();
     let (dialer, names) = runner.balancing()?;
-    let balance = Balance::real(dialer, names, &config.data_dir)?;
+    let balance = Balance::real(dialer, &names, &config.data_dir)?;
     let (pool, containerd, images) = (runner.public_pool(), runner.containerd(), runner.images());
     let named = move |node: &str| metadata.set_node(node);
     let means = Means { pool: Some(pool), found, wallet, balance };

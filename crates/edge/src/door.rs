@@ -7,12 +7,14 @@
 //!              127.0.0.1:443 ─► server name of the ClientHello ───────► likewise
 //! ```
 //! A port that one listener alone has needs no name: all its clients are that one's. A connection belongs to the balancer that its
-//! first request names. It has nothing of its own: it shares the fronts of the sites.
+//! first request names, and to one of its zones, which take turns ([`zone`]). It has nothing of its own: it shares the fronts
+//! of the sites.
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -24,6 +26,7 @@ use tokio_rustls::rustls::server::Acceptor;
 
 use crate::http::head;
 use crate::listen::{self, Entry, Serve, Slots};
+use crate::zone;
 
 /// For a client to say whom it means.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,7 +46,28 @@ const UNKNOWN: &[u8] = b"HTTP/1.1 404 Not Found\r\nServer: awselb/2.0\r\nContent
     Several load balancers listen on this port, and none of them has the host's name.\r\n";
 
 /// The listeners of one port, by the names of their balancers in small letters.
-pub type Entries = BTreeMap<String, Entry>;
+pub type Entries = BTreeMap<String, Ways>;
+
+/// The ways into a listener, one a zone.
+#[derive(Debug)]
+pub struct Ways {
+    zones: Vec<Entry>,
+    turn: AtomicUsize,
+}
+
+impl Ways {
+    /// `None` without zones.
+    pub fn new(zones: Vec<Entry>) -> Option<Self> {
+        (!zones.is_empty()).then(|| Self { zones, turn: AtomicUsize::new(0) })
+    }
+
+    /// The way of the next client.
+    fn next(&self) -> Option<Entry> {
+        let best = zone::best(&self.zones, Entry::well);
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        best.get(turn.checked_rem(best.len())?).map(|entry| Entry::clone(entry))
+    }
+}
 
 /// Whether a door at this address leads to a balancer: to an internal one only if no other machine reaches the door.
 pub fn leads_to(door: IpAddr, balancer: &Balancer) -> bool {
@@ -90,16 +114,18 @@ impl Serve for Guide {
         let entries = self.0.load_full();
         let only = entries.values().next().filter(|_| entries.len() == 1);
         let entry = match only {
-            Some(only) => only.clone(),
+            Some(only) => only.next(),
             None => match tokio::time::timeout(PATIENCE, named(&stream)).await {
                 Ok(Ok(Name::Is(name))) => match entries.get(&name) {
-                    Some(entry) => entry.clone(),
+                    Some(named) => named.next(),
                     None => return refuse(stream).await,
                 },
                 _ => return,
             },
         };
-        entry.serve(stream, client).await;
+        if let Some(entry) = entry {
+            entry.serve(stream, client).await;
+        }
     }
 }
 

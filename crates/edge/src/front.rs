@@ -19,7 +19,7 @@ use crate::seal::Seal;
 #[derive(Debug)]
 pub struct Front {
     pub attributes: Attributes,
-    pub listener: Listener,
+    pub listener: Arc<Listener>,
     /// The zone of the address that it listens on.
     pub zone: String,
     /// By ARN: those that its actions lead to.
@@ -46,7 +46,7 @@ pub struct Means {
 impl Front {
     pub fn new(
         balancer: &Balancer,
-        listener: &Listener,
+        listener: &Arc<Listener>,
         address: &Address,
         groups: &BTreeMap<String, Arc<Group>>,
         means: Means,
@@ -63,6 +63,11 @@ impl Front {
             tally,
             log,
         }
+    }
+
+    /// To how many of its groups it leads to a healthy target.
+    pub fn well(&self) -> usize {
+        self.groups.values().filter(|group| group.is_well(self)).count()
     }
 
     /// Whether it speaks HTTP.

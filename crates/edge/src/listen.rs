@@ -64,6 +64,13 @@ pub struct Entry {
     stop: watch::Receiver<bool>,
 }
 
+impl Entry {
+    /// To how many groups it leads to a healthy target.
+    pub fn well(&self) -> usize {
+        self.front.load().well()
+    }
+}
+
 impl Serve for Entry {
     async fn serve(self, stream: TcpStream, client: SocketAddr) {
         serve(self.front, stream, client, self.stop).await;
@@ -103,6 +110,11 @@ impl Site {
 
     pub fn entry(&self) -> Entry {
         Entry { front: self.front.clone(), stop: self.stop.subscribe() }
+    }
+
+    /// What it serves, now and later.
+    pub fn fronts(&self) -> Arc<ArcSwap<Front>> {
+        self.front.clone()
     }
 
     /// What the next request is served by.
