@@ -24,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::rustls::server::Acceptor;
 
+use crate::choose;
 use crate::http::head;
 use crate::listen::{self, Entry, Serve, Slots};
 use crate::zone;
@@ -61,10 +62,13 @@ impl Ways {
         (!zones.is_empty()).then(|| Self { zones, turn: AtomicUsize::new(0) })
     }
 
-    /// The way of the next client.
-    fn next(&self) -> Option<Entry> {
+    /// The way of the next client. Where clients stay with their targets by their addresses, they stay in their zones.
+    fn next(&self, client: SocketAddr) -> Option<Entry> {
         let best = zone::best(&self.zones, Entry::well);
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let turn = match self.zones.first()?.client_hash(client) {
+            Some(hash) => choose::within(hash, best.len()),
+            None => self.turn.fetch_add(1, Ordering::Relaxed),
+        };
         best.get(turn.checked_rem(best.len())?).map(|entry| Entry::clone(entry))
     }
 }
@@ -114,10 +118,10 @@ impl Serve for Guide {
         let entries = self.0.load_full();
         let only = entries.values().next().filter(|_| entries.len() == 1);
         let entry = match only {
-            Some(only) => only.next(),
+            Some(only) => only.next(client),
             None => match tokio::time::timeout(PATIENCE, named(&stream)).await {
                 Ok(Ok(Name::Is(name))) => match entries.get(&name) {
-                    Some(named) => named.next(),
+                    Some(named) => named.next(client),
                     None => return refuse(stream).await,
                 },
                 _ => return,

@@ -99,14 +99,20 @@ fn fits(listener: ListenerProtocol, group: GroupProtocol) -> bool {
     }
 }
 
+/// A number for a client, by its address.
+pub fn client_hash(client: IpAddr) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    client.to_canonical().hash(&mut hasher);
+    hasher.finish()
+}
+
 /// A number for a flow: of its transport and both ends, or with stickiness the address of the client alone.
 pub fn flow_hash(stickiness: &Stickiness, ends: Ends) -> u64 {
-    let mut hasher = DefaultHasher::new();
     let Ends { transport, client, local } = ends;
-    let ip: IpAddr = client.ip().to_canonical();
-    match stickiness {
-        Stickiness::SourceIp => ip.hash(&mut hasher),
-        _ => (transport, ip, client.port(), local.ip(), local.port()).hash(&mut hasher),
+    if *stickiness == Stickiness::SourceIp {
+        return client_hash(client.ip());
     }
+    let mut hasher = DefaultHasher::new();
+    (transport, client.ip().to_canonical(), client.port(), local.ip(), local.port()).hash(&mut hasher);
     hasher.finish()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use longshore_link::edge::ListenerProtocol;
+use longshore_link::edge::{ListenerProtocol, Stickiness};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 use crate::count::Count;
 use crate::counted::{Counted, What};
 use crate::dial::{Dialer, Transport};
-use crate::front::Front;
+use crate::front::{Front, client_hash};
 use crate::{http, tcp, udp};
 
 /// For a client's handshake.
@@ -68,6 +68,14 @@ impl Entry {
     /// To how many groups it leads to a healthy target.
     pub fn well(&self) -> usize {
         self.front.load().well()
+    }
+
+    /// A number for a client whose address says which target it gets; none for others.
+    pub fn client_hash(&self, client: SocketAddr) -> Option<u64> {
+        let now = self.front.load();
+        let stays = now.groups.values().any(|group| group.group.stickiness == Stickiness::SourceIp);
+        // Of other bits than those by which its target is chosen.
+        stays.then(|| client_hash(client.ip()).rotate_left(32))
     }
 }
 

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use longshore_edge::Edge;
 use longshore_link::edge::*;
 use support::*;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// A balancer in zones `a` and `b`, each with a target of its own, and in `c` without any.
@@ -105,6 +105,30 @@ async fn at_the_door_zones_take_turns_as_long_as_they_have_a_healthy_target() {
             assert_eq!(body(&get(door, "/").await), "b", "{kind:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn at_the_door_a_client_stays_in_its_zone_where_it_stays_with_its_target() {
+    let site = Site::new(BalancerKind::Network).await;
+    let mut sticky = site.configuration.clone();
+    sticky.generation = 2;
+    group(&mut sticky).stickiness = Stickiness::SourceIp;
+    site.edge.apply(sticky).await.expect("a configuration");
+    let mut reached = std::collections::BTreeSet::new();
+    for last in 2..18 {
+        let from = SocketAddr::from(([127, 0, 0, last], 0));
+        let mut names = std::collections::BTreeSet::new();
+        for _ in 0..3 {
+            let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+            socket.bind(from).expect("an address");
+            let mut stream = socket.connect(site.door()).await.expect("a connection");
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("the edge reads");
+            names.insert(body(&rest(&mut stream).await).to_owned());
+        }
+        assert_eq!(names.len(), 1, "{from}: {names:?}");
+        reached.extend(names);
+    }
+    assert_eq!(reached.into_iter().collect::<String>(), "ab");
 }
 
 #[tokio::test]
