@@ -1,12 +1,13 @@
 """Load balancers carry the traffic of real tasks: health, changes without a lost request, a control plane that is away."""
 
+import http.client
 import threading
 import time
 
 import pytest
 
 from account import container, eventually, short, unique
-from balancing import Balancer, Load
+from balancing import Balancer, Load, ask
 import half
 
 # Tells its address, and is in bad health while /tmp/ill is there.
@@ -112,6 +113,115 @@ def test_tasks_reach_a_balancer_by_its_name(web):
     stream = f"{log['options']['awslogs-stream-prefix']}/ask/{short(arn)}"
     said = eventually(lambda: account.lines("/e2e/inside", stream))
     assert (said[0], stopped["containers"][0]["exitCode"]) == (f"Hello, World! from task {list(tasks)[0]}", 0), said
+
+
+class Zones:
+    """A network load balancer in the first zones of the network, with a task in each of the first two."""
+
+    PORT = 8_117
+
+    def __init__(self, account, cluster):
+        self.account, self.cluster = account, cluster
+        subnets = sorted(account.ec2.describe_subnets()["Subnets"], key=lambda one: one["AvailabilityZone"])
+        self.subnets = [subnet["SubnetId"] for subnet in subnets]
+        self.elb = account.instance.client("elbv2", account.key)
+        made = self.elb.create_load_balancer(Name=unique(), Type="network", Subnets=self.subnets[:2])["LoadBalancers"][0]
+        self.arn, self.name = made["LoadBalancerArn"], made["DNSName"]
+        self.group = self.elb.create_target_group(
+            Name=unique(), Protocol="TCP", Port=80, VpcId=subnets[0]["VpcId"], TargetType="ip",
+            HealthCheckIntervalSeconds=5, HealthCheckTimeoutSeconds=2)["TargetGroups"][0]["TargetGroupArn"]
+        self.elb.create_listener(LoadBalancerArn=self.arn, Protocol="TCP", Port=self.PORT, DefaultActions=[
+            {"Type": "forward", "TargetGroupArn": self.group}])
+        self.tasks = [self.run(subnet) for subnet in self.subnets[:2]]
+        targets = [{"Id": address(account, cluster, arn)} for arn in self.tasks]
+        self.elb.register_targets(TargetGroupArn=self.group, Targets=targets)
+        eventually(lambda: self.states() == ["healthy", "healthy"])
+
+    def run(self, subnet, *containers, **fields):
+        """A task in this subnet, once it runs."""
+        network = self.account.network(public=False)
+        network["awsvpcConfiguration"]["subnets"] = [subnet]
+        definition = self.account.define(*(containers or [container("web", image="my-web-app:latest")]), **fields)
+        arn = self.account.run(self.cluster, definition, networkConfiguration=network)[0]["taskArn"]
+        if not containers:
+            self.account.until(self.cluster, arn, "RUNNING")
+        return arn
+
+    def remove(self):
+        for arn in self.tasks:
+            self.account.ecs.stop_task(cluster=self.cluster, task=arn)
+        self.elb.delete_load_balancer(LoadBalancerArn=self.arn)
+        self.elb.delete_target_group(TargetGroupArn=self.group)
+
+    def addresses(self):
+        """One of each zone."""
+        zones = self.elb.describe_load_balancers(LoadBalancerArns=[self.arn])["LoadBalancers"][0]["AvailabilityZones"]
+        return [one["IpAddress"] for zone in zones for one in zone["LoadBalancerAddresses"]]
+
+    def states(self):
+        health = self.elb.describe_target_health(TargetGroupArn=self.group)["TargetHealthDescriptions"]
+        return sorted(one["TargetHealth"]["State"] for one in health)
+
+    def cross(self, of, value):
+        attribute = {"Key": "load_balancing.cross_zone.enabled", "Value": value}
+        if of == "balancer":
+            self.elb.modify_load_balancer_attributes(LoadBalancerArn=self.arn, Attributes=[attribute])
+        else:
+            self.elb.modify_target_group_attributes(TargetGroupArn=self.group, Attributes=[attribute])
+
+    def reached(self, *places):
+        """For each address which tasks answer twelve connections; `-` stands for none."""
+        names = {f"Hello, World! from task {short(arn)}\n": str(index) for index, arn in enumerate(self.tasks)}
+
+        def one(place):
+            answers = [ask(http.client.HTTPConnection(place, self.PORT, timeout=30), "/", self.name) for _ in range(12)]
+            return "".join(sorted({names[body] if status == 200 else "-" for status, body in answers}))
+        return [one(place) for place in places]
+
+
+@pytest.fixture
+def zones(real):
+    account = real.account()
+    made = Zones(account, account.cluster())
+    yield made
+    made.remove()
+
+
+def test_an_address_leads_to_its_zone_and_the_name_to_all(zones):
+    first, second = zones.addresses()
+    assert first != second
+    assert zones.reached(first, second, "127.0.0.1") == ["0", "1", "01"]
+    # A zone that comes has an address of its own, at which nobody serves while its targets are none.
+    zones.account.instance.aws("elbv2", "set-subnets", "--load-balancer-arn", zones.arn, "--subnets", *zones.subnets[:3])
+    *before, third = zones.addresses()
+    assert before == [first, second]
+    eventually(lambda: zones.reached(third) == ["-"])
+    assert zones.reached("127.0.0.1") == ["01"]
+    # The VPC's resolver leaves it out.
+    log = {"logDriver": "awslogs", "options": {
+        "awslogs-group": "/e2e/zones", "awslogs-region": "us-east-1", "awslogs-stream-prefix": unique(),
+        "awslogs-create-group": "true"}}
+    arn = zones.run(
+        zones.subnets[0], container("ask", entryPoint=["nslookup", zones.name], logConfiguration=log),
+        executionRoleArn="arn:aws:iam::000000000000:role/ecsTaskExecutionRole")
+    zones.account.until(zones.cluster, arn, "STOPPED")
+    stream = f"{log['options']['awslogs-stream-prefix']}/ask/{short(arn)}"
+    said = eventually(lambda: zones.account.lines("/e2e/zones", stream))
+    told = {line.split()[-1] for line in said if line.startswith("Address") and " 240." in line}
+    assert told == {place.replace("127.", "240.", 1) for place in (first, second)}, said
+    # The balancer's word, and the group's over it.
+    zones.cross("balancer", "true")
+    eventually(lambda: zones.reached(first, second, third) == ["01", "01", "01"])
+    zones.cross("group", "false")
+    eventually(lambda: zones.reached(first, second, third) == ["0", "1", "-"])
+    zones.cross("group", "true")
+    zones.cross("balancer", "false")
+    eventually(lambda: zones.reached(first, second, third) == ["01", "01", "01"])
+    # A zone that goes takes its address along, and has no requests for its targets.
+    zones.elb.set_subnets(LoadBalancerArn=zones.arn, Subnets=zones.subnets[1:3])
+    assert zones.addresses() == [second, third]
+    eventually(lambda: zones.reached(first, second, third) == ["-", "1", "1"])
+    assert zones.states() == ["healthy", "unused"]
 
 
 def test_no_request_is_lost_while_targets_come_and_go(web):

@@ -1,12 +1,11 @@
 //! The edge of this node: the real one, or one that only says that targets are well.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
 use longshore_edge::{Dialer, Edge};
-use longshore_link::edge::{Balancer, EdgeConfiguration, EdgeReport, Refusal, TargetGroup, TargetHealth, TargetState};
+use longshore_link::edge::{EdgeConfiguration, EdgeReport, Refusal, TargetGroup, TargetHealth, TargetState};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -19,17 +18,18 @@ const ENDS: Duration = Duration::from_secs(5);
 
 /// What carries the traffic of load balancers here.
 pub(crate) enum Balance {
-    Real(Edge, Names),
+    Real(Edge),
     Simulated(Simulated),
 }
 
 impl Balance {
     /// Listens on this machine and in the tasks' network, which `dialer` makes sockets of, tells the tasks' resolver the `names` of
     /// balancers, and writes access logs below the data directory.
-    pub(crate) fn real(dialer: Dialer, names: Names, data_dir: &Path) -> Result<Self, Error> {
+    pub(crate) fn real(dialer: Dialer, names: &Names, data_dir: &Path) -> Result<Self, Error> {
         let logs = data_dir.join("access-logs");
         let edge = Edge::reaching(dialer).logging(logs.clone()).map_err(Error::file(logs))?;
-        Ok(Self::Real(edge, names))
+        names.know(edge.places());
+        Ok(Self::Real(edge))
     }
 
     pub(crate) fn simulated() -> Self {
@@ -38,10 +38,7 @@ impl Balance {
 
     pub(super) async fn apply(&self, configuration: EdgeConfiguration) -> Result<(), Refusal> {
         match self {
-            Self::Real(edge, names) => {
-                let inside = configuration.balancers.iter().filter_map(named).collect();
-                edge.apply(configuration).await.inspect(|()| names.set(inside))
-            }
+            Self::Real(edge) => edge.apply(configuration).await,
             Self::Simulated(edge) => edge.apply(&configuration),
         }
     }
@@ -58,7 +55,7 @@ impl Balance {
     /// What has changed since the last report, once something has.
     pub(super) async fn report(&self) -> EdgeReport {
         match self {
-            Self::Real(edge, _) => edge.report().await,
+            Self::Real(edge) => edge.report().await,
             Self::Simulated(edge) => edge.report().await,
         }
     }
@@ -66,18 +63,9 @@ impl Balance {
     /// All that is known, if there is more than what is reported next.
     pub(super) async fn whole_report(&self) -> Option<EdgeReport> {
         match self {
-            Self::Real(edge, _) => Some(edge.whole_report().await),
+            Self::Real(edge) => Some(edge.whole_report().await),
             Self::Simulated(_) => None,
         }
-    }
-}
-
-/// What tasks call a balancer, and where they reach it.
-fn named(balancer: &Balancer) -> Option<(String, Ipv4Addr)> {
-    let inside = balancer.addresses.iter().find(|address| address.inside)?;
-    match inside.ip {
-        IpAddr::V4(ip) => Some((balancer.name.to_ascii_lowercase(), ip)),
-        IpAddr::V6(_) => None,
     }
 }
 
@@ -146,9 +134,9 @@ fn well((group, id, port, _): &Registered) -> TargetHealth {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use std::net::{Ipv4Addr, SocketAddr};
 
-    use longshore_link::edge::{Action, Address, BalancerKind, Listener, ListenerProtocol, Target};
+    use longshore_link::edge::{Action, Address, Balancer, BalancerKind, Listener, ListenerProtocol, Target};
 
     use super::*;
 

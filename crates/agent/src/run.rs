@@ -83,7 +83,7 @@ async fn contain(config: &Config, balance: &OnceLock<Balance>) -> Result<std::co
     let (runner, found) = Real::open(config, endpoint, metadata.clone()).await?;
     let wallet = metadata.wallet().clone();
     let (dialer, names) = runner.balancing()?;
-    let real = Balance::real(dialer, names, &config.data_dir)?;
+    let real = Balance::real(dialer, &names, &config.data_dir)?;
     let balance = balance.get_or_init(|| real);
     let (pool, containerd, images) = (runner.public_pool(), runner.containerd(), runner.images());
     let named = move |node: &str| metadata.set_node(node);

@@ -7,9 +7,10 @@
 //!              127.0.0.1:443 ─► server name of the ClientHello ───────► likewise
 //! ```
 //! A port that one listener alone has needs no name: all its clients are that one's. A connection belongs to the balancer that its
-//! first bytes name; a request of it that names another one is answered with 421, so that a client that takes connections to one
-//! address for one server's ([RFC 9113], section 9.1.1) is served by no other balancer's rules. It has nothing of its own: it shares
-//! the fronts of the sites, and their shares of the connections once it has been led there.
+//! first bytes name, and to one of its zones, which take turns ([`zone`]); a request of it that names another balancer is answered
+//! with 421, so that a client that takes connections to one address for one server's ([RFC 9113], section 9.1.1) is served by
+//! no other balancer's rules. It has nothing of its own: it shares the fronts of the sites, and their shares of the connections
+//! once it has been led there.
 //!
 //! [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113
 
@@ -19,6 +20,7 @@ use std::future::poll_fn;
 use std::io::{self, Cursor};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -29,9 +31,11 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::rustls::server::Acceptor;
 
+use crate::choose;
 use crate::http::head;
 use crate::listen::{self, Entry, Serve};
 use crate::slots::{Slot, Slots};
+use crate::zone;
 
 /// For a client to say whom it means.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,7 +55,31 @@ const UNKNOWN: &[u8] = b"HTTP/1.1 404 Not Found\r\nServer: awselb/2.0\r\nContent
     Several load balancers listen on this port, and none of them has the host's name.\r\n";
 
 /// The listeners of one port, by the names of their balancers in small letters.
-pub type Entries = BTreeMap<String, Entry>;
+pub type Entries = BTreeMap<String, Ways>;
+
+/// The ways into a listener, one a zone.
+#[derive(Debug)]
+pub struct Ways {
+    zones: Vec<Entry>,
+    turn: AtomicUsize,
+}
+
+impl Ways {
+    /// `None` without zones.
+    pub fn new(zones: Vec<Entry>) -> Option<Self> {
+        (!zones.is_empty()).then(|| Self { zones, turn: AtomicUsize::new(0) })
+    }
+
+    /// The way of the next client. Where clients stay with their targets by their addresses, they stay in their zones.
+    fn next(&self, client: SocketAddr) -> Option<Entry> {
+        let best = zone::best(&self.zones, Entry::well);
+        let turn = match self.zones.first()?.client_hash(client) {
+            Some(hash) => choose::within(hash, best.len()),
+            None => self.turn.fetch_add(1, Ordering::Relaxed),
+        };
+        best.get(turn.checked_rem(best.len())?).map(|entry| Entry::clone(entry))
+    }
+}
 
 /// Whether a door at this address leads to a balancer: to an internal one only if no other machine reaches the door.
 pub fn leads_to(door: IpAddr, balancer: &Balancer) -> bool {
@@ -103,18 +131,18 @@ impl Serve for Guide {
                 _ => return,
             },
         };
-        let Some((name, entry)) = found else { return refuse(stream).await };
+        let Some((name, ways)) = found else { return refuse(stream).await };
+        let Some(mut entry) = ways.next(client) else { return };
         // It is that listener's from now on.
         drop(slot);
         let Some(slot) = entry.share.take() else { return entry.reject(stream) };
-        let mut entry = entry.clone();
         entry.others = Some(Others { own: name.clone(), entries: self.0.clone() });
         entry.serve(stream, client, slot).await;
     }
 
     fn reject(&self, stream: TcpStream) {
-        match only(&self.0.load()) {
-            Some((_, only)) => only.reject(stream),
+        match only(&self.0.load()).and_then(|(_, only)| only.zones.first()) {
+            Some(only) => only.reject(stream),
             // Whose it is nobody knows.
             None => listen::reset(&stream),
         }
@@ -122,7 +150,7 @@ impl Serve for Guide {
 }
 
 /// The listener that has the port alone.
-fn only(entries: &Entries) -> Option<(&String, &Entry)> {
+fn only(entries: &Entries) -> Option<(&String, &Ways)> {
     entries.iter().next().filter(|_| entries.len() == 1)
 }
 

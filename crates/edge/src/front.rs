@@ -19,7 +19,7 @@ use crate::seal::Seal;
 #[derive(Debug)]
 pub struct Front {
     pub attributes: Attributes,
-    pub listener: Listener,
+    pub listener: Arc<Listener>,
     /// The zone of the address that it listens on.
     pub zone: String,
     /// By ARN: those that its actions lead to.
@@ -46,7 +46,7 @@ pub struct Means {
 impl Front {
     pub fn new(
         balancer: &Balancer,
-        listener: &Listener,
+        listener: &Arc<Listener>,
         address: &Address,
         groups: &BTreeMap<String, Arc<Group>>,
         means: Means,
@@ -63,6 +63,11 @@ impl Front {
             tally,
             log,
         }
+    }
+
+    /// To how many of its groups it leads to a healthy target.
+    pub fn well(&self) -> usize {
+        self.groups.values().filter(|group| group.is_well(self)).count()
     }
 
     /// Whether it speaks HTTP.
@@ -94,14 +99,20 @@ fn fits(listener: ListenerProtocol, group: GroupProtocol) -> bool {
     }
 }
 
+/// A number for a client, by its address.
+pub fn client_hash(client: IpAddr) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    client.to_canonical().hash(&mut hasher);
+    hasher.finish()
+}
+
 /// A number for a flow: of its transport and both ends, or with stickiness the address of the client alone.
 pub fn flow_hash(stickiness: &Stickiness, ends: Ends) -> u64 {
-    let mut hasher = DefaultHasher::new();
     let Ends { transport, client, local } = ends;
-    let ip: IpAddr = client.ip().to_canonical();
-    match stickiness {
-        Stickiness::SourceIp => ip.hash(&mut hasher),
-        _ => (transport, ip, client.port(), local.ip(), local.port()).hash(&mut hasher),
+    if *stickiness == Stickiness::SourceIp {
+        return client_hash(client.ip());
     }
+    let mut hasher = DefaultHasher::new();
+    (transport, client.ip().to_canonical(), client.port(), local.ip(), local.port()).hash(&mut hasher);
     hasher.finish()
 }

@@ -74,6 +74,8 @@ struct Ready {
     at: u64,
     /// All are taken for healthy, because too few are.
     open: bool,
+    /// Some are healthy.
+    is_well: bool,
     targets: Vec<Candidate>,
 }
 
@@ -86,7 +88,7 @@ struct Candidate {
 
 impl Ready {
     fn none() -> Self {
-        Self { at: u64::MAX, open: false, targets: Vec::new() }
+        Self { at: u64::MAX, open: false, is_well: false, targets: Vec::new() }
     }
 }
 
@@ -156,6 +158,11 @@ impl Group {
         self.ready(front).open
     }
 
+    /// Whether some target that may be chosen is healthy.
+    pub fn is_well(&self, front: &Front) -> bool {
+        self.ready(front).is_well
+    }
+
     /// The zone whose targets alone may be chosen.
     fn zone<'f>(&self, front: &'f Front) -> Option<&'f str> {
         let cross = self.group.cross_zone.unwrap_or(front.attributes.cross_zone);
@@ -182,6 +189,7 @@ impl Group {
             all.filter(|(member, target)| is_eligible(member, target, zone)).map(|(member, _)| member).collect();
         let healthy: Vec<&Arc<Member>> = eligible.iter().filter(|member| member.is_healthy()).copied().collect();
         let open = choose::fails_open(healthy.len(), eligible.len(), self.group.unhealthy_routing);
+        let is_well = !healthy.is_empty();
         let slow = if open { Duration::ZERO } else { self.slow_start() };
         let now = Instant::now();
         let growing = |member: &Member| member.healthy_since().filter(|since| *since + slow > now);
@@ -190,7 +198,7 @@ impl Group {
         }
         let candidate = |member: &Arc<Member>| Candidate { member: member.clone(), since: growing(member) };
         let targets = if open { eligible } else { healthy }.into_iter().map(candidate).collect();
-        Ready { at, open, targets }
+        Ready { at, open, is_well, targets }
     }
 
     /// Whether targets that fail unlike the others get less.

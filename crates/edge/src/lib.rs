@@ -41,9 +41,10 @@ mod tls;
 mod trust;
 mod tunnel;
 mod udp;
+mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -58,7 +59,7 @@ use tokio::task::JoinHandle;
 use crate::access::Writer;
 use crate::count::Tally;
 pub use crate::dial::{Dialer, Transport};
-use crate::door::{Door, Entries};
+use crate::door::{Door, Entries, Ways};
 use crate::front::{Front, Group, Means};
 use crate::http::record::Log;
 use crate::listen::{Place, Site};
@@ -67,6 +68,7 @@ use crate::report::Reports;
 use crate::seal::Seal;
 use crate::slots::Slots;
 use crate::tls::Terms;
+pub use crate::zone::Places;
 
 /// Between two attempts at sockets that could not be bound.
 const TRY_AGAIN: Duration = Duration::from_secs(3);
@@ -76,6 +78,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(3);
 pub struct Edge {
     served: Arc<Mutex<Served>>,
     reports: Arc<Reports>,
+    places: Places,
     slots: Slots,
     /// Counts once a minute.
     clock: OnceLock<Task>,
@@ -88,6 +91,7 @@ pub struct Edge {
 struct Served {
     dialer: Dialer,
     writer: Option<Writer>,
+    places: Places,
     configuration: Option<Arc<EdgeConfiguration>>,
     seal: Option<Arc<Seal>>,
     problems: Vec<Problem>,
@@ -133,9 +137,10 @@ impl Edge {
 
     /// An edge that serves nothing yet. It listens in the network of this process and reaches targets by `dialer`.
     pub fn reaching(dialer: Dialer) -> Self {
-        let served = Arc::new(Mutex::new(Served { dialer, ..Served::default() }));
+        let places = Places::default();
+        let served = Arc::new(Mutex::new(Served { dialer, places: places.clone(), ..Served::default() }));
         let (clock, retries) = (OnceLock::new(), OnceLock::new());
-        Self { served, reports: Arc::default(), slots: Slots::default(), clock, retries }
+        Self { served, reports: Arc::default(), places, slots: Slots::default(), clock, retries }
     }
 
     /// Writes the access logs of balancers that keep one below this directory ([`access`]).
@@ -215,6 +220,11 @@ impl Edge {
             problems: served.problems.clone(),
             metrics: None,
         }
+    }
+
+    /// Where tasks reach balancers, now and later.
+    pub fn places(&self) -> Places {
+        self.places.clone()
     }
 
     /// What has been counted since it was last taken, here or for a report. For one who runs an edge alone: what is taken is
@@ -372,13 +382,14 @@ impl Served {
                     Some(known.clone())
                 }
             };
+            let listener = Arc::new(listener.clone());
             let config = tls.as_ref().map(|terms| terms.config.clone());
             terms.extend(tls.map(|terms| (listener.arn.clone(), terms)));
             let tally = self.tallies.get(&balancer.arn).cloned().unwrap_or_default();
             for address in &balancer.addresses {
                 let log = self.log(balancer, address);
                 let means = Means { tls: config.clone(), seal: seal.clone(), tally: tally.clone(), log };
-                let front = Front::new(balancer, listener, address, &self.groups, means);
+                let front = Front::new(balancer, &listener, address, &self.groups, means);
                 let (front, socket) = (Arc::new(front), SocketAddr::new(address.ip, listener.port));
                 for transport in listen::transports(listener.protocol) {
                     wanted.insert((socket, *transport));
@@ -392,6 +403,8 @@ impl Served {
         }
         self.sites.retain(|place, _| wanted.contains(place));
         self.terms = terms;
+        let places = configuration.balancers.iter();
+        self.places.set(places.map(|row| (row.name.to_ascii_lowercase(), self.places_of(row))).collect());
         self.open_doors(configuration, slots).await;
         problems
     }
@@ -424,19 +437,35 @@ impl Served {
         for (balancer, listener) in configuration.listeners().filter(|(balancer, _)| is_behind(balancer)) {
             ports.entry(listener.port).or_default().push((balancer, listener));
         }
-        let site = |(balancer, listener): (&Balancer, &Listener)| {
-            let address = SocketAddr::new(balancer.addresses.first()?.ip, listener.port);
-            let site = self.sites.get(&(address, Transport::Tcp))?;
-            Some((balancer.name.to_ascii_lowercase(), site.entry()))
+        let ways = |(balancer, listener): (&Balancer, &Listener)| {
+            let outside = balancer.addresses.iter().filter(|address| !address.inside);
+            let sites = outside.filter_map(|address| {
+                self.sites.get(&(SocketAddr::new(address.ip, listener.port), Transport::Tcp)).map(Site::entry)
+            });
+            Some((balancer.name.to_ascii_lowercase(), Ways::new(sites.collect())?))
         };
         let is_web =
             |listener: &Listener| matches!(listener.protocol, ListenerProtocol::Http | ListenerProtocol::Https);
         let behind = ports.into_iter().map(|(port, of)| {
             let alone = of.len() == 1;
             let named = of.into_iter().filter(|(_, listener)| alone || is_web(listener));
-            (port, named.filter_map(site).collect::<Entries>())
+            (port, named.filter_map(ways).collect::<Entries>())
         });
         behind.filter(|(_, entries)| !entries.is_empty()).collect()
+    }
+
+    /// Where tasks reach a balancer.
+    fn places_of(&self, balancer: &Balancer) -> Vec<zone::Place> {
+        let inside = balancer.addresses.iter().filter(|address| address.inside);
+        let place = |address: &Address| {
+            let IpAddr::V4(ip) = address.ip else { return None };
+            let of = |listener: &Listener| {
+                let socket = SocketAddr::new(address.ip, listener.port);
+                listen::transports(listener.protocol).iter().find_map(|own| self.sites.get(&(socket, *own)))
+            };
+            Some(zone::Place { ip, fronts: balancer.listeners.iter().filter_map(of).map(Site::fronts).collect() })
+        };
+        inside.filter_map(place).collect()
     }
 
     /// Where the lines of a balancer's requests go, if it keeps a log and the edge does.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use longshore_link::edge::ListenerProtocol;
+use longshore_link::edge::{ListenerProtocol, Stickiness};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -16,7 +16,7 @@ use crate::count::Count;
 use crate::counted::{Counted, What};
 use crate::dial::{Dialer, Transport};
 use crate::door::Others;
-use crate::front::Front;
+use crate::front::{Front, client_hash};
 use crate::http::Peer;
 use crate::slots::{Share, Slot, Slots};
 use crate::{http, tcp, udp};
@@ -53,6 +53,21 @@ pub struct Entry {
     pub share: Share,
     /// By a door.
     pub others: Option<Others>,
+}
+
+impl Entry {
+    /// To how many groups it leads to a healthy target.
+    pub fn well(&self) -> usize {
+        self.front.load().well()
+    }
+
+    /// A number for a client whose address says which target it gets; none for others.
+    pub fn client_hash(&self, client: SocketAddr) -> Option<u64> {
+        let now = self.front.load();
+        let stays = now.groups.values().any(|group| group.group.stickiness == Stickiness::SourceIp);
+        // Of other bits than those by which its target is chosen.
+        stays.then(|| client_hash(client.ip()).rotate_left(32))
+    }
 }
 
 impl Serve for Entry {
@@ -106,6 +121,11 @@ impl Site {
 
     pub fn entry(&self) -> Entry {
         entry(&self.front, &self.stop, &self.share)
+    }
+
+    /// What it serves, now and later.
+    pub fn fronts(&self) -> Arc<ArcSwap<Front>> {
+        self.front.clone()
     }
 
     /// What the next request is served by.

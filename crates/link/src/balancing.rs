@@ -1,15 +1,17 @@
 //! From the records of load balancers to what an edge is given.
 //!
-//! A balancer has one address on its machine and one in the network of tasks, which stand for all its zones: requests go across zones, whatever
-//! `load_balancing.cross_zone.enabled` says. Groups that no rule leads to are left out, and so are listeners beyond those
-//! that an edge takes, and certificates whose keys do not open.
+//! In each of its zones a balancer has one address on its machine and one in the network of tasks. Groups that no rule leads to
+//! are left out, and so are targets in zones that the balancer is not in, listeners beyond those that an edge takes, and
+//! certificates whose keys do not open.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use longshore_api::elasticloadbalancing as api;
-use longshore_model::balancer::{self, LoadBalancer, Map, group_name, listener_key, targets_prefix};
+use longshore_model::balancer::{
+    self, BalancerZone, LoadBalancer, Map, balancer_of, group_name, inside, listener_key, targets_prefix,
+};
 use longshore_model::{AccountId, Arn, Place, State, certificate};
 
 use crate::edge::{
@@ -58,9 +60,7 @@ fn add_certificates(state: &State, configuration: &mut EdgeConfiguration, open: 
 /// A balancer with as many listeners as there is room for sockets.
 fn served(state: &State, region: &str, row: &LoadBalancer, room: &mut usize) -> Option<Balancer> {
     let place = Place::new(region, &AccountId::parse(&row.account)?);
-    let zone = &row.zones.first()?.zone;
-    let address = |ip: IpAddr, inside| Address { ip, zone: zone.clone(), inside };
-    let addresses = vec![address(row.address.parse().ok()?, false), address(row.inside()?.into(), true)];
+    let addresses: Vec<Address> = row.addresses().flat_map(|(zone, ip)| addresses(zone, ip)).collect();
     let kind = if row.is_application() { BalancerKind::Application } else { BalancerKind::Network };
     let prefix = listener_key(&row.account, &row.name, "");
     let listeners = state.listeners.scan(&prefix).filter_map(|(_, listener)| {
@@ -78,6 +78,13 @@ fn served(state: &State, region: &str, row: &LoadBalancer, room: &mut usize) -> 
         attributes: attributes(kind, &row.attributes),
         listeners: listeners.collect(),
     })
+}
+
+/// Where a balancer answers in a zone: on the machine, and in the network of tasks.
+fn addresses(zone: &BalancerZone, outside: Ipv4Addr) -> impl Iterator<Item = Address> + use<> {
+    let zone = zone.zone.clone();
+    let places = [Some((outside, false)), inside(outside).map(|ip| (ip, true))];
+    places.into_iter().flatten().map(move |(ip, inside)| Address { ip: ip.into(), zone: zone.clone(), inside })
 }
 
 /// The value of an attribute, or what it is at first.
@@ -109,7 +116,7 @@ fn attributes(kind: BalancerKind, values: &Map) -> Attributes {
             _ => ForwardedFor::Append,
         },
         forwarded_for_port: http("xff_client_port.enabled", usual.forwarded_for_port),
-        cross_zone: true,
+        cross_zone: read(values, "load_balancing.cross_zone.enabled", usual.cross_zone),
         access_logs: access_logs(kind, values),
     }
 }
@@ -233,6 +240,9 @@ fn group(state: &State, arn: &str, is_near: &dyn Fn(Ipv4Addr) -> bool) -> Option
     let values = &row.attributes;
     let health = |name: &str| format!("target_group_health.unhealthy_state_routing.minimum_healthy_targets.{name}");
     let prefix = targets_prefix(&row.account, &row.id);
+    let of = balancer_of(state, &row.key());
+    let served = |target: &balancer::Target| of.is_none_or(|of| of.is_in(target.zone.as_deref()));
+    let targets = state.targets.scan(&prefix).map(|(_, target)| target).filter(|target| served(target));
     Some(TargetGroup {
         protocol: group_protocol(row.protocol)?,
         protocol_version: match row.version.as_deref() {
@@ -240,7 +250,7 @@ fn group(state: &State, arn: &str, is_near: &dyn Fn(Ipv4Addr) -> bool) -> Option
             Some("GRPC") => ProtocolVersion::Grpc,
             _ => ProtocolVersion::Http1,
         },
-        targets: state.targets.scan(&prefix).filter_map(|(_, row)| target(row, is_near)).collect(),
+        targets: targets.filter_map(|row| target(row, is_near)).collect(),
         health_check: check(&row.check)?,
         algorithm: match word(values, "load_balancing.algorithm.type") {
             "least_outstanding_requests" => Algorithm::LeastOutstandingRequests,
@@ -255,7 +265,7 @@ fn group(state: &State, arn: &str, is_near: &dyn Fn(Ipv4Addr) -> bool) -> Option
         terminate_on_unhealthy: read(values, "target_health_state.unhealthy.connection_termination.enabled", true),
         proxy_protocol: read(values, "proxy_protocol_v2.enabled", false),
         preserve_client_ip: read(values, "preserve_client_ip.enabled", row.preserves_client()),
-        cross_zone: None,
+        cross_zone: values.get("load_balancing.cross_zone.enabled").and_then(|value| value.parse().ok()),
         unhealthy_routing: UnhealthyRouting {
             minimum_count: read(values, &health("count"), 1),
             minimum_percent: values.get(&health("percentage")).and_then(|value| value.parse().ok()),

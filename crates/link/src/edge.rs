@@ -37,7 +37,7 @@ pub use rule::{Action, Condition, QueryPair, Redirect, Rule, WeightedGroup};
 pub use longshore_model::balancer::INSIDE;
 
 /// Listeners of one configuration: each holds a socket.
-pub const MAX_LISTENERS: usize = 5_000;
+pub const MAX_LISTENERS: usize = 10_000;
 
 /// Targets of one target group, as AWS has it.
 pub const MAX_TARGETS: usize = 1_000;
@@ -116,7 +116,7 @@ pub enum BalancerKind {
     Network,
 }
 
-/// An address of a balancer, and the zone whose targets it prefers if there is no balancing across zones.
+/// An address of a balancer, and the zone whose targets alone it leads to if there is no balancing across zones.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Address {

@@ -23,7 +23,7 @@ use crate::state::State;
 pub const LOOPBACK: Block = Block { base: 0x7f40_0000, prefix: 10 };
 
 /// Where balancers answer in the networks of tasks, in which [`LOOPBACK`] is the task itself: `240.64.0.0/10`, of the
-/// addresses that nobody has. A balancer has the same place in both blocks.
+/// addresses that nobody has. A balancer's zone has the same place in both blocks ([`inside`]).
 pub const INSIDE: Block = Block { base: 0xf040_0000, prefix: 10 };
 
 /// Quotas of an account and of what is in it, as AWS sets them at first.
@@ -58,8 +58,8 @@ record! {
         pub security_groups: Vec<String> = "securityGroups",
         /// Whether security groups hold for traffic from PrivateLink too: `on`, `off`.
         pub private_link_rules: Option<String> = "privateLinkRules",
-        /// The address that it listens on, of [`LOOPBACK`].
-        pub address: String = "address",
+        /// Of a record that was written before each zone had an address: that of its first zone ([`LoadBalancer::settle`]).
+        pub address: Option<String> = "address",
         /// Those that were set; the others are as AWS sets them at first.
         pub attributes: Map = "attributes",
         pub tags: Map = "tags",
@@ -69,6 +69,8 @@ record! {
     pub struct BalancerZone {
         pub zone: String = "zone",
         pub subnet: String = "subnet",
+        /// The address that it listens on there, of [`LOOPBACK`]; none until it is given.
+        pub address: Option<String> = "address",
     }
 
     /// Where requests go.
@@ -195,6 +197,17 @@ pub fn targets_prefix(account: &str, group: &str) -> String {
     format!("{account}/{group}/")
 }
 
+/// The address of [`INSIDE`] for one of [`LOOPBACK`].
+pub fn inside(address: Ipv4Addr) -> Option<Ipv4Addr> {
+    INSIDE.address(u64::from(u32::from(address).checked_sub(LOOPBACK.base)?))
+}
+
+/// The balancer that forwards to the group with this key.
+pub fn balancer_of<'s>(state: &'s State, group: &str) -> Option<&'s Arc<LoadBalancer>> {
+    let listener = state.listeners.get(state.index.balancing.listeners(group).next()?)?;
+    state.load_balancers.get(&listener.balancer_key())
+}
+
 /// The short word of ARNs.
 fn word(kind: api::LoadBalancerTypeEnum) -> &'static str {
     match kind {
@@ -212,10 +225,26 @@ impl LoadBalancer {
         format!("{}/{}", self.account, self.name)
     }
 
-    /// Its address of [`INSIDE`].
-    pub fn inside(&self) -> Option<Ipv4Addr> {
-        let place = u32::from(self.address.parse::<Ipv4Addr>().ok()?).checked_sub(LOOPBACK.base)?;
-        INSIDE.address(u64::from(place))
+    /// The zones that have an address of [`LOOPBACK`], with it.
+    pub fn addresses(&self) -> impl Iterator<Item = (&BalancerZone, Ipv4Addr)> {
+        let mut old = self.address.as_deref();
+        self.zones.iter().filter_map(move |zone| {
+            let address = zone.address.as_deref().or_else(|| old.take())?;
+            Some((zone, address.parse().ok()?))
+        })
+    }
+
+    /// A record of before is as those of now: what was the balancer's address is that of its first zone.
+    pub fn settle(&mut self) {
+        let first = self.zones.iter_mut().find(|zone| zone.address.is_none());
+        if let (Some(zone), Some(address)) = (first, self.address.take()) {
+            zone.address = Some(address);
+        }
+    }
+
+    /// Whether it has requests for targets of a zone; `all` and none are every zone.
+    pub fn is_in(&self, zone: Option<&str>) -> bool {
+        zone.filter(|zone| *zone != "all").is_none_or(|zone| self.zones.iter().any(|one| one.zone == zone))
     }
 
     pub fn is_application(&self) -> bool {
@@ -368,7 +397,7 @@ mod tests {
             zones: Vec::new(),
             security_groups: Vec::new(),
             private_link_rules: None,
-            address: "127.64.0.1".to_owned(),
+            address: None,
             attributes: Map::new(),
             tags: Map::new(),
         }
@@ -385,10 +414,33 @@ mod tests {
         assert_eq!(web.dns_name("eu-west-1"), "web-50dc6c495c0c9188.eu-west-1.elb.localhost");
         let internal = LoadBalancer { scheme: api::LoadBalancerSchemeEnum::Internal, ..balancer() };
         assert_eq!(internal.dns_name("eu-west-1"), "internal-web-50dc6c495c0c9188.eu-west-1.elb.localhost");
-        assert_eq!(internal.inside(), Some(Ipv4Addr::new(240, 64, 0, 1)));
         let network = LoadBalancer { kind: api::LoadBalancerTypeEnum::Network, ..internal };
         assert_eq!(network.dns_name("eu-west-1"), "web-50dc6c495c0c9188.eu-west-1.elb.localhost");
         assert_eq!(network.arn(&place), format!("{here}loadbalancer/net/web/50dc6c495c0c9188"));
+    }
+
+    #[test]
+    fn an_address_has_its_like_inside() {
+        assert_eq!(inside(Ipv4Addr::new(127, 64, 0, 1)), Some(Ipv4Addr::new(240, 64, 0, 1)));
+        assert_eq!(inside(Ipv4Addr::new(127, 127, 255, 254)), Some(Ipv4Addr::new(240, 127, 255, 254)));
+        assert_eq!(inside(Ipv4Addr::new(127, 0, 0, 1)), None);
+    }
+
+    #[test]
+    fn a_record_of_before_has_its_address_in_its_first_zone() {
+        let zone = |name: &str| BalancerZone { zone: name.into(), subnet: name.into(), address: None };
+        let written = longshore_wire::json::to_vec(&LoadBalancer { zones: vec![zone("a"), zone("b")], ..balancer() });
+        let written = String::from_utf8(written).unwrap().replacen('{', "{\"address\":\"127.64.0.1\",", 1);
+        let mut read: LoadBalancer = longshore_wire::json::from_slice(written.as_bytes()).unwrap();
+        let addresses = |row: &LoadBalancer| -> Vec<(String, Ipv4Addr)> {
+            row.addresses().map(|(zone, address)| (zone.zone.clone(), address)).collect()
+        };
+        let first = [("a".to_owned(), Ipv4Addr::new(127, 64, 0, 1))];
+        assert_eq!(addresses(&read), first);
+        read.settle();
+        assert_eq!((read.address.as_deref(), read.zones[0].address.as_deref()), (None, Some("127.64.0.1")));
+        assert_eq!(addresses(&read), first);
+        assert!(read.is_in(Some("b")) && read.is_in(Some("all")) && read.is_in(None) && !read.is_in(Some("c")));
     }
 
     #[test]

@@ -298,8 +298,7 @@ impl<'s> Judge<'s> {
         let (Some(target), Some(balancer)) = (target, self.balancer(&seat.group)) else {
             return (Verdict::Waiting, None);
         };
-        let zone = target.zone.as_deref().filter(|zone| *zone != "all");
-        if zone.is_some_and(|zone| balancer.zones.iter().all(|one| one.zone != zone)) {
+        if !balancer.is_in(target.zone.as_deref()) {
             return (Verdict::Unhealthy, Some(OTHER_ZONE.to_owned()));
         }
         match target.health.as_ref().map(|health| (health.state, &health.description)) {
@@ -320,8 +319,6 @@ impl<'s> Judge<'s> {
 
     fn find(&self, arn: &str) -> Option<&'s LoadBalancer> {
         let state = self.state;
-        let group = group(state, arn)?;
-        let listener = state.listeners.get(state.index.balancing.listeners(&group.key()).next()?)?;
-        state.load_balancers.get(&listener.balancer_key()).map(AsRef::as_ref)
+        balancer::balancer_of(state, &group(state, arn)?.key()).map(AsRef::as_ref)
     }
 }

@@ -1,11 +1,11 @@
 //! Parameters whose policy ends them: they are gone for every reader from that moment on, and here their records go too, so
 //! that a secret does not outlive its time on disk. So go join tokens, keys of nodes that never came, and targets whose
-//! deregistration delay is over.
+//! deregistration delay is over. The other way, zones of load balancers that were made before each had an address get one.
 
 use longshore_model::{Change, State, TableName};
 use longshore_wire::Timestamp;
 
-use crate::{MAX_CHANGES, Plan, after};
+use crate::{MAX_CHANGES, Plan, after, balancer};
 
 /// How long a machine that has joined may take to register.
 const REGISTERED_WITHIN_MILLIS: i64 = 24 * 60 * 60 * 1000;
@@ -15,6 +15,7 @@ pub fn turn(state: &State, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     joins(state, now, &mut plan);
     targets(state, now, &mut plan);
+    settle(state, now, &mut plan);
     for (end, key) in state.index.ages.expiring_parameters() {
         if end > now {
             plan.wake(end);
@@ -57,6 +58,13 @@ fn targets(state: &State, now: Timestamp, plan: &mut Plan) {
         }
         plan.changes.push(Change::Delete(TableName::Target, key.to_string()));
     }
+}
+
+/// One after the other: each is given addresses that the next one must see.
+fn settle(state: &State, now: Timestamp, plan: &mut Plan) {
+    let Some(row) = balancer::settled(state).next().filter(|_| plan.changes.len() < MAX_CHANGES) else { return };
+    plan.changes.push(row.into());
+    plan.wake(now);
 }
 
 /// What deletes the parameter with this key.

@@ -52,7 +52,11 @@ pub fn arn(name: &str) -> String {
 /// What stands in front of services from the first moment on.
 pub fn records(subnets: &[&Subnet]) -> Vec<Change> {
     let vpc = subnets.first().map(|subnet| subnet.vpc.clone()).unwrap_or_default();
-    let zone = |subnet: &&Subnet| BalancerZone { zone: subnet.zone.clone(), subnet: subnet.id.clone() };
+    let zone = |(index, subnet): (usize, &&Subnet)| BalancerZone {
+        zone: subnet.zone.clone(),
+        subnet: subnet.id.clone(),
+        address: Some(format!("127.64.0.{}", index + 1)),
+    };
     let balancer = LoadBalancer {
         account: ACCOUNT.to_owned(),
         name: "front".to_owned(),
@@ -61,10 +65,10 @@ pub fn records(subnets: &[&Subnet]) -> Vec<Change> {
         kind: elb::LoadBalancerTypeEnum::Application,
         scheme: elb::LoadBalancerSchemeEnum::Internal,
         vpc: vpc.clone(),
-        zones: subnets.iter().map(zone).collect(),
+        zones: subnets.iter().enumerate().map(zone).collect(),
         security_groups: Vec::new(),
         private_link_rules: None,
-        address: "127.64.0.1".to_owned(),
+        address: None,
         attributes: Map::new(),
         tags: Map::new(),
     };

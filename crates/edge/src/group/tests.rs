@@ -25,7 +25,7 @@ fn front() -> Front {
     let balancer = &read.balancers[0];
     let seal = Arc::new(Seal::new(None));
     let means = Means { tls: None, seal, tally: Arc::default(), log: None };
-    Front::new(balancer, &balancer.listeners[0], &balancer.addresses[0], &BTreeMap::new(), means)
+    Front::new(balancer, &Arc::new(balancer.listeners[0].clone()), &balancer.addresses[0], &BTreeMap::new(), means)
 }
 
 /// A group of targets that are called by their ports, of which the first so many are those that it began with.
@@ -107,9 +107,11 @@ fn a_zone_has_a_list_of_its_own() {
     assert_eq!(shares(&group, 30), [15, 0, 15]);
     let elsewhere = Front { zone: "c".into(), ..front() };
     assert_eq!(group.choose(&elsewhere).map(|busy| busy.member().key.port), Some(2));
+    assert!(group.is_well(&elsewhere));
     check(&group, "..-");
     assert_eq!(shares(&group, 30), [30, 0, 0]);
     assert!(group.fails_open(&elsewhere) && !group.fails_open(&front()));
+    assert!(!group.is_well(&elsewhere) && group.is_well(&front()));
 }
 
 #[test]

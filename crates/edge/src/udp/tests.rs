@@ -67,7 +67,7 @@ fn front(target: SocketAddr) -> Front {
     let group = Arc::new(Group::new("g", group, members, Arc::default(), Arc::default()));
     let groups = BTreeMap::from([("g".to_owned(), group)]);
     let means = Means { tls: None, seal: Arc::new(Seal::new(None)), tally: Arc::default(), log: None };
-    Front::new(&balancer, &listener, &address, &groups, means)
+    Front::new(&balancer, &Arc::new(listener), &address, &groups, means)
 }
 
 /// A desk with room for so many flows, what ends it, and where its target and itself are.

@@ -14,3 +14,4 @@ mod tcp;
 mod tls;
 mod udp;
 mod upstream;
+mod zones;

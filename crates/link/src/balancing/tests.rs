@@ -14,6 +14,12 @@ fn map(pairs: &[(&str, &str)]) -> Map {
 }
 
 fn load_balancer(name: &str, kind: api::LoadBalancerTypeEnum, address: &str, attributes: Map) -> Change {
+    let first = u32::from(address.parse::<Ipv4Addr>().unwrap());
+    let zone = |(zone, address): (&str, u32)| BalancerZone {
+        zone: zone.to_owned(),
+        subnet: zone.to_owned(),
+        address: Some(Ipv4Addr::from(address).to_string()),
+    };
     LoadBalancer {
         account: ACCOUNT.to_owned(),
         name: name.to_owned(),
@@ -22,10 +28,10 @@ fn load_balancer(name: &str, kind: api::LoadBalancerTypeEnum, address: &str, att
         kind,
         scheme: api::LoadBalancerSchemeEnum::InternetFacing,
         vpc: "vpc".to_owned(),
-        zones: ["a", "b"].map(|zone| BalancerZone { zone: zone.to_owned(), subnet: zone.to_owned() }).to_vec(),
+        zones: ["a", "b"].into_iter().zip(first..).map(zone).collect(),
         security_groups: Vec::new(),
         private_link_rules: None,
-        address: address.to_owned(),
+        address: None,
         attributes,
         tags: Map::new(),
     }
@@ -168,7 +174,7 @@ fn an_edge_is_given_all_that_it_needs_and_no_more() {
     plain.rules.push(rule());
     let state = state(vec![
         load_balancer("web", api::LoadBalancerTypeEnum::Application, "127.64.0.1", map(&web)),
-        load_balancer("net", api::LoadBalancerTypeEnum::Network, "127.64.0.2", Map::new()),
+        load_balancer("net", api::LoadBalancerTypeEnum::Network, "127.64.0.3", Map::new()),
         target_group("one", api::ProtocolEnum::Http, map(&sticky)),
         target_group("two", api::ProtocolEnum::Http, Map::new()),
         target_group("udp", api::ProtocolEnum::Udp, map(&sticky)),
@@ -184,13 +190,14 @@ fn an_edge_is_given_all_that_it_needs_and_no_more() {
     let [net, web] = given.balancers.as_slice() else { panic!("{:?}", given.balancers) };
     assert_eq!(web.arn, format!("{HERE}loadbalancer/app/web/1"));
     assert_eq!((web.attributes.idle_timeout_seconds, web.attributes.forwarded_for), (5, ForwardedFor::Remove));
-    assert!(net.attributes.cross_zone && net.attributes.access_logs.is_none());
+    assert!(web.attributes.cross_zone && !net.attributes.cross_zone && net.attributes.access_logs.is_none());
     let logs = AccessLogs { bucket: "logs".to_owned(), prefix: String::new() };
     assert_eq!(web.attributes.access_logs, Some(logs));
     assert_eq!(
         serde_json::to_value(&web.addresses).unwrap(),
         json!([
             {"ip": "127.64.0.1", "zone": "a", "inside": false}, {"ip": "240.64.0.1", "zone": "a", "inside": true},
+            {"ip": "127.64.0.2", "zone": "b", "inside": false}, {"ip": "240.64.0.2", "zone": "b", "inside": true},
         ])
     );
     let rules = serde_json::to_value(&web.listeners[0].rules).unwrap();
@@ -254,17 +261,57 @@ fn a_group_is_given_with_its_targets_and_checks() {
 }
 
 #[test]
+fn whether_requests_go_across_zones_is_said_by_the_balancer_and_over_it_by_the_group() {
+    const CROSS: &str = "load_balancing.cross_zone.enabled";
+    let network = api::LoadBalancerTypeEnum::Network;
+    for (balancer, of_group, expected) in [
+        (None, None, (false, None)),
+        (Some("true"), None, (true, None)),
+        (Some("false"), Some("use_load_balancer_configuration"), (false, None)),
+        (None, Some("true"), (false, Some(true))),
+        (Some("true"), Some("false"), (true, Some(false))),
+    ] {
+        let values =
+            |value: Option<&str>| value.map(|value| (CROSS.to_owned(), value.to_owned())).into_iter().collect();
+        let state = state(vec![
+            load_balancer("net", network, "127.64.0.1", values(balancer)),
+            target_group("udp", api::ProtocolEnum::Udp, values(of_group)),
+            listener("net", (api::ProtocolEnum::Udp, 53), forward(&[("udp", 1)])).into(),
+        ]);
+        let given = configuration(&state, "us-east-1", 1, &|_| true, &|_| None);
+        let group = &given.target_groups[&group_arn("udp")];
+        assert_eq!((given.balancers[0].attributes.cross_zone, group.cross_zone), expected, "{balancer:?} {of_group:?}");
+    }
+}
+
+#[test]
+fn targets_in_zones_that_the_balancer_is_not_in_are_left_out() {
+    let state = state(vec![
+        load_balancer("net", api::LoadBalancerTypeEnum::Network, "127.64.0.1", Map::new()),
+        target_group("udp", api::ProtocolEnum::Udp, Map::new()),
+        listener("net", (api::ProtocolEnum::Udp, 53), forward(&[("udp", 1)])).into(),
+        registered("udp", "172.31.0.1", "b", None),
+        registered("udp", "172.31.0.2", "c", None),
+        registered("udp", "10.0.0.3", "all", None),
+    ]);
+    let udp = group(&state, &group_arn("udp"), &|_| true).unwrap();
+    let zones: Vec<(&str, Option<&str>)> =
+        udp.targets.iter().map(|target| (target.id.as_str(), target.zone.as_deref())).collect();
+    assert_eq!(zones, [("10.0.0.3", None), ("172.31.0.1", Some("b"))]);
+}
+
+#[test]
 fn what_all_accounts_have_together_is_still_a_configuration_that_an_edge_takes() {
     let mut changes = vec![target_group("both", api::ProtocolEnum::TcpUdp, Map::new())];
     for balancer in 0..60 {
         let name = format!("net-{balancer:02}");
-        let address = format!("127.64.1.{balancer}");
+        let address = format!("127.64.1.{}", 2 * balancer);
         changes.push(load_balancer(&name, api::LoadBalancerTypeEnum::Network, &address, Map::new()));
         let both = |port| listener(&name, (api::ProtocolEnum::TcpUdp, port), forward(&[("both", 1)]));
         changes.extend((1..=50).map(|port| Change::from(both(port))));
     }
     let given = configuration(&state(changes), "us-east-1", 1, &|_| true, &|_| None);
-    assert_eq!((given.check(), given.listeners().count()), (Ok(()), MAX_LISTENERS / 4));
+    assert_eq!((given.check(), given.listeners().count()), (Ok(()), MAX_LISTENERS / 8));
 }
 
 fn certificate(id: &str, chain: Option<&str>) -> certificate::Certificate {
@@ -308,7 +355,7 @@ fn a_listener_is_given_with_the_certificates_whose_keys_open() {
     (tls.certificates, tls.alpn_policy) = (vec![arn("second")], Some("HTTP2Only".to_owned()));
     let state = state(vec![
         load_balancer("web", api::LoadBalancerTypeEnum::Application, "127.64.0.1", Map::new()),
-        load_balancer("net", api::LoadBalancerTypeEnum::Network, "127.64.0.2", Map::new()),
+        load_balancer("net", api::LoadBalancerTypeEnum::Network, "127.64.0.3", Map::new()),
         target_group("one", api::ProtocolEnum::Http, Map::new()),
         target_group("tcp", api::ProtocolEnum::Tcp, Map::new()),
         certificate("first", Some("above\n")).into(),

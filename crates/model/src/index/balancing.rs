@@ -1,7 +1,6 @@
 //! What load balancers and their target groups have to do with each other.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::AddressUse;
@@ -78,18 +77,13 @@ impl Balancing {
     }
 
     pub(crate) fn replace_balancer(&mut self, old: Option<&LoadBalancer>, new: Option<&LoadBalancer>) {
-        let address = |row: &LoadBalancer| row.address.parse::<Ipv4Addr>().ok().map(u32::from);
-        let (old, new) = (old.and_then(address), new.and_then(address));
-        if old == new {
-            return;
+        let addresses = |row: &LoadBalancer| row.addresses().map(|(_, address)| address.into()).collect();
+        let (old, new): (Vec<u32>, Vec<u32>) =
+            (old.map(addresses).unwrap_or_default(), new.map(addresses).unwrap_or_default());
+        for gone in old.iter().filter(|address| !new.contains(address)) {
+            self.addresses.taken.remove(*gone);
         }
-        if let Some(old) = old {
-            self.addresses.taken.remove(old);
-        }
-        if let Some(new) = new {
-            self.addresses.taken.insert(new);
-            self.addresses.last = new;
-        }
+        new.into_iter().filter(|address| !old.contains(address)).for_each(|come| self.addresses.give(come));
     }
 
     pub(crate) fn replace_listener(&mut self, key: &Arc<str>, old: Option<&Listener>, new: Option<&Listener>) {

@@ -72,6 +72,13 @@ pub struct AddressUse {
     pub last: u32,
 }
 
+impl AddressUse {
+    pub fn give(&mut self, address: u32) {
+        self.taken.insert(address);
+        self.last = address;
+    }
+}
+
 /// Keys with the time they stopped, the longest stopped first.
 type StoppedTasks = BTreeSet<(Timestamp, Arc<str>)>;
 

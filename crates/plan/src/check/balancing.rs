@@ -7,7 +7,7 @@ use longshore_model::State;
 use longshore_model::balancer::{LOOPBACK, Listener, MOST_LISTENERS, MOST_RULES, MOST_TARGETS};
 use longshore_model::task::TaskStatus;
 
-use super::{Found, offset};
+use super::Found;
 
 pub(super) fn balancing(state: &State, found: &mut Found) {
     addresses(state, found);
@@ -22,10 +22,12 @@ fn addresses(state: &State, found: &mut Found) {
     let mut given = BTreeSet::new();
     let taken = &state.index.balancing.addresses().taken;
     for (key, row) in state.load_balancers.iter() {
-        let number = row.address.parse().map(|address: std::net::Ipv4Addr| u32::from(address)).unwrap_or_default();
-        let inside = offset(&format!("127.64.0.0/{}", LOOPBACK.prefix), &row.address).is_some();
-        found.unless(inside && taken.contains(number), "a balancer's address is of the pool and indexed", &**key);
-        found.unless(given.insert(number), "an address has one balancer", &row.address);
+        for (_, address) in row.addresses() {
+            let known = LOOPBACK.contains(address) && taken.contains(address.into());
+            found.unless(known, "a balancer's address is of the pool and indexed", &**key);
+            found.unless(given.insert(address), "an address has one zone of one balancer", address.to_string());
+        }
+        found.unless(row.addresses().count() == row.zones.len(), "a balancer has an address in each zone", &**key);
         let zones: BTreeSet<&String> = row.zones.iter().map(|zone| &zone.zone).collect();
         found.unless(!zones.is_empty() && zones.len() == row.zones.len(), "a balancer is once in a zone", &**key);
     }

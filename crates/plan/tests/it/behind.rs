@@ -2,7 +2,7 @@
 
 use longshore_api::ecs::{self, DeploymentRolloutState as Rollout, TaskStopCode};
 use longshore_api::elasticloadbalancing as elb;
-use longshore_model::balancer::{Health, MOST_TARGETS, Target};
+use longshore_model::balancer::{Health, LoadBalancer, MOST_TARGETS, Target};
 use longshore_model::node::Node;
 use longshore_model::task::{Task, TaskStatus};
 use longshore_model::{Change, Record, TableName};
@@ -11,6 +11,29 @@ use longshore_plan::{MAX_CHANGES, balancer, behind, expire, heal};
 
 use crate::front::{arn, balancers, group, listener, load_balancer};
 use crate::world::{ACCOUNT, KEY, World, definition, deployment, node, service};
+
+#[test]
+fn balancers_of_before_are_given_an_address_in_each_zone_one_after_the_other() {
+    let mut world = World::new();
+    for (name, address) in [("one", "127.64.0.1"), ("two", "127.64.0.2")] {
+        let mut row = LoadBalancer { name: name.into(), address: Some(address.into()), ..load_balancer(&["a", "b"]) };
+        row.zones.iter_mut().for_each(|zone| zone.address = None);
+        world.state.apply(&row.into());
+    }
+    for _ in 0..2 {
+        let plan = expire::turn(&world.state, world.now);
+        assert_eq!((plan.changes.len(), plan.not_before), (1, Some(world.now)));
+        plan.changes.iter().for_each(|change| world.state.apply(change));
+    }
+    world.expire();
+    let addresses = |name: &str| -> Vec<String> {
+        let row = world.state.load_balancers.get(&format!("{ACCOUNT}/{name}")).unwrap();
+        row.addresses().map(|(_, address)| address.to_string()).collect()
+    };
+    assert_eq!(addresses("one"), ["127.64.0.1", "127.64.0.3"]);
+    assert_eq!(addresses("two"), ["127.64.0.2", "127.64.0.4"]);
+    assert!(expire::turn(&world.state, world.now).changes.is_empty());
+}
 
 /// A service of `desired` tasks behind these groups of one balancer, 50/200 percent.
 fn behind_groups(desired: i32, groups: &[&str], delay: i64) -> World {

@@ -12,7 +12,11 @@ pub fn arn(group: &str) -> String {
 }
 
 pub fn load_balancer(zones: &[&str]) -> LoadBalancer {
-    let zone = |name: &&str| BalancerZone { zone: format!("us-east-1{name}"), subnet: format!("subnet-{name}") };
+    let zone = |(index, name): (usize, &&str)| BalancerZone {
+        zone: format!("us-east-1{name}"),
+        subnet: format!("subnet-{name}"),
+        address: Some(format!("127.64.0.{}", index + 1)),
+    };
     LoadBalancer {
         account: ACCOUNT.into(),
         name: "front".into(),
@@ -21,10 +25,10 @@ pub fn load_balancer(zones: &[&str]) -> LoadBalancer {
         kind: elb::LoadBalancerTypeEnum::Application,
         scheme: elb::LoadBalancerSchemeEnum::InternetFacing,
         vpc: "vpc-1".into(),
-        zones: zones.iter().map(zone).collect(),
+        zones: zones.iter().enumerate().map(zone).collect(),
         security_groups: Vec::new(),
         private_link_rules: None,
-        address: "127.64.0.1".into(),
+        address: None,
         attributes: Map::new(),
         tags: Map::new(),
     }

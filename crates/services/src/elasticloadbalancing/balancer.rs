@@ -47,8 +47,8 @@ pub fn create(
         if alike >= MOST_BALANCERS {
             return Err(full());
         }
-        let address = longshore_plan::balancer::address(state, mint).ok_or_else(full)?;
-        let row = LoadBalancer { address: address.to_string(), ..wanted };
+        let mut row = wanted;
+        longshore_plan::balancer::give_addresses(state, &mut row, mint.next_u64()).ok_or_else(full)?;
         changes.push(row.clone().into());
         Ok(row)
     })?;
@@ -80,7 +80,7 @@ fn read(request: api::CreateLoadBalancerInput) -> Result<Asked, Fault> {
     })
 }
 
-/// The record that is asked for, its address still to be given.
+/// The record that is asked for, its addresses still to be given.
 fn wanted(
     state: &State,
     place: &Place,
@@ -104,7 +104,7 @@ fn wanted(
         zones,
         security_groups,
         private_link_rules: None,
-        address: String::new(),
+        address: None,
         attributes: Map::new(),
         tags: asked.tags,
     })
@@ -118,6 +118,7 @@ fn same(known: &LoadBalancer, wanted: LoadBalancer) -> Result<LoadBalancer, Faul
         created_at: known.created_at,
         private_link_rules: known.private_link_rules.clone(),
         address: known.address.clone(),
+        zones: place::kept(wanted.zones, known),
         attributes: known.attributes.clone(),
         ..wanted
     };

@@ -2,7 +2,7 @@
 
 use longshore_api::elasticloadbalancing as api;
 use longshore_model::State;
-use longshore_model::balancer::{HealthCheck, Target, TargetGroup};
+use longshore_model::balancer::{self, HealthCheck, Target, TargetGroup};
 use longshore_wire::Fault;
 
 use super::fault;
@@ -183,15 +183,11 @@ pub fn of(state: &State, group: &TargetGroup, target: &Target) -> api::TargetHea
         let text = "Target deregistration is in progress";
         return health(Health::Draining, Reason::TargetDeregistrationInProgress, text);
     }
-    let mut listeners = state.index.balancing.listeners(&group.key());
-    let Some(listener) = listeners.next().and_then(|key| state.listeners.get(key)) else {
+    let Some(balancer) = balancer::balancer_of(state, &group.key()) else {
         let text = "Target group is not configured to receive traffic from the load balancer";
         return health(Health::Unused, Reason::TargetNotInUse, text);
     };
-    let zone = target.zone.as_deref().filter(|zone| *zone != "all");
-    let balancer = state.load_balancers.get(&listener.balancer_key());
-    let enabled = |zone: &str| balancer.is_some_and(|row| row.zones.iter().any(|one| one.zone == zone));
-    if zone.is_some_and(|zone| !enabled(zone)) {
+    if !balancer.is_in(target.zone.as_deref()) {
         let text = "Target is in an Availability Zone that is not enabled for the load balancer";
         return health(Health::Unused, Reason::TargetNotInUse, text);
     }

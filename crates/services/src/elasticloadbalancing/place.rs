@@ -1,6 +1,7 @@
 //! Where a balancer is: subnets, zones, security groups, addresses.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use longshore_api::elasticloadbalancing as api;
 use longshore_model::balancer::{BalancerZone, LoadBalancer};
@@ -71,7 +72,7 @@ pub fn placed(
             return Err(fault::configuration(format!("All subnets must belong to the same VPC: '{}'", placed.vpc)));
         }
         placed.vpc.clone_from(&subnet.vpc);
-        placed.zones.push(BalancerZone { zone: subnet.zone.clone(), subnet: subnet.id.clone() });
+        placed.zones.push(BalancerZone { zone: subnet.zone.clone(), subnet: subnet.id.clone(), address: None });
     }
     if kind == api::LoadBalancerTypeEnum::Application && placed.zones.len() < 2 {
         return Err(fault::invalid("At least two subnets in two different Availability Zones must be specified"));
@@ -127,17 +128,27 @@ pub fn no_source_nat(wanted: Option<api::EnablePrefixForIpv6SourceNatEnum>) -> R
     }
 }
 
-/// As answers show them; each zone with the address that the balancer listens on.
+/// As answers show them; each zone with the address that the balancer listens on there.
 pub fn zones(balancer: &LoadBalancer) -> Vec<api::AvailabilityZone> {
-    let address =
-        api::LoadBalancerAddress { ip_address: Some(balancer.address.clone()), ..api::LoadBalancerAddress::default() };
+    let addresses: BTreeMap<&str, Ipv4Addr> =
+        balancer.addresses().map(|(zone, address)| (zone.zone.as_str(), address)).collect();
+    let shown = |address: &Ipv4Addr| api::LoadBalancerAddress {
+        ip_address: Some(address.to_string()),
+        ..api::LoadBalancerAddress::default()
+    };
     let zone = |zone: &BalancerZone| api::AvailabilityZone {
         zone_name: Some(zone.zone.clone()),
         subnet_id: Some(zone.subnet.clone()),
-        load_balancer_addresses: Some(vec![address.clone()]),
+        load_balancer_addresses: Some(addresses.get(zone.zone.as_str()).map(shown).into_iter().collect()),
         ..api::AvailabilityZone::default()
     };
     balancer.zones.iter().map(zone).collect()
+}
+
+/// These zones, each with the address that a balancer has there already.
+pub fn kept(zones: Vec<BalancerZone>, of: &LoadBalancer) -> Vec<BalancerZone> {
+    let known = |zone: &BalancerZone| of.zones.iter().find(|one| one.zone == zone.zone)?.address.clone();
+    zones.into_iter().map(|zone| BalancerZone { address: known(&zone), ..zone }).collect()
 }
 
 /// # Errors
@@ -146,14 +157,17 @@ pub fn set_subnets(context: &mut Context<'_>, request: api::SetSubnetsInput) -> 
     let (place, arn) = (context.place.clone(), request.load_balancer_arn.unwrap_or_default());
     no_source_nat(request.enable_prefix_for_ipv6_source_nat)?;
     let subnets = subnet_ids(request.subnets, request.subnet_mappings)?;
-    let row = context.transact(|state, changes, _| {
+    let row = context.transact(|state, changes, mint| {
         let mut row = LoadBalancer::clone(&*resolve::balancer(state, &place, &arn)?);
+        row.settle();
         only_ipv4(request.ip_address_type)?;
         let placed = placed(state, &place, row.kind, &subnets)?;
         if placed.vpc != row.vpc {
             return Err(fault::configuration(format!("All subnets must belong to the same VPC: '{}'", row.vpc)));
         }
-        row.zones = placed.zones;
+        row.zones = kept(placed.zones, &row);
+        let none = || fault::configuration("There is no address left for another Availability Zone of a load balancer");
+        longshore_plan::balancer::give_addresses(state, &mut row, mint.next_u64()).ok_or_else(none)?;
         changes.push(row.clone().into());
         Ok(row)
     })?;

@@ -13,6 +13,8 @@ const AUTHORITATIVE: u8 = 0x04;
 const A: u8 = 1;
 const INTERNET: u8 = 1;
 const SECONDS: u8 = 60;
+/// Addresses of one answer: with them it is shorter than 512 bytes, whatever the name.
+const MOST: usize = 14;
 /// In the second byte of the flags: recursion available; the code of a server failure.
 const RECURSION_AVAILABLE: u8 = 0x80;
 const SERVFAIL: u8 = 2;
@@ -61,16 +63,17 @@ pub(super) fn name(query: &[u8]) -> Option<String> {
     Some(name.to_ascii_lowercase())
 }
 
-/// The answer for a name that has this one address; to a question for anything but addresses of IPv4 there is nothing.
-pub(super) fn answer(query: &[u8], address: Ipv4Addr) -> Vec<u8> {
+/// The answer for a name that has these addresses; to a question for anything but addresses of IPv4 there is nothing.
+pub(super) fn answer(query: &[u8], addresses: &[Ipv4Addr]) -> Vec<u8> {
     let question = question(query).unwrap_or_default();
     let asks = question.ends_with(&[0, A, 0, INTERNET]);
+    let told = if asks { &addresses[..addresses.len().min(MOST)] } else { &[] };
     let mut answer = query[..2].to_vec();
     answer.push(ANSWER | AUTHORITATIVE | query[2] & (OPCODE | RECURSION_DESIRED));
     answer.push(RECURSION_AVAILABLE);
-    answer.extend([0, 1, 0, u8::from(asks), 0, 0, 0, 0]);
+    answer.extend([0, 1, 0, told.len() as u8, 0, 0, 0, 0]);
     answer.extend(question);
-    if asks {
+    for address in told {
         // The name of the question, which begins behind the header.
         answer.extend([0xc0, HEADER as u8, 0, A, 0, INTERNET, 0, 0, 0, SECONDS, 0, 4]);
         answer.extend(address.octets());
@@ -143,17 +146,29 @@ mod tests {
     fn a_name_of_ones_own_is_answered_with_its_address() {
         let asked = query("Web-1.us-east-1.elb.localhost");
         assert_eq!(name(&asked).as_deref(), Some("web-1.us-east-1.elb.localhost"));
-        let told = answer(&asked, Ipv4Addr::new(240, 64, 0, 7));
+        let told = answer(&asked, &[Ipv4Addr::new(240, 64, 0, 7)]);
         assert!(is_answer_to(&asked, &told));
         assert_eq!((told[3] & 0x0f, &told[6..8]), (0, &[0, 1][..]));
         assert_eq!(&told[told.len() - 16..], [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 240, 64, 0, 7]);
         let mut other = asked.clone();
         let kind = other.len() - 3;
         other[kind] = 28;
-        let told = answer(&other, Ipv4Addr::new(240, 64, 0, 7));
+        let told = answer(&other, &[Ipv4Addr::new(240, 64, 0, 7)]);
         assert_eq!((told.len(), &told[6..8]), (other.len(), &[0, 0][..]));
         for length in HEADER..asked.len() {
             assert_eq!(name(&asked[..length]), None, "{length}");
+        }
+    }
+
+    #[test]
+    fn an_answer_has_all_addresses_that_have_room() {
+        let asked = query("web");
+        for (count, expected) in [(0, 0), (1, 1), (3, 3), (MOST, MOST), (MOST + 1, MOST)] {
+            let addresses: Vec<Ipv4Addr> = (0..count).map(|last| Ipv4Addr::new(240, 64, 0, last as u8)).collect();
+            let told = answer(&asked, &addresses);
+            assert_eq!((usize::from(told[7]), told.len()), (expected, asked.len() + 16 * expected), "{count}");
+            let last = told.chunks_exact(16).count().checked_sub(1).map(|_| told[told.len() - 1]);
+            assert!(expected == 0 || last == Some(expected as u8 - 1), "{last:?}");
         }
     }
 

@@ -11,13 +11,13 @@
 mod message;
 mod upstream;
 
-use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use longshore_edge::Places;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
@@ -47,19 +47,28 @@ pub(super) struct Resolver {
     _tasks: JoinSet<()>,
 }
 
-/// Names that are answered here, in small letters, with their addresses. Clones share them.
+/// Names of load balancers, once there is an edge that knows them. Clones share them.
 #[derive(Clone, Default)]
-pub struct Names(Arc<RwLock<HashMap<String, Ipv4Addr>>>);
+pub struct Names(Arc<Known>);
+
+#[derive(Default)]
+struct Known {
+    places: OnceLock<Places>,
+    turn: AtomicUsize,
+}
 
 impl Names {
-    /// From now on these are the names.
-    pub fn set(&self, names: HashMap<String, Ipv4Addr>) {
-        *self.0.write() = names;
+    /// From now on these are answered here, as the edge has them at each time. What is said first counts.
+    pub fn know(&self, places: Places) {
+        self.0.places.get_or_init(|| places);
     }
 
     fn answer(&self, query: &[u8]) -> Option<Vec<u8>> {
-        let address = *self.0.read().get(&message::name(query)?)?;
-        Some(message::answer(query, address))
+        let mut addresses = self.0.places.get()?.of(&message::name(query)?)?;
+        // Most clients take the first.
+        let turn = self.0.turn.fetch_add(1, Ordering::Relaxed).checked_rem(addresses.len());
+        addresses.rotate_left(turn.unwrap_or(0));
+        Some(message::answer(query, &addresses))
     }
 }
 

@@ -194,6 +194,15 @@ fn group_sound(values: &Map) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Whoever comes by another zone would lose the target that their cookie names.
+fn zones_sound(row: &TargetGroup, values: &Map) -> Result<(), Fault> {
+    let is = |key: &str, value: &str| values.get(key).is_some_and(|is| is == value);
+    match row.is_http() && is(table::CROSS_ZONE, "false") && is(table::STICKINESS, "true") {
+        true => Err(fault::configuration("Stickiness is not supported when cross-zone load balancing is off")),
+        false => Ok(()),
+    }
+}
+
 /// # Errors
 /// `LoadBalancerNotFound`
 pub fn describe_balancer(
@@ -255,6 +264,7 @@ pub fn modify_group(
         let mut row = TargetGroup::clone(&*resolve::group(state, &place, &arn)?);
         let values = of_group(&row).changed(asked)?;
         group_sound(&values)?;
+        zones_sound(&row, &values)?;
         let shown = group_shown(&of_group(&row), &values);
         row.attributes = values;
         changes.push(row.into());

@@ -61,8 +61,8 @@ pub static BALANCER: &[Attribute] = &[
     shown("dns_record.client_routing_policy", "any_availability_zone", OneOf(ROUTING), Network),
     new("idle_timeout.timeout_seconds", "60", Number(1, 4000), Application),
     shown("ipv6.deny_all_igw_traffic", "false", Flag, Both),
-    new("load_balancing.cross_zone.enabled", "true", OneOf(&["true"]), Application),
-    new("load_balancing.cross_zone.enabled", "false", Flag, Network),
+    new(CROSS_ZONE, "true", OneOf(&["true"]), Application),
+    new(CROSS_ZONE, "false", Flag, Network),
     new("routing.http.desync_mitigation_mode", "defensive", OneOf(&["monitor", "defensive", "strictest"]), Application),
     new("routing.http.drop_invalid_header_fields.enabled", "false", Flag, Application),
     new("routing.http.preserve_host_header.enabled", "false", Flag, Application),
@@ -78,9 +78,10 @@ const ROUTING: &[&str] = &["any_availability_zone", "availability_zone_affinity"
 
 const ALGORITHMS: &[&str] = &["round_robin", "least_outstanding_requests", "weighted_random"];
 
-/// `load_balancing.cross_zone.enabled` of a group.
+/// [`CROSS_ZONE`] of a group.
 const CROSS: &[&str] = &["true", "false", "use_load_balancer_configuration"];
 
+pub const CROSS_ZONE: &str = "load_balancing.cross_zone.enabled";
 pub const STICKINESS: &str = "stickiness.enabled";
 pub const STICKINESS_TYPE: &str = "stickiness.type";
 pub const COOKIE: &str = "stickiness.app_cookie.cookie_name";
@@ -106,7 +107,7 @@ pub static GROUP: &[Attribute] = &[
     new(DELAY, "300", Number(0, 3600), Both),
     new(ANOMALY, "off", OneOf(&["on", "off"]), Application),
     new(ALGORITHM, "round_robin", OneOf(ALGORITHMS), Application),
-    new("load_balancing.cross_zone.enabled", "use_load_balancer_configuration", OneOf(CROSS), Both),
+    new(CROSS_ZONE, "use_load_balancer_configuration", OneOf(CROSS), Both),
     new(PRESERVE, "", Flag, Network),
     new(PROXY, "false", Flag, Network),
     new(SLOW_START, "0", Number(0, 900), Application),

@@ -190,6 +190,11 @@ fn attributes_of_groups_go_together() {
                 "InvalidConfigurationRequest",
             ),
             (modify(&group, &[("stickiness.app_cookie.cookie_name", "AWSALB")]), "InvalidConfigurationRequest"),
+            (
+                modify(&group, &[("stickiness.enabled", "true"), ("load_balancing.cross_zone.enabled", "false")]),
+                "InvalidConfigurationRequest: Stickiness is not supported",
+            ),
+            (modify(&group, &[("load_balancing.cross_zone.enabled", "off")]), "ValidationError"),
         ],
     );
     let good = [("slow_start.duration_seconds", "30"), ("stickiness.enabled", "true")];
