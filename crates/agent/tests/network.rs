@@ -7,6 +7,8 @@ mod host;
 mod lifetime;
 #[path = "network/metadata.rs"]
 mod metadata;
+#[path = "network/preserve.rs"]
+mod preserve;
 #[path = "network/resolver.rs"]
 mod resolver;
 

@@ -10,8 +10,7 @@
 //! as it began.
 //!
 //! Served: listeners of HTTP and HTTPS (HTTP/1 and, on HTTPS, HTTP/2) with target groups of HTTP and HTTPS in every version of
-//! the protocol, listeners of TCP, TLS, UDP and both with the target groups that AWS lets them have. Left out so far: preserving
-//! the client's address. A listener that cannot be served is reported with its problem.
+//! the protocol, listeners of TCP, TLS, UDP and both with the target groups that AWS lets them have. A listener that cannot be served is reported with its problem.
 
 mod access;
 mod anomaly;
@@ -65,6 +64,7 @@ use crate::http::record::Log;
 use crate::listen::{Place, Site};
 use crate::member::{Key, Member};
 use crate::report::Reports;
+pub use crate::route::Ends;
 use crate::seal::Seal;
 use crate::slots::Slots;
 use crate::tls::Terms;

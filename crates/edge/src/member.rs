@@ -25,6 +25,7 @@ use crate::group::Pulse;
 use crate::health::{Checkup, Outcome};
 use crate::http::multiplex::Sessions;
 use crate::http::wire::Line;
+use crate::route::Ends;
 
 /// No time of a registration.
 const NEVER: i64 = i64::MIN;
@@ -125,12 +126,17 @@ impl Member {
     /// A new connection to this port of it, or to the one that it is registered with.
     pub async fn connect(&self, port: Option<u16>) -> std::io::Result<TcpStream> {
         let address = SocketAddr::new(self.key.address, port.unwrap_or(self.key.port));
-        self.dialer.connect(address).await
+        self.dialer.connect(address, None).await
     }
 
-    /// A socket for datagrams to it and from it.
-    pub fn datagrams(&self) -> std::io::Result<UdpSocket> {
-        self.dialer.datagrams(self.address())
+    /// A new connection for a flow, by which it sees the client of `seen` where that can be.
+    pub async fn connect_flow(&self, seen: Option<Ends>) -> std::io::Result<TcpStream> {
+        self.dialer.connect(self.address(), seen).await
+    }
+
+    /// A socket for datagrams to it and from it; it sees who [`Self::connect_flow`] says.
+    pub fn datagrams(&self, seen: Option<Ends>) -> std::io::Result<UdpSocket> {
+        self.dialer.datagrams(self.address(), seen)
     }
 
     pub fn is_healthy(&self) -> bool {

@@ -1,11 +1,13 @@
 //! Which target a flow has, and when it has to end.
 
 use std::future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use longshore_link::edge::{Action, Stickiness};
+use tokio::net::{TcpStream, UdpSocket};
 
 use crate::choose;
 use crate::count::Count;
@@ -19,6 +21,7 @@ pub struct Route {
     pub front: Arc<Front>,
     pub group: Arc<Group>,
     pub busy: Busy,
+    ends: Ends,
 }
 
 /// Both ends of a flow, as the client sees them.
@@ -38,7 +41,7 @@ impl Route {
                 if !busy.member().is_healthy() {
                     front.tally.note(Count::UnhealthyRoutingFlow);
                 }
-                return Some(Self { front, group, busy });
+                return Some(Self { front, group, busy, ends });
             }
             let now = fronts.load_full();
             if Arc::ptr_eq(&now, &front) {
@@ -46,6 +49,20 @@ impl Route {
             }
             front = now;
         }
+    }
+
+    /// A connection to the target. It sees the client if the group preserves clients' addresses and this one can be.
+    pub async fn connect(&self) -> io::Result<TcpStream> {
+        self.busy.member().connect_flow(self.seen()).await
+    }
+
+    /// A socket for datagrams to the target and from it; it sees who [`Self::connect`] says.
+    pub fn datagrams(&self) -> io::Result<UdpSocket> {
+        self.busy.member().datagrams(self.seen())
+    }
+
+    fn seen(&self) -> Option<Ends> {
+        self.group.group.preserve_client_ip.then_some(self.ends)
     }
 
     /// Ends when the flow has to end: its target's deregistration delay has passed, if the group says so, or it has turned

@@ -1,8 +1,9 @@
 //! TCP, in the clear or out of TLS, on a listener of a network load balancer: one client's connection to one target, chosen by
 //! its flow.
 //!
-//! What a client of TLS says goes to targets of TCP in the clear, to those of TLS encrypted anew. A target sees the balancer's
-//! address, whatever `preserve_client_ip.enabled` says (`docs/decisions/0035`); the proxy protocol names the client.
+//! What a client of TLS says goes to targets of TCP in the clear, to those of TLS encrypted anew. A target sees the client's
+//! address if the group preserves it and it can be (`docs/decisions/0035`), else the balancer's; the proxy protocol names the
+//! client.
 
 use std::io;
 use std::net::SocketAddr;
@@ -107,7 +108,7 @@ async fn join(route: &Route, mut client: impl Wire, mut target: impl Wire) {
 }
 
 async fn connect(route: &Route, peer: SocketAddr, local: SocketAddr) -> io::Result<TcpStream> {
-    let mut target = tokio::time::timeout(CONNECT, route.busy.member().connect(None)).await??;
+    let mut target = tokio::time::timeout(CONNECT, route.connect()).await??;
     let _ = target.set_nodelay(true);
     if route.group.group.proxy_protocol {
         let mut header = Vec::new();

@@ -6,7 +6,7 @@
 //! ```
 //! The datagrams of one client's address and port are a flow, which has one target until nothing has moved for 120 seconds.
 //! Then, or when its target has turned unhealthy or its deregistration delay is over, the next datagram begins a new one. A
-//! target sees the balancer's address. Where there is no room for another flow, the listener lets one go that has been quiet.
+//! target sees the client's address and port where it can (`docs/decisions/0035`), else the balancer's. Where there is no room for another flow, the listener lets one go that has been quiet.
 //! A datagram that cannot be sent on at once is lost.
 
 mod table;
@@ -100,7 +100,7 @@ impl Desk {
         let route = Route::choose(&self.fronts, Ends { transport: Transport::Udp, client, local: self.local })?;
         let slot = self.slot()?;
         let member = route.busy.member();
-        let opened = member
+        let opened = route
             .datagrams()
             .inspect_err(|error| tracing::warn!(%error, target = %member.address(), "a flow was not begun"));
         let target = Arc::new(opened.ok()?);
@@ -113,6 +113,8 @@ impl Desk {
         let (desk, socket, watched) = (self.clone(), target.clone(), flow.clone());
         let task = tokio::spawn(async move {
             desk.answer(client, &socket, &watched, &route).await;
+            // The next flow of this client's may want its port.
+            drop(socket);
             desk.table.lock().remove(client, number);
         });
         let entry = Entry::new(number, target.clone(), flow, (slot, is_open, Task(task)));

@@ -264,7 +264,7 @@ fn group(state: &State, arn: &str, is_near: &dyn Fn(Ipv4Addr) -> bool) -> Option
         terminate_on_deregistration: read(values, TERMINATION, row.has_datagrams()),
         terminate_on_unhealthy: read(values, "target_health_state.unhealthy.connection_termination.enabled", true),
         proxy_protocol: read(values, "proxy_protocol_v2.enabled", false),
-        preserve_client_ip: read(values, "preserve_client_ip.enabled", row.preserves_client()),
+        preserve_client_ip: row.has_datagrams() || read(values, "preserve_client_ip.enabled", row.preserves_client()),
         cross_zone: values.get("load_balancing.cross_zone.enabled").and_then(|value| value.parse().ok()),
         unhealthy_routing: UnhealthyRouting {
             minimum_count: read(values, &health("count"), 1),

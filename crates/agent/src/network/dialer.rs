@@ -1,11 +1,12 @@
 //! Sockets of the router's namespace for the edge, which reaches targets as the VPC's router does: a task sees its subnet's
-//! gateway as the client.
+//! gateway as the client, or the client itself (see `preserve`).
 //!
 //! A socket belongs to the namespace of the thread that made it, and no worker of the runtime may leave the host's. So a
 //! thread in the router's namespace keeps a stock of fresh sockets ready, and whoever connects one needs no thread.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
@@ -17,20 +18,41 @@ use parking_lot::Mutex;
 use super::error::{Doing, Error};
 use super::names::Names;
 use super::namespace;
+use super::preserve::{self, Reach};
 
 /// Sockets that are ready, of each transport.
 const STOCK: usize = 64;
 
-/// What makes the sockets. The threads end when the last clone of it is dropped.
-pub(super) fn start(names: &Names) -> Result<Dialer, Error> {
-    let (tcp, udp) = (stock(names, SockType::Stream)?, stock(names, SockType::Datagram)?);
-    Ok(Dialer::by(move |transport| match transport {
-        Transport::Tcp => take(&tcp),
-        Transport::Udp => take(&udp),
+/// What makes the sockets; `reach` is there if it may show targets the clients' addresses. The threads end when the last clone
+/// of it is dropped.
+pub(super) fn start(names: &Names, reach: Option<Reach>) -> Result<Dialer, Error> {
+    let plain = Arc::new(Stocks { tcp: stock(names, SockType::Stream)?, udp: stock(names, SockType::Datagram)? });
+    let dressed = plain.clone();
+    let dialer = Dialer::by(move |transport| plain.take(transport));
+    let Some(reach) = reach else { return Ok(dialer) };
+    let can = move |ends, target| reach.shows(ends, target);
+    Ok(dialer.showing(can, move |transport| {
+        let socket = dressed.take(transport)?;
+        preserve::dress(&socket)?;
+        Ok(socket)
     }))
 }
 
 type Stock = Mutex<Receiver<io::Result<OwnedFd>>>;
+
+struct Stocks {
+    tcp: Stock,
+    udp: Stock,
+}
+
+impl Stocks {
+    fn take(&self, transport: Transport) -> io::Result<OwnedFd> {
+        match transport {
+            Transport::Tcp => take(&self.tcp),
+            Transport::Udp => take(&self.udp),
+        }
+    }
+}
 
 fn stock(names: &Names, kind: SockType) -> Result<Stock, Error> {
     let gone = || Error::system("reach the router", io::Error::from(io::ErrorKind::NotFound));

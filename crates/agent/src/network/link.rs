@@ -1,4 +1,4 @@
-//! Links, addresses and routes of one network namespace, by rtnetlink.
+//! Links, addresses, routes and rules of routing of one network namespace, by rtnetlink.
 //!
 //! [`Links::apply`] sends any number of [`Step`]s in one system call; the kernel works them off in order and stops at none,
 //! so a caller that gets an error throws the namespace away.
@@ -18,6 +18,7 @@ use netlink_packet_route::link::{
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::libc::{EEXIST, ENODEV};
 use nix::sys::socket::SockProtocol;
@@ -29,7 +30,10 @@ use super::netlink::Netlink;
 pub(super) const LOOPBACK: u32 = 1;
 
 /// The kernel's table of addresses that are its own.
-const RT_TABLE_LOCAL: u8 = 255;
+pub(super) const LOCAL: u8 = 255;
+
+/// Where rules of our own come among the kernel's: after addresses that are its own (0), before all other routes (32766).
+const RULE_PRIORITY: u32 = 100;
 
 /// The links of the namespace this was opened in.
 pub(super) struct Links {
@@ -244,14 +248,29 @@ impl Step {
         Self::new(format!("route {destination}"), flags, RouteNetlinkMessage::NewRoute(message))
     }
 
-    /// Takes every address of `destination` for one of this namespace's own.
-    pub(super) fn local(destination: Ipv4Net) -> Self {
+    /// Takes every address of `destination` for one of this namespace's own, as a route of a table; [`LOCAL`] is looked into
+    /// for every packet.
+    pub(super) fn local(destination: Ipv4Net, table: u8) -> Self {
         let mut message = route(destination, RouteType::Local);
-        message.header.table = RT_TABLE_LOCAL;
+        message.header.table = table;
         message.header.scope = RouteScope::Host;
         message.attributes.push(RouteAttribute::Oif(LOOPBACK));
         let flags = NLM_F_CREATE | NLM_F_REPLACE;
         Self::new(format!("take {destination} for local"), flags, RouteNetlinkMessage::NewRoute(message))
+    }
+
+    /// Looks into a table for packets that come by a link and have been marked.
+    pub(super) fn rule(link: &str, mark: u32, table: u8) -> Self {
+        let mut message = RuleMessage::default();
+        message.header.family = AddressFamily::Inet;
+        message.header.table = table;
+        message.header.action = RuleAction::ToTable;
+        message.attributes = vec![
+            RuleAttribute::Iifname(link.into()),
+            RuleAttribute::FwMark(mark),
+            RuleAttribute::Priority(RULE_PRIORITY),
+        ];
+        Self::create(format!("route marked packets by table {table}"), RouteNetlinkMessage::NewRule(message))
     }
 
     /// Answers packets to `destination` with "unreachable", unless a narrower route knows better.

@@ -37,6 +37,7 @@ mod names;
 mod namespace;
 mod netlink;
 mod pool;
+mod preserve;
 mod router;
 mod rules;
 mod slice;
@@ -61,6 +62,7 @@ use link::Links;
 use names::{INTERFACE, Names};
 use namespace::inside;
 use pool::Pool;
+use preserve::Reach;
 use router::ResolverSockets;
 use slice::{Register, Slice};
 use spec::METADATA_PORT;
@@ -90,6 +92,8 @@ struct Inner {
     config: NetworkConfig,
     names: Names,
     slice: Slice,
+    /// Whether this machine can show targets a client's address.
+    preserves: bool,
     pool: Pool,
     elements: Mutex<Elements>,
     enis: Mutex<HashMap<String, Eni>>,
@@ -163,7 +167,8 @@ impl Network {
     /// # Errors
     /// The router is gone, or no thread can be started.
     pub fn dialer(&self) -> Result<longshore_edge::Dialer, Error> {
-        dialer::start(&self.inner.names)
+        let reach = self.inner.preserves.then(|| Reach::new(&self.inner.config));
+        dialer::start(&self.inner.names, reach)
     }
 
     async fn listener(&self, port: u16) -> Result<tokio::net::TcpListener, Error> {
@@ -311,10 +316,11 @@ fn prepare(config: NetworkConfig) -> Result<(Inner, ResolverSockets), Error> {
     host::settle_settings(&register)?;
     host::connect(&names, slice, &netns)?;
     host::assert_rules(&names, slice)?;
+    let preserves = preserve::prepare(&netns);
     let sockets = router::bind_resolver(&config, &netns)?;
     let elements = Mutex::new(inside(netns.as_fd(), Elements::open)?);
     let pool = Pool::start(&netns, config.warm)?;
-    Ok((Inner { config, names, slice, pool, elements, enis: Mutex::default() }, sockets))
+    Ok((Inner { config, names, slice, preserves, pool, elements, enis: Mutex::default() }, sockets))
 }
 
 async fn keep_up(inner: Arc<Inner>) {

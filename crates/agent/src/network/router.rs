@@ -14,7 +14,7 @@ use ipnet::Ipv4Net;
 use nix::sys::socket::{Backlog, listen};
 
 use super::error::{Doing, Error};
-use super::link::{LOOPBACK, Links, Step};
+use super::link::{LOCAL, LOOPBACK, Links, Step};
 use super::names::{BRIDGE, Names};
 use super::namespace::{self, inside, set_sysctl};
 use super::rules;
@@ -53,7 +53,7 @@ pub(super) fn prepare(config: &NetworkConfig, names: &Names, slice: Slice) -> Re
         links.ensure(vec![
             Step::unreachable(config.vpc_cidr),
             Step::unreachable(slice.public()),
-            Step::local(balancers()),
+            Step::local(balancers(), LOCAL),
         ])?;
         apply_rules(&config.resolvers())
     })?;

@@ -1,10 +1,11 @@
-//! The nftables rules of an instance: three tables, each replaced as a whole by one transaction of `nft`.
+//! The nftables rules of an instance: four tables, each replaced as a whole by one transaction of `nft`.
 //!
 //! * `inet longshore-<instance>` on the host: tasks do not reach the host's own services; what leaves by other links than
 //!   transit links is masqueraded.
 //! * `inet router` in the router namespace: public addresses one to one (maps), forwarding, the resolver, load balancers, and
 //!   the metadata endpoint with the way to the API, which only tasks reach; no task opens connections to it faster than [`ASKING`], so
 //!   that none keeps it from the others.
+//! * `inet preserve` in the router namespace: what answers a client whose address a target was shown (see `preserve`).
 //! * `bridge guard` in the router namespace: a port sends frames only from the hardware address and the IPv4 address of its
 //!   own ENI (a set); all else, IPv6 and VLAN tags included, is dropped.
 //!
@@ -27,6 +28,8 @@ pub(super) const GUARD_SET: &str = "eni";
 pub(super) const ROUTER: &str = "router";
 pub(super) const PUBLIC_IN: &str = "public_in";
 pub(super) const PUBLIC_OUT: &str = "public_out";
+/// The table of connections that carry a client's address to a target.
+const PRESERVE: &str = "preserve";
 /// Connections that one task may open to the metadata endpoint and the API; well above the requests that it is granted by
 /// the endpoint, which counts them itself.
 const ASKING: &str = "200/second burst 400 packets";
@@ -88,6 +91,20 @@ add rule inet {ROUTER} passing ct state established,related accept
 add rule inet {ROUTER} passing ip daddr 169.254.0.0/16 reject with icmpx type host-unreachable
 add rule inet {ROUTER} passing iifname "{BRIDGE}" oifname {{ "{BRIDGE}", "{UPLINK}" }} accept
 add rule inet {ROUTER} passing iifname "{UPLINK}" oifname "{BRIDGE}" ct status dnat accept
+"#
+    )
+}
+
+/// The rules in the router namespace by which what answers a client's address comes back here: a connection that begins with
+/// the mark has it, and its answers get it.
+pub(super) fn preserving(mark: u32) -> String {
+    format!(
+        r#"add table inet {PRESERVE}
+add chain inet {PRESERVE} asking {{ type filter hook output priority -150; policy accept; }}
+add chain inet {PRESERVE} answering {{ type filter hook prerouting priority -150; policy accept; }}
+flush table inet {PRESERVE}
+add rule inet {PRESERVE} asking meta mark {mark} ct mark set {mark}
+add rule inet {PRESERVE} answering iifname "{BRIDGE}" ct direction reply ct mark {mark} meta mark set {mark}
 "#
     )
 }

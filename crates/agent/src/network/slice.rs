@@ -21,6 +21,11 @@ use super::namespace;
 const DIRECTORY: &str = "/run/longshore/network";
 const PREFIX: &str = "slice-";
 
+/// All slices.
+pub(super) fn block() -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15)
+}
+
 /// One slice of the machine's addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slice(pub(super) u8);

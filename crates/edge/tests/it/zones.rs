@@ -1,7 +1,5 @@
 //! Zones of a balancer: what comes in by their addresses, by the door that all share, and where tasks are told to go.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use longshore_edge::Edge;

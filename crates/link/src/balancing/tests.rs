@@ -237,6 +237,24 @@ fn an_edge_is_told_which_balancers_are_internal() {
 }
 
 #[test]
+fn targets_of_datagrams_see_their_clients_whatever_a_record_says() {
+    use api::ProtocolEnum::{Tcp, TcpUdp, Tls, Udp};
+    for (protocol, value, expected) in [
+        (Tcp, None, false),
+        (Tcp, Some("true"), true),
+        (Tls, Some("true"), true),
+        (Udp, None, true),
+        (Udp, Some("false"), true),
+        (TcpUdp, Some("false"), true),
+    ] {
+        let values: Vec<(&str, &str)> = value.map(|value| ("preserve_client_ip.enabled", value)).into_iter().collect();
+        let state = state(vec![target_group("one", protocol, map(&values))]);
+        let given = group(&state, &group_arn("one"), &|_| true).unwrap();
+        assert_eq!(given.preserve_client_ip, expected, "{protocol:?} {value:?}");
+    }
+}
+
+#[test]
 fn a_group_is_given_with_its_targets_and_checks() {
     let sticky = [("stickiness.enabled", "true"), ("deregistration_delay.timeout_seconds", "9")];
     let state = state(vec![

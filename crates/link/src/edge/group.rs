@@ -26,7 +26,7 @@ pub struct TargetGroup {
     pub terminate_on_unhealthy: bool,
     /// `proxy_protocol_v2.enabled`; TCP, TLS.
     pub proxy_protocol: bool,
-    /// `preserve_client_ip.enabled`.
+    /// `preserve_client_ip.enabled`; TCP, TLS, and always UDP. Targets see the client's address where they can.
     pub preserve_client_ip: bool,
     /// `load_balancing.cross_zone.enabled`; `None` is as the balancer has it.
     pub cross_zone: Option<bool>,

@@ -170,7 +170,7 @@ fn is_prefix(prefix: &str) -> bool {
 }
 
 /// What attributes of a group say together.
-fn group_sound(values: &Map) -> Result<(), Fault> {
+fn group_sound(group: &TargetGroup, values: &Map) -> Result<(), Fault> {
     let text = |key: &str| values.get(key).map(String::as_str).unwrap_or_default();
     let (algorithm, slow) = (text(table::ALGORITHM), text(table::SLOW_START));
     let slow: i64 = slow.parse().unwrap_or(0);
@@ -190,6 +190,10 @@ fn group_sound(values: &Map) -> Result<(), Fault> {
     }
     if ["AWSALB", "AWSALBAPP", "AWSALBTG"].contains(&text(table::COOKIE)) {
         return Err(fault::configuration(format!("The cookie name '{}' is reserved", text(table::COOKIE))));
+    }
+    if group.has_datagrams() && text(table::PRESERVE) == "false" {
+        let why = "cannot be false if the target group protocol is UDP or TCP_UDP";
+        return Err(fault::configuration(format!("{} {why}", table::PRESERVE)));
     }
     Ok(())
 }
@@ -263,7 +267,7 @@ pub fn modify_group(
     let attributes = context.transact(|state, changes, _| {
         let mut row = TargetGroup::clone(&*resolve::group(state, &place, &arn)?);
         let values = of_group(&row).changed(asked)?;
-        group_sound(&values)?;
+        group_sound(&row, &values)?;
         zones_sound(&row, &values)?;
         let shown = group_shown(&of_group(&row), &values);
         row.attributes = values;

@@ -155,12 +155,12 @@ fn a_check_is_changed_in_part() {
 #[test]
 fn attributes_of_groups_go_together() {
     let world = World::new();
-    let (group, tcp) = (world.group("g", "HTTP"), world.group("t", "TCP"));
+    let (group, tcp, udp) = (world.group("g", "HTTP"), world.group("t", "TCP"), world.group("u", "UDP"));
     let modify = |arn: &str, pairs: &[(&str, &str)]| {
         let pairs: Vec<Value> = pairs.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect();
         json!({"TargetGroupArn": arn, "Attributes": pairs})
     };
-    for (arn, expected) in [(&tcp, "false"), (&world.group("u", "UDP"), "true")] {
+    for (arn, expected) in [(&tcp, "false"), (&udp, "true")] {
         let all = world.ok("DescribeTargetGroupAttributes", json!({"TargetGroupArn": arn}))["Attributes"].clone();
         for key in ["preserve_client_ip.enabled", "deregistration_delay.connection_termination.enabled"] {
             let one = all.as_array().unwrap().iter().find(|one| one["Key"] == key).unwrap();
@@ -195,8 +195,15 @@ fn attributes_of_groups_go_together() {
                 "InvalidConfigurationRequest: Stickiness is not supported",
             ),
             (modify(&group, &[("load_balancing.cross_zone.enabled", "off")]), "ValidationError"),
+                modify(&udp, &[("preserve_client_ip.enabled", "false")]),
+                "InvalidConfigurationRequest: preserve_client_ip.enabled cannot be false",
+            ),
+            (modify(&group, &[("preserve_client_ip.enabled", "true")]), "ValidationError: Target group attribute key"),
         ],
     );
+    for (arn, value) in [(&tcp, "true"), (&tcp, "false"), (&udp, "true")] {
+        world.ok("ModifyTargetGroupAttributes", modify(arn, &[("preserve_client_ip.enabled", value)]));
+    }
     let good = [("slow_start.duration_seconds", "30"), ("stickiness.enabled", "true")];
     let told = world.ok("ModifyTargetGroupAttributes", modify(&group, &good));
     let slow = told["Attributes"].as_array().unwrap().iter().find(|one| one["Key"] == "slow_start.duration_seconds");
