@@ -45,7 +45,7 @@ impl Balance {
 
     /// Nothing is carried any more, and the access logs are whole. A disk that is too slow is not waited for.
     pub(crate) async fn end(&self) {
-        if let Self::Real(edge, _) = self
+        if let Self::Real(edge) = self
             && tokio::time::timeout(ENDS, edge.end()).await.is_err()
         {
             tracing::warn!("access logs were not finished");
@@ -134,7 +134,7 @@ fn well((group, id, port, _): &Registered) -> TargetHealth {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddr};
+    use std::net::SocketAddr;
 
     use longshore_link::edge::{Action, Address, Balancer, BalancerKind, Listener, ListenerProtocol, Target};
 

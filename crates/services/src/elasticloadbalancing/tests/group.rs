@@ -195,6 +195,7 @@ fn attributes_of_groups_go_together() {
                 "InvalidConfigurationRequest: Stickiness is not supported",
             ),
             (modify(&group, &[("load_balancing.cross_zone.enabled", "off")]), "ValidationError"),
+            (
                 modify(&udp, &[("preserve_client_ip.enabled", "false")]),
                 "InvalidConfigurationRequest: preserve_client_ip.enabled cannot be false",
             ),
