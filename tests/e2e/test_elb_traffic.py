@@ -1,6 +1,10 @@
 """Load balancers carry the traffic of real tasks: health, changes without a lost request, a control plane that is away."""
 
+<<<<<<< HEAD
 import http.client
+=======
+import gzip
+>>>>>>> lba
 import threading
 import time
 
@@ -342,3 +346,23 @@ def test_a_rolling_update_of_ten_tasks_loses_no_request(web):
     assert not load.failures, load.failures[:5]
     assert len(load.bodies) > 10
     account.ecs.delete_service(cluster=cluster, service=service, force=True)
+
+
+def test_access_logs_are_whole_when_the_node_ends(halves):
+    server, agent = halves
+    balancer = Balancer(server.account())
+    balancer.elb.modify_load_balancer_attributes(LoadBalancerArn=balancer.arn, Attributes=[
+        {"Key": "access_logs.s3.enabled", "Value": "true"}, {"Key": "access_logs.s3.bucket", "Value": "logs"}])
+    logs = agent.data_dir / "access-logs" / "logs"
+
+    def is_logged():
+        balancer.ask("/asked")
+        return list(logs.rglob("*.log.gz.part"))
+
+    eventually(is_logged)
+    assert balancer.ask("/last")[0] == 503
+    agent.stop()
+    files = [path for path in logs.rglob("*") if path.is_file()]
+    assert files and all(path.name.endswith(".log.gz") for path in files), files
+    lines = "".join(gzip.decompress(path.read_bytes()).decode() for path in files)
+    assert f"GET http://{balancer.name}:80/last HTTP/1.1" in lines, lines

@@ -155,7 +155,7 @@ impl Edge {
         Ok(self)
     }
 
-    /// Has so many connections of clients at one time, of which one listener may have three quarters; 32,768 unless this says otherwise.
+    /// Has so many connections of clients at one time, of which one listener may have three quarters. Without it 32,768.
     pub fn holding(mut self, connections: usize) -> Self {
         self.slots = Slots::of(connections);
         self

@@ -14,7 +14,8 @@ use crate::{Served, Task};
 
 const MINUTE: i64 = 60_000;
 
-/// Takes what was counted at the end of each minute, and lets go of connections to targets that have waited for too long, as long as the task is not dropped.
+/// Takes what was counted at the end of each minute, and lets go of connections to targets that have waited for too long, as
+/// long as the task is not dropped.
 pub fn watch(served: Arc<Mutex<Served>>, reports: Arc<Reports>) -> Task {
     Task(tokio::spawn(async move {
         loop {

@@ -6,6 +6,7 @@ mod counts;
 mod door;
 mod hostile;
 mod http;
+mod shown;
 mod sticky;
 mod streams;
 mod support;

@@ -1,18 +1,16 @@
 //! Targets that are shown the client. On loopback every socket may have every address, so that nothing but the edge decides.
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::support::*;
 use longshore_edge::{Dialer, Edge, Ends, Transport};
 use longshore_link::edge::*;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-use support::*;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 
