@@ -1,8 +1,10 @@
 //! Tasks that are shown the clients of an edge.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 
@@ -213,7 +215,7 @@ fn a_task_sees_the_client_beside_strict_filters_of_paths() {
     on_a_host(|| async {
         for key in ["rp_filter", "src_valid_mark"] {
             for of in ["all", "default"] {
-                std::fs::write(format!("/proc/sys/net/ipv4/conf/{of}/{key}"), "1").expect("a setting");
+                fs::write(format!("/proc/sys/net/ipv4/conf/{of}/{key}"), "1").expect("a setting");
             }
         }
         let network = start(INSTANCE).await;
@@ -228,5 +230,30 @@ fn a_task_sees_the_client_beside_strict_filters_of_paths() {
         let client = at(OUTSIDE, 4242);
         assert_eq!(dial(&dialer, client, DOOR, &task).await.1, client);
         assert_eq!(flow(&dialer, client, DOOR, &task).await.1, client);
+    });
+}
+
+/// An `nft` that a kernel without marks of connections would make of the real one.
+const LACKING: &str = r#"#!/bin/sh
+script=$(cat)
+case "$script" in *"ct mark"*) echo "Could not process rule: Operation not supported" >&2; exit 1;; esac
+echo "$script" | exec /run/real-nft "$@"
+"#;
+
+#[test]
+fn a_machine_that_cannot_show_clients_shows_the_gateway() {
+    on_a_host(|| async {
+        let nft = command("which nft");
+        fs::copy(nft.trim(), "/run/real-nft").expect("a copy");
+        fs::write("/run/nft", LACKING).expect("a program");
+        fs::set_permissions("/run/nft", fs::Permissions::from_mode(0o755)).expect("a program");
+        command(&format!("mount --bind /run/nft {}", nft.trim()));
+        let network = start(INSTANCE).await;
+        let task = attach(&network, eni(0, 10)).await;
+        witness(&task.netns);
+        let dialer = network.dialer().expect("a dialer");
+        let client = at(OUTSIDE, 4242);
+        assert_eq!(dial(&dialer, client, DOOR, &task).await.1.ip(), task.eni.gateway);
+        assert_eq!(flow(&dialer, client, DOOR, &task).await.1.ip(), task.eni.gateway);
     });
 }
