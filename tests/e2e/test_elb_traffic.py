@@ -1,10 +1,7 @@
 """Load balancers carry the traffic of real tasks: health, changes without a lost request, a control plane that is away."""
 
-<<<<<<< HEAD
-import http.client
-=======
 import gzip
->>>>>>> lba
+import http.client
 import threading
 import time
 

@@ -350,7 +350,7 @@ async fn asked_once(
 async fn a_target_that_drains_has_no_connections_that_wait() {
     let backend = Backend::start(None, 100_000, service("0")).await;
     let (mut configuration, edge, _sender) = asked_once(&backend).await;
-    support::h2::secure(&mut configuration);
+    crate::support::h2::secure(&mut configuration);
     configuration.generation = 2;
     group(&mut configuration).targets[0].draining_since = Some(millis());
     edge.apply(configuration).await.expect("a configuration");
@@ -362,7 +362,7 @@ async fn a_target_that_drains_has_no_connections_that_wait() {
 async fn a_target_that_leaves_has_no_connections_that_wait() {
     let backend = Backend::start(None, 100_000, service("0")).await;
     let (mut configuration, edge, _sender) = asked_once(&backend).await;
-    support::h2::secure(&mut configuration);
+    crate::support::h2::secure(&mut configuration);
     configuration.generation = 2;
     group(&mut configuration).targets.clear();
     edge.apply(configuration).await.expect("a configuration");
