@@ -4,6 +4,7 @@ use longshore_model::iam::Caller;
 use longshore_model::policy::Context as Conditions;
 use longshore_model::{AccountId, Change, Mint, Place, State};
 use longshore_store::audit::Audit;
+use longshore_store::blobs::Blobs;
 use longshore_store::logs::{Logs, Ticket};
 use longshore_store::{Full, Revision, Snapshot, Store};
 use longshore_wire::{Fault, Timestamp};
@@ -54,6 +55,8 @@ pub struct Context<'a> {
     pub batch: Option<String>,
     /// The audit log; none where nobody keeps one.
     pub audit: Option<&'a Audit>,
+    /// The bytes of images; none where nobody keeps them.
+    pub blobs: Option<&'a Blobs>,
     revision: Revision,
     tickets: Vec<Ticket>,
 }
@@ -84,6 +87,7 @@ impl<'a> Context<'a> {
             mint: Mint::new(seed),
             batch: None,
             audit: None,
+            blobs: None,
             revision: 0,
             tickets: Vec::new(),
         }

@@ -1,0 +1,3 @@
+//! Amazon ECR.
+
+pub mod token;
