@@ -1,0 +1,4 @@
+//! Amazon ECR: repositories and what is in them.
+
+pub mod content;
+mod fault;
