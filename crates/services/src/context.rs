@@ -55,8 +55,10 @@ pub struct Context<'a> {
     pub batch: Option<String>,
     /// The audit log; none where nobody keeps one.
     pub audit: Option<&'a Audit>,
-    /// The bytes of images; none where nobody keeps them.
+    /// The bytes of images; none where nobody keeps any.
     pub blobs: Option<&'a Blobs>,
+    /// `host:port` that the client called.
+    pub host: Option<String>,
     revision: Revision,
     tickets: Vec<Ticket>,
 }
@@ -88,6 +90,7 @@ impl<'a> Context<'a> {
             batch: None,
             audit: None,
             blobs: None,
+            host: None,
             revision: 0,
             tickets: Vec::new(),
         }
@@ -103,6 +106,14 @@ impl<'a> Context<'a> {
 
     pub fn account(&self) -> &AccountId {
         &self.place.account
+    }
+
+    /// The bytes of images.
+    ///
+    /// # Errors
+    /// `InternalFailure` where nobody keeps any.
+    pub fn blobs(&self) -> Result<&'a Blobs, Fault> {
+        self.blobs.ok_or_else(Fault::internal)
     }
 
     /// The state, held still. The answer will wait until what is seen here is durable; it is withheld if the caller may

@@ -1,3 +1,5 @@
-//! Amazon ECR.
+//! Amazon ECR: repositories and what is in them.
 
+pub mod content;
+mod fault;
 pub mod token;
