@@ -2,3 +2,4 @@
 
 pub mod content;
 mod fault;
+pub mod token;

@@ -15,6 +15,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use tokio::runtime::Handle;
 
+use super::digest::of_hex;
 use super::{Algorithm, Digest, Error, Reader};
 
 /// Bytes of a part of a large object; a bucket takes ten thousand parts.
@@ -98,8 +99,8 @@ impl Bucket {
 
     pub fn part(&self, algorithm: Algorithm, part: u8) -> Result<Vec<Digest>, Error> {
         let listed = self.store.list(Some(&self.shelf(algorithm, &format!("{part:02x}"))));
-        let digest = |path: &Path| Digest::of_parts(algorithm, path.filename()?).ok();
-        let digests = listed.try_filter_map(|object| std::future::ready(Ok(digest(&object.location))));
+        let named = |path: &Path| of_hex(algorithm, path.filename()?);
+        let digests = listed.try_filter_map(|object| std::future::ready(Ok(named(&object.location))));
         self.run(digests.try_collect())
     }
 }

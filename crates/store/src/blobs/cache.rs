@@ -51,7 +51,7 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Algorithm;
+    use super::super::{Algorithm, digest_of};
     use super::*;
 
     #[test]
@@ -59,13 +59,13 @@ mod tests {
         let cache = Cache::new(64 * 1024);
         for number in 0..1000_u32 {
             let bytes = Bytes::from(number.to_be_bytes().repeat(512));
-            cache.put(&Digest::of(Algorithm::Sha256, &bytes), bytes);
+            cache.put(&digest_of(Algorithm::Sha256, &bytes), bytes);
         }
         assert!(cache.quick.weight() <= 64 * 1024, "{}", cache.quick.weight());
         assert!(!cache.quick.is_empty());
         let large = Bytes::from(vec![0; 9 * 1024]);
-        let digest = Digest::of(Algorithm::Sha256, &large);
-        cache.put(&digest, large);
-        assert!(cache.get(&digest).is_none());
+        let name = digest_of(Algorithm::Sha256, &large);
+        cache.put(&name, large);
+        assert!(cache.get(&name).is_none());
     }
 }

@@ -5,7 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::{Algorithm, Digest, Error, Reader};
+use super::digest::of_hex;
+use super::{ALGORITHMS, Algorithm, Digest, Error, Reader};
 
 pub(super) struct Disk {
     dir: PathBuf,
@@ -14,7 +15,7 @@ pub(super) struct Disk {
 impl Disk {
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let dir = dir.join("blobs");
-        for algorithm in Algorithm::ALL {
+        for algorithm in ALGORITHMS {
             make(&dir.join(algorithm.name()))?;
         }
         Ok(Self { dir })
@@ -89,7 +90,7 @@ impl Disk {
         let mut digests = Vec::new();
         for entry in entries {
             let name = entry.map_err(|error| Error::at(&shelf, error))?.file_name();
-            digests.extend(name.to_str().and_then(|hex| Digest::of_parts(algorithm, hex).ok()));
+            digests.extend(name.to_str().and_then(|hex| of_hex(algorithm, hex)));
         }
         Ok(digests)
     }

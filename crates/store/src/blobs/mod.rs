@@ -36,7 +36,8 @@ use disk::Disk;
 use pins::Pins;
 use uploads::Uploads;
 
-pub use digest::{Algorithm, Digest, Malformed};
+pub use digest::digest_of;
+pub use longshore_model::registry::{Algorithm, Digest};
 pub use pins::Pin;
 pub use reader::{READ, Reader};
 pub use upload::Writer;
@@ -53,6 +54,9 @@ const CACHE: u64 = 32 * 1024 * 1024;
 
 /// Parts that the blobs of an algorithm are in, by the first two digits.
 pub const PARTS: u8 = u8::MAX;
+
+/// Those that bytes are kept by.
+pub const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -169,7 +173,7 @@ impl Blobs {
     /// # Errors
     /// [`Error::Full`]; [`Error::File`] and [`Error::Bucket`].
     pub fn put(&self, algorithm: Algorithm, bytes: Bytes) -> Result<Kept, Error> {
-        let (digest, size) = (Digest::of(algorithm, &bytes), bytes.len() as u64);
+        let (digest, size) = (digest_of(algorithm, &bytes), bytes.len() as u64);
         let pin = self.pin(&digest);
         match &self.0.place {
             Place::Disk(disk) => disk.put(&digest, &self.0.uploads.aside(), &bytes)?,

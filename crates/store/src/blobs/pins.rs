@@ -94,12 +94,12 @@ impl Drop for Exclusion<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Algorithm;
+    use super::super::{Algorithm, digest_of};
     use super::*;
 
     #[test]
     fn nothing_is_removed_under_a_pin_and_nothing_pinned_under_a_removal() {
-        let (pins, digest) = (Pins::default(), Digest::of(Algorithm::Sha256, b"x"));
+        let (pins, digest) = (Pins::default(), digest_of(Algorithm::Sha256, b"x"));
         let first = pins.pin(&digest);
         let second = pins.pin(&digest);
         assert!(pins.exclude(&digest).is_none());

@@ -16,9 +16,9 @@ pub struct Writer {
     blobs: Blobs,
     key: Key,
     path: PathBuf,
-    file: File,
+    pub(super) file: File,
     bytes: u64,
-    hash: Running,
+    pub(super) hash: Running,
     is_over: bool,
 }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::digest::Running;
-use super::{Algorithm, Digest, Error, disk};
+use super::digest::{Running, digest_of};
+use super::{Algorithm, Error, disk};
 
 /// Characters of the hash of a repository's name in a file's.
 const OWNER: usize = 32;
@@ -38,7 +38,7 @@ impl Key {
 }
 
 fn owner(repository: &str) -> String {
-    Digest::of(Algorithm::Sha256, repository.as_bytes()).hex()[..OWNER].to_owned()
+    digest_of(Algorithm::Sha256, repository.as_bytes()).hex()[..OWNER].to_owned()
 }
 
 fn is_account(text: &str) -> bool {

@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 
 use longshore_api::ecr::ImageTagMutability as Mutability;
-use longshore_model::registry::{Image, ImageTag, MOST_IMAGES, MOST_TAGS, Repository, content_key, pattern};
+use longshore_model::registry::{
+    Algorithm, Digest, Image, ImageTag, MOST_IMAGES, MOST_TAGS, Repository, content_key, pattern,
+};
 use longshore_model::{AccountId, Change, State};
-use longshore_store::blobs::{Algorithm, Digest};
+
+use longshore_store::blobs::digest_of;
 use longshore_wire::{Fault, Timestamp};
 
 use super::manifest::{Manifest, Part};
@@ -66,7 +69,7 @@ pub fn put_image(context: &mut Context<'_>, push: &Push<'_>) -> Result<Pushed, F
     }
     let manifest = Manifest::read(push.bytes, push.media_type)?;
     let algorithm = push.digest.map_or(Algorithm::Sha256, Digest::algorithm);
-    let digest = Digest::of(algorithm, push.bytes);
+    let digest = digest_of(algorithm, push.bytes);
     if let Some(wanted) = push.digest.filter(|wanted| **wanted != digest) {
         return Err(fault::other_digest(&wanted.to_string(), &digest.to_string()));
     }
