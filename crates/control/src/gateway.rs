@@ -427,6 +427,7 @@ async fn carry_out(
     context.batch = header(head, "x-longshore-batch");
     context.audit = Some(&server.audit);
     context.blobs = Some(&server.blobs);
+    context.host = header(head, HOST.as_str());
     let read = Instant::now();
     let answer = match service.blocking {
         true => tokio::task::block_in_place(|| (operation.run)(&mut context, input)),

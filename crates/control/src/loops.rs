@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use longshore_model::{Change, State};
 use longshore_plan::agenda::Agenda;
 use longshore_plan::reconcile::Roles;
-use longshore_plan::{Plan, expire, heal, reap, rotate};
+use longshore_plan::{Plan, expire, heal, reap, registry, rotate};
 use longshore_services::logs::Upkeep;
 use longshore_store::{Commit, Full, Missed, Watch};
 use tokio::task::JoinHandle;
@@ -47,6 +47,7 @@ pub fn start(server: &Arc<Server>) -> Vec<JoinHandle<()>> {
         tokio::spawn(periodic(server.clone(), "rotate", ROTATE_PERIOD, |server, state| {
             rotate::turn(state, &server.settings.region, clock::now(), &mut clock::mint())
         })),
+        tokio::spawn(periodic(server.clone(), "registry", PERIOD, |_, state| registry::turn(state, clock::now()))),
         tokio::spawn(retention(server.clone())),
         tokio::spawn(trails::run(server.clone())),
         tokio::spawn(certificates::renew(server.clone())),

@@ -11,6 +11,7 @@
 //! * [`breaker`] gives a deployment up whose tasks keep failing; [`pin`] keeps a deployment on one version of its images.
 //! * [`orders`] is what sessions write: nodes that come and go, orders that arrive.
 //! * [`heal`] ends tasks whose node is gone; [`reap`] forgets what ended long ago; [`expire`] what a policy ends.
+//! * [`registry`] lets images, layers and what deleted repositories left go.
 //! * [`rotate`] has secrets rotated by tasks, by a [`schedule`].
 //! * [`agenda`] remembers which services a loop must look at and when.
 //! * [`balancer`] gives load balancers their addresses.
@@ -37,6 +38,7 @@ pub mod quota;
 pub mod rate;
 pub mod reap;
 pub mod reconcile;
+pub mod registry;
 pub mod report;
 pub mod rollout;
 pub mod rotate;
