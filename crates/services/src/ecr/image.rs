@@ -9,8 +9,8 @@ use longshore_model::registry::{Digest, Image, content_key};
 use longshore_wire::Fault;
 
 use super::content::{self, Deleted, MANIFEST, Named, Push};
-use super::find::{List, Which};
 use super::fault;
+use super::find::{List, Which};
 use crate::Context;
 
 /// Bytes of the manifests of one answer.
@@ -65,10 +65,7 @@ fn failure(id: &api::ImageIdentifier, code: Code, reason: impl Into<String>) -> 
     api::ImageFailure { image_id: Some(id.clone()), failure_code: Some(code), failure_reason: Some(reason.into()) }
 }
 
-pub fn get(
-    context: &mut Context<'_>,
-    request: api::BatchGetImageRequest,
-) -> Result<api::BatchGetImageResponse, Fault> {
+pub fn get(context: &mut Context<'_>, request: api::BatchGetImageRequest) -> Result<api::BatchGetImageResponse, Fault> {
     let which = Which::of(context, request.registry_id, request.repository_name);
     let accepted = request.accepted_media_types.unwrap_or_default();
     let (mut images, mut failures, mut pulled) = (Vec::new(), Vec::new(), Vec::new());
@@ -87,7 +84,8 @@ pub fn get(
             }
         };
         let text = manifest(context, &found)?;
-        left = left.checked_sub(text.len()).ok_or_else(|| fault::limit("The manifests are too large for one answer."))?;
+        left =
+            left.checked_sub(text.len()).ok_or_else(|| fault::limit("The manifests are too large for one answer."))?;
         images.push(shown(&which, identifier(found.digest.clone(), id.image_tag), text, found.media_type.clone()));
         pulled.push(found);
     }

@@ -5,7 +5,7 @@
 use longshore_api::ecr as api;
 use longshore_api::ecr::fault as def;
 use longshore_model::registry::{Lifecycle, LifecyclePreview};
-use longshore_plan::registry::lifecycle::{self as plan, Policy};
+use longshore_plan::lifecycle::{self as plan, Policy};
 use longshore_wire::Fault;
 
 use super::content::{self, Named};

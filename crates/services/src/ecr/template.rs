@@ -136,7 +136,8 @@ pub fn describe(
     request: api::DescribeRepositoryCreationTemplatesRequest,
 ) -> Result<api::DescribeRepositoryCreationTemplatesResponse, Fault> {
     let account = context.account().to_string();
-    let wanted: Vec<String> = request.prefixes.unwrap_or_default().into_iter().map(|given| named(Some(given))).collect();
+    let wanted: Vec<String> =
+        request.prefixes.unwrap_or_default().into_iter().map(|given| named(Some(given))).collect();
     let parameters = wanted.join(" ");
     let list = List { operation: "DescribeRepositoryCreationTemplates", filter: &parameters };
     let page = list.page(context, request.next_token.as_deref(), request.max_results)?;
@@ -144,7 +145,8 @@ pub fn describe(
     let state = context.read();
     let rows = state.creation_templates.scan_after(&prefix, page.after());
     let rows = rows.filter(|(_, row)| wanted.is_empty() || wanted.contains(&row.prefix));
-    let (templates, next_token) = list.take(context, &page, rows.map(|(key, row)| (key.to_string(), row.template.clone())));
+    let (templates, next_token) =
+        list.take(context, &page, rows.map(|(key, row)| (key.to_string(), row.template.clone())));
     Ok(api::DescribeRepositoryCreationTemplatesResponse {
         registry_id: Some(account),
         repository_creation_templates: Some(templates),

@@ -131,9 +131,7 @@ fn foreign_layers_need_not_be_there_if_the_web_has_them() {
 fn a_manifest_names_so_many_things_and_has_so_many_bytes() {
     let registry = Registry::new();
     let mut manifest = registry.manifest(&[]);
-    let layer = |number: usize| {
-        json!({"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": format!("sha256:{number:064x}"), "size": 1})
-    };
+    let layer = |number: usize| json!({"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": format!("sha256:{number:064x}"), "size": 1});
     manifest["layers"] = (0..10_000).map(layer).collect();
     check(&registry, &manifest.to_string(), INVALID);
     let missing: Vec<Value> = (0..4000).map(layer).collect();

@@ -6,7 +6,9 @@ fn an_image_is_put_and_got_as_it_was() {
     let text = format!(" {}\n", registry.manifest(&[b"one", b"second"]));
     let digest = registry.put_text(&text, Some("v1")).unwrap();
     assert_eq!(digest, digest_of(Algorithm::Sha256, text.as_bytes()).to_string());
-    for id in [json!({"imageTag": "v1"}), json!({"imageDigest": digest}), json!({"imageTag": "v1", "imageDigest": digest})] {
+    for id in
+        [json!({"imageTag": "v1"}), json!({"imageDigest": digest}), json!({"imageTag": "v1", "imageDigest": digest})]
+    {
         let got = registry.ok("BatchGetImage", json!({"repositoryName": NAME, "imageIds": [id]}));
         assert_eq!((&got["images"][0]["imageManifest"], &got["failures"]), (&json!(text), &json!([])), "{id}");
         assert_eq!(got["images"][0]["imageManifestMediaType"], MANIFEST);

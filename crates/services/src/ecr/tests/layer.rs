@@ -35,7 +35,8 @@ fn a_layer_comes_in_parts_and_is_there_when_it_is_whole() {
     let upload = Upload::new(&registry);
     let whole = digest(b"onetwo");
     let check = || {
-        let found = registry.ok("BatchCheckLayerAvailability", json!({"repositoryName": NAME, "layerDigests": [whole]}));
+        let found =
+            registry.ok("BatchCheckLayerAvailability", json!({"repositoryName": NAME, "layerDigests": [whole]}));
         found["layers"][0].clone()
     };
     assert_eq!(check(), json!({"layerDigest": whole, "layerAvailability": "UNAVAILABLE"}));
@@ -64,7 +65,8 @@ fn a_layer_that_is_there_is_told_of_and_stays() {
     upload.send(0, b"x");
     let fault = registry.fault("CompleteLayerUpload", upload.end(&digest(b"x")));
     assert!(fault.starts_with("LayerAlreadyExistsException"), "{fault}");
-    let again = registry.ok("BatchCheckLayerAvailability", json!({"repositoryName": NAME, "layerDigests": [digest(b"x")]}));
+    let again =
+        registry.ok("BatchCheckLayerAvailability", json!({"repositoryName": NAME, "layerDigests": [digest(b"x")]}));
     assert_eq!(again["layers"][0]["layerAvailability"], "AVAILABLE");
 }
 

@@ -17,7 +17,8 @@ fn a_policy_is_set_tried_out_and_deleted() {
         registry.0.now += 1000;
         registry.image(name, None);
     }
-    let begun = registry.ok("StartLifecyclePolicyPreview", json!({"repositoryName": NAME, "lifecyclePolicyText": POLICY}));
+    let begun =
+        registry.ok("StartLifecyclePolicyPreview", json!({"repositoryName": NAME, "lifecyclePolicyText": POLICY}));
     assert_eq!((&begun["status"], &begun["lifecyclePolicyText"]), (&json!("IN_PROGRESS"), &json!(POLICY)));
     let preview = registry.ok("GetLifecyclePolicyPreview", which.clone());
     assert_eq!((&preview["status"], &preview["summary"]["expiringImageTotalCount"]), (&json!("COMPLETE"), &json!(1)));

@@ -74,7 +74,10 @@ fn a_bad_wish_is_refused() {
         (json!({"repositoryName": "_catalog"}), "InvalidParameterException"),
         (json!({"repositoryName": long}), "InvalidParameterException"),
         (json!({"repositoryName": "ab", "imageTagMutability": "SOMETIMES"}), "InvalidParameterException"),
-        (json!({"repositoryName": "ab", "imageTagMutability": "IMMUTABLE_WITH_EXCLUSION"}), "InvalidParameterException"),
+        (
+            json!({"repositoryName": "ab", "imageTagMutability": "IMMUTABLE_WITH_EXCLUSION"}),
+            "InvalidParameterException",
+        ),
         (
             json!({"repositoryName": "ab", "imageTagMutabilityExclusionFilters": [{"filterType": "WILDCARD", "filter": "a*"}]}),
             "InvalidParameterException",
@@ -141,7 +144,9 @@ fn a_policy_is_set_shown_and_deleted() {
     assert_eq!(registry.fault("DeleteRepositoryPolicy", which.clone()), none);
     registry.ok("SetRepositoryPolicy", json!({"repositoryName": NAME, "policyText": POLICY}));
     assert_eq!(registry.ok("GetRepositoryPolicy", which.clone())["policyText"], POLICY);
-    for text in ["", "{}", "[]", r#"{"Statement":[{"Effect":"Allow","Action":"ecr:*"}]}"#, &POLICY.replace("Allow", "x")] {
+    for text in
+        ["", "{}", "[]", r#"{"Statement":[{"Effect":"Allow","Action":"ecr:*"}]}"#, &POLICY.replace("Allow", "x")]
+    {
         let fault = registry.fault("SetRepositoryPolicy", json!({"repositoryName": NAME, "policyText": text}));
         assert!(fault.starts_with("InvalidParameterException: Invalid parameter at 'PolicyText'"), "{text}: {fault}");
     }
@@ -162,7 +167,10 @@ fn a_policy_that_locks_its_setter_out_is_set_by_force_alone() {
 fn tags_are_added_and_taken_away() {
     let registry = Registry::new();
     let arn = "arn:aws:ecr:us-east-1:123456789012:repository/team/web";
-    registry.ok("TagResource", json!({"resourceArn": arn, "tags": [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]}));
+    registry.ok(
+        "TagResource",
+        json!({"resourceArn": arn, "tags": [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]}),
+    );
     registry.ok("UntagResource", json!({"resourceArn": arn, "tagKeys": ["a", "x"]}));
     let tags = registry.ok("ListTagsForResource", json!({"resourceArn": arn}));
     assert_eq!(tags["tags"], json!([{"Key": "b", "Value": "2"}]));

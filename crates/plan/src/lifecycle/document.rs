@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Count, Policy, Rule, Tags};
+use super::policy::{Count, Policy, Rule, Tags};
 
 /// Rules of a policy, and the prefixes or patterns of a rule.
 const MOST_RULES: usize = 50;

@@ -4,17 +4,11 @@
 //! tags it has. That rule alone may expire it; a rule that counts images counts also those that are another's. An image
 //! that an index lists stays as long as the index does, and one that is about another stays with that.
 
-mod document;
-#[cfg(test)]
-mod tests;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use longshore_model::State;
 use longshore_model::registry::{Image, pattern};
 use longshore_wire::Timestamp;
-
-pub use document::{Invalid, parse};
 
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
@@ -97,8 +91,11 @@ pub fn expired<'a>(policy: &Policy, subjects: &[Subject<'a>], now: Timestamp) ->
 fn spare_listed<'a>(subjects: &[Subject<'a>], going: &mut BTreeMap<&'a str, i32>) {
     let images: HashMap<&str, &Image> =
         subjects.iter().map(|subject| (subject.image.digest.as_str(), subject.image)).collect();
-    let mut staying: Vec<&Image> =
-        subjects.iter().map(|subject| subject.image).filter(|image| !going.contains_key(image.digest.as_str())).collect();
+    let mut staying: Vec<&Image> = subjects
+        .iter()
+        .map(|subject| subject.image)
+        .filter(|image| !going.contains_key(image.digest.as_str()))
+        .collect();
     while let Some(image) = staying.pop() {
         for listed in &image.images {
             if going.remove(listed.as_str()).is_some() {
@@ -144,9 +141,8 @@ impl Tags {
 impl Count {
     /// Whether the image at a place, from the newest on, goes.
     fn lets_go(self, at: usize, image: &Image, now: Timestamp) -> bool {
-        let is_older = |since: Timestamp, days: u32| {
-            now.millis().saturating_sub(since.millis()) >= i64::from(days) * DAY_MILLIS
-        };
+        let is_older =
+            |since: Timestamp, days: u32| now.millis().saturating_sub(since.millis()) >= i64::from(days) * DAY_MILLIS;
         match self {
             Self::MoreThan(most) => at >= usize::try_from(most).unwrap_or(usize::MAX),
             Self::DaysSincePushed(days) => is_older(image.pushed_at, days),

@@ -68,7 +68,8 @@ fn the_oldest_go_beyond_a_number_and_all_beyond_an_age() {
 
 #[test]
 fn an_image_is_the_first_rules_whose_tags_it_has_all_of() {
-    let both = r#""tagStatus":"tagged","tagPrefixList":["alpha","beta"],"countType":"imageCountMoreThan","countNumber":1"#;
+    let both =
+        r#""tagStatus":"tagged","tagPrefixList":["alpha","beta"],"countType":"imageCountMoreThan","countNumber":1"#;
     let images = [
         (image("1", 1), &["alpha-1", "beta-1"][..]),
         (image("2", 2), &["alpha-2", "beta-2"]),
@@ -132,7 +133,10 @@ fn a_document_says_what_is_wrong_with_it() {
         (r#""tagStatus":"any","tagPrefixList":["a"],"countType":"imageCountMoreThan","countNumber":1"#, "alone"),
         (r#""tagStatus":"tagged","tagPrefixList":[],"countType":"imageCountMoreThan","countNumber":1"#, "1 to 100"),
         (r#""tagStatus":"tagged","tagPrefixList":[""],"countType":"imageCountMoreThan","countNumber":1"#, "1 to 128"),
-        (r#""tagStatus":"tagged","tagPatternList":["*****"],"countType":"imageCountMoreThan","countNumber":1"#, "4 wild"),
+        (
+            r#""tagStatus":"tagged","tagPatternList":["*****"],"countType":"imageCountMoreThan","countNumber":1"#,
+            "4 wild",
+        ),
         (
             r#""tagStatus":"tagged","tagPrefixList":["a"],"tagPatternList":["a"],"countType":"imageCountMoreThan","countNumber":1"#,
             "both",
@@ -157,12 +161,13 @@ fn tags() -> impl Strategy<Value = Vec<&'static str>> {
 fn images() -> impl Strategy<Value = Vec<(Image, Vec<&'static str>)>> {
     let one = (0..200 * DAY, proptest::option::of(0..200 * DAY), tags(), proptest::collection::vec(0..20_usize, 0..3));
     proptest::collection::vec(one, 0..20).prop_map(|rows| {
-        let made = |(at_index, (pushed, pulled, tags, lists)): (usize, (i64, Option<i64>, Vec<&'static str>, Vec<usize>))| {
-            // A digest is made after those that it lists, so an index lists only what comes before it.
-            let images = lists.into_iter().filter(|listed| *listed < at_index).map(|listed| format!("{listed:02}"));
-            let images = images.collect();
-            (Image { pulled_at: pulled.map(at), images, ..image(&format!("{at_index:02}"), pushed) }, tags)
-        };
+        let made =
+            |(at_index, (pushed, pulled, tags, lists)): (usize, (i64, Option<i64>, Vec<&'static str>, Vec<usize>))| {
+                // A digest is made after those that it lists, so an index lists only what comes before it.
+                let images = lists.into_iter().filter(|listed| *listed < at_index).map(|listed| format!("{listed:02}"));
+                let images = images.collect();
+                (Image { pulled_at: pulled.map(at), images, ..image(&format!("{at_index:02}"), pushed) }, tags)
+            };
         rows.into_iter().enumerate().map(made).collect()
     })
 }
