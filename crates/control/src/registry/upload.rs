@@ -91,7 +91,7 @@ pub(super) async fn begin(visit: &Visit<'_>, name: &str, body: &mut Incoming) ->
         repository_name: Some(name.to_owned()),
     };
     let begun = visit.call("InitiateLayerUpload", &request, |context, _| {
-        content::repository(&context.read(), &visit.registry, name)?;
+        longshore_services::ecr::for_push(context, &visit.registry, name)?;
         let output = api::InitiateLayerUploadResponse { upload_id: Some(place.id.clone()), ..Default::default() };
         Ok(((), Box::new(output)))
     });
