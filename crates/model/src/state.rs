@@ -18,9 +18,7 @@ use crate::network::{SecurityGroup, Subnet, Vpc};
 use crate::node::Node;
 use crate::node_key::{JoinToken, NodeKey};
 use crate::parameter::{self, Parameter, ParameterVersion};
-use crate::registry::{
-    CreationTemplate, Image, ImageTag, Layer, LifecyclePreview, PullThroughRule, RegistrySettings, Repository,
-};
+use crate::registry::{CreationTemplate, Image, ImageTag, Layer, LifecyclePreview, RegistrySettings, Repository};
 use crate::secret::{Secret, SecretVersion};
 use crate::service::Service;
 use crate::setting::{LogGroup, Setting, Token};
@@ -280,7 +278,6 @@ tables! {
     ImageTag 52 image_tags |row| row.key();
     Layer 53 layers |row| row.key();
     RegistrySettings 55 registry_settings |row| row.account.clone();
-    PullThroughRule 56 pull_through_rules |row| row.key();
     CreationTemplate 57 creation_templates |row| row.key();
     LifecyclePreview 60 lifecycle_previews |row| row.repository.clone();
 }
