@@ -22,8 +22,22 @@ pub struct Findings {
     pub source_updated_at: i64,
     /// What was not judged, and why: sentences for a person. Empty if everything was.
     pub unjudged: Vec<String>,
-    /// Whether the distribution's packages were judged: its release is known, and the database holds something of it.
-    pub judged_distribution: bool,
+    pub system: System,
+}
+
+/// What became of the packages that a distribution installed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum System {
+    /// There are none, of languages neither.
+    #[default]
+    Nothing,
+    /// There are none that could be read, but some of languages.
+    Bare,
+    Judged,
+    /// They cannot be read, or nobody publishes advisories for them; why.
+    Unsupported(String),
+    /// The database holds nothing for them; why.
+    NotInDatabase(String),
 }
 
 /// One vulnerability of one package, as `DescribeImageScanFindings` tells it.
@@ -70,11 +84,42 @@ pub fn find(contents: &Contents, database: &Database) -> Result<Findings, Error>
         };
         match ecosystem {
             Ok(ecosystem) => search.judge(&asked, ecosystem)?,
-            Err(reason) => *search.unjudged.entry(reason.clone()).or_default() += 1,
+            Err(nowhere) => *search.unjudged.entry(nowhere.reason().clone()).or_default() += 1,
         }
     }
-    let judged_distribution = ecosystems.iter().any(|(kind, of)| kind.is_of_distribution() && of.is_ok());
-    Ok(Findings { judged_distribution, source_updated_at: database.newest_at()?, ..search.finish() })
+    let system = system(contents, &ecosystems);
+    Ok(Findings { system, source_updated_at: database.newest_at()?, ..search.finish() })
+}
+
+/// Where to look for packages of a kind, or why nowhere.
+type Where = Result<Ecosystem, Nowhere>;
+
+#[derive(Clone)]
+enum Nowhere {
+    Unsupported(String),
+    NotInDatabase(String),
+}
+
+impl Nowhere {
+    fn reason(&self) -> &String {
+        match self {
+            Self::Unsupported(reason) | Self::NotInDatabase(reason) => reason,
+        }
+    }
+}
+
+fn system(contents: &Contents, ecosystems: &BTreeMap<Kind, Where>) -> System {
+    // A database of packages that cannot be read weighs more than another that can.
+    if let Some(problem) = contents.problems.iter().find(|problem| problem.is_of_distribution) {
+        return System::Unsupported(format!("{}: {}", problem.path, problem.reason));
+    }
+    match ecosystems.iter().find(|(kind, _)| kind.is_of_distribution()) {
+        Some((_, Ok(_))) => System::Judged,
+        Some((_, Err(Nowhere::Unsupported(reason)))) => System::Unsupported(reason.clone()),
+        Some((_, Err(Nowhere::NotInDatabase(reason)))) => System::NotInDatabase(reason.clone()),
+        None if contents.packages.is_empty() => System::Nothing,
+        None => System::Bare,
+    }
 }
 
 /// What advisories may call a package. Those of Debian and Alpine speak of sources, those that use rpm of either.
@@ -101,18 +146,21 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Where to look for packages of a kind, or why nowhere.
-    fn ecosystem(&self, kind: Kind) -> Result<Result<Ecosystem, String>, Error> {
+    fn ecosystem(&self, kind: Kind) -> Result<Where, Error> {
+        let unsupported = |reason: String| Ok(Err(Nowhere::Unsupported(reason)));
         let ecosystem = match (kind.ecosystem(), &self.contents.distribution) {
             (Some(name), _) => Ecosystem::Is(name.to_owned()),
-            (None, None) => return Ok(Err("the image does not say which distribution its packages are of".to_owned())),
+            (None, None) => {
+                return unsupported("the image does not say which distribution its packages are of".to_owned());
+            }
             (None, Some(distribution)) => match distribution.ecosystem() {
                 Some(ecosystem) => ecosystem,
-                None => return Ok(Err(format!("no advisories are known for {}", distribution.name()))),
+                None => return unsupported(format!("no advisories are known for {}", distribution.name())),
             },
         };
         if self.database.ecosystems(&ecosystem)?.is_empty() {
-            return Ok(Err(format!("the vulnerability database holds nothing for {}", ecosystem.name())));
+            let reason = format!("the vulnerability database holds nothing for {}", ecosystem.name());
+            return Ok(Err(Nowhere::NotInDatabase(reason)));
         }
         Ok(Ok(ecosystem))
     }

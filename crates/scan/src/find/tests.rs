@@ -52,7 +52,7 @@ fn packages_of_debian_are_judged_by_their_source() {
     let finding = &found.findings[0];
     assert_eq!(finding.uri, "https://security-tracker.debian.org/tracker/CVE-2024-1");
     assert_eq!(finding.attributes.last().unwrap().value, "3.0.13-1~deb12u1");
-    assert!(found.unjudged.is_empty() && found.judged_distribution);
+    assert!(found.unjudged.is_empty() && found.system == System::Judged);
     assert_eq!(found.source_updated_at, 1_704_164_645);
 }
 
@@ -92,7 +92,7 @@ fn packages_of_languages_need_no_distribution() {
         "PYSEC-1 Django 3.2",
     ];
     let found = check(&contents, &advisories, &expected);
-    assert!(!found.judged_distribution);
+    assert_eq!(found.system, System::Bare);
 }
 
 #[test]
@@ -145,10 +145,11 @@ fn what_is_not_judged_is_told() {
         nothing_for.unjudged,
         ["2 packages were not judged: the vulnerability database holds nothing for Debian:12"]
     );
-    assert!(!nothing_for.judged_distribution);
+    assert!(matches!(nothing_for.system, System::NotInDatabase(_)));
 
     let unknown = check(&image("haiku", "1", deb()), &advisories, &[]);
     assert_eq!(unknown.unjudged, ["2 packages were not judged: no advisories are known for haiku 1"]);
+    assert!(matches!(unknown.system, System::Unsupported(_)));
 
     let nameless = check(&Contents { packages: deb(), ..Contents::default() }, &advisories, &[]);
     assert_eq!(
@@ -159,9 +160,15 @@ fn what_is_not_judged_is_told() {
     let odd = Contents { packages: vec![package(Kind::Npm, "a", "one", None)], ..Contents::default() };
     assert_eq!(check(&odd, &advisories, &[]).unjudged, ["1 package was not judged: versions cannot be compared"]);
 
-    let problem =
-        Problem { path: "var/lib/rpm/Packages".to_owned(), reason: "unsupported rpm database: Berkeley DB".to_owned() };
+    let problem = Problem {
+        path: "var/lib/rpm/Packages".to_owned(),
+        reason: "unsupported rpm database: Berkeley DB".to_owned(),
+        is_of_distribution: true,
+    };
     let unread = Contents { problems: vec![problem], ..Contents::default() };
     let told = "var/lib/rpm/Packages was not read: unsupported rpm database: Berkeley DB";
-    assert_eq!(check(&unread, &advisories, &[]).unjudged, [told]);
+    let found = check(&unread, &advisories, &[]);
+    assert_eq!(found.unjudged, [told]);
+    assert!(matches!(found.system, System::Unsupported(_)));
+    assert_eq!(check(&Contents::default(), &advisories, &[]).system, System::Nothing);
 }

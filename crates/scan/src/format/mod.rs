@@ -172,6 +172,7 @@ pub(crate) fn gather(files: BTreeMap<Vec<u8>, Found>) -> Contents {
     let mut contents = Contents::default();
     let mut releases = BTreeMap::new();
     for (path, found) in files {
+        let is_of_distribution = of_path(&path).is_some_and(Format::is_of_distribution);
         let path = String::from_utf8_lossy(&path).into_owned();
         match found {
             Found::Release(release) => drop(releases.insert(path, release)),
@@ -179,14 +180,14 @@ pub(crate) fn gather(files: BTreeMap<Vec<u8>, Found>) -> Contents {
                 contents.packages.extend(packages);
                 if refused > 0 {
                     let reason = format!("{refused} of its packages have a name or version that is none");
-                    contents.problems.push(Problem { path, reason });
+                    contents.problems.push(Problem { path, reason, is_of_distribution });
                 }
             }
-            Found::Unread(reason) => contents.problems.push(Problem { path, reason }),
+            Found::Unread(reason) => contents.problems.push(Problem { path, reason, is_of_distribution }),
             Found::Journal(0) => {}
             Found::Journal(_) => {
                 let reason = "unsupported rpm database: it has changes that were not folded into it".to_owned();
-                contents.problems.push(Problem { path, reason });
+                contents.problems.push(Problem { path, reason, is_of_distribution });
             }
         }
     }

@@ -27,6 +27,11 @@ pub(super) enum Exceeded {
 #[error("{0}")]
 pub(super) struct Damaged(pub &'static str);
 
+/// The layer's bytes could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unread(pub io::Error);
+
 impl From<Exceeded> for io::Error {
     fn from(exceeded: Exceeded) -> Self {
         Self::other(exceeded)
@@ -99,5 +104,6 @@ pub(super) fn told(layer: usize, error: io::Error, limits: &Limits) -> Error {
     if let Some(damaged) = inner.and_then(|inner| inner.downcast_ref::<Damaged>()) {
         return Error::Damaged { layer, reason: damaged.to_string() };
     }
-    Error::Layer { layer, source: error }
+    let source = error.downcast::<Unread>().map_or_else(|error| error, |unread| unread.0);
+    Error::Layer { layer, source }
 }

@@ -247,12 +247,14 @@ fn a_store_that_does_not_answer_is_not_damage() {
     struct Away;
     impl Read for Away {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            Err(io::Error::from_raw_os_error(5))
+            Err(io::Error::other("away"))
         }
     }
-    let start = gzip(&tar(&[file(STATUS, &paragraph("a"))]));
-    let error = read_layers([start[..30].chain(Away)], &Limits::default()).unwrap_err();
-    assert!(matches!(error, Error::Layer { layer: 0, .. }), "{error:?}");
+    let layer = tar(&[file(STATUS, &paragraph("a"))]);
+    for start in [gzip(&layer), zstd(&layer), layer] {
+        let error = read_layers([start[..30].chain(Away)], &Limits::default()).unwrap_err();
+        assert!(matches!(&error, Error::Layer { layer: 0, source } if source.to_string() == "away"), "{error:?}");
+    }
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::budget::{Budget, Damaged, Exceeded};
+use super::budget::{Budget, Damaged, Exceeded, Unread};
 
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
@@ -51,23 +51,25 @@ struct Counted<R> {
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.inner.read(buffer)?;
+        let length = self.inner.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => error,
+            kind => io::Error::new(kind, Unread(error)),
+        })?;
         self.count.set(self.count.get().saturating_add(length as u64));
         Ok(length)
     }
 }
 
-/// A decoder whose complaints about its input are told as damage. What the operating system says of reading passes.
+/// A decoder whose complaints about its input are told as damage. That its input could not be read passes.
 struct Decoder<R>(R);
 
 impl<R: Read> Read for Decoder<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => Damaged("its packed bytes end too early").into(),
-            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
-                if error.raw_os_error().is_some() { error } else { Damaged("it cannot be unpacked").into() }
-            }
-            _ => error,
+        self.0.read(buffer).map_err(|error| match error.get_ref() {
+            Some(inner) if inner.is::<Unread>() => error,
+            _ if error.kind() == io::ErrorKind::Interrupted => error,
+            _ if error.kind() == io::ErrorKind::UnexpectedEof => Damaged("its packed bytes end too early").into(),
+            _ => Damaged("it cannot be unpacked").into(),
         })
     }
 }
