@@ -12,6 +12,7 @@ use longshore_services::logs::Upkeep;
 use longshore_store::{Commit, Full, Missed, Watch};
 use tokio::task::JoinHandle;
 
+use crate::registry::collect;
 use crate::{Error, Server, certificates, clock, trails};
 
 /// The longest a loop sleeps.
@@ -49,6 +50,7 @@ pub fn start(server: &Arc<Server>) -> Vec<JoinHandle<()>> {
         tokio::spawn(retention(server.clone())),
         tokio::spawn(trails::run(server.clone())),
         tokio::spawn(certificates::renew(server.clone())),
+        tokio::spawn(collect::run(server.clone())),
     ]
 }
 

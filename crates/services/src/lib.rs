@@ -10,6 +10,7 @@ pub mod authority;
 pub mod cloudtrail;
 mod context;
 pub mod ec2;
+pub mod ecr;
 pub mod ecs;
 pub mod elasticloadbalancing;
 pub mod iam;

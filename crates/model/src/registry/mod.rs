@@ -9,6 +9,7 @@
 //! bit by bit.
 
 mod digest;
+pub mod pattern;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,0 +1,5 @@
+//! Amazon ECR: repositories and what is in them.
+
+pub mod content;
+mod fault;
+pub mod token;
