@@ -18,7 +18,7 @@ use crate::network::{SecurityGroup, Subnet, Vpc};
 use crate::node::Node;
 use crate::node_key::{JoinToken, NodeKey};
 use crate::parameter::{self, Parameter, ParameterVersion};
-use crate::registry::{Image, ImageTag, Layer, Repository};
+use crate::registry::{Image, ImageScan, ImageTag, Layer, RegistryScanning, Repository};
 use crate::secret::{Secret, SecretVersion};
 use crate::service::Service;
 use crate::setting::{LogGroup, Setting, Token};
@@ -145,6 +145,7 @@ macro_rules! tables {
                     Record::Image(row) => self.set_image(&key, Some(row)),
                     Record::ImageTag(row) => self.set_image_tag(&key, Some(row)),
                     Record::Layer(row) => self.set_layer(&key, Some(row)),
+                    Record::ImageScan(row) => self.set_image_scan(&key, Some(row)),
                     $(#[allow(unreachable_patterns)] Record::$name(row) => { self.$field.put(key, row.clone()); })*
                 }
             }
@@ -195,6 +196,7 @@ macro_rules! tables {
                     TableName::Image => self.set_image(&key.into(), None),
                     TableName::ImageTag => self.set_image_tag(&key.into(), None),
                     TableName::Layer => self.set_layer(&key.into(), None),
+                    TableName::ImageScan => self.set_image_scan(&key.into(), None),
                     $(#[allow(unreachable_patterns)] TableName::$name => { self.$field.delete(key); })*
                 }
             }
@@ -277,6 +279,8 @@ tables! {
     Image 51 images |row| row.key();
     ImageTag 52 image_tags |row| row.key();
     Layer 53 layers |row| row.key();
+    ImageScan 58 image_scans |row| row.key();
+    RegistryScanning 59 registry_scannings |row| row.account.clone();
 }
 
 impl State {

@@ -31,12 +31,12 @@ pub enum System {
     /// There are none, of languages neither.
     #[default]
     Nothing,
-    /// There are none that could be read, but some of languages.
+    /// There are none, but some of languages.
     Bare,
     Judged,
     /// They cannot be read, or nobody publishes advisories for them; why.
     Unsupported(String),
-    /// The database holds nothing for them; why.
+    /// The database holds nothing for them, or, where there are none, for those of any language; why.
     NotInDatabase(String),
 }
 
@@ -110,16 +110,24 @@ impl Nowhere {
 
 fn system(contents: &Contents, ecosystems: &BTreeMap<Kind, Where>) -> System {
     // A database of packages that cannot be read weighs more than another that can.
-    if let Some(problem) = contents.problems.iter().find(|problem| problem.is_of_distribution) {
+    if let Some(problem) = contents.problems.iter().find(|problem| problem.hides_distribution) {
         return System::Unsupported(format!("{}: {}", problem.path, problem.reason));
     }
     match ecosystems.iter().find(|(kind, _)| kind.is_of_distribution()) {
         Some((_, Ok(_))) => System::Judged,
         Some((_, Err(Nowhere::Unsupported(reason)))) => System::Unsupported(reason.clone()),
         Some((_, Err(Nowhere::NotInDatabase(reason)))) => System::NotInDatabase(reason.clone()),
-        None if contents.packages.is_empty() => System::Nothing,
-        None => System::Bare,
+        None => languages(ecosystems),
     }
+}
+
+/// Of an image without a distribution's packages.
+fn languages(ecosystems: &BTreeMap<Kind, Where>) -> System {
+    if ecosystems.values().any(Result::is_ok) {
+        return System::Bare;
+    }
+    let nowhere = ecosystems.values().find_map(|of| of.as_ref().err());
+    nowhere.map_or(System::Nothing, |nowhere| System::NotInDatabase(nowhere.reason().clone()))
 }
 
 /// What advisories may call a package. Those of Debian and Alpine speak of sources, those that use rpm of either.

@@ -19,8 +19,8 @@ pub struct Contents {
 pub struct Problem {
     pub path: String,
     pub reason: String,
-    /// Whether the distribution's packages are listed there, not those of a language.
-    pub is_of_distribution: bool,
+    /// Whether a distribution's packages are not known for it.
+    pub hides_distribution: bool,
 }
 
 /// One package in one place.

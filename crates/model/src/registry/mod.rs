@@ -10,6 +10,7 @@
 
 mod digest;
 pub mod pattern;
+pub mod scan;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::arn::{Arn, Place};
 use crate::ids::AccountId;
 
 pub use digest::{Algorithm, BadDigest, Digest};
+pub use scan::{ImageScan, RegistryScanning};
 
 /// Repositories of an account: ECR's quota.
 pub const MOST_REPOSITORIES: usize = 100_000;
@@ -212,6 +214,7 @@ impl State {
         let layers = &self.layers;
         let pushed = |key: &str| layers.get(key).map(|layer| layer.pushed_at);
         self.index.registry.replace_image(key, old.as_deref(), row.map(AsRef::as_ref), pushed);
+        self.index.scans.note_image(key, row.is_some(), self.image_scans.contains(key));
     }
 
     pub(crate) fn set_image_tag(&mut self, key: &Arc<str>, row: Option<&Arc<ImageTag>>) {

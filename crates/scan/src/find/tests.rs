@@ -157,13 +157,16 @@ fn what_is_not_judged_is_told() {
         ["2 packages were not judged: the image does not say which distribution its packages are of"]
     );
 
+    let bare = Contents { packages: vec![package(Kind::Gem, "a", "1", None)], ..Contents::default() };
+    assert!(matches!(check(&bare, &advisories, &[]).system, System::NotInDatabase(_)));
+
     let odd = Contents { packages: vec![package(Kind::Npm, "a", "one", None)], ..Contents::default() };
     assert_eq!(check(&odd, &advisories, &[]).unjudged, ["1 package was not judged: versions cannot be compared"]);
 
     let problem = Problem {
         path: "var/lib/rpm/Packages".to_owned(),
         reason: "unsupported rpm database: Berkeley DB".to_owned(),
-        is_of_distribution: true,
+        hides_distribution: true,
     };
     let unread = Contents { problems: vec![problem], ..Contents::default() };
     let told = "var/lib/rpm/Packages was not read: unsupported rpm database: Berkeley DB";

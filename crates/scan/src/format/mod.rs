@@ -15,6 +15,7 @@ mod ruby;
 mod shelf;
 
 use std::collections::BTreeMap;
+use std::io::{self, Read};
 
 pub(crate) use shelf::Shelf;
 
@@ -167,12 +168,26 @@ pub(crate) fn read(format: Format, bytes: Vec<u8>, shelf: &mut Shelf<'_>) -> Opt
     }
 }
 
+/// Reads what a program says that it was built of; `None` if it says nothing.
+///
+/// # Errors
+/// When its bytes cannot be had.
+pub(crate) fn read_program(program: &mut impl Read, shelf: &mut Shelf<'_>) -> io::Result<Option<Found>> {
+    let reason = golang::read_program(program, shelf)?;
+    let (packages, refused) = shelf.take();
+    Ok(match reason {
+        Some(reason) => Some(Found::Unread(reason)),
+        None if packages.is_empty() && refused == 0 => None,
+        None => Some(Found::Packages { packages, refused }),
+    })
+}
+
 /// All that the files of an image say together.
 pub(crate) fn gather(files: BTreeMap<Vec<u8>, Found>) -> Contents {
     let mut contents = Contents::default();
     let mut releases = BTreeMap::new();
     for (path, found) in files {
-        let is_of_distribution = of_path(&path).is_some_and(Format::is_of_distribution);
+        let hides_distribution = of_path(&path).is_some_and(Format::is_of_distribution);
         let path = String::from_utf8_lossy(&path).into_owned();
         match found {
             Found::Release(release) => drop(releases.insert(path, release)),
@@ -180,14 +195,14 @@ pub(crate) fn gather(files: BTreeMap<Vec<u8>, Found>) -> Contents {
                 contents.packages.extend(packages);
                 if refused > 0 {
                     let reason = format!("{refused} of its packages have a name or version that is none");
-                    contents.problems.push(Problem { path, reason, is_of_distribution });
+                    contents.problems.push(Problem { path, reason, hides_distribution: false });
                 }
             }
-            Found::Unread(reason) => contents.problems.push(Problem { path, reason, is_of_distribution }),
+            Found::Unread(reason) => contents.problems.push(Problem { path, reason, hides_distribution }),
             Found::Journal(0) => {}
             Found::Journal(_) => {
                 let reason = "unsupported rpm database: it has changes that were not folded into it".to_owned();
-                contents.problems.push(Problem { path, reason, is_of_distribution });
+                contents.problems.push(Problem { path, reason, hides_distribution });
             }
         }
     }

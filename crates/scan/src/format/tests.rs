@@ -263,3 +263,64 @@ fn archives_of_java_are_read_with_those_inside() {
     let reason = "a file inside of it is larger than the 65536 bytes that are read";
     check_bytes("opt/a.jar", &jar(&[("META-INF/maven/g/a/pom.properties", &large)]), reason);
 }
+
+/// A program with what Go's linker writes into it, so far from its beginning.
+fn program(before: usize, version: &str, modules: &str) -> Vec<u8> {
+    let modules = format!("{:16}{modules}{:16}", "", "");
+    let text = |text: &str| {
+        let (mut bytes, mut length) = (Vec::new(), text.len());
+        while length > 0x7f {
+            bytes.push((length & 0x7f) as u8 | 0x80);
+            length >>= 7;
+        }
+        bytes.push(length as u8);
+        bytes.extend(text.as_bytes());
+        bytes
+    };
+    let mut header = b"\xff Go buildinf:\x08\x02".to_vec();
+    header.resize(32, 0);
+    [b"\x7fELF".to_vec(), vec![1; before], header, text(version), text(&modules), vec![2; 5000]].concat()
+}
+
+/// What a program says, as [`check`] tells it.
+fn check_program(bytes: &[u8], expected: &str) {
+    let mut budget = Budget::new(&Limits::default());
+    let found = read_program(&mut &bytes[..], &mut Shelf::new("app", &mut budget)).unwrap();
+    let told = match found {
+        Some(Found::Packages { packages, .. }) => {
+            packages.iter().map(|of| format!("{}@{}", of.name, of.version)).collect::<Vec<_>>().join(" ")
+        }
+        Some(Found::Unread(reason)) => reason,
+        _ => String::new(),
+    };
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn programs_of_go_say_what_they_were_built_of() {
+    let modules = "path\town\nmod\town\t(devel)\t\ndep\tgolang.org/x/net\tv0.1.0\th1:x\ndep\ta.org/b\tv1.0.0\n                   =>\tz.org/b\tv1.0.1\th1:y\ndep\tc.org/d\tv1.0.0\n=>\t../d\t\t\nbuild\t-compiler=gc\n";
+    let expected = "stdlib@1.21.3 golang.org/x/net@v0.1.0 z.org/b@v1.0.1";
+    // Also where it lies across the pieces that are read at a time.
+    for before in [0, 28, CHUNK - 20, CHUNK - 10, CHUNK - 4, 3 * CHUNK + 7] {
+        check_program(&program(before, "go1.21.3", modules), expected);
+    }
+    check_program(&program(5, "go1.22.1 X:loopvar", "mod\town\tv1.2.3\th\n"), "stdlib@1.22.1 own@v1.2.3");
+    check_program(&program(5, "go1.22rc1", ""), "");
+    check_program(b"\x7fELF and nothing", "");
+    check_program(b"#!/bin/sh\n\xff Go buildinf:\x08\x02", "");
+    check_program(b"\x7fELF\xff Go buildinf:", "");
+    check_program(
+        b"\x7fELF\xff Go buildinf:\x08\x00................",
+        "a program that Go built before version 1.18, which is not read",
+    );
+    let mut torn = program(5, "go1.21.3", modules);
+    torn.truncate(60);
+    check_program(&torn, "");
+    let by_chance = [
+        &b"\x7fELF"[..],
+        b"\xff Go buildinf:\x08\x02.................................",
+        &program(9, "go1.21.3", modules),
+    ]
+    .concat();
+    check_program(&by_chance, expected);
+}

@@ -118,7 +118,7 @@ fn read_file<R: Read>(
     entries: &mut Entries<R>,
     budget: &mut Budget,
 ) -> io::Result<Option<Found>> {
-    let Some(format) = format::of_path(path) else { return Ok(None) };
+    let Some(format) = format::of_path(path) else { return read_program(path, entry, entries, budget) };
     budget.take_memory(path.len())?;
     if entry.is_sparse {
         return Ok(Some(Found::Unread("it is stored as a sparse file".to_owned())));
@@ -132,6 +132,27 @@ fn read_file<R: Read>(
     let found = format::read(format, bytes, &mut shelf);
     if shelf.is_full() {
         return Err(budget.full());
+    }
+    Ok(found)
+}
+
+/// What a program says that it was built of, if it is one that does.
+fn read_program<R: Read>(
+    path: &[u8],
+    entry: &Entry,
+    entries: &mut Entries<R>,
+    budget: &mut Budget,
+) -> io::Result<Option<Found>> {
+    if !entry.is_executable || entry.is_sparse {
+        return Ok(None);
+    }
+    let mut shelf = Shelf::new(&String::from_utf8_lossy(path), budget);
+    let found = format::read_program(entries, &mut shelf)?;
+    if shelf.is_full() {
+        return Err(budget.full());
+    }
+    if found.is_some() {
+        budget.take_memory(path.len())?;
     }
     Ok(found)
 }

@@ -24,6 +24,8 @@ pub(super) struct Entry {
     pub(super) size: u64,
     /// Its bytes are not stored in one piece.
     pub(super) is_sparse: bool,
+    /// Somebody may execute it.
+    pub(super) is_executable: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +104,8 @@ impl<R: Read> Entries<R> {
         }
         let is_sparse = is_old_sparse || extensions.is_sparse;
         let path = extensions.name().unwrap_or_else(|| header.path_bytes().into_owned());
-        Ok(Entry { kind: kind(header.entry_type(), &path), path, size, is_sparse })
+        let is_executable = header.mode().is_ok_and(|mode| mode & 0o111 != 0);
+        Ok(Entry { kind: kind(header.entry_type(), &path), path, size, is_sparse, is_executable })
     }
 
     /// Passes over the blocks that say where a sparse file's pieces are; its content follows them.
@@ -160,6 +163,19 @@ impl<R: Read> Entries<R> {
             bytes -= taken as u64;
         }
         Ok(())
+    }
+}
+
+/// The content of the entry, piece by piece.
+impl<R: Read> Read for Entries<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let length = self.reader.read(&mut buffer[..most])?;
+        if length == 0 && most > 0 {
+            return Err(Damaged("it ends within a file").into());
+        }
+        self.left -= length as u64;
+        Ok(length)
     }
 }
 

@@ -2,4 +2,5 @@
 
 pub mod content;
 mod fault;
+pub mod scan;
 pub mod token;
