@@ -18,7 +18,10 @@ use crate::network::{SecurityGroup, Subnet, Vpc};
 use crate::node::Node;
 use crate::node_key::{JoinToken, NodeKey};
 use crate::parameter::{self, Parameter, ParameterVersion};
-use crate::registry::{Image, ImageScan, ImageTag, Layer, RegistryScanning, Repository};
+use crate::registry::{
+    CreationTemplate, Image, ImageScan, ImageTag, Layer, LifecyclePreview, PullThroughRule, RegistryScanning,
+    RegistrySettings, Repository,
+};
 use crate::secret::{Secret, SecretVersion};
 use crate::service::Service;
 use crate::setting::{LogGroup, Setting, Token};
@@ -279,6 +282,10 @@ tables! {
     Image 51 images |row| row.key();
     ImageTag 52 image_tags |row| row.key();
     Layer 53 layers |row| row.key();
+    RegistrySettings 55 registry_settings |row| row.account.clone();
+    PullThroughRule 56 pull_through_rules |row| row.key();
+    CreationTemplate 57 creation_templates |row| row.key();
+    LifecyclePreview 60 lifecycle_previews |row| row.repository.clone();
     ImageScan 58 image_scans |row| row.key();
     RegistryScanning 59 registry_scannings |row| row.account.clone();
 }

@@ -50,6 +50,7 @@ pub static SERVICES: &[&Service] = &[
     &ecs::SERVICE,
     &logs::SERVICE,
     &ec2::SERVICE,
+    &ecr::SERVICE,
     &iam::SERVICE,
     &sts::SERVICE,
     &kms::SERVICE,

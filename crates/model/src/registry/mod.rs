@@ -8,6 +8,7 @@
 //! A repository that is deleted goes alone, in one change; what was in it has its id, which no repository has again, and goes
 //! bit by bit.
 
+pub mod account;
 mod digest;
 pub mod pattern;
 pub mod scan;
@@ -22,6 +23,7 @@ use crate::State;
 use crate::arn::{Arn, Place};
 use crate::ids::AccountId;
 
+pub use account::{CreationTemplate, LifecyclePreview, PullThroughRule, RegistrySettings};
 pub use digest::{Algorithm, BadDigest, Digest};
 pub use scan::{ImageScan, RegistryScanning};
 

@@ -5,34 +5,8 @@ use longshore_model::registry::{RegistryScanning, Repository};
 use longshore_model::{Place, State};
 use longshore_wire::Fault;
 
-use super::{content, fault, registry};
+use super::fault;
 use crate::Context;
-
-/// `PutImageScanningConfiguration`
-///
-/// # Errors
-/// `RepositoryNotFoundException`
-pub fn configure_repository(
-    context: &mut Context<'_>,
-    request: api::PutImageScanningConfigurationRequest,
-) -> Result<api::PutImageScanningConfigurationResponse, Fault> {
-    let registry = registry(context, request.registry_id.as_deref())?;
-    let name = request.repository_name.unwrap_or_default();
-    let wanted = request.image_scanning_configuration.unwrap_or_default();
-    let scan_on_push = wanted.scan_on_push.unwrap_or(false);
-    context.transact(|state, changes, _| {
-        let known = content::repository(state, &registry, &name)?;
-        if known.scan_on_push != scan_on_push {
-            changes.push(Repository { scan_on_push, ..Repository::clone(known) }.into());
-        }
-        Ok::<_, Fault>(())
-    })?;
-    Ok(api::PutImageScanningConfigurationResponse {
-        registry_id: Some(registry.to_string()),
-        repository_name: Some(name),
-        image_scanning_configuration: Some(api::ImageScanningConfiguration { scan_on_push: Some(scan_on_push) }),
-    })
-}
 
 /// `PutRegistryScanningConfiguration`. The rules that are given are all there are then.
 ///

@@ -26,7 +26,7 @@ pub fn describe(
     context: &mut Context<'_>,
     request: api::DescribeImageScanFindingsRequest,
 ) -> Result<api::DescribeImageScanFindingsResponse, Fault> {
-    let registry = registry(context, request.registry_id.as_deref())?;
+    let registry = registry(context, request.registry_id.as_deref());
     let name = request.repository_name.unwrap_or_default();
     let id = request.image_id.unwrap_or_default();
     let named = named(&id)?;

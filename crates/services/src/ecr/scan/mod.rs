@@ -12,22 +12,15 @@ mod start;
 mod tests;
 
 use longshore_api::ecr as api;
-use longshore_model::AccountId;
 use longshore_wire::Fault;
 
 use super::content::Named;
+use super::find::registry;
 use super::{content, fault};
-use crate::Context;
 
-pub use configure::{configure, configure_repository, of_registry, of_repositories};
+pub use configure::{configure, of_registry, of_repositories};
 pub use findings::{describe, line, status, summary};
 pub use start::{on_push, start};
-
-/// The registry that is named, else the caller's.
-fn registry(context: &Context<'_>, named: Option<&str>) -> Result<AccountId, Fault> {
-    let Some(named) = named else { return Ok(context.account().clone()) };
-    AccountId::parse(named).ok_or_else(|| fault::parameter("registryId", "must be an account"))
-}
 
 /// What an image is called by; it must be called by something.
 fn named(id: &api::ImageIdentifier) -> Result<Named<'_>, Fault> {

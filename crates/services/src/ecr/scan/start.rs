@@ -21,7 +21,7 @@ pub fn start(
     context: &mut Context<'_>,
     request: api::StartImageScanRequest,
 ) -> Result<api::StartImageScanResponse, Fault> {
-    let registry = registry(context, request.registry_id.as_deref())?;
+    let registry = registry(context, request.registry_id.as_deref());
     let name = request.repository_name.unwrap_or_default();
     let id = request.image_id.unwrap_or_default();
     let named = named(&id)?;
