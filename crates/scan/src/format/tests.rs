@@ -4,6 +4,7 @@ use std::io::{Cursor, Write as _};
 
 use rusqlite::Connection;
 
+use super::golang::CHUNK;
 use super::*;
 use crate::Limits;
 use crate::layer::Budget;

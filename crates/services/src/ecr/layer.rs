@@ -127,7 +127,7 @@ fn out_of_order(which: &Which, id: &str, at: u64) -> Fault {
         .with(part, "registryId", Value::String(which.registry.to_string()))
         .with(part, "repositoryName", Value::String(which.name.clone()))
         .with(part, "uploadId", Value::String(id.to_owned()))
-        .with(part, "lastValidByteReceived", Value::Long(last))
+        .with(part, "lastValidByteReceived", Value::Integer(last))
 }
 
 pub fn complete(
