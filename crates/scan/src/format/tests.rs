@@ -299,7 +299,8 @@ fn check_program(bytes: &[u8], expected: &str) {
 
 #[test]
 fn programs_of_go_say_what_they_were_built_of() {
-    let modules = "path\town\nmod\town\t(devel)\t\ndep\tgolang.org/x/net\tv0.1.0\th1:x\ndep\ta.org/b\tv1.0.0\n                   =>\tz.org/b\tv1.0.1\th1:y\ndep\tc.org/d\tv1.0.0\n=>\t../d\t\t\nbuild\t-compiler=gc\n";
+    let modules = "path\town\nmod\town\t(devel)\t\ndep\tgolang.org/x/net\tv0.1.0\th1:x\n\
+                   dep\ta.org/b\tv1.0.0\n=>\tz.org/b\tv1.0.1\th1:y\ndep\tc.org/d\tv1.0.0\n=>\t../d\t\t\nbuild\t-compiler=gc\n";
     let expected = "stdlib@1.21.3 golang.org/x/net@v0.1.0 z.org/b@v1.0.1";
     // Also where it lies across the pieces that are read at a time.
     for before in [0, 28, CHUNK - 20, CHUNK - 10, CHUNK - 4, 3 * CHUNK + 7] {
