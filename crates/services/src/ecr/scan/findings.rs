@@ -96,7 +96,7 @@ fn read(
 ) -> Result<(Vec<api::ImageScanFinding>, Option<u64>), Fault> {
     let digest = Digest::parse(digest).map_err(|_| Fault::internal())?;
     let reader = blobs.reader(&digest).map_err(|error| fault::bytes(&error))?;
-    let mut lines = Lines { reader, at, rest: Vec::new() };
+    let mut lines = Lines { reader, at, piece: Vec::new(), used: 0 };
     let mut findings = Vec::new();
     while findings.len() < limit {
         let Some(line) = lines.next()? else { return Ok((findings, None)) };
@@ -110,28 +110,31 @@ struct Lines {
     reader: Reader,
     /// Where the next line begins.
     at: u64,
-    /// What was read of it, and after it.
-    rest: Vec<u8>,
+    /// What was read last, and how much of it is of lines before.
+    piece: Vec<u8>,
+    used: usize,
 }
 
 impl Lines {
     fn next(&mut self) -> Result<Option<Vec<u8>>, Fault> {
         let mut line = Vec::new();
         loop {
-            if self.rest.is_empty() {
-                if self.at + line.len() as u64 >= self.reader.size() {
+            if self.used == self.piece.len() {
+                let at = self.at + line.len() as u64;
+                if at >= self.reader.size() {
                     return if line.is_empty() { Ok(None) } else { Err(Fault::internal()) };
                 }
-                let read = self.reader.read(self.at + line.len() as u64, READ as u64);
-                self.rest = read.map_err(|error| fault::bytes(&error))?.to_vec();
+                let read = self.reader.read(at, READ as u64).map_err(|error| fault::bytes(&error))?;
+                (self.piece, self.used) = (read.to_vec(), 0);
             }
-            let end = self.rest.iter().position(|byte| *byte == b'\n');
-            line.extend(self.rest.drain(..end.unwrap_or(self.rest.len())));
+            let rest = &self.piece[self.used..];
+            let end = rest.iter().position(|byte| *byte == b'\n');
+            line.extend_from_slice(&rest[..end.unwrap_or(rest.len())]);
             if line.len() > LONGEST_LINE {
                 return Err(Fault::internal());
             }
+            self.used += end.map_or(rest.len(), |end| end + 1);
             if end.is_some() {
-                self.rest.drain(..1);
                 self.at += line.len() as u64 + 1;
                 return Ok(Some(line));
             }
