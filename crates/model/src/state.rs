@@ -18,7 +18,10 @@ use crate::network::{SecurityGroup, Subnet, Vpc};
 use crate::node::Node;
 use crate::node_key::{JoinToken, NodeKey};
 use crate::parameter::{self, Parameter, ParameterVersion};
-use crate::registry::{CreationTemplate, Image, ImageTag, Layer, LifecyclePreview, RegistrySettings, Repository};
+use crate::registry::{
+    CreationTemplate, Image, ImageScan, ImageTag, Layer, LifecyclePreview, RegistryScanning, RegistrySettings,
+    Repository,
+};
 use crate::secret::{Secret, SecretVersion};
 use crate::service::Service;
 use crate::setting::{LogGroup, Setting, Token};
@@ -145,6 +148,7 @@ macro_rules! tables {
                     Record::Image(row) => self.set_image(&key, Some(row)),
                     Record::ImageTag(row) => self.set_image_tag(&key, Some(row)),
                     Record::Layer(row) => self.set_layer(&key, Some(row)),
+                    Record::ImageScan(row) => self.set_image_scan(&key, Some(row)),
                     $(#[allow(unreachable_patterns)] Record::$name(row) => { self.$field.put(key, row.clone()); })*
                 }
             }
@@ -195,6 +199,7 @@ macro_rules! tables {
                     TableName::Image => self.set_image(&key.into(), None),
                     TableName::ImageTag => self.set_image_tag(&key.into(), None),
                     TableName::Layer => self.set_layer(&key.into(), None),
+                    TableName::ImageScan => self.set_image_scan(&key.into(), None),
                     $(#[allow(unreachable_patterns)] TableName::$name => { self.$field.delete(key); })*
                 }
             }
@@ -280,6 +285,8 @@ tables! {
     RegistrySettings 55 registry_settings |row| row.account.clone();
     CreationTemplate 57 creation_templates |row| row.key();
     LifecyclePreview 60 lifecycle_previews |row| row.repository.clone();
+    ImageScan 58 image_scans |row| row.key();
+    RegistryScanning 59 registry_scannings |row| row.account.clone();
 }
 
 impl State {
