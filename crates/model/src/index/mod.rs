@@ -6,7 +6,9 @@
 
 pub mod ages;
 pub mod balancing;
+pub mod registry;
 pub mod room;
+pub mod scans;
 pub mod spans;
 pub mod stock;
 
@@ -25,7 +27,9 @@ use crate::service::{Service, ServiceStatus};
 use crate::task::{Task, TaskStatus};
 use ages::Ages;
 use balancing::Balancing;
+use registry::Registry;
 use room::Rooms;
+use scans::Scans;
 use spans::Spans;
 use stock::Stocks;
 
@@ -106,6 +110,10 @@ pub struct Index {
     pub stocks: Stocks,
     /// Who balances for whom.
     pub balancing: Balancing,
+    /// What images need and who needs them.
+    pub registry: Registry,
+    /// Which images are to be scanned.
+    pub scans: Scans,
 }
 
 /// Nothing is used.
