@@ -175,7 +175,7 @@ impl Instance {
             // A file may say 0.
             audit_mib: flags.audit_mib.or(file.audit_mib).unwrap_or(AUDIT_MIB).max(1),
             throttle: flags.throttle.or(file.throttle).unwrap_or(false),
-            registry_url: flags.registry_url.or(file.registry_url),
+            registry_url: flags.registry_url.clone().or(file.registry_url),
             trail_interval: flags.trail_interval.or(file.trail_interval).unwrap_or(TRAIL_SECONDS),
             balancer_address: flags.balancer_address.or(file.balancer_address).unwrap_or(Ipv4Addr::LOCALHOST.into()),
             image_cleanup,

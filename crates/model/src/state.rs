@@ -19,8 +19,8 @@ use crate::node::Node;
 use crate::node_key::{JoinToken, NodeKey};
 use crate::parameter::{self, Parameter, ParameterVersion};
 use crate::registry::{
-    CreationTemplate, Image, ImageScan, ImageTag, Layer, LifecyclePreview, PullThroughRule, RegistryScanning,
-    RegistrySettings, Repository,
+    CreationTemplate, Image, ImageScan, ImageTag, Layer, LifecyclePreview, RegistryScanning, RegistrySettings,
+    Repository,
 };
 use crate::secret::{Secret, SecretVersion};
 use crate::service::Service;
@@ -283,7 +283,6 @@ tables! {
     ImageTag 52 image_tags |row| row.key();
     Layer 53 layers |row| row.key();
     RegistrySettings 55 registry_settings |row| row.account.clone();
-    PullThroughRule 56 pull_through_rules |row| row.key();
     CreationTemplate 57 creation_templates |row| row.key();
     LifecyclePreview 60 lifecycle_previews |row| row.repository.clone();
     ImageScan 58 image_scans |row| row.key();

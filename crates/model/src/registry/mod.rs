@@ -23,7 +23,7 @@ use crate::State;
 use crate::arn::{Arn, Place};
 use crate::ids::AccountId;
 
-pub use account::{CreationTemplate, LifecyclePreview, PullThroughRule, RegistrySettings};
+pub use account::{CreationTemplate, LifecyclePreview, RegistrySettings};
 pub use digest::{Algorithm, BadDigest, Digest};
 pub use scan::{ImageScan, RegistryScanning};
 

@@ -15,17 +15,20 @@ mod find;
 mod host;
 mod image;
 mod layer;
+mod lifecycle;
 mod policy;
 mod registry;
 mod repository;
 pub mod scan;
 mod setting;
 mod tag;
+mod template;
 pub mod token;
 
 use crate::{Service, operations};
 
 pub use registry::mounts;
+pub use template::for_push;
 
 /// The operations that are built, and their handlers.
 pub static SERVICE: Service = Service {
@@ -38,6 +41,11 @@ pub static SERVICE: Service = Service {
         "SetRepositoryPolicy" => policy::set,
         "GetRepositoryPolicy" => policy::get,
         "DeleteRepositoryPolicy" => policy::delete,
+        "PutLifecyclePolicy" => lifecycle::put,
+        "GetLifecyclePolicy" => lifecycle::get,
+        "DeleteLifecyclePolicy" => lifecycle::delete,
+        "StartLifecyclePolicyPreview" => lifecycle::start_preview,
+        "GetLifecyclePolicyPreview" => lifecycle::get_preview,
         "PutImageTagMutability" => setting::put_mutability,
         "PutImageScanningConfiguration" => setting::put_scanning,
         "PutImage" => image::put,
@@ -65,8 +73,15 @@ pub static SERVICE: Service = Service {
         "BatchGetRepositoryScanningConfiguration" => scan::of_repositories,
         "PutRegistryScanningConfiguration" => scan::configure,
         "GetRegistryScanningConfiguration" => scan::of_registry,
+        "CreateRepositoryCreationTemplate" => template::create,
+        "UpdateRepositoryCreationTemplate" => template::update,
+        "DescribeRepositoryCreationTemplates" => template::describe,
+        "DeleteRepositoryCreationTemplate" => template::delete,
         "TagResource" => tag::tag,
         "UntagResource" => tag::untag,
         "ListTagsForResource" => tag::list,
     },
 };
+
+#[cfg(test)]
+mod tests;

@@ -9,9 +9,10 @@ use longshore_wire::{Fault, Timestamp};
 
 use super::{fault, repository};
 use crate::Context;
+use crate::ecr::mounts;
 
-/// How old a layer is at least, that no image names, when it is kept for longer because somebody asks for it: milliseconds
-/// since it was pushed.
+/// How old a layer is at least when it is kept for longer because somebody asks for it, lest it go with the last image that
+/// names it before another does: milliseconds since it was pushed.
 const FRESH: i64 = 10 * 60 * 1000;
 
 /// The layer of a repository with this digest.
@@ -23,23 +24,25 @@ pub fn layer<'a>(state: &'a State, registry: &AccountId, name: &str, digest: &st
     state.layer(&repository.id, digest).ok_or_else(|| fault::no_layer(registry, name, digest))
 }
 
-/// Whoever was told that these layers are there may rely on that for a while, though no image names them yet.
+/// Whoever was told that these layers are there may rely on that for a while, whether an image names them or not.
 ///
 /// # Errors
 /// If the disk has no space.
 pub fn freshen(context: &mut Context<'_>, layers: &[Arc<Layer>]) -> Result<(), Fault> {
     let now = context.now;
-    let is_old = |layer: &Layer| now.millis().saturating_sub(layer.pushed_at.millis()) >= FRESH;
-    let old: Vec<&Arc<Layer>> = layers.iter().filter(|layer| is_old(layer)).collect();
+    let old: Vec<&Arc<Layer>> = layers.iter().filter(|layer| is_old(layer, now)).collect();
     if old.is_empty() {
         return Ok(());
     }
     context.transact(|state, changes, _| {
-        let loose = old.iter().filter(|layer| state.index.registry.uses(&layer.key()) == 0);
-        let loose = loose.filter_map(|layer| state.layers.get(&layer.key()));
-        changes.extend(loose.map(|layer| Change::from(Layer { pushed_at: now, ..Layer::clone(layer) })));
+        let there = old.iter().filter_map(|layer| state.layers.get(&layer.key()));
+        changes.extend(there.map(|layer| Change::from(Layer { pushed_at: now, ..Layer::clone(layer) })));
         Ok(())
     })
+}
+
+fn is_old(layer: &Layer, now: Timestamp) -> bool {
+    now.millis().saturating_sub(layer.pushed_at.millis()) >= FRESH
 }
 
 /// A blob whose bytes are in their place, and pinned, is the repository's. Returns whether it was so already.
@@ -62,15 +65,14 @@ pub fn link(
     })
 }
 
-/// Nothing, if it is the repository's and some image's already.
+/// Nothing, if it is the repository's and was lately asked for.
 fn linked(state: &State, repository: &str, digest: &str, size: i64, now: Timestamp) -> Option<Change> {
+    let is_fresh = state.layer(repository, digest).is_some_and(|layer| !is_old(layer, now));
     let layer = Layer { repository: repository.to_owned(), digest: digest.to_owned(), size, pushed_at: now };
-    let is_used = state.index.registry.uses(&layer.key()) > 0;
-    let known = state.layer(repository, digest).is_some() && is_used;
-    (!known).then(|| layer.into())
+    (!is_fresh).then(|| layer.into())
 }
 
-/// Makes a layer of one repository one of another's. Returns whether the first has it.
+/// Makes a layer of one repository one of another's. Returns whether the first has it, and the account lets layers be mounted.
 ///
 /// # Errors
 /// `RepositoryNotFoundException`, of the one that it goes to.
@@ -83,6 +85,9 @@ pub fn mount(
     let now = context.now;
     context.transact(|state, changes, _| {
         let target = repository(state, registry, to)?;
+        if !mounts(state, registry.as_str()) {
+            return Ok(false);
+        }
         let Ok(source) = layer(state, registry, from, digest) else { return Ok(false) };
         changes.extend(linked(state, &target.id, &source.digest, source.size, now));
         Ok(true)
