@@ -47,7 +47,13 @@ pub(crate) async fn run(server: Arc<Server>) {
         match turn {
             Ok(Turn::Scanned) => {}
             Ok(Turn::Idle) => tokio::time::sleep(PERIOD).await,
-            Ok(Turn::Unwritten) | Err(_) => tokio::time::sleep(PAUSE).await,
+            Ok(Turn::Unwritten) => tokio::time::sleep(PAUSE).await,
+            // The others go on.
+            Err(error) => {
+                tracing::error!(%error, "a scan broke off");
+                give_up(&server);
+                tokio::time::sleep(PERIOD).await;
+            }
         }
     }
 }
@@ -60,13 +66,21 @@ enum Turn {
     Unwritten,
 }
 
+/// The image and the scan whose turn it is.
+fn next(server: &Server) -> Option<(Arc<Image>, Arc<ImageScan>)> {
+    let state = server.store.read();
+    let key = state.index.scans.unfinished().next()?;
+    Some((state.images.get(key)?.clone(), state.image_scans.get(key)?.clone()))
+}
+
+fn give_up(server: &Server) {
+    let Some((_, scan)) = next(server) else { return };
+    let outcome = Outcome::failed("the scan broke off because of a failure of the registry");
+    write(server, &scan, ImageScan { completed_at: Some(clock::now()), ..outcome.of(&scan) });
+}
+
 fn turn(server: &Server) -> Turn {
-    let next = {
-        let state = server.store.read();
-        let key = state.index.scans.unfinished().next().cloned();
-        key.and_then(|key| Some((state.images.get(&key)?.clone(), state.image_scans.get(&key)?.clone())))
-    };
-    let Some((image, scan)) = next else { return Turn::Idle };
+    let Some((image, scan)) = next(server) else { return Turn::Idle };
     let begun = ImageScan { status: api::ScanStatus::InProgress, ..ImageScan::clone(&scan) };
     if !write(server, &scan, begun) {
         return Turn::Unwritten;

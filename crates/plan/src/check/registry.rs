@@ -12,6 +12,7 @@ pub(super) fn registry(state: &State, found: &mut Found) {
     found.unless(ids.len() == state.repositories.iter().count(), "a repository has an id of its own", "");
     tags(state, found);
     images(state, &ids, found);
+    scans(state, found);
     for (key, row) in state.layers.iter() {
         found.unless(row.size >= 0, "a layer has no less than no bytes", &**key);
         found.unless(state.index.registry.is_held(&row.digest), "what a layer is is held", &**key);
@@ -22,6 +23,22 @@ pub(super) fn registry(state: &State, found: &mut Found) {
     for (id, _) in state.lifecycle_previews.iter() {
         found.unless(ids.contains(&**id), "a preview is of a repository", &**id);
     }
+}
+
+fn scans(state: &State, found: &mut Found) {
+    let waiting: BTreeSet<&str> = state.index.scans.unfinished().map(|key| &**key).collect();
+    let lost: BTreeSet<&str> = state.index.scans.lost().map(|key| &**key).collect();
+    for (key, row) in state.image_scans.iter() {
+        let has_image = state.images.contains(key);
+        let waits = has_image && row.is_unfinished();
+        found.unless(waiting.contains(&**key) == waits, "a scan waits for its turn until it has ended", &**key);
+        found.unless(lost.contains(&**key) != has_image, "a scan without its image is lost", &**key);
+        found.unless(row.is_unfinished() != row.completed_at.is_some(), "a scan that has ended says when", &**key);
+        let is_held = row.findings.as_ref().is_none_or(|digest| state.index.registry.is_held(digest));
+        found.unless(is_held, "what a scan found is held", &**key);
+    }
+    let all = waiting.len() <= state.image_scans.len() && lost.len() <= state.image_scans.len();
+    found.unless(all, "a scan that waits or is lost is there", "");
 }
 
 fn tags(state: &State, found: &mut Found) {
