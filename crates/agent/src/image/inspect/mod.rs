@@ -50,7 +50,7 @@ pub(super) struct Allowance {
 impl Allowance {
     /// That of layers that are so many bytes when packed.
     pub(super) fn of(packed: u64) -> Self {
-        let bytes = packed.saturating_mul(SWELLS).max(FREE).min(MOST_BYTES);
+        let bytes = packed.saturating_mul(SWELLS).clamp(FREE, MOST_BYTES);
         Self { bytes: AtomicU64::new(bytes), entries: AtomicU64::new(MOST_ENTRIES) }
     }
 

@@ -97,8 +97,11 @@ fn set_once<T>(place: &mut Option<T>, value: T) -> io::Result<()> {
     }
 }
 
+/// Key and value.
+type Record<'a> = (&'a [u8], &'a [u8]);
+
 /// `LENGTH KEY=VALUE\n`, one after the other; the length is that of the whole record.
-fn records(mut text: &[u8]) -> io::Result<Vec<(&[u8], &[u8])>> {
+fn records(mut text: &[u8]) -> io::Result<Vec<Record<'_>>> {
     let mut found = Vec::new();
     while !text.is_empty() {
         let (record, rest) = record(text).ok_or_else(|| refused("an extended header does not read"))?;
@@ -108,7 +111,7 @@ fn records(mut text: &[u8]) -> io::Result<Vec<(&[u8], &[u8])>> {
     Ok(found)
 }
 
-fn record(text: &[u8]) -> Option<((&[u8], &[u8]), &[u8])> {
+fn record(text: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let space = text.iter().position(|byte| *byte == b' ')?;
     let length = usize::try_from(decimal(&text[..space]).ok()?).ok()?;
     let inside = text.get(space + 1..length)?.strip_suffix(b"\n")?;
