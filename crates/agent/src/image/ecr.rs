@@ -5,6 +5,7 @@
 //!   ACCOUNT.dkr.ecr.REGION.localhost[:PORT]/…       any region
 //!   ACCOUNT.dkr.ecr.REGION.amazonaws.com/…          of this region, as AWS's guides print it
 //!   localhost:PORT/… │ 127.0.0.1:PORT/…             of the control plane's port, as whoever is beside it pushes
+//!   HOST:PORT/…                                     of the control plane as the node knows it
 //! ```
 //!
 //! Left out: AWS's own ECR of the region that the installation says it is.
@@ -48,7 +49,10 @@ impl Ecr {
                 let here = region == self.region && matches!(port, None | Some("443"));
                 here.then(|| host.replace(domain, "localhost"))
             }
-            None => (is_this_machine(host) && port.is_some() && port == own_port).then(|| registry.to_owned()),
+            None => {
+                let beside = is_this_machine(host) && port.is_some() && port == own_port;
+                (beside || registry == self.endpoint).then(|| registry.to_owned())
+            }
         }
     }
 }
@@ -88,7 +92,8 @@ mod tests {
             ("dkr.ecr.us-east-1.localhost", false),
             ("localhost:5000", false),
             ("localhost", false),
-            ("10.0.0.7:4566", false),
+            ("10.0.0.7:4566", true),
+            ("10.0.0.7:5000", false),
             ("public.ecr.aws", false),
             ("docker.io", false),
         ] {
