@@ -81,6 +81,10 @@ pub struct Behaviour {
     /// How often audit records are delivered to trails [default: 300]
     #[arg(long, env = "LONGSHORE_TRAIL_INTERVAL", value_name = "SECONDS", value_parser = value_parser!(u64).range(1..))]
     pub trail_interval: Option<u64>,
+    /// A bucket for the layers of images that are pushed, s3://BUCKET/PREFIX for one; credentials are taken from the
+    /// environment [default: the data directory]
+    #[arg(long, env = "LONGSHORE_REGISTRY_URL", value_name = "URL")]
+    pub registry_url: Option<String>,
     /// Where load balancers answer by their names, beside the loopback address of each: an address of the edges' machines
     /// [default: 127.0.0.1]
     #[arg(long, env = "LONGSHORE_BALANCER_ADDRESS", value_name = "IP")]
@@ -125,6 +129,7 @@ pub struct Resolved {
     pub node_lost_hours: u32,
     pub audit_mib: u32,
     pub trail_interval: u64,
+    pub registry_url: Option<String>,
     pub balancer_address: IpAddr,
     pub throttle: bool,
     pub image_cleanup: Cleanup,
@@ -170,6 +175,7 @@ impl Instance {
             // A file may say 0.
             audit_mib: flags.audit_mib.or(file.audit_mib).unwrap_or(AUDIT_MIB).max(1),
             throttle: flags.throttle.or(file.throttle).unwrap_or(false),
+            registry_url: flags.registry_url.clone().or(file.registry_url),
             trail_interval: flags.trail_interval.or(file.trail_interval).unwrap_or(TRAIL_SECONDS),
             balancer_address: flags.balancer_address.or(file.balancer_address).unwrap_or(Ipv4Addr::LOCALHOST.into()),
             image_cleanup,

@@ -212,6 +212,7 @@ async fn bind(options: &Resolved) -> Result<control::Bound> {
         node_lost_hours: options.node_lost_hours,
         audit_mib: options.audit_mib,
         trail_seconds: options.trail_interval,
+        registry_url: options.registry_url.clone(),
         balancer_address: options.balancer_address,
         throttle: options.throttle,
     };

@@ -21,4 +21,5 @@ pub static SERVICES: &[&ServiceDef] = &[
     &cloudtrail::SERVICE,
     &elasticloadbalancing::SERVICE,
     &acm::SERVICE,
+    &ecr::SERVICE,
 ];

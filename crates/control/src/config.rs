@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use longshore_model::AccountId;
+use longshore_store::blobs;
 
 /// What the gateway does with signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Config {
     pub trail_seconds: u64,
     /// Where load balancers answer by their names, beside the loopback address of each.
     pub balancer_address: IpAddr,
+    /// Where the bytes of images are kept: the URL of a bucket; none for the data directory.
+    pub registry_url: Option<String>,
     /// Whether calls are throttled as AWS does.
     pub throttle: bool,
 }
@@ -56,6 +59,10 @@ impl Config {
 
     pub fn log_store(&self) -> PathBuf {
         self.data_dir.join("logs")
+    }
+
+    pub fn blobs(&self) -> blobs::Options {
+        blobs::Options { url: self.registry_url.clone(), ..blobs::Options::of(self.data_dir.join("registry")) }
     }
 
     pub fn audit_log(&self) -> PathBuf {

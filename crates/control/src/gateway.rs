@@ -13,8 +13,8 @@ use http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
 };
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http::{HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -31,6 +31,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::audit::{Note, knocked, turned_away};
+use crate::body::Body;
+use crate::registry::{self, Answer};
 use crate::{Auth, Server, clock, edges, session, signin, telemetry};
 
 /// Connections at one time; more wait in the kernel's queue.
@@ -53,8 +55,6 @@ const SMALL_BODY: usize = 16 * 1024;
 
 /// The room left for bodies, in bytes.
 static ROOM: Semaphore = Semaphore::const_new(BODIES);
-
-type Answer = Response<Full<Bytes>>;
 
 pub async fn accept(server: Arc<Server>, listener: TcpListener) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
@@ -116,7 +116,7 @@ async fn handle(server: Arc<Server>, request: Request<Incoming>) -> Answer {
     if let Err(fault) = admit(&request) {
         let (head, _) = request.into_parts();
         let reply = refuse(&server, &Refusal::early(&head, fault), &clock::mint().uuid());
-        return reply.map(|body| Full::new(Bytes::from(body)));
+        return reply.map(Body::from);
     }
     if let Some(channel) = Channel::of(&request) {
         return open(server, request, channel).await;
@@ -126,6 +126,7 @@ async fn handle(server: Arc<Server>, request: Request<Incoming>) -> Answer {
         (&Method::GET, "/readyz") => ready(&server),
         (&Method::GET, "/metrics") => metrics(&server),
         (&Method::POST, "/_longshore/reset") if server.auth == Auth::Permissive => reset(&server).await,
+        (_, path) if registry::is_here(path) => registry::serve(&server, request).await,
         _ => api(server, request).await,
     }
 }
@@ -164,7 +165,7 @@ fn is_local(host: &str) -> bool {
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Answer::new(Full::new(body.into()));
+    let mut answer = Answer::new(Body::from(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     answer
@@ -316,7 +317,7 @@ async fn api(server: Arc<Server>, request: Request<Incoming>) -> Answer {
         Ok((body, _room)) => call(&server, &head, &body, &request_id).await,
         Err(fault) => turn_away(&server, &head, Refusal::early(&head, fault), &request_id),
     };
-    reply.map(|body| Full::new(Bytes::from(body)))
+    reply.map(Body::from)
 }
 
 fn refuse(server: &Server, refusal: &Refusal, request_id: &str) -> Reply {
@@ -333,12 +334,19 @@ fn turn_away(server: &Server, head: &Parts, refusal: Refusal, request_id: &str) 
 }
 
 /// The body, and the room it takes as long as it is there.
-async fn read_body(head: &Parts, body: Incoming) -> Result<(Bytes, Option<SemaphorePermit<'static>>), Fault> {
+pub(crate) type Read = (Bytes, Option<SemaphorePermit<'static>>);
+
+/// The body of a call.
+async fn read_body(head: &Parts, body: Incoming) -> Result<Read, Fault> {
+    read_limited(head, body, body_limit(head)).await
+}
+
+/// A body of at most `limit` bytes.
+pub(crate) async fn read_limited(head: &Parts, body: Incoming, limit: usize) -> Result<Read, Fault> {
     let plain = head.headers.get(CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity");
     if !plain {
         return Err(Fault::unsupported_encoding());
     }
-    let limit = body_limit(head);
     let announced = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
     if announced.is_some_and(|length| length > limit) {
         return Err(Fault::too_large(limit));
@@ -418,6 +426,7 @@ async fn carry_out(
     context.leave = leave;
     context.batch = header(head, "x-longshore-batch");
     context.audit = Some(&server.audit);
+    context.blobs = Some(&server.blobs);
     let read = Instant::now();
     let answer = match service.blocking {
         true => tokio::task::block_in_place(|| (operation.run)(&mut context, input)),
@@ -452,14 +461,14 @@ fn reply(
 }
 
 /// Waits until the record of a refusal is written. Where it cannot be the answer is no other.
-async fn written(recorded: Option<audit::Ticket>) {
+pub(crate) async fn written(recorded: Option<audit::Ticket>) {
     if let Some(recorded) = recorded {
         let _ = recorded.written().await;
     }
 }
 
 /// Wait until everything the answer rests on is durable, and its record written.
-async fn settle(
+pub(crate) async fn settle(
     server: &Server,
     revision: Revision,
     tickets: &[Ticket],

@@ -12,6 +12,7 @@
 
 mod audit;
 mod balancing;
+mod body;
 mod bootstrap;
 mod certificates;
 mod clock;
@@ -23,6 +24,7 @@ mod loops;
 mod master_key;
 mod metrics;
 mod nodes;
+mod registry;
 mod root_key;
 mod session;
 mod signin;
@@ -39,6 +41,7 @@ use std::time::Duration;
 use longshore_model::AccountId;
 use longshore_services::{Settings, Vault};
 use longshore_store::audit::Audit;
+use longshore_store::blobs::Blobs;
 use longshore_store::logs::Logs;
 use longshore_store::{Revision, Sqlite, Store};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -78,6 +81,7 @@ pub struct Server {
     pub(crate) store: Store,
     pub(crate) logs: Logs,
     pub(crate) audit: Audit,
+    pub(crate) blobs: Blobs,
     pub(crate) strangers: audit::Strangers,
     pub(crate) keys: signin::Keys,
     /// The directory that trails are delivered to, and how often.
@@ -111,6 +115,7 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
     clock::begin(store.read().newest());
     let logs = Logs::open(&config.log_store())?;
     let audit = audit::open(config)?;
+    let blobs = Blobs::open(&config.blobs()).map_err(longshore_store::Error::from)?;
     let in_listen = |source| Error::Listen { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(in_listen)?;
     let address = listener.local_addr().map_err(in_listen)?;
@@ -128,6 +133,7 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         store,
         logs,
         audit,
+        blobs,
         strangers: audit::Strangers::new(),
         keys: signin::Keys::default(),
         trails: config.data_dir.join("trails"),

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use longshore_model::{Change, State};
 use longshore_plan::agenda::Agenda;
 use longshore_plan::reconcile::Roles;
-use longshore_plan::{Plan, expire, heal, reap, rotate};
+use longshore_plan::{Plan, expire, heal, prune, reap, rotate};
 use longshore_services::logs::Upkeep;
 use longshore_store::{Commit, Full, Missed, Watch};
 use tokio::task::JoinHandle;
 
+use crate::registry::collect;
 use crate::{Error, Server, certificates, clock, trails};
 
 /// The longest a loop sleeps.
@@ -46,9 +47,11 @@ pub fn start(server: &Arc<Server>) -> Vec<JoinHandle<()>> {
         tokio::spawn(periodic(server.clone(), "rotate", ROTATE_PERIOD, |server, state| {
             rotate::turn(state, &server.settings.region, clock::now(), &mut clock::mint())
         })),
+        tokio::spawn(periodic(server.clone(), "prune", PERIOD, |_, state| prune::turn(state, clock::now()))),
         tokio::spawn(retention(server.clone())),
         tokio::spawn(trails::run(server.clone())),
         tokio::spawn(certificates::renew(server.clone())),
+        tokio::spawn(collect::run(server.clone())),
     ]
 }
 

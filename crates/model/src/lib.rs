@@ -22,6 +22,7 @@ pub mod parameter;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod policy;
+pub mod registry;
 pub mod secret;
 pub mod service;
 pub mod setting;

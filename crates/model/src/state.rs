@@ -18,6 +18,9 @@ use crate::network::{SecurityGroup, Subnet, Vpc};
 use crate::node::Node;
 use crate::node_key::{JoinToken, NodeKey};
 use crate::parameter::{self, Parameter, ParameterVersion};
+use crate::registry::{
+    CreationTemplate, Image, ImageTag, Layer, LifecyclePreview, PullThroughRule, RegistrySettings, Repository,
+};
 use crate::secret::{Secret, SecretVersion};
 use crate::service::Service;
 use crate::setting::{LogGroup, Setting, Token};
@@ -140,6 +143,10 @@ macro_rules! tables {
                     Record::LoadBalancer(row) => self.set_load_balancer(&key, Some(row)),
                     Record::Listener(row) => self.set_listener(&key, Some(row)),
                     Record::Target(row) => self.set_target(&key, Some(row)),
+                    Record::Repository(row) => self.set_repository(&key, Some(row)),
+                    Record::Image(row) => self.set_image(&key, Some(row)),
+                    Record::ImageTag(row) => self.set_image_tag(&key, Some(row)),
+                    Record::Layer(row) => self.set_layer(&key, Some(row)),
                     $(#[allow(unreachable_patterns)] Record::$name(row) => { self.$field.put(key, row.clone()); })*
                 }
             }
@@ -186,6 +193,10 @@ macro_rules! tables {
                     TableName::LoadBalancer => self.set_load_balancer(&key.into(), None),
                     TableName::Listener => self.set_listener(&key.into(), None),
                     TableName::Target => self.set_target(&key.into(), None),
+                    TableName::Repository => self.set_repository(&key.into(), None),
+                    TableName::Image => self.set_image(&key.into(), None),
+                    TableName::ImageTag => self.set_image_tag(&key.into(), None),
+                    TableName::Layer => self.set_layer(&key.into(), None),
                     $(#[allow(unreachable_patterns)] TableName::$name => { self.$field.delete(key); })*
                 }
             }
@@ -264,6 +275,14 @@ tables! {
     Target 43 targets |row| row.key();
     Certificate 44 certificates |row| row.key();
     CertificateAuthority 45 certificate_authorities |_row| certificate::LOCAL.to_owned();
+    Repository 50 repositories |row| row.key();
+    Image 51 images |row| row.key();
+    ImageTag 52 image_tags |row| row.key();
+    Layer 53 layers |row| row.key();
+    RegistrySettings 55 registry_settings |row| row.account.clone();
+    PullThroughRule 56 pull_through_rules |row| row.key();
+    CreationTemplate 57 creation_templates |row| row.key();
+    LifecyclePreview 60 lifecycle_previews |row| row.repository.clone();
 }
 
 impl State {

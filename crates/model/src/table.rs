@@ -42,6 +42,12 @@ impl<T> Table<T> {
         self.scan_after(prefix, None)
     }
 
+    /// As [`Self::scan`], for a prefix that was made for this, without the keys.
+    pub fn under(&self, prefix: String) -> impl Iterator<Item = &Arc<T>> {
+        let rows = self.rows.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
+        rows.take_while(move |(key, _)| key.starts_with(&prefix)).map(|(_, row)| row)
+    }
+
     /// As [`Self::scan`], beginning behind the key `after`.
     pub fn scan_after<'a>(
         &'a self,

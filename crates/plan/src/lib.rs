@@ -10,7 +10,8 @@
 //!   that succeed only for moments; [`event`] words what happened.
 //! * [`breaker`] gives a deployment up whose tasks keep failing; [`pin`] keeps a deployment on one version of its images.
 //! * [`orders`] is what sessions write: nodes that come and go, orders that arrive.
-//! * [`heal`] ends tasks whose node is gone; [`reap`] forgets what ended long ago; [`expire`] what a policy ends.
+//! * [`heal`] ends tasks whose node is gone; [`reap`] forgets what ended long ago; [`expire`] what a policy ends;
+//!   [`prune`] layers that no image needs.
 //! * [`rotate`] has secrets rotated by tasks, by a [`schedule`].
 //! * [`agenda`] remembers which services a loop must look at and when.
 //! * [`balancer`] gives load balancers their addresses.
@@ -33,6 +34,7 @@ pub mod orders;
 pub mod pace;
 pub mod pin;
 pub mod place;
+pub mod prune;
 pub mod quota;
 pub mod rate;
 pub mod reap;

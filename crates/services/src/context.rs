@@ -4,6 +4,7 @@ use longshore_model::iam::Caller;
 use longshore_model::policy::Context as Conditions;
 use longshore_model::{AccountId, Change, Mint, Place, State};
 use longshore_store::audit::Audit;
+use longshore_store::blobs::Blobs;
 use longshore_store::logs::{Logs, Ticket};
 use longshore_store::{Full, Revision, Snapshot, Store};
 use longshore_wire::{Fault, Timestamp};
@@ -54,6 +55,10 @@ pub struct Context<'a> {
     pub batch: Option<String>,
     /// The audit log; none where nobody keeps one.
     pub audit: Option<&'a Audit>,
+    /// The bytes of images; none where nobody keeps any.
+    pub blobs: Option<&'a Blobs>,
+    /// `host:port` that the client called.
+    pub host: Option<String>,
     revision: Revision,
     tickets: Vec<Ticket>,
 }
@@ -84,6 +89,8 @@ impl<'a> Context<'a> {
             mint: Mint::new(seed),
             batch: None,
             audit: None,
+            blobs: None,
+            host: None,
             revision: 0,
             tickets: Vec::new(),
         }
@@ -99,6 +106,14 @@ impl<'a> Context<'a> {
 
     pub fn account(&self) -> &AccountId {
         &self.place.account
+    }
+
+    /// The bytes of images.
+    ///
+    /// # Errors
+    /// `InternalFailure` where nobody keeps any.
+    pub fn blobs(&self) -> Result<&'a Blobs, Fault> {
+        self.blobs.ok_or_else(Fault::internal)
     }
 
     /// The state, held still. The answer will wait until what is seen here is durable; it is withheld if the caller may

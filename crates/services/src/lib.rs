@@ -10,6 +10,7 @@ pub mod authority;
 pub mod cloudtrail;
 mod context;
 pub mod ec2;
+pub mod ecr;
 pub mod ecs;
 pub mod elasticloadbalancing;
 pub mod iam;
@@ -49,6 +50,7 @@ pub static SERVICES: &[&Service] = &[
     &ecs::SERVICE,
     &logs::SERVICE,
     &ec2::SERVICE,
+    &ecr::SERVICE,
     &iam::SERVICE,
     &sts::SERVICE,
     &kms::SERVICE,

@@ -13,6 +13,7 @@
 
 pub mod audit;
 mod backend;
+pub mod blobs;
 mod history;
 pub mod logs;
 mod mark;
@@ -72,6 +73,8 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    #[error("the registry's bytes cannot be used")]
+    Blobs(#[from] blobs::Error),
     #[error(transparent)]
     Closed(#[from] Closed),
 }

@@ -3,6 +3,8 @@
 #[rustfmt::skip]
 pub mod ecs;
 #[rustfmt::skip]
+pub mod ecr;
+#[rustfmt::skip]
 pub mod logs;
 #[rustfmt::skip]
 pub mod sts;

@@ -43,6 +43,7 @@ impl World {
             node_lost_hours: 1,
             audit_mib: 64,
             trail_seconds: 60,
+            registry_url: None,
             balancer_address: std::net::Ipv4Addr::LOCALHOST.into(),
             throttle: false,
         };

@@ -6,6 +6,7 @@
 
 pub mod ages;
 pub mod balancing;
+pub mod registry;
 pub mod room;
 pub mod spans;
 pub mod stock;
@@ -25,6 +26,7 @@ use crate::service::{Service, ServiceStatus};
 use crate::task::{Task, TaskStatus};
 use ages::Ages;
 use balancing::Balancing;
+use registry::Registry;
 use room::Rooms;
 use spans::Spans;
 use stock::Stocks;
@@ -99,6 +101,8 @@ pub struct Index {
     pub stocks: Stocks,
     /// Who balances for whom.
     pub balancing: Balancing,
+    /// What images need and who needs them.
+    pub registry: Registry,
 }
 
 /// Nothing is used.

@@ -14,6 +14,7 @@ mod acm;
 mod asked;
 mod cloudtrail;
 mod ec2;
+mod ecr;
 mod ecs;
 mod elasticloadbalancing;
 mod iam;
@@ -102,6 +103,7 @@ static TABLES: &[&Table] = &[
     &ecs::TABLE,
     &logs::TABLE,
     &ec2::TABLE,
+    &ecr::TABLE,
     &iam::TABLE,
     &sts::TABLE,
     &kms::TABLE,

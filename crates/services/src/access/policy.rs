@@ -1,10 +1,10 @@
-//! The policies that resources carry: key policies and grants of KMS, resource policies of secrets.
+//! The policies that resources carry: key policies and grants of KMS, resource policies of secrets and of repositories.
 
 use std::sync::Arc;
 
 use longshore_model::kms::{grant_key, key};
 use longshore_model::policy::{Kind, Policy, ResourceRule};
-use longshore_model::{AccountId, Arn, State, secret};
+use longshore_model::{AccountId, Arn, State, registry, secret};
 use serde_json::json;
 
 use crate::authority::parsed;
@@ -19,7 +19,7 @@ pub(super) enum Attached {
 }
 
 /// Services whose resources carry policies: these bind the root of the account as well.
-const SERVICES: &[&str] = &["kms", "secretsmanager"];
+const SERVICES: &[&str] = &["kms", "secretsmanager", "ecr"];
 
 /// Whether resources of a service may carry policies.
 pub fn bears_policies(service: &str) -> bool {
@@ -27,10 +27,11 @@ pub fn bears_policies(service: &str) -> bool {
 }
 
 /// What the resource with this ARN says of an action.
-pub(super) fn attached(state: &State, arn: &str, action: &str) -> Attached {
-    let Some(arn) = Arn::parse(arn).filter(|arn| bears_policies(arn.service)) else { return Attached::Nothing };
+pub(super) fn attached(state: &State, text: &str, action: &str) -> Attached {
+    let Some(arn) = Arn::parse(text).filter(|arn| bears_policies(arn.service)) else { return Attached::Nothing };
     let read = match arn.service {
         "kms" => key_policies(state, &arn, action).map(|policies| (policies, ResourceRule::Required)),
+        "ecr" => repository_policy(state, text).map(|text| (vec![text_read(text)], ResourceRule::Suffices)),
         _ => secret_policy(state, &arn).map(|text| (vec![text_read(text)], ResourceRule::Suffices)),
     };
     let Some((policies, rule)) = read else { return Attached::Nothing };
@@ -62,6 +63,10 @@ fn leave_to_account(account: &str) -> String {
     let root = format!("arn:aws:iam::{account}:root");
     let statement = json!({"Effect": "Allow", "Principal": {"AWS": root}, "Action": RETIRE, "Resource": "*"});
     json!({"Version": "2012-10-17", "Statement": statement}).to_string()
+}
+
+fn repository_policy<'a>(state: &'a State, arn: &str) -> Option<&'a str> {
+    state.repositories.get(&registry::key_of(arn)?)?.policy.as_deref()
 }
 
 fn secret_policy<'a>(state: &'a State, arn: &Arn<'_>) -> Option<&'a str> {

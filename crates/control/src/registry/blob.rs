@@ -1,0 +1,101 @@
+//! Layers and configurations: whether they are there, and their bytes.
+
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use http::{HeaderValue, StatusCode};
+use longshore_api::ecr as api;
+use longshore_services::ecr::content;
+use longshore_store::blobs::Digest;
+use longshore_wire::Fault;
+
+use super::error::{Code, Refusal};
+use super::range::{Asked, asked};
+use super::visit::{Visit, aside};
+use super::{Answer, DIGEST, set};
+use crate::body::Body;
+
+/// `HEAD`: a client that asks may count on it for the manifest that it puts next.
+pub(super) async fn head(visit: &Visit<'_>, name: &str, digest: &Digest) -> Result<Answer, Refusal> {
+    let request = api::BatchCheckLayerAvailabilityRequest {
+        registry_id: Some(visit.registry.to_string()),
+        repository_name: Some(name.to_owned()),
+        layer_digests: Some(vec![digest.to_string()]),
+    };
+    let size = visit.call("BatchCheckLayerAvailability", &request, |context, _| {
+        let layer = content::layer(&context.read(), &visit.registry, name, digest.as_str())?.clone();
+        let size = layer.size;
+        content::freshen(context, &[layer])?;
+        Ok((size, Box::new(api::BatchCheckLayerAvailabilityResponse::default()) as Box<_>))
+    });
+    let size = size.await.map_err(Refusal::of_blob)?;
+    let mut answer = described(digest);
+    set(&mut answer, CONTENT_LENGTH, &size.to_string());
+    Ok(answer)
+}
+
+/// `GET`, of all or of a range.
+pub(super) async fn get(visit: &Visit<'_>, name: &str, digest: &Digest) -> Result<Answer, Refusal> {
+    let request = api::GetDownloadUrlForLayerRequest {
+        registry_id: Some(visit.registry.to_string()),
+        repository_name: Some(name.to_owned()),
+        layer_digest: Some(digest.to_string()),
+    };
+    let found = visit.call("GetDownloadUrlForLayer", &request, |context, _| {
+        let size = content::layer(&context.read(), &visit.registry, name, digest.as_str())?.size;
+        Ok((size, Box::new(api::GetDownloadUrlForLayerResponse::default()) as Box<_>))
+    });
+    let known = found.await.map_err(Refusal::of_blob)?;
+    let (blobs, wanted) = (visit.blobs().clone(), digest.clone());
+    let reader = aside(move || blobs.reader(&wanted)).await?;
+    if i64::try_from(reader.size()) != Ok(known) {
+        tracing::error!(%digest, "the bytes of a layer are not as many as its record says");
+        return Err(Fault::internal().into());
+    }
+    let size = reader.size();
+    let mut answer = described(digest);
+    let (first, length) = match asked(visit.header(RANGE), size) {
+        Asked::Whole => (0, size),
+        Asked::Part { first, last } => {
+            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+            set(&mut answer, CONTENT_RANGE, &format!("bytes {first}-{last}/{size}"));
+            (first, last - first + 1)
+        }
+        Asked::Beyond => {
+            let refusal = Refusal::new(Code::SizeInvalid, "the blob has no such range");
+            let refusal = refusal.at(StatusCode::RANGE_NOT_SATISFIABLE);
+            return Err(refusal.with(CONTENT_RANGE, format!("bytes */{size}")));
+        }
+    };
+    set(&mut answer, CONTENT_LENGTH, &length.to_string());
+    *answer.body_mut() = Body::blob(reader, first, length);
+    Ok(answer)
+}
+
+/// `DELETE`: of a blob that no image of the repository needs.
+pub(super) async fn delete(visit: &Visit<'_>, name: &str, digest: &Digest) -> Result<Answer, Refusal> {
+    let request = api::BatchDeleteImageRequest {
+        registry_id: Some(visit.registry.to_string()),
+        repository_name: Some(name.to_owned()),
+        image_ids: Some(vec![api::ImageIdentifier { image_digest: Some(digest.to_string()), image_tag: None }]),
+    };
+    let deleted = visit.call("BatchDeleteImage", &request, |context, _| {
+        content::unlink(context, &visit.registry, name, digest.as_str())?;
+        Ok(((), Box::new(api::BatchDeleteImageResponse::default()) as Box<_>))
+    });
+    deleted.await.map_err(|refusal| match refusal.code {
+        // It is there, and in use.
+        Code::BlobUnknown => refusal.as_denied(),
+        _ => refusal.of_blob(),
+    })?;
+    let mut answer = Answer::default();
+    *answer.status_mut() = StatusCode::ACCEPTED;
+    Ok(answer)
+}
+
+fn described(digest: &Digest) -> Answer {
+    let mut answer = Answer::default();
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    set(&mut answer, DIGEST, &digest.to_string());
+    answer
+}

@@ -1,0 +1,215 @@
+//! Manifests and indexes.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use hyper::body::{Bytes, Incoming};
+use longshore_api::ecr as api;
+use longshore_model::registry::Image;
+use longshore_services::ecr::content::{self, Deleted, Named, Push};
+use longshore_store::blobs::{Algorithm, Digest, digest_of};
+use longshore_wire::Fault;
+
+use super::error::{Code, Refusal};
+use super::route::Reference;
+use super::visit::{Visit, aside};
+use super::{Answer, DIGEST, SUBJECT, set};
+use crate::body::Body;
+use crate::gateway::read_limited;
+
+/// Bytes of a manifest: ECR's and the specification's bound.
+pub(super) const LARGEST: usize = 4 * 1024 * 1024;
+
+/// The image that a reference leads to, if the caller may pull it.
+async fn find(visit: &Visit<'_>, name: &str, reference: &Reference) -> Result<Arc<Image>, Refusal> {
+    let request = api::BatchGetImageRequest {
+        registry_id: Some(visit.registry.to_string()),
+        repository_name: Some(name.to_owned()),
+        image_ids: Some(vec![identifier(reference)]),
+        accepted_media_types: None,
+    };
+    visit
+        .call("BatchGetImage", &request, |context, _| {
+            let image = content::image(&context.read(), &visit.registry, name, named(reference))?.clone();
+            content::note_pull(context, std::slice::from_ref(&image))?;
+            Ok((image, Box::new(api::BatchGetImageResponse::default()) as Box<_>))
+        })
+        .await
+}
+
+fn named(reference: &Reference) -> Named<'_> {
+    match reference {
+        Reference::Digest(digest) => Named { digest: Some(digest.as_str()), tag: None },
+        Reference::Tag(tag) | Reference::NoTag(tag) => Named { digest: None, tag: Some(tag) },
+    }
+}
+
+fn identifier(reference: &Reference) -> api::ImageIdentifier {
+    match reference {
+        Reference::Digest(digest) => api::ImageIdentifier { image_digest: Some(digest.to_string()), image_tag: None },
+        Reference::Tag(tag) | Reference::NoTag(tag) => {
+            api::ImageIdentifier { image_digest: None, image_tag: Some(tag.clone()) }
+        }
+    }
+}
+
+/// `GET`, and `HEAD`, which reads no bytes.
+pub(super) async fn get(
+    visit: &Visit<'_>,
+    name: &str,
+    reference: &Reference,
+    with_bytes: bool,
+) -> Result<Answer, Refusal> {
+    if let Reference::NoTag(tag) = reference {
+        return Err(Refusal::new(Code::ManifestUnknown, format!("no image can have the tag {}", tag.escape_debug())));
+    }
+    let image = find(visit, name, reference).await?;
+    if !accepts(visit, &image.media_type) {
+        let message = format!("the manifest is a {}, which the client does not accept", image.media_type);
+        return Err(Refusal::new(Code::ManifestUnknown, message));
+    }
+    let mut answer = Answer::default();
+    set(&mut answer, CONTENT_TYPE, &image.media_type);
+    set(&mut answer, DIGEST, &image.digest);
+    set(&mut answer, CONTENT_LENGTH, &image.manifest_size.to_string());
+    if with_bytes {
+        *answer.body_mut() = Body::from(bytes(visit, &image).await?);
+    }
+    Ok(answer)
+}
+
+/// The bytes of an image's manifest.
+pub(super) async fn bytes(visit: &Visit<'_>, image: &Image) -> Result<Bytes, Refusal> {
+    let digest = Digest::parse(&image.digest).map_err(|_| Fault::internal())?;
+    if let Some(bytes) = visit.blobs().cached(&digest) {
+        return Ok(bytes);
+    }
+    let blobs = visit.blobs().clone();
+    aside(move || blobs.read(&digest, LARGEST as u64)).await
+}
+
+/// Whether a client takes a type; one that does not say takes all.
+fn accepts(visit: &Visit<'_>, media_type: &str) -> bool {
+    let mut headers = visit.head.headers.get_all(ACCEPT).iter().peekable();
+    let mut texts = headers.by_ref().filter_map(|header| header.to_str().ok()).peekable();
+    texts.peek().is_none() || texts.any(|text| is_accepted(text, media_type))
+}
+
+fn is_accepted(header: &str, media_type: &str) -> bool {
+    let range = |part: &str| part.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    header.split(',').map(range).any(|range| matches!(&*range, "*/*" | "application/*") || range == media_type)
+}
+
+/// `PUT`: as PutImage, whatever the way.
+pub(super) async fn put(
+    visit: &Visit<'_>,
+    name: &str,
+    reference: &Reference,
+    body: Incoming,
+) -> Result<Answer, Refusal> {
+    if let Reference::NoTag(_) = reference {
+        return Err(Refusal::new(
+            Code::NameInvalid,
+            "a tag has at most 128 letters, digits, dots, dashes and underscores",
+        ));
+    }
+    let (bytes, _room) = read_limited(visit.head, body, LARGEST).await.map_err(too_large)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| Refusal::new(Code::ManifestInvalid, "a manifest is JSON"))?;
+    let algorithm = match reference {
+        Reference::Digest(digest) => digest.algorithm(),
+        _ => Algorithm::Sha256,
+    };
+    let found = digest_of(algorithm, &bytes);
+    let tag = if let Reference::Tag(tag) = reference { Some(tag.clone()) } else { None };
+    let request = api::PutImageRequest {
+        registry_id: Some(visit.registry.to_string()),
+        repository_name: Some(name.to_owned()),
+        image_manifest: Some(text.to_owned()),
+        image_manifest_media_type: visit.header(CONTENT_TYPE).map(str::to_owned),
+        image_tag: tag.clone(),
+        image_digest: Some(match reference {
+            Reference::Digest(digest) => digest.to_string(),
+            _ => found.to_string(),
+        }),
+    };
+    let push = Push {
+        registry: &visit.registry,
+        repository: name,
+        bytes: &bytes,
+        media_type: visit.header(CONTENT_TYPE),
+        digest: if let Reference::Digest(digest) = reference { Some(digest) } else { None },
+        tags: &tag.as_deref().into_iter().collect::<Vec<_>>(),
+    };
+    let subject = visit.call("PutImage", &request, |context, _| {
+        let pushed = tokio::task::block_in_place(|| content::put_image(context, &push))?;
+        let image = api::Image {
+            registry_id: request.registry_id.clone(),
+            repository_name: request.repository_name.clone(),
+            image_id: Some(api::ImageIdentifier { image_digest: Some(pushed.image.digest), image_tag: tag.clone() }),
+            image_manifest_media_type: Some(pushed.image.media_type),
+            image_manifest: None,
+        };
+        Ok((pushed.image.subject, Box::new(api::PutImageResponse { image: Some(image) }) as Box<_>))
+    });
+    let subject = subject.await.map_err(Refusal::of_manifest)?;
+    let mut answer = Answer::default();
+    *answer.status_mut() = StatusCode::CREATED;
+    set(&mut answer, LOCATION, &format!("/v2/{name}/manifests/{found}"));
+    set(&mut answer, DIGEST, &found.to_string());
+    if let Some(subject) = subject {
+        set(&mut answer, SUBJECT, &subject);
+    }
+    Ok(answer)
+}
+
+fn too_large(fault: Fault) -> Refusal {
+    match fault.status {
+        413 => Refusal::new(Code::ManifestInvalid, format!("a manifest has at most {LARGEST} bytes"))
+            .at(StatusCode::PAYLOAD_TOO_LARGE),
+        _ => Refusal::from(fault).of_manifest(),
+    }
+}
+
+/// `DELETE`: of a tag, or of an image with all its tags, as BatchDeleteImage.
+pub(super) async fn delete(visit: &Visit<'_>, name: &str, reference: &Reference) -> Result<Answer, Refusal> {
+    if let Reference::NoTag(_) = reference {
+        return Err(Refusal::new(Code::ManifestUnknown, "no image can have such a tag"));
+    }
+    let request = api::BatchDeleteImageRequest {
+        registry_id: Some(visit.registry.to_string()),
+        repository_name: Some(name.to_owned()),
+        image_ids: Some(vec![identifier(reference)]),
+    };
+    let deleted = visit.call("BatchDeleteImage", &request, |context, _| {
+        let deleted = content::delete_image(context, &visit.registry, name, named(reference))?;
+        Ok((deleted, Box::new(api::BatchDeleteImageResponse::default()) as Box<_>))
+    });
+    match deleted.await? {
+        Deleted::Done { .. } => {
+            let mut answer = Answer::default();
+            *answer.status_mut() = StatusCode::ACCEPTED;
+            Ok(answer)
+        }
+        Deleted::Refused { code: api::ImageFailureCode::ImageReferencedByManifestList, reason } => {
+            Err(Refusal::new(Code::Denied, reason))
+        }
+        Deleted::Refused { reason, .. } => Err(Refusal::new(Code::ManifestUnknown, reason)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_accepted_by_its_name_or_by_a_star() {
+        let index = "application/vnd.oci.image.index.v1+json";
+        for header in [index, "*/*", "application/*;q=0.5", "text/html, application/vnd.oci.image.index.v1+json;q=1"] {
+            assert!(is_accepted(header, index), "{header}");
+        }
+        for header in ["", "text/*", "application/vnd.oci.image.manifest.v1+json", "application/json"] {
+            assert!(!is_accepted(header, index), "{header}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What images have to do with tags, layers and each other, and which contents are still needed.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use longshore_wire::Timestamp;
+
+use crate::registry::{Image, ImageTag, Layer, Repository, content_key};
+
+/// Digests, or names of tags, by the key of an image.
+type Sets = HashMap<String, BTreeSet<String>>;
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Registry {
+    /// Keys of repositories by their ids.
+    repositories: HashMap<String, Arc<str>>,
+    /// Numbers of repositories by account.
+    accounts: HashMap<String, usize>,
+    /// Numbers of images by repository.
+    images: HashMap<String, usize>,
+    /// Names of an image's tags.
+    tags: Sets,
+    /// Digests of the images that are about an image, there or not.
+    referrers: Sets,
+    /// How many images of its repository name a content, by the content's key.
+    uses: HashMap<String, usize>,
+    /// Keys of layers that no image names, by when they were pushed.
+    loose: BTreeSet<(Timestamp, Arc<str>)>,
+    /// How many images and layers, of all repositories, are the content with a digest.
+    holders: HashMap<String, usize>,
+    /// How many images, tags and layers a repository has, those that were deleted too.
+    contents: HashMap<String, usize>,
+}
+
+impl Registry {
+    /// The key of the repository that has this id, unless it was deleted.
+    pub fn repository(&self, id: &str) -> Option<&Arc<str>> {
+        self.repositories.get(id)
+    }
+
+    /// How many repositories an account has.
+    pub fn repositories(&self, account: &str) -> usize {
+        self.accounts.get(account).copied().unwrap_or(0)
+    }
+
+    /// How many images a repository has.
+    pub fn images(&self, repository: &str) -> usize {
+        self.images.get(repository).copied().unwrap_or(0)
+    }
+
+    /// Names of the tags that lead to the image with this key.
+    pub fn tags<'a>(&'a self, image: &str) -> impl ExactSizeIterator<Item = &'a String> + use<'a> {
+        set(&self.tags, image)
+    }
+
+    /// Digests of the images that are about the one with this key.
+    pub fn referrers<'a>(&'a self, image: &str) -> impl ExactSizeIterator<Item = &'a String> + use<'a> {
+        set(&self.referrers, image)
+    }
+
+    /// How many images of its repository name the layer, or the image, with this key.
+    pub fn uses(&self, content: &str) -> usize {
+        self.uses.get(content).copied().unwrap_or(0)
+    }
+
+    /// Keys of layers that no image names, those first that were pushed first.
+    pub fn loose(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
+        self.loose.iter().map(|(at, key)| (*at, key))
+    }
+
+    /// Whether any repository has the content with this digest, or had it and is not cleared away.
+    pub fn is_held(&self, digest: &str) -> bool {
+        self.holders.contains_key(digest)
+    }
+
+    /// Ids of repositories that were deleted and of which something is left.
+    pub fn ruins(&self) -> impl Iterator<Item = &String> {
+        self.contents.keys().filter(|id| !self.repositories.contains_key(*id))
+    }
+
+    pub(crate) fn replace_repository(&mut self, key: &Arc<str>, old: Option<&Repository>, new: Option<&Repository>) {
+        if let Some(new) = new {
+            count(&mut self.accounts, &new.account, true);
+            self.repositories.insert(new.id.clone(), key.clone());
+        }
+        let Some(old) = old else { return };
+        count(&mut self.accounts, &old.account, false);
+        if new.is_none_or(|new| new.id != old.id) {
+            self.repositories.remove(&old.id);
+        }
+    }
+
+    pub(crate) fn replace_image(
+        &mut self,
+        key: &Arc<str>,
+        old: Option<&Image>,
+        new: Option<&Image>,
+        pushed: impl Fn(&str) -> Option<Timestamp>,
+    ) {
+        // What comes first, so that nothing that stays is let go in between.
+        new.into_iter().for_each(|new| self.change_image(key, new, true, &pushed));
+        old.into_iter().for_each(|old| self.change_image(key, old, false, &pushed));
+    }
+
+    fn change_image(&mut self, key: &str, image: &Image, come: bool, pushed: &impl Fn(&str) -> Option<Timestamp>) {
+        debug_assert_eq!(key, image.key());
+        count(&mut self.images, &image.repository, come);
+        count(&mut self.contents, &image.repository, come);
+        count(&mut self.holders, &image.digest, come);
+        if let Some(subject) = &image.subject {
+            include(&mut self.referrers, content_key(&image.repository, subject), &image.digest, come);
+        }
+        for part in image.parts() {
+            let part = content_key(&image.repository, part);
+            count(&mut self.uses, &part, come);
+            let Some(at) = pushed(&part) else { continue };
+            self.hang(at, part.as_str().into());
+        }
+    }
+
+    pub(crate) fn replace_tag(&mut self, old: Option<&ImageTag>, new: Option<&ImageTag>) {
+        for (tag, come) in [(old, false), (new, true)] {
+            let Some(tag) = tag else { continue };
+            include(&mut self.tags, content_key(&tag.repository, &tag.digest), &tag.tag, come);
+            count(&mut self.contents, &tag.repository, come);
+        }
+    }
+
+    pub(crate) fn replace_layer(&mut self, key: &Arc<str>, old: Option<&Layer>, new: Option<&Layer>) {
+        if let Some(old) = old {
+            self.loose.remove(&(old.pushed_at, key.clone()));
+        }
+        for (layer, come) in [(new, true), (old, false)] {
+            let Some(layer) = layer else { continue };
+            count(&mut self.holders, &layer.digest, come);
+            count(&mut self.contents, &layer.repository, come);
+        }
+        if let Some(new) = new {
+            self.hang(new.pushed_at, key.clone());
+        }
+    }
+
+    /// A layer that is there is loose if no image names it.
+    fn hang(&mut self, pushed_at: Timestamp, key: Arc<str>) {
+        let entry = (pushed_at, key);
+        match self.uses(&entry.1) {
+            0 => self.loose.insert(entry),
+            _ => self.loose.remove(&entry),
+        };
+    }
+}
+
+fn set<'a>(sets: &'a Sets, key: &str) -> impl ExactSizeIterator<Item = &'a String> + use<'a> {
+    static NONE: BTreeSet<String> = BTreeSet::new();
+    sets.get(key).unwrap_or(&NONE).iter()
+}
+
+/// One more, or one less.
+fn count(counts: &mut HashMap<String, usize>, key: &str, more: bool) {
+    if more {
+        *counts.entry(key.to_owned()).or_default() += 1;
+        return;
+    }
+    let left = counts.get(key).map_or(0, |count| count.saturating_sub(1));
+    match left {
+        0 => drop(counts.remove(key)),
+        left => drop(counts.insert(key.to_owned(), left)),
+    }
+}
+
+fn include(sets: &mut Sets, key: String, member: &str, within: bool) {
+    if within {
+        sets.entry(key).or_default().insert(member.to_owned());
+        return;
+    }
+    let Some(set) = sets.get_mut(&key) else { return };
+    set.remove(member);
+    if set.is_empty() {
+        sets.remove(&key);
+    }
+}

@@ -1,0 +1,150 @@
+use longshore_wire::Timestamp;
+
+use super::*;
+use crate::{Change, TableName};
+
+const REPOSITORY: &str = "r1";
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(seconds * 1000)
+}
+
+fn repository() -> Repository {
+    Repository {
+        account: "123456789012".to_owned(),
+        name: "team/web".to_owned(),
+        id: REPOSITORY.to_owned(),
+        created_at: at(0),
+        mutability: api::ImageTagMutability::Mutable,
+        exclusions: Vec::new(),
+        scan_on_push: false,
+        encryption: api::EncryptionType::Aes256,
+        kms_key: None,
+        policy: None,
+        lifecycle: None,
+        tags: BTreeMap::new(),
+    }
+}
+
+fn layer(digest: &str, pushed_at: i64) -> Layer {
+    Layer { repository: REPOSITORY.to_owned(), digest: digest.to_owned(), size: 10, pushed_at: at(pushed_at) }
+}
+
+fn image(digest: &str, layers: &[&str], images: &[&str], subject: Option<&str>) -> Image {
+    let owned = |digests: &[&str]| digests.iter().map(|digest| (*digest).to_owned()).collect();
+    Image {
+        repository: REPOSITORY.to_owned(),
+        digest: digest.to_owned(),
+        media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
+        artifact_type: None,
+        manifest_size: 5,
+        size: 20,
+        pushed_at: at(9),
+        pulled_at: None,
+        subject: subject.map(str::to_owned),
+        layers: owned(layers),
+        images: owned(images),
+    }
+}
+
+fn tag(name: &str, digest: &str) -> ImageTag {
+    ImageTag { repository: REPOSITORY.to_owned(), tag: name.to_owned(), digest: digest.to_owned(), moved_at: at(9) }
+}
+
+fn state(changes: impl IntoIterator<Item = Change>) -> State {
+    let mut state = State::default();
+    changes.into_iter().for_each(|change| state.apply(&change));
+    state
+}
+
+fn delete(state: &mut State, table: TableName, key: String) {
+    state.apply(&Change::Delete(table, key));
+}
+
+fn loose(state: &State) -> Vec<&str> {
+    state.index.registry.loose().map(|(_, key)| &**key).collect()
+}
+
+#[test]
+fn an_arn_of_a_repository_leads_to_its_key() {
+    let arn = "arn:aws:ecr:us-east-1:123456789012:repository/team/web";
+    assert_eq!(key_of(arn).as_deref(), Some("123456789012/team/web"));
+    assert_eq!(key_of("arn:aws:ecs:us-east-1:123456789012:repository/web"), None);
+    assert_eq!(key_of("arn:aws:ecr:us-east-1:123456789012:web"), None);
+}
+
+#[test]
+fn a_layer_is_loose_as_long_as_no_image_names_it() {
+    let mut state = state([layer("b", 2).into(), layer("a", 3).into()]);
+    assert_eq!(loose(&state), ["r1@b", "r1@a"], "those first that were pushed first");
+    state.apply(&image("m1", &["a"], &[], None).into());
+    state.apply(&image("m2", &["a", "b"], &[], None).into());
+    assert_eq!(loose(&state), [""; 0]);
+    assert_eq!(state.index.registry.uses("r1@a"), 2);
+    // Put again as it was, and then otherwise.
+    state.apply(&image("m2", &["a", "b"], &[], None).into());
+    state.apply(&image("m2", &["b"], &[], None).into());
+    assert_eq!((state.index.registry.uses("r1@a"), loose(&state)), (1, vec![]));
+    delete(&mut state, TableName::Image, content_key(REPOSITORY, "m1"));
+    assert_eq!(loose(&state), ["r1@a"]);
+    state.apply(&layer("a", 7).into());
+    assert_eq!(loose(&state), ["r1@a"]);
+    delete(&mut state, TableName::Layer, content_key(REPOSITORY, "a"));
+    assert_eq!(loose(&state), [""; 0]);
+}
+
+#[test]
+fn a_layer_that_comes_after_its_image_is_not_loose() {
+    let state = state([image("m1", &["a"], &[], None).into(), layer("a", 3).into()]);
+    assert_eq!(loose(&state), [""; 0]);
+}
+
+#[test]
+fn a_tag_leads_to_one_image_and_an_image_knows_its_tags() {
+    let images = [image("m1", &[], &[], None).into(), image("m2", &[], &[], None).into()];
+    let mut state = state(images);
+    state.apply(&tag("latest", "m1").into());
+    state.apply(&tag("v1", "m1").into());
+    state.apply(&tag("latest", "m2").into());
+    let tags = |state: &State, digest| -> Vec<String> {
+        state.index.registry.tags(&content_key(REPOSITORY, digest)).cloned().collect()
+    };
+    assert_eq!((tags(&state, "m1"), tags(&state, "m2")), (vec!["v1".to_owned()], vec!["latest".to_owned()]));
+    assert_eq!(state.tagged_image(REPOSITORY, "latest").map(|image| image.digest.as_str()), Some("m2"));
+    assert_eq!(state.tags_of(REPOSITORY).map(|tag| tag.tag.as_str()).collect::<Vec<_>>(), ["latest", "v1"]);
+    assert_eq!(state.images_of(REPOSITORY).count(), 2);
+    delete(&mut state, TableName::ImageTag, tag_key(REPOSITORY, "latest"));
+    assert_eq!(tags(&state, "m2"), [""; 0]);
+    assert_eq!(state.tagged_image(REPOSITORY, "latest"), None);
+}
+
+#[test]
+fn contents_are_held_by_whatever_has_them() {
+    let mut state =
+        state([layer("a", 1).into(), image("a", &[], &[], None).into(), image("s", &[], &["a"], Some("a")).into()]);
+    let held = |state: &State| state.index.registry.is_held("a");
+    assert_eq!(state.index.registry.referrers("r1@a").collect::<Vec<_>>(), ["s"]);
+    assert_eq!(state.index.registry.uses("r1@a"), 1);
+    delete(&mut state, TableName::Layer, content_key(REPOSITORY, "a"));
+    assert!(held(&state), "an image has it");
+    delete(&mut state, TableName::Image, content_key(REPOSITORY, "a"));
+    assert!(!held(&state));
+    delete(&mut state, TableName::Image, content_key(REPOSITORY, "s"));
+    assert_eq!(state.index.registry.referrers("r1@a").len(), 0);
+}
+
+#[test]
+fn what_was_in_a_deleted_repository_is_found_until_it_is_gone() {
+    let mut state = state([repository().into(), layer("a", 1).into(), tag("t", "m").into()]);
+    assert_eq!(state.repository_of(REPOSITORY).map(|row| row.name.as_str()), Some("team/web"));
+    assert_eq!(state.index.registry.repositories("123456789012"), 1);
+    assert_eq!(state.index.registry.ruins().count(), 0);
+    delete(&mut state, TableName::Repository, repository().key());
+    assert_eq!(state.index.registry.repositories("123456789012"), 0);
+    assert!(state.repository_of(REPOSITORY).is_none());
+    assert_eq!(state.index.registry.ruins().collect::<Vec<_>>(), [REPOSITORY]);
+    delete(&mut state, TableName::Layer, content_key(REPOSITORY, "a"));
+    delete(&mut state, TableName::ImageTag, tag_key(REPOSITORY, "t"));
+    assert_eq!(state.index.registry.ruins().count(), 0);
+    assert_eq!(state.index, crate::index::Index::default());
+}

@@ -1,0 +1,107 @@
+//! Layers of repositories.
+
+use std::sync::Arc;
+
+use longshore_api::ecr::fault as def;
+use longshore_model::registry::Layer;
+use longshore_model::{AccountId, Change, State, TableName};
+use longshore_wire::{Fault, Timestamp};
+
+use super::{fault, repository};
+use crate::Context;
+
+/// How old a layer is at least when it is kept for longer because somebody asks for it, lest it go with the last image that
+/// names it before another does: milliseconds since it was pushed.
+const FRESH: i64 = 10 * 60 * 1000;
+
+/// The layer of a repository with this digest.
+///
+/// # Errors
+/// `RepositoryNotFoundException`, `LayersNotFoundException`.
+pub fn layer<'a>(state: &'a State, registry: &AccountId, name: &str, digest: &str) -> Result<&'a Arc<Layer>, Fault> {
+    let repository = repository(state, registry, name)?;
+    state.layer(&repository.id, digest).ok_or_else(|| fault::no_layer(registry, name, digest))
+}
+
+/// Whoever was told that these layers are there may rely on that for a while, whether an image names them or not.
+///
+/// # Errors
+/// If the disk has no space.
+pub fn freshen(context: &mut Context<'_>, layers: &[Arc<Layer>]) -> Result<(), Fault> {
+    let now = context.now;
+    let old: Vec<&Arc<Layer>> = layers.iter().filter(|layer| is_old(layer, now)).collect();
+    if old.is_empty() {
+        return Ok(());
+    }
+    context.transact(|state, changes, _| {
+        let there = old.iter().filter_map(|layer| state.layers.get(&layer.key()));
+        changes.extend(there.map(|layer| Change::from(Layer { pushed_at: now, ..Layer::clone(layer) })));
+        Ok(())
+    })
+}
+
+fn is_old(layer: &Layer, now: Timestamp) -> bool {
+    now.millis().saturating_sub(layer.pushed_at.millis()) >= FRESH
+}
+
+/// A blob whose bytes are in their place, and pinned, is the repository's. Returns whether it was so already.
+///
+/// # Errors
+/// `RepositoryNotFoundException`
+pub fn link(
+    context: &mut Context<'_>,
+    registry: &AccountId,
+    name: &str,
+    digest: &str,
+    size: u64,
+) -> Result<bool, Fault> {
+    let now = context.now;
+    let size = i64::try_from(size).map_err(|_| Fault::internal())?;
+    context.transact(|state, changes, _| {
+        let repository = repository(state, registry, name)?;
+        changes.extend(linked(state, &repository.id, digest, size, now));
+        Ok(state.layer(&repository.id, digest).is_some())
+    })
+}
+
+/// Nothing, if it is the repository's and was lately asked for.
+fn linked(state: &State, repository: &str, digest: &str, size: i64, now: Timestamp) -> Option<Change> {
+    let is_fresh = state.layer(repository, digest).is_some_and(|layer| !is_old(layer, now));
+    let layer = Layer { repository: repository.to_owned(), digest: digest.to_owned(), size, pushed_at: now };
+    (!is_fresh).then(|| layer.into())
+}
+
+/// Makes a layer of one repository one of another's. Returns whether the first has it.
+///
+/// # Errors
+/// `RepositoryNotFoundException`, of the one that it goes to.
+pub fn mount(
+    context: &mut Context<'_>,
+    registry: &AccountId,
+    (from, to): (&str, &str),
+    digest: &str,
+) -> Result<bool, Fault> {
+    let now = context.now;
+    context.transact(|state, changes, _| {
+        let target = repository(state, registry, to)?;
+        let Ok(source) = layer(state, registry, from, digest) else { return Ok(false) };
+        changes.extend(linked(state, &target.id, &source.digest, source.size, now));
+        Ok(true)
+    })
+}
+
+/// Takes a layer from a repository, unless an image needs it.
+///
+/// # Errors
+/// `RepositoryNotFoundException`, `LayersNotFoundException`, `LayerInaccessibleException`.
+pub fn unlink(context: &mut Context<'_>, registry: &AccountId, name: &str, digest: &str) -> Result<(), Fault> {
+    context.transact(|state, changes, _| {
+        let layer = layer(state, registry, name, digest)?;
+        if state.index.registry.uses(&layer.key()) > 0 {
+            let message = format!("An image of the repository with name '{name}' refers to the layer '{digest}'");
+            return Err(fault::of(&def::LAYER_INACCESSIBLE_EXCEPTION, message));
+        }
+        changes.push(Change::Delete(TableName::Layer, layer.key()));
+        Ok(())
+    })
+}

@@ -1,0 +1,66 @@
+//! Amazon ECR: repositories and what is in them.
+//!
+//! Records say what there is; bytes lie apart, under their digests (`docs/decisions/0040`). [`content`] is what the API here
+//! has in common with the distribution API under `/v2/`. A registry is an account's; of another account's repository a
+//! caller sees what both its own policies and the repository's allow.
+//!
+//! Left out: replication to other registries, signing, archiving. What is encrypted by a key of KMS is so in name: the bytes
+//! lie on the disk as they came.
+
+mod authorization;
+pub mod content;
+pub mod download;
+mod fault;
+mod find;
+mod host;
+mod image;
+mod layer;
+mod policy;
+mod registry;
+mod repository;
+mod setting;
+mod tag;
+pub mod token;
+
+use crate::{Service, operations};
+
+pub use registry::mounts;
+
+/// The operations that are built, and their handlers.
+pub static SERVICE: Service = Service {
+    def: &longshore_api::ecr::SERVICE,
+    blocking: true,
+    operations: operations! {
+        "CreateRepository" => repository::create,
+        "DescribeRepositories" => repository::describe,
+        "DeleteRepository" => repository::delete,
+        "SetRepositoryPolicy" => policy::set,
+        "GetRepositoryPolicy" => policy::get,
+        "DeleteRepositoryPolicy" => policy::delete,
+        "PutImageTagMutability" => setting::put_mutability,
+        "PutImageScanningConfiguration" => setting::put_scanning,
+        "PutImage" => image::put,
+        "BatchGetImage" => image::get,
+        "DescribeImages" => image::describe,
+        "ListImages" => image::list,
+        "BatchDeleteImage" => image::delete,
+        "ListImageReferrers" => image::referrers,
+        "DescribeImageReplicationStatus" => image::replication,
+        "BatchCheckLayerAvailability" => layer::check,
+        "GetDownloadUrlForLayer" => layer::url,
+        "InitiateLayerUpload" => layer::initiate,
+        "UploadLayerPart" => layer::upload,
+        "CompleteLayerUpload" => layer::complete,
+        "GetAuthorizationToken" => authorization::get,
+        "DescribeRegistry" => registry::describe,
+        "PutReplicationConfiguration" => registry::put_replication,
+        "PutRegistryPolicy" => registry::put_policy,
+        "GetRegistryPolicy" => registry::get_policy,
+        "DeleteRegistryPolicy" => registry::delete_policy,
+        "PutAccountSetting" => registry::put_setting,
+        "GetAccountSetting" => registry::get_setting,
+        "TagResource" => tag::tag,
+        "UntagResource" => tag::untag,
+        "ListTagsForResource" => tag::list,
+    },
+};

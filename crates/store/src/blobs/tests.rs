@@ -1,0 +1,439 @@
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::*;
+
+const ACCOUNT: &str = "123456789012";
+const ID: &str = "01234567-89ab-cdef-0123-456789abcdef";
+
+struct Room(PathBuf);
+
+impl Room {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("longshore-blobs-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        Self(dir)
+    }
+
+    fn open(&self) -> Blobs {
+        Blobs::open(&Options::of(&self.0)).unwrap()
+    }
+
+    fn staged(&self) -> usize {
+        let files = |dir: PathBuf| fs::read_dir(dir).map_or(0, Iterator::count);
+        files(self.0.join("uploads").join(ACCOUNT))
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn key(number: u32) -> Key {
+    Key::new(ACCOUNT, "team/web", &format!("01234567-89ab-cdef-0123-{number:012x}")).unwrap()
+}
+
+fn sha(bytes: &[u8]) -> Digest {
+    digest_of(Algorithm::Sha256, bytes)
+}
+
+/// Bytes that are different for each number.
+fn content(number: u64, length: usize) -> Vec<u8> {
+    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..length.div_ceil(8)).flat_map(|_| next()).take(length).collect()
+}
+
+fn all(blobs: &Blobs) -> Vec<Digest> {
+    let part = |(algorithm, part)| blobs.part(algorithm, part).unwrap();
+    let parts = ALGORITHMS.into_iter().flat_map(|algorithm| (0..=PARTS).map(move |part| (algorithm, part)));
+    parts.flat_map(part).collect()
+}
+
+fn whole(blobs: &Blobs, digest: &Digest) -> Vec<u8> {
+    let reader = blobs.reader(digest).unwrap();
+    let bytes = reader.read_all().unwrap();
+    assert_eq!(digest_of(digest.algorithm(), &bytes), *digest);
+    bytes.to_vec()
+}
+
+#[test]
+fn an_upload_comes_in_pieces_and_is_seen_when_it_is_whole() {
+    let room = Room::new("pieces");
+    let blobs = room.open();
+    let bytes = content(1, 700_000);
+    for digest in [sha(&bytes), digest_of(Algorithm::Sha512, &bytes)] {
+        let key = key(1);
+        blobs.begin(&key).unwrap();
+        assert!(matches!(blobs.begin(&key), Err(Error::Twice)));
+        for (at, piece) in bytes.chunks(300_000).enumerate() {
+            let mut writer = blobs.append(&key, Some(at as u64 * 300_000)).unwrap();
+            writer.write(piece).unwrap();
+            assert_eq!(blobs.size(&digest).unwrap(), None);
+        }
+        assert_eq!(blobs.received(&key).unwrap(), 700_000);
+        let kept = blobs.append(&key, None).unwrap().finish(&digest).unwrap();
+        assert_eq!((&kept.digest, kept.size), (&digest, 700_000));
+        assert_eq!(blobs.size(&digest).unwrap(), Some(700_000));
+        assert_eq!(whole(&blobs, &digest), bytes);
+        assert!(matches!(blobs.received(&key), Err(Error::UnknownUpload)));
+    }
+    assert_eq!((all(&blobs).len(), room.staged()), (2, 0));
+}
+
+#[test]
+fn what_is_known_before_is_hashed_once() {
+    let room = Room::new("sha512");
+    let blobs = room.open();
+    blobs.begin(&key(1)).unwrap();
+    let mut writer = blobs.append(&key(1), Some(0)).unwrap();
+    writer.expect(Algorithm::Sha512);
+    writer.write(b"abc").unwrap();
+    writer.expect(Algorithm::Sha256);
+    assert_eq!(writer.hash.algorithm(), Algorithm::Sha512);
+    assert_eq!(writer.finish(&digest_of(Algorithm::Sha512, b"abc")).unwrap().size, 3);
+}
+
+#[test]
+fn an_upload_goes_on_after_a_restart() {
+    let room = Room::new("restart");
+    let bytes = content(2, 100_000);
+    {
+        let blobs = room.open();
+        blobs.begin(&key(1)).unwrap();
+        blobs.append(&key(1), Some(0)).unwrap().write(&bytes[..60_000]).unwrap();
+        fs::write(room.0.join("uploads/aside-7"), "half").unwrap();
+    }
+    let blobs = room.open();
+    assert!(!room.0.join("uploads/aside-7").exists());
+    assert_eq!(blobs.received(&key(1)).unwrap(), 60_000);
+    assert_eq!(blobs.0.uploads.count(), 1);
+    let mut writer = blobs.append(&key(1), Some(60_000)).unwrap();
+    writer.write(&bytes[60_000..]).unwrap();
+    writer.finish(&sha(&bytes)).unwrap();
+    assert_eq!(whole(&blobs, &sha(&bytes)), bytes);
+}
+
+#[test]
+fn bytes_out_of_order_and_of_two_writers_are_refused() {
+    let room = Room::new("order");
+    let blobs = room.open();
+    blobs.begin(&key(1)).unwrap();
+    let mut first = blobs.append(&key(1), Some(0)).unwrap();
+    assert!(matches!(blobs.append(&key(1), Some(0)), Err(Error::Busy)));
+    assert!(matches!(blobs.received(&key(1)), Err(Error::Busy)));
+    assert!(matches!(blobs.cancel(&key(1)), Err(Error::Busy)));
+    assert_eq!(blobs.sweep(Duration::ZERO), 0);
+    first.write(b"0123").unwrap();
+    drop(first);
+    for at in [0, 3, 5, u64::MAX] {
+        assert!(matches!(blobs.append(&key(1), Some(at)), Err(Error::OutOfOrder { at: 4 })), "{at}");
+    }
+    blobs.append(&key(1), Some(4)).unwrap().finish(&sha(b"0123")).unwrap();
+    assert!(matches!(blobs.append(&key(1), Some(4)), Err(Error::UnknownUpload)));
+}
+
+#[test]
+fn an_upload_is_found_by_its_repository_alone() {
+    let room = Room::new("foreign");
+    let blobs = room.open();
+    blobs.begin(&Key::new(ACCOUNT, "a", ID).unwrap()).unwrap();
+    for (account, repository) in [("000000000000", "a"), (ACCOUNT, "b"), (ACCOUNT, "a/b")] {
+        let other = Key::new(account, repository, ID).unwrap();
+        assert!(matches!(blobs.received(&other), Err(Error::UnknownUpload)));
+        assert!(matches!(blobs.append(&other, None), Err(Error::UnknownUpload)));
+    }
+    for (account, id) in [
+        ("../../../etc", ID),
+        ("12345678901", ID),
+        (ACCOUNT, ""),
+        (ACCOUNT, "../../../../etc/passwd-0000-000000000"),
+        (ACCOUNT, "01234567-89AB-cdef-0123-456789abcdef"),
+        (ACCOUNT, "01234567-89ab-cdef-0123-456789abcdef0"),
+    ] {
+        assert_eq!(Key::new(account, "a", id), None, "{account} {id}");
+    }
+    assert_eq!((blobs.forget(ACCOUNT, "b"), blobs.forget(ACCOUNT, "a"), blobs.open_uploads()), (0, 1, 0));
+}
+
+#[test]
+fn bytes_that_are_not_those_of_the_digest_are_not_kept() {
+    let room = Room::new("mismatch");
+    let blobs = room.open();
+    for wrong in [sha(b"other"), digest_of(Algorithm::Sha512, b"other")] {
+        blobs.begin(&key(1)).unwrap();
+        let mut writer = blobs.append(&key(1), None).unwrap();
+        writer.write(b"these").unwrap();
+        assert!(matches!(writer.finish(&wrong), Err(Error::Mismatch { .. })));
+        assert!(matches!(blobs.received(&key(1)), Err(Error::UnknownUpload)));
+    }
+    assert_eq!((all(&blobs).len(), room.staged()), (0, 0));
+}
+
+#[test]
+fn uploads_have_bounds() {
+    let room = Room::new("bounds");
+    let blobs = Blobs::open(&Options { uploads: 3, largest: 10, ..Options::of(&room.0) }).unwrap();
+    for number in 0..3 {
+        blobs.begin(&key(number)).unwrap();
+    }
+    assert!(matches!(blobs.begin(&key(9)), Err(Error::TooMany { most: 3 })));
+    blobs.begin(&Key::new("000000000001", "a", ID).unwrap()).unwrap();
+    let mut writer = blobs.append(&key(0), None).unwrap();
+    writer.write(&[0; 10]).unwrap();
+    assert!(matches!(writer.write(&[0]), Err(Error::TooLarge { most: 10 })));
+    assert!(matches!(writer.finish(&sha(&[0; 10])), Err(Error::UnknownUpload)));
+    blobs.begin(&key(9)).unwrap();
+    blobs.cancel(&key(9)).unwrap();
+    assert!(matches!(blobs.cancel(&key(9)), Err(Error::UnknownUpload)));
+    assert_eq!(room.staged(), 2);
+}
+
+#[test]
+fn ten_thousand_abandoned_uploads_are_reclaimed_and_no_other() {
+    let room = Room::new("abandoned");
+    let blobs = room.open();
+    for number in 0..9_999 {
+        blobs.begin(&key(number)).unwrap();
+    }
+    assert_eq!((blobs.open_uploads(), room.staged()), (9_999, 9_999));
+    assert_eq!(blobs.sweep(Duration::from_secs(24 * 3600)), 0);
+    let pause = Duration::from_millis(20);
+    std::thread::sleep(pause);
+    blobs.begin(&key(10_000)).unwrap();
+    assert!(matches!(blobs.begin(&key(10_001)), Err(Error::TooMany { .. })));
+    blobs.append(&key(5), None).unwrap().write(b"x").unwrap();
+    let untouched = blobs.0.uploads.count() - 2;
+    assert_eq!(blobs.sweep(pause), untouched);
+    assert_eq!((blobs.open_uploads(), room.staged()), (2, 2));
+    drop(blobs);
+    let blobs = room.open();
+    assert_eq!((blobs.sweep(Duration::from_secs(24 * 3600)), blobs.sweep(Duration::ZERO)), (0, 2));
+    assert_eq!(room.staged(), 0);
+}
+
+#[test]
+fn small_blobs_are_put_read_and_removed() {
+    let room = Room::new("small");
+    let blobs = room.open();
+    let bytes = Bytes::from_static(b"{}");
+    let kept = blobs.put(Algorithm::Sha256, bytes.clone()).unwrap();
+    let again = blobs.put(Algorithm::Sha256, bytes.clone()).unwrap();
+    assert_eq!((&kept.digest, kept.size), (&sha(b"{}"), 2));
+    assert_eq!(blobs.read(&kept.digest, 2).unwrap(), bytes);
+    let cold = room.open();
+    assert_eq!(cold.cached(&kept.digest), None);
+    assert!(matches!(cold.read(&kept.digest, 1), Err(Error::TooLarge { most: 1 })));
+    assert_eq!(cold.read(&kept.digest, 2).unwrap(), bytes);
+    assert_eq!(cold.cached(&kept.digest), Some(bytes.clone()));
+    let digest = kept.digest.clone();
+    drop(kept);
+    assert!(!blobs.remove_unless(&digest, || false).unwrap(), "somebody has a pin");
+    drop(again);
+    assert!(!blobs.remove_unless(&digest, || true).unwrap(), "it is needed");
+    assert!(blobs.remove_unless(&digest, || false).unwrap());
+    assert!(matches!(blobs.read(&digest, 2), Err(Error::Missing)));
+    assert_eq!((blobs.size(&digest).unwrap(), all(&blobs)), (None, vec![]));
+    assert!(blobs.remove_unless(&digest, || false).unwrap());
+}
+
+#[test]
+fn a_blob_is_read_in_pieces_from_anywhere() {
+    let room = Room::new("ranges");
+    let blobs = room.open();
+    let bytes = content(3, 2 * READ + 77);
+    let kept = blobs.put(Algorithm::Sha256, bytes.clone().into()).unwrap();
+    let reader = blobs.reader(&kept.digest).unwrap();
+    for (at, most) in [(0, 10), (5, u64::MAX), (READ as u64 - 3, 7), (bytes.len() as u64 - 1, 9)] {
+        let start = usize::try_from(at).unwrap();
+        for piece in [reader.read_now(at, most).unwrap(), reader.read(at, most).unwrap()] {
+            assert!(!piece.is_empty() && piece.len() as u64 <= most);
+            assert_eq!(piece, bytes[start..start + piece.len()]);
+        }
+    }
+    assert!(reader.read_now(bytes.len() as u64, 1).is_none());
+    assert!(matches!(reader.read(bytes.len() as u64, 1), Err(Error::Missing)));
+    drop(kept.pin);
+    assert!(blobs.remove_unless(&kept.digest, || false).unwrap());
+    assert_eq!(reader.read_all().unwrap(), bytes, "who began to read reads on");
+}
+
+#[test]
+fn a_full_disk_is_told_and_leaves_nothing() {
+    let room = Room::new("full");
+    let blobs = room.open();
+    blobs.begin(&key(1)).unwrap();
+    let mut writer = blobs.append(&key(1), None).unwrap();
+    writer.file = fs::File::options().write(true).open("/dev/full").unwrap();
+    assert!(matches!(writer.write(b"bytes"), Err(Error::Full)));
+    drop(writer);
+    assert!(matches!(blobs.received(&key(1)), Err(Error::UnknownUpload)));
+    assert_eq!((room.staged(), all(&blobs).len()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_keeps_what_a_directory_does() {
+    let room = Room::new("bucket");
+    let bucket = Room::new("bucket-itself");
+    fs::create_dir_all(&bucket.0).unwrap();
+    let url = Some(format!("file://{}/images", bucket.0.display()));
+    let options = Options { url, ..Options::of(&room.0) };
+    let large = content(4, 20 * 1024 * 1024 + 5);
+    let check = move || {
+        let blobs = Blobs::open(&options).unwrap();
+        for bytes in [&large[..], b"small", b""] {
+            blobs.begin(&key(1)).unwrap();
+            let mut writer = blobs.append(&key(1), Some(0)).unwrap();
+            writer.write(bytes).unwrap();
+            let kept = writer.finish(&sha(bytes)).unwrap();
+            assert_eq!(blobs.size(&kept.digest).unwrap(), Some(bytes.len() as u64));
+            assert_eq!(whole(&blobs, &kept.digest), bytes);
+        }
+        let kept = blobs.put(Algorithm::Sha512, Bytes::from_static(b"{}")).unwrap();
+        assert_eq!(Blobs::open(&options).unwrap().read(&kept.digest, 2).unwrap(), "{}");
+        assert_eq!((all(&blobs).len(), room.staged()), (4, 0));
+        let reader = blobs.reader(&sha(&large)).unwrap();
+        assert!(reader.read_now(0, 1).is_none());
+        assert_eq!(reader.read(7, 9).unwrap(), large[7..16]);
+        drop(kept);
+        for digest in all(&blobs) {
+            assert!(blobs.remove_unless(&digest, || false).unwrap());
+            assert!(blobs.remove_unless(&digest, || false).unwrap());
+            assert!(matches!(blobs.reader(&digest), Err(Error::Missing)));
+        }
+        assert_eq!(all(&blobs).len(), 0);
+    };
+    tokio::task::spawn_blocking(check).await.unwrap();
+    for url in ["nonsense", "ftp://host/path"] {
+        let options =
+            Options { url: Some(url.to_owned()), ..Options::of(std::env::temp_dir().join("longshore-no-bucket")) };
+        assert!(matches!(Blobs::open(&options), Err(Error::Bucket(_))), "{url}");
+        let _ = fs::remove_dir_all(options.dir);
+    }
+}
+
+/// Threads push the same few contents and drop them again while others remove whatever no record holds.
+#[test]
+fn what_a_record_holds_is_never_removed() {
+    const CONTENTS: u64 = 4;
+    const ROUNDS: u64 = 400;
+    let room = Room::new("stress");
+    let blobs = room.open();
+    let records: Mutex<HashMap<Digest, usize>> = Mutex::default();
+    let (done, removed) = (AtomicBool::new(false), Mutex::new(0));
+    let hold = |kept: Kept| {
+        *records.lock().entry(kept.digest.clone()).or_default() += 1;
+        kept.digest.clone()
+    };
+    let push = |thread: u32| {
+        for round in 0..ROUNDS {
+            let bytes = content(round % CONTENTS, 3000);
+            let digest = if thread.is_multiple_of(2) {
+                hold(blobs.put(Algorithm::Sha256, bytes.clone().into()).unwrap())
+            } else {
+                blobs.begin(&key(thread)).unwrap();
+                let mut writer = blobs.append(&key(thread), Some(0)).unwrap();
+                writer.write(&bytes).unwrap();
+                hold(writer.finish(&sha(&bytes)).unwrap())
+            };
+            assert_eq!(whole(&blobs, &digest), bytes, "there is a record of it");
+            let mut records = records.lock();
+            match records.get_mut(&digest) {
+                Some(1) => drop(records.remove(&digest)),
+                Some(held) => *held -= 1,
+                None => panic!("no record"),
+            }
+        }
+    };
+    let collect = || {
+        while !done.load(Ordering::Relaxed) {
+            for number in 0..CONTENTS {
+                let digest = sha(&content(number, 3000));
+                let gone = blobs.remove_unless(&digest, || records.lock().contains_key(&digest)).unwrap();
+                *removed.lock() += usize::from(gone);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(collect);
+        scope.spawn(collect);
+        let pushing: Vec<_> = (0..4).map(|thread| scope.spawn(move || push(thread))).collect();
+        for thread in pushing {
+            let ended = thread.join();
+            if ended.is_err() {
+                done.store(true, Ordering::Relaxed);
+            }
+            ended.unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(*removed.lock() > 0, "nothing was removed meanwhile");
+}
+
+const CHILD: &str = "LONGSHORE_BLOBS_CHILD";
+
+/// Where the child of [`a_kill_at_any_byte_leaves_nothing_half`] begins; alone it does nothing.
+#[test]
+fn a_child_that_uploads() {
+    let Ok(dir) = std::env::var(CHILD) else { return };
+    let blobs = Blobs::open(&Options::of(&dir)).unwrap();
+    let first = blobs.open_uploads() as u64 * 1000 + u64::from(std::process::id()) * 100_000;
+    for number in first.. {
+        let bytes = content(number, usize::try_from(number * 7919 % 400_000).unwrap());
+        let key = key(u32::try_from(number % 0xffff_ffff).unwrap());
+        blobs.begin(&key).unwrap();
+        for piece in bytes.chunks(1000) {
+            blobs.append(&key, None).unwrap().write(piece).unwrap();
+        }
+        let kept = blobs.append(&key, Some(bytes.len() as u64)).unwrap().finish(&sha(&bytes)).unwrap();
+        println!("\nkept {}", kept.digest);
+        std::io::stdout().flush().unwrap();
+    }
+}
+
+#[test]
+fn a_kill_at_any_byte_leaves_nothing_half() {
+    let room = Room::new("kill");
+    let mut told = Vec::new();
+    for round in 0..15_u64 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "blobs::tests::a_child_that_uploads", "--nocapture", "--test-threads=1"])
+            .env(CHILD, &room.0)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let is_kept = |line: &String| line.starts_with("kept ");
+        // It runs; then at some byte or other.
+        told.extend(lines.by_ref().map(Result::unwrap).find(is_kept));
+        std::thread::sleep(Duration::from_micros(content(round, 8).iter().map(|byte| u64::from(*byte) * 20).sum()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        told.extend(lines.map_while(Result::ok).filter(is_kept));
+    }
+    let blobs = room.open();
+    let found = all(&blobs);
+    for digest in &found {
+        whole(&blobs, digest);
+    }
+    for line in &told {
+        let digest = Digest::parse(line.trim_start_matches("kept ")).unwrap();
+        assert!(found.contains(&digest), "{digest} was told and is gone");
+    }
+    assert!(told.len() >= 15);
+    let left = blobs.open_uploads();
+    assert!(left > 0, "no kill hit an upload");
+    assert_eq!((blobs.sweep(Duration::ZERO), room.staged()), (left, 0));
+}

@@ -1,0 +1,245 @@
+//! Uploads that are open: which there are, how far they have come, and who writes to them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::digest::{Running, digest_of};
+use super::{Algorithm, Error, disk};
+
+/// Characters of the hash of a repository's name in a file's.
+const OWNER: usize = 32;
+
+/// Which upload: an account's, for one of its repositories. Of another repository nobody finds it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    account: String,
+    /// `OWNER.ID`.
+    name: String,
+}
+
+impl Key {
+    /// `None` unless the id is a UUID in lower-case digits and the account one of twelve digits.
+    pub fn new(account: &str, repository: &str, id: &str) -> Option<Self> {
+        let named = is_account(account) && is_uuid(id);
+        named.then(|| Self { account: account.to_owned(), name: format!("{}.{id}", owner(repository)) })
+    }
+
+    fn of_file(account: &str, name: &str) -> Option<Self> {
+        let (owner, id) = name.split_once('.')?;
+        let named = is_account(account) && owner.len() == OWNER && is_uuid(id);
+        named.then(|| Self { account: account.to_owned(), name: name.to_owned() })
+    }
+}
+
+fn owner(repository: &str) -> String {
+    digest_of(Algorithm::Sha256, repository.as_bytes()).hex()[..OWNER].to_owned()
+}
+
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_uuid(text: &str) -> bool {
+    let well = |(at, byte)| match at {
+        8 | 13 | 18 | 23 => byte == b'-',
+        _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+    };
+    text.len() == 36 && text.bytes().enumerate().all(well)
+}
+
+/// How far an upload has come.
+pub(super) struct Progress {
+    pub bytes: u64,
+    /// The digest of these bytes; none after a restart, until they were read again.
+    pub hash: Option<Running>,
+}
+
+enum Slot {
+    Idle(Progress, Instant),
+    /// Somebody writes.
+    Busy,
+}
+
+pub(super) struct Uploads(Arc<Inner>);
+
+struct Inner {
+    dir: PathBuf,
+    most: usize,
+    open: Mutex<Open>,
+    aside: AtomicU64,
+}
+
+#[derive(Default)]
+struct Open {
+    slots: HashMap<Key, Slot>,
+    /// How many each account has.
+    counts: HashMap<String, usize>,
+}
+
+impl Open {
+    fn insert(&mut self, key: Key, slot: Slot) {
+        *self.counts.entry(key.account.clone()).or_default() += 1;
+        self.slots.insert(key, slot);
+    }
+
+    fn remove(&mut self, key: &Key) {
+        if self.slots.remove(key).is_none() {
+            return;
+        }
+        if let Some(count) = self.counts.get_mut(&key.account) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&key.account);
+            }
+        }
+    }
+}
+
+impl Uploads {
+    /// Finds again what was open when the process ended, and removes what was put aside.
+    pub fn open(dir: &Path, most: usize) -> Result<Self, Error> {
+        disk::make(dir)?;
+        let mut open = Open::default();
+        let in_dir = |error| Error::at(dir, error);
+        for entry in fs::read_dir(dir).map_err(in_dir)? {
+            let entry = entry.map_err(in_dir)?;
+            match entry.file_name().to_str().filter(|_| entry.path().is_dir()) {
+                Some(account) => find(&entry.path(), account, &mut open)?,
+                None => fs::remove_file(entry.path()).map_err(in_dir)?,
+            }
+        }
+        Ok(Self(Arc::new(Inner { dir: dir.to_owned(), most, open: Mutex::new(open), aside: AtomicU64::new(0) })))
+    }
+
+    pub fn path(&self, key: &Key) -> PathBuf {
+        self.0.dir.join(&key.account).join(&key.name)
+    }
+
+    /// A name that no other file has, for bytes that are no upload. It is void when the process begins anew.
+    pub fn aside(&self) -> PathBuf {
+        self.0.dir.join(format!("aside-{}", self.0.aside.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    pub fn begin(&self, key: &Key) -> Result<(), Error> {
+        {
+            let mut open = self.0.open.lock();
+            if open.slots.contains_key(key) {
+                return Err(Error::Twice);
+            }
+            if open.counts.get(&key.account).is_some_and(|count| *count >= self.0.most) {
+                return Err(Error::TooMany { most: self.0.most });
+            }
+            open.insert(key.clone(), Slot::Busy);
+        }
+        let path = self.path(key);
+        let made = disk::make(&self.0.dir.join(&key.account))
+            .and_then(|()| disk::create(&path).map_err(|error| Error::at(&path, error)));
+        match made {
+            Ok(_) => self.give_back(key, Progress { bytes: 0, hash: None }),
+            Err(_) => self.0.open.lock().remove(key),
+        }
+        made.map(drop)
+    }
+
+    pub fn received(&self, key: &Key) -> Result<u64, Error> {
+        match self.0.open.lock().slots.get(key) {
+            None => Err(Error::UnknownUpload),
+            Some(Slot::Busy) => Err(Error::Busy),
+            Some(Slot::Idle(progress, _)) => Ok(progress.bytes),
+        }
+    }
+
+    /// Takes an upload to write to it. It must be given back, or forgotten.
+    pub fn take(&self, key: &Key, at: Option<u64>) -> Result<Progress, Error> {
+        let mut open = self.0.open.lock();
+        let slot = open.slots.get_mut(key).ok_or(Error::UnknownUpload)?;
+        match slot {
+            Slot::Busy => return Err(Error::Busy),
+            Slot::Idle(progress, _) if at.is_some_and(|at| at != progress.bytes) => {
+                return Err(Error::OutOfOrder { at: progress.bytes });
+            }
+            Slot::Idle(..) => {}
+        }
+        match std::mem::replace(slot, Slot::Busy) {
+            Slot::Idle(progress, _) => Ok(progress),
+            Slot::Busy => Err(Error::Busy),
+        }
+    }
+
+    pub fn give_back(&self, key: &Key, progress: Progress) {
+        if let Some(slot) = self.0.open.lock().slots.get_mut(key) {
+            *slot = Slot::Idle(progress, Instant::now());
+        }
+    }
+
+    /// Of an upload that was taken: it is over, and its file is where it belongs.
+    pub fn end(&self, key: &Key) {
+        self.0.open.lock().remove(key);
+    }
+
+    /// Of an upload that was taken: it is over, and its bytes go.
+    pub fn discard(&self, key: &Key) -> Result<(), Error> {
+        let path = self.path(key);
+        let removed = fs::remove_file(&path).map_err(|error| Error::at(&path, error));
+        self.end(key);
+        match removed {
+            Err(Error::Missing) => Ok(()),
+            removed => removed,
+        }
+    }
+
+    pub fn cancel(&self, key: &Key) -> Result<(), Error> {
+        self.take(key, None)?;
+        self.discard(key)
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.open.lock().slots.len()
+    }
+
+    pub fn sweep(&self, untouched: Duration) -> usize {
+        let is_old = |_: &Key, touched: &Instant| touched.elapsed() >= untouched;
+        self.discard_where(is_old)
+    }
+
+    pub fn forget(&self, account: &str, repository: &str) -> usize {
+        let owner = owner(repository);
+        self.discard_where(|key, _| key.account == account && key.name.starts_with(&owner))
+    }
+
+    fn discard_where(&self, is_over: impl Fn(&Key, &Instant) -> bool) -> usize {
+        let over: Vec<Key> = {
+            let open = self.0.open.lock();
+            let idle = |(key, slot): (&Key, &Slot)| match slot {
+                Slot::Idle(_, touched) if is_over(key, touched) => Some(key.clone()),
+                _ => None,
+            };
+            open.slots.iter().filter_map(idle).collect()
+        };
+        over.iter().filter(|key| self.cancel(key).is_ok()).count()
+    }
+}
+
+/// The uploads of an account that have files.
+fn find(dir: &Path, account: &str, open: &mut Open) -> Result<(), Error> {
+    let in_dir = |error| Error::at(dir, error);
+    for entry in fs::read_dir(dir).map_err(in_dir)? {
+        let entry = entry.map_err(in_dir)?;
+        let name = entry.file_name();
+        let Some(key) = name.to_str().and_then(|name| Key::of_file(account, name)) else {
+            tracing::warn!(path = %entry.path().display(), "this is no upload");
+            continue;
+        };
+        let about = entry.metadata().map_err(in_dir)?;
+        let age = about.modified().ok().and_then(|touched| touched.elapsed().ok()).unwrap_or_default();
+        let touched = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
+        open.insert(key, Slot::Idle(Progress { bytes: about.len(), hash: None }, touched));
+    }
+    Ok(())
+}
