@@ -15,7 +15,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use longshore_link::phase::{LAUNCHES, Phase};
@@ -342,7 +342,10 @@ async fn read_body(head: &Parts, body: Incoming) -> Result<Read, Fault> {
 }
 
 /// A body of at most `limit` bytes.
-pub(crate) async fn read_limited(head: &Parts, body: Incoming, limit: usize) -> Result<Read, Fault> {
+pub(crate) async fn read_limited<B>(head: &Parts, body: B, limit: usize) -> Result<Read, Fault>
+where
+    B: hyper::body::Body<Data = Bytes, Error = hyper::Error>,
+{
     let plain = head.headers.get(CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity");
     if !plain {
         return Err(Fault::unsupported_encoding());
@@ -427,6 +430,7 @@ async fn carry_out(
     context.batch = header(head, "x-longshore-batch");
     context.audit = Some(&server.audit);
     context.blobs = Some(&server.blobs);
+    context.host = header(head, HOST.as_str());
     let read = Instant::now();
     let answer = match service.blocking {
         true => tokio::task::block_in_place(|| (operation.run)(&mut context, input)),

@@ -2,6 +2,7 @@
 //! everything and is slow.
 
 mod balancing;
+mod registry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -64,6 +65,7 @@ pub fn state(state: &State) -> Vec<Violation> {
     }
     parameters(state, &mut found);
     balancing::balancing(state, &mut found);
+    registry::registry(state, &mut found);
     found.0
 }
 

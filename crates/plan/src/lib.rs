@@ -11,7 +11,7 @@
 //! * [`breaker`] gives a deployment up whose tasks keep failing; [`pin`] keeps a deployment on one version of its images.
 //! * [`orders`] is what sessions write: nodes that come and go, orders that arrive.
 //! * [`heal`] ends tasks whose node is gone; [`reap`] forgets what ended long ago; [`expire`] what a policy ends;
-//!   [`prune`] layers that no image needs.
+//!   [`prune`] layers that no image needs. [`lifecycle`] lets images go by the policies of their repositories.
 //! * [`rotate`] has secrets rotated by tasks, by a [`schedule`].
 //! * [`agenda`] remembers which services a loop must look at and when.
 //! * [`balancer`] gives load balancers their addresses.
@@ -30,6 +30,7 @@ pub mod event;
 pub mod expire;
 pub mod heal;
 pub mod launch;
+pub mod lifecycle;
 pub mod orders;
 pub mod pace;
 pub mod pin;

@@ -38,7 +38,7 @@ pub(super) fn registry(host: &str, region: &str) -> Result<Option<AccountId>, Re
 pub(super) fn caller(server: &Server, head: &Parts) -> Result<Caller, &'static str> {
     let given = credentials(head);
     let known = given.as_ref().ok().and_then(|(user, password)| match user == USER {
-        true => token::open(&server.store.read(), &server.settings.vault, password, clock::wall()),
+        true => token::open(&server.store.read(), &server.settings.vault, password, clock::now()),
         false => None,
     });
     match (known, server.auth) {

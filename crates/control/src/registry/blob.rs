@@ -1,9 +1,14 @@
 //! Layers and configurations: whether they are there, and their bytes.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use longshore_api::ecr as api;
-use longshore_services::ecr::content;
+use longshore_model::AccountId;
+use longshore_services::ecr::{content, download};
 use longshore_store::blobs::Digest;
 use longshore_wire::Fault;
 
@@ -12,6 +17,7 @@ use super::range::{Asked, asked};
 use super::visit::{Visit, aside};
 use super::{Answer, DIGEST, set};
 use crate::body::Body;
+use crate::{Server, clock};
 
 /// `HEAD`: a client that asks may count on it for the manifest that it puts next.
 pub(super) async fn head(visit: &Visit<'_>, name: &str, digest: &Digest) -> Result<Answer, Refusal> {
@@ -43,16 +49,49 @@ pub(super) async fn get(visit: &Visit<'_>, name: &str, digest: &Digest) -> Resul
         let size = content::layer(&context.read(), &visit.registry, name, digest.as_str())?.size;
         Ok((size, Box::new(api::GetDownloadUrlForLayerResponse::default()) as Box<_>))
     });
-    let known = found.await.map_err(Refusal::of_blob)?;
-    let (blobs, wanted) = (visit.blobs().clone(), digest.clone());
+    let size = found.await.map_err(Refusal::of_blob)?;
+    sent(visit.server, visit.head, digest, size).await
+}
+
+/// `GET` by the URL that GetDownloadUrlForLayer gave, without saying who one is; `None` for any other.
+pub(super) async fn given(
+    server: &Arc<Server>,
+    head: &Parts,
+    name: &str,
+    digest: &Digest,
+) -> Option<Result<Answer, Refusal>> {
+    let pairs: HashMap<_, _> = form_urlencoded::parse(head.uri.query()?.as_bytes()).collect();
+    let registry = AccountId::parse(pairs.get(download::REGISTRY)?)?;
+    let (expires, signature) = (pairs.get(download::EXPIRES)?, pairs.get(download::SIGNATURE)?);
+    let what = (&registry, name, digest.as_str());
+    if !download::opens(&server.settings.vault, what, (expires, signature), clock::now()) {
+        return Some(Err(Refusal::new(Code::Denied, "The URL has expired, or is not one that was given")));
+    }
+    let (size, revision) = {
+        let state = server.store.read();
+        (content::layer(&state, &registry, name, digest.as_str()).map(|layer| layer.size), state.revision())
+    };
+    if server.store.durable(revision).await.is_err() {
+        return Some(Err(Fault::internal().into()));
+    }
+    match size {
+        Ok(size) => Some(sent(server, head, digest, size).await),
+        Err(fault) => Some(Err(Refusal::from(fault).of_blob())),
+    }
+}
+
+/// The bytes of a layer that has so many.
+async fn sent(server: &Server, head: &Parts, digest: &Digest, known: i64) -> Result<Answer, Refusal> {
+    let (blobs, wanted) = (server.blobs.clone(), digest.clone());
     let reader = aside(move || blobs.reader(&wanted)).await?;
     if i64::try_from(reader.size()) != Ok(known) {
         tracing::error!(%digest, "the bytes of a layer are not as many as its record says");
         return Err(Fault::internal().into());
     }
     let size = reader.size();
+    let range = head.headers.get(RANGE).and_then(|range| range.to_str().ok());
     let mut answer = described(digest);
-    let (first, length) = match asked(visit.header(RANGE), size) {
+    let (first, length) = match asked(range, size) {
         Asked::Whole => (0, size),
         Asked::Part { first, last } => {
             *answer.status_mut() = StatusCode::PARTIAL_CONTENT;

@@ -106,7 +106,7 @@ pub(super) async fn put(
     visit: &Visit<'_>,
     name: &str,
     reference: &Reference,
-    body: Incoming,
+    body: &mut Incoming,
 ) -> Result<Answer, Refusal> {
     if let Reference::NoTag(_) = reference {
         return Err(Refusal::new(

@@ -21,11 +21,13 @@ mod upload;
 mod visit;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_TYPE, EXPECT};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
-use hyper::body::Incoming;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
 
 use crate::Server;
 use crate::body::Body;
@@ -46,16 +48,49 @@ pub(crate) fn is_here(path: &str) -> bool {
 }
 
 pub(crate) async fn serve(server: &Arc<Server>, request: Request<Incoming>) -> Answer {
-    let (head, body) = request.into_parts();
-    let answer = answer(server, &head, body).await;
-    let mut answer = answer.unwrap_or_else(Refusal::answer);
+    let (head, mut body) = request.into_parts();
+    let mut answer = match answer(server, &head, &mut body).await {
+        Ok(answer) => answer,
+        Err(refusal) => {
+            // Who asked before sending sends nothing.
+            if !head.headers.contains_key(EXPECT) {
+                drain(body).await;
+            }
+            refusal.answer()
+        }
+    };
     answer.headers_mut().insert(VERSION, HeaderValue::from_static("registry/2.0"));
     answer
 }
 
-async fn answer(server: &Arc<Server>, head: &Parts, body: Incoming) -> Result<Answer, Refusal> {
+/// Bytes of a refused request that are read all the same, and how long: a client that is still sending may not see its
+/// answer before its connection breaks.
+const DRAINED: u64 = 8 * 1024 * 1024;
+const DRAINING: Duration = Duration::from_secs(5);
+
+async fn drain(mut body: Incoming) {
+    if body.size_hint().upper().is_some_and(|length| length > DRAINED) {
+        return;
+    }
+    let drained = async {
+        let mut bytes = 0;
+        while let (true, Some(Ok(frame))) = (bytes <= DRAINED, body.frame().await) {
+            bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+    };
+    let _ = tokio::time::timeout(DRAINING, drained).await;
+}
+
+async fn answer(server: &Arc<Server>, head: &Parts, body: &mut Incoming) -> Result<Answer, Refusal> {
+    let routed = route(head.uri.path());
+    if let Ok(Route::Of { name, what: What::Blob(digest) }) = &routed
+        && head.method == Method::GET
+        && let Some(answer) = blob::given(server, head, name, digest).await
+    {
+        return answer;
+    }
     let visit = Visit::begin(server, head).await?;
-    match route(head.uri.path()).map_err(astray)? {
+    match routed.map_err(astray)? {
         Route::Base => only(&head.method, &[Method::GET, Method::HEAD]).map(|()| base()),
         Route::Catalog => {
             Err(Refusal::new(Code::Unsupported, "The repositories of a registry are told by ecr:DescribeRepositories"))
@@ -64,7 +99,7 @@ async fn answer(server: &Arc<Server>, head: &Parts, body: Incoming) -> Result<An
     }
 }
 
-async fn of(visit: &Visit<'_>, name: &str, what: What, body: Incoming) -> Result<Answer, Refusal> {
+async fn of(visit: &Visit<'_>, name: &str, what: What, body: &mut Incoming) -> Result<Answer, Refusal> {
     let method = &visit.head.method;
     match (&what, method.as_str()) {
         (What::Blob(digest), "HEAD") => blob::head(visit, name, digest).await,

@@ -15,7 +15,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
 use http_body_util::BodyExt as _;
 use hyper::body::{Bytes, Incoming};
 use longshore_api::ecr as api;
-use longshore_services::ecr::content;
+use longshore_services::ecr::{self, content};
 use longshore_store::blobs::{Digest, Error, Kept, Key, LARGEST_UPLOAD, Writer};
 use longshore_wire::{Blob, Fault};
 use tokio::task::JoinHandle;
@@ -75,7 +75,7 @@ impl<'a> Place<'a> {
 }
 
 /// `POST`
-pub(super) async fn begin(visit: &Visit<'_>, name: &str, body: Incoming) -> Result<Answer, Refusal> {
+pub(super) async fn begin(visit: &Visit<'_>, name: &str, body: &mut Incoming) -> Result<Answer, Refusal> {
     let whole = match visit.parameter("digest") {
         Some(text) => Some(digest(&text)?),
         None => None,
@@ -91,7 +91,7 @@ pub(super) async fn begin(visit: &Visit<'_>, name: &str, body: Incoming) -> Resu
         repository_name: Some(name.to_owned()),
     };
     let begun = visit.call("InitiateLayerUpload", &request, |context, _| {
-        content::repository(&context.read(), &visit.registry, name)?;
+        longshore_services::ecr::for_push(context, &visit.registry, name)?;
         let output = api::InitiateLayerUploadResponse { upload_id: Some(place.id.clone()), ..Default::default() };
         Ok(((), Box::new(output)))
     });
@@ -119,7 +119,8 @@ async fn mount(visit: &Visit<'_>, name: &str, from: &str, digest: &Digest) -> Re
         repository_name: Some(from.to_owned()),
         layer_digest: Some(digest.to_string()),
     };
-    if !visit.might("GetDownloadUrlForLayer", &source) {
+    let is_on = ecr::mounts(&visit.server.store.read(), visit.registry.as_str());
+    if !is_on || !visit.might("GetDownloadUrlForLayer", &source) {
         return Ok(None);
     }
     let mounted = complete(visit, name, "", digest, |context| {
@@ -165,7 +166,7 @@ async fn complete<T>(
 }
 
 /// `PATCH`: the next bytes.
-pub(super) async fn patch(visit: &Visit<'_>, name: &str, id: &str, body: Incoming) -> Result<Answer, Refusal> {
+pub(super) async fn patch(visit: &Visit<'_>, name: &str, id: &str, body: &mut Incoming) -> Result<Answer, Refusal> {
     let place = Place::new(visit, name, id)?;
     let chunk = Chunk::of(visit)?;
     let written = write(visit, &place, &chunk, None, body).await.map_err(|refusal| place.refused(refusal))?;
@@ -176,13 +177,13 @@ pub(super) async fn patch(visit: &Visit<'_>, name: &str, id: &str, body: Incomin
 }
 
 /// `PUT`: the last bytes, if any, and what it all is.
-pub(super) async fn finish(visit: &Visit<'_>, name: &str, id: &str, body: Incoming) -> Result<Answer, Refusal> {
+pub(super) async fn finish(visit: &Visit<'_>, name: &str, id: &str, body: &mut Incoming) -> Result<Answer, Refusal> {
     let place = Place::new(visit, name, id)?;
     let text = visit.parameter("digest").unwrap_or_default();
     end(visit, &place, &digest(&text)?, body).await.map_err(|refusal| place.refused(refusal))
 }
 
-async fn end(visit: &Visit<'_>, place: &Place<'_>, digest: &Digest, body: Incoming) -> Result<Answer, Refusal> {
+async fn end(visit: &Visit<'_>, place: &Place<'_>, digest: &Digest, body: &mut Incoming) -> Result<Answer, Refusal> {
     let chunk = Chunk::of(visit)?;
     let writer = write(visit, place, &chunk, Some(digest), body).await?;
     let wanted = digest.clone();
@@ -284,7 +285,7 @@ async fn write(
     place: &Place<'_>,
     chunk: &Chunk,
     digest: Option<&Digest>,
-    body: Incoming,
+    body: &mut Incoming,
 ) -> Result<Writer, Refusal> {
     judge(visit, place).await?;
     let _active = Active::enter()?;
@@ -326,7 +327,7 @@ impl Drop for Active {
 }
 
 /// The bytes of a body, written in batches while the next is read. What has come before a connection breaks stays.
-async fn receive(writer: Writer, mut body: Incoming) -> Result<Writer, Refusal> {
+async fn receive(writer: Writer, body: &mut Incoming) -> Result<Writer, Refusal> {
     let mut pen = Pen::Idle(writer);
     let (mut gathered, mut bytes) = (Vec::new(), 0);
     let ended = loop {

@@ -143,6 +143,7 @@ pub(super) static TABLE: Table = Table {
         "UntagResource": "ecr:UntagResource" on TAGGED [TAG_KEYS];
         "UpdatePullThroughCacheRule": "ecr:UpdatePullThroughCacheRule" on NONE [];
         "UpdateRepositoryCreationTemplate": "ecr:UpdateRepositoryCreationTemplate" on NONE [];
+        "UploadLayerPart": "ecr:UploadLayerPart" on REPOSITORY [];
         "ValidatePullThroughCacheRule": "ecr:ValidatePullThroughCacheRule" on NONE [];
     },
 };

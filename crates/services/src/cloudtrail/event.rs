@@ -25,6 +25,7 @@ const AGENT: usize = 256;
 
 /// Read-only operations whose names do not say so.
 const READS: &[(&str, &str)] = &[
+    ("ecr", "BatchCheckLayerAvailability"),
     ("ecs", "DiscoverPollEndpoint"),
     ("kms", "Decrypt"),
     ("kms", "Encrypt"),
@@ -39,6 +40,7 @@ const READ_VERBS: &[&str] =
 
 /// What gives somebody a credential or the value of a secret is read-only to CloudTrail, and must be recorded all the same.
 const REVEALING: &[(&str, &str)] = &[
+    ("ecr", "GetAuthorizationToken"),
     ("kms", "Decrypt"),
     ("kms", "GenerateDataKey"),
     ("kms", "GenerateDataKeyWithoutPlaintext"),

@@ -20,8 +20,11 @@ const LONGEST: usize = 8 * 1024;
 
 /// Members that are secret whatever the model says, in any case.
 const SECRET: &[&str] = &[
+    "authorizationtoken",
     "ciphertextblob",
     "clientsecret",
+    "downloadurl",
+    "layerpartblob",
     "logevents",
     "newpassword",
     "oldpassword",

@@ -18,9 +18,7 @@ pub const SIGNATURE: &str = "X-Longshore-Signature";
 pub fn path(vault: &Vault, registry: &AccountId, repository: &str, digest: &str, now: Timestamp) -> String {
     let expires = now.millis().saturating_add(LIFE) / 1000;
     let signature = sign(vault, registry, repository, digest, expires);
-    format!(
-        "/v2/{repository}/blobs/{digest}?{REGISTRY}={registry}&{EXPIRES}={expires}&{SIGNATURE}={signature}"
-    )
+    format!("/v2/{repository}/blobs/{digest}?{REGISTRY}={registry}&{EXPIRES}={expires}&{SIGNATURE}={signature}")
 }
 
 /// Whether a URL's parameters (the registry, seconds since 1970 when it ends, the signature) are ones that were given for this

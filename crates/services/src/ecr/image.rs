@@ -5,12 +5,12 @@ use std::sync::Arc;
 use longshore_api::ecr as api;
 use longshore_api::ecr::ImageFailureCode as Code;
 use longshore_model::State;
-use longshore_model::registry::{Digest, Image, Repository, content_key};
+use longshore_model::registry::{Digest, Image, content_key};
 use longshore_wire::Fault;
 
 use super::content::{self, Deleted, MANIFEST, Named, Push};
-use super::find::{List, Which};
 use super::fault;
+use super::find::{List, Which};
 use crate::Context;
 
 /// Bytes of the manifests of one answer.
@@ -65,10 +65,7 @@ fn failure(id: &api::ImageIdentifier, code: Code, reason: impl Into<String>) -> 
     api::ImageFailure { image_id: Some(id.clone()), failure_code: Some(code), failure_reason: Some(reason.into()) }
 }
 
-pub fn get(
-    context: &mut Context<'_>,
-    request: api::BatchGetImageRequest,
-) -> Result<api::BatchGetImageResponse, Fault> {
+pub fn get(context: &mut Context<'_>, request: api::BatchGetImageRequest) -> Result<api::BatchGetImageResponse, Fault> {
     let which = Which::of(context, request.registry_id, request.repository_name);
     let accepted = request.accepted_media_types.unwrap_or_default();
     let (mut images, mut failures, mut pulled) = (Vec::new(), Vec::new(), Vec::new());
@@ -87,7 +84,8 @@ pub fn get(
             }
         };
         let text = manifest(context, &found)?;
-        left = left.checked_sub(text.len()).ok_or_else(|| fault::limit("The manifests are too large for one answer."))?;
+        left =
+            left.checked_sub(text.len()).ok_or_else(|| fault::limit("The manifests are too large for one answer."))?;
         images.push(shown(&which, identifier(found.digest.clone(), id.image_tag), text, found.media_type.clone()));
         pulled.push(found);
     }
@@ -174,7 +172,8 @@ pub fn describe(
     let list = List { operation: "DescribeImages", filter: &parameters };
     let page = list.page(context, request.next_token.as_deref(), request.max_results)?;
     let state = context.read();
-    let rows = state.images.scan_after(&content_key(&repository.id, ""), page.after());
+    let prefix = content_key(&repository.id, "");
+    let rows = state.images.scan_after(&prefix, page.after());
     let rows = rows.filter(|(_, image)| meant(&state, image));
     let rows = rows.map(|(key, image)| (key.to_string(), detail(&state, &which, image)));
     let (details, next_token) = list.take(context, &page, rows);
@@ -207,6 +206,7 @@ pub fn list(context: &mut Context<'_>, request: api::ListImagesRequest) -> Resul
     let parameters = format!("{} {filter:?}", repository.id);
     let list = List { operation: "ListImages", filter: &parameters };
     let page = list.page(context, request.next_token.as_deref(), request.max_results)?;
+    let prefix = content_key(&repository.id, "");
     let state = context.read();
     let after = page.after().and_then(|position| position.split_once(' '));
     let rest = after.and_then(|(digest, tag)| Some((state.image(&repository.id, digest)?, tag)));
@@ -214,7 +214,7 @@ pub fn list(context: &mut Context<'_>, request: api::ListImagesRequest) -> Resul
         pairs(&state, image).filter(move |(tag, _)| tag.as_deref().is_some_and(|tag| tag > last))
     });
     let after = after.map(|(digest, _)| content_key(&repository.id, digest));
-    let images = state.images.scan_after(&prefix(&repository), after.as_deref()).map(|(_, image)| image);
+    let images = state.images.scan_after(&prefix, after.as_deref()).map(|(_, image)| image);
     let pairs = rest.chain(images.flat_map(|image| pairs(&state, image)));
     let meant = |tag: &Option<String>| is_meant(usize::from(tag.is_some()), filter.tag_status, filter.image_status);
     let rows = pairs.filter(|(tag, _)| meant(tag)).map(|(tag, digest)| {
@@ -224,10 +224,6 @@ pub fn list(context: &mut Context<'_>, request: api::ListImagesRequest) -> Resul
     let rows: Vec<_> = rows.take(page.limit() + 1).collect();
     let (image_ids, next_token) = list.take(context, &page, rows);
     Ok(api::ListImagesResponse { image_ids: Some(image_ids), next_token })
-}
-
-fn prefix(repository: &Repository) -> String {
-    content_key(&repository.id, "")
 }
 
 /// An image's tags with its digest; without tags, the digest once.

@@ -8,7 +8,7 @@ use longshore_wire::{Fault, Value};
 
 use super::content;
 use super::find::Which;
-use super::{download, fault, host};
+use super::{download, fault, for_push, host};
 use crate::Context;
 
 /// Bytes of a part, as a client is told; a larger one is taken as well, up to the request's bound.
@@ -81,7 +81,7 @@ pub fn initiate(
     request: api::InitiateLayerUploadRequest,
 ) -> Result<api::InitiateLayerUploadResponse, Fault> {
     let which = Which::of(context, request.registry_id, request.repository_name);
-    which.read(context)?;
+    for_push(context, &which.registry, &which.name)?;
     let id = context.mint.uuid();
     context.blobs()?.begin(&key(&which, &id)?).map_err(|error| fault::bytes(&error))?;
     Ok(api::InitiateLayerUploadResponse { upload_id: Some(id), part_size: Some(PART) })
@@ -127,7 +127,7 @@ fn out_of_order(which: &Which, id: &str, at: u64) -> Fault {
         .with(part, "registryId", Value::String(which.registry.to_string()))
         .with(part, "repositoryName", Value::String(which.name.clone()))
         .with(part, "uploadId", Value::String(id.to_owned()))
-        .with(part, "lastValidByteReceived", Value::Long(last))
+        .with(part, "lastValidByteReceived", Value::Integer(last))
 }
 
 pub fn complete(

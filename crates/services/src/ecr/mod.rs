@@ -15,16 +15,19 @@ mod find;
 mod host;
 mod image;
 mod layer;
+mod lifecycle;
 mod policy;
 mod registry;
 mod repository;
 mod setting;
 mod tag;
+mod template;
 pub mod token;
 
 use crate::{Service, operations};
 
 pub use registry::mounts;
+pub use template::for_push;
 
 /// The operations that are built, and their handlers.
 pub static SERVICE: Service = Service {
@@ -37,6 +40,11 @@ pub static SERVICE: Service = Service {
         "SetRepositoryPolicy" => policy::set,
         "GetRepositoryPolicy" => policy::get,
         "DeleteRepositoryPolicy" => policy::delete,
+        "PutLifecyclePolicy" => lifecycle::put,
+        "GetLifecyclePolicy" => lifecycle::get,
+        "DeleteLifecyclePolicy" => lifecycle::delete,
+        "StartLifecyclePolicyPreview" => lifecycle::start_preview,
+        "GetLifecyclePolicyPreview" => lifecycle::get_preview,
         "PutImageTagMutability" => setting::put_mutability,
         "PutImageScanningConfiguration" => setting::put_scanning,
         "PutImage" => image::put,
@@ -59,8 +67,15 @@ pub static SERVICE: Service = Service {
         "DeleteRegistryPolicy" => registry::delete_policy,
         "PutAccountSetting" => registry::put_setting,
         "GetAccountSetting" => registry::get_setting,
+        "CreateRepositoryCreationTemplate" => template::create,
+        "UpdateRepositoryCreationTemplate" => template::update,
+        "DescribeRepositoryCreationTemplates" => template::describe,
+        "DeleteRepositoryCreationTemplate" => template::delete,
         "TagResource" => tag::tag,
         "UntagResource" => tag::untag,
         "ListTagsForResource" => tag::list,
     },
 };
+
+#[cfg(test)]
+mod tests;

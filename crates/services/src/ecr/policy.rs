@@ -2,8 +2,8 @@
 
 use longshore_api::ecr as api;
 use longshore_api::ecr::fault as def;
-use longshore_model::policy::{Context as Conditions, Kind, Policy, Principal, Request, ResourceRule};
 use longshore_model::Place;
+use longshore_model::policy::{Context as Conditions, Kind, Policy, Principal, Request, ResourceRule};
 use longshore_wire::Fault;
 
 use super::fault;

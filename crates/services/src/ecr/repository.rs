@@ -155,7 +155,6 @@ pub fn shown(context: &Context<'_>, repository: &Repository) -> api::Repository 
     }
 }
 
-
 pub fn describe(
     context: &mut Context<'_>,
     request: api::DescribeRepositoriesRequest,

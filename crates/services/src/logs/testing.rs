@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use longshore_model::{AccountId, Change};
+use longshore_store::blobs::{Blobs, Options};
 use longshore_store::logs::Logs;
 use longshore_store::{Memory, Store};
 use longshore_wire::json::{self, JsonWriter};
@@ -18,6 +19,7 @@ pub const NOW: i64 = 1_714_521_600_000;
 pub struct Bench {
     pub store: Store,
     pub logs: Logs,
+    pub blobs: Blobs,
     pub account: AccountId,
     pub now: i64,
     /// The `x-longshore-batch` header of the next calls.
@@ -38,6 +40,7 @@ impl Bench {
         Self {
             store: Store::open(Memory::default()).unwrap(),
             logs: Logs::open(&directory).unwrap(),
+            blobs: Blobs::open(&Options::of(directory.join("registry"))).unwrap(),
             settings: Settings {
                 region: "us-east-1".to_owned(),
                 account: account.clone(),
@@ -63,6 +66,7 @@ impl Bench {
         let seed = SEED.fetch_add(1, Ordering::Relaxed);
         let mut context = Context::new(&self.store, &self.logs, &self.settings, self.account.clone(), now, seed);
         context.batch = self.batch.clone();
+        context.blobs = Some(&self.blobs);
         context
     }
 

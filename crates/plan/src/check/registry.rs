@@ -1,0 +1,61 @@
+//! The laws of repositories and what is in them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use longshore_model::State;
+use longshore_model::registry::{MOST_TAGS, content_key};
+
+use super::Found;
+
+pub(super) fn registry(state: &State, found: &mut Found) {
+    let ids: BTreeSet<&str> = state.repositories.iter().map(|(_, row)| row.id.as_str()).collect();
+    found.unless(ids.len() == state.repositories.iter().count(), "a repository has an id of its own", "");
+    tags(state, found);
+    images(state, &ids, found);
+    for (key, row) in state.layers.iter() {
+        found.unless(row.size >= 0, "a layer has no less than no bytes", &**key);
+        found.unless(state.index.registry.is_held(&row.digest), "what a layer is is held", &**key);
+        let is_loose = state.index.registry.loose().any(|(_, loose)| loose == key);
+        let is_used = state.index.registry.uses(key) > 0;
+        found.unless(is_loose != is_used, "a layer is loose unless an image names it", &**key);
+    }
+    for (id, _) in state.lifecycle_previews.iter() {
+        found.unless(ids.contains(&**id), "a preview is of a repository", &**id);
+    }
+}
+
+fn tags(state: &State, found: &mut Found) {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for (key, row) in state.image_tags.iter() {
+        let image = content_key(&row.repository, &row.digest);
+        found.unless(state.images.contains(&image), "a tag leads to an image", &**key);
+        let indexed = state.index.registry.tags(&image).any(|tag| *tag == row.tag);
+        found.unless(indexed, "an image knows its tags", &**key);
+        *counts.entry(image).or_default() += 1;
+    }
+    for (image, count) in counts {
+        found.unless(count <= MOST_TAGS, "an image has no more tags than its quota", &image);
+        found.unless(state.index.registry.tags(&image).len() == count, "an image knows no other tags", &image);
+    }
+}
+
+/// Of a repository that was deleted, what is left goes in any order.
+fn images(state: &State, ids: &BTreeSet<&str>, found: &mut Found) {
+    let mut uses: BTreeMap<String, usize> = BTreeMap::new();
+    for (key, row) in state.images.iter() {
+        row.parts().for_each(|part| *uses.entry(content_key(&row.repository, part)).or_default() += 1);
+        found.unless(state.index.registry.is_held(&row.digest), "what an image is is held", &**key);
+        if !ids.contains(row.repository.as_str()) {
+            continue;
+        }
+        let layers = row.layers.iter().all(|digest| state.layer(&row.repository, digest).is_some());
+        found.unless(layers, "an image's layers are in its repository", &**key);
+        let listed = row.images.iter().all(|digest| state.image(&row.repository, digest).is_some());
+        found.unless(listed, "what an index lists is in its repository", &**key);
+        let itself = row.subject.as_ref() != Some(&row.digest) && !row.images.contains(&row.digest);
+        found.unless(itself, "an image is not about itself, nor lists itself", &**key);
+    }
+    for (content, count) in uses {
+        found.unless(state.index.registry.uses(&content) == count, "what is named is counted", &content);
+    }
+}
