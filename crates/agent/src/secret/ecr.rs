@@ -1,8 +1,8 @@
 //! Logins at ECR: tokens of GetAuthorizationToken, got in the name of a task's execution role.
 //!
 //! A token is good for twelve hours, and for every task of its role: it is kept, in memory alone, until shortly before its
-//! end. What it opens is judged by the role's policies at each request; one that is refused is got anew once, because the
-//! role may be another of the same name by now.
+//! end. What it opens is judged by the role's policies at each request. One that was got for an earlier task and is refused is
+//! got anew, once: it ends with that task, and the role may be another of the same name by now.
 
 use std::collections::HashMap;
 use std::sync::Arc;
