@@ -78,6 +78,7 @@ const ECS: Api = Api { target: "AmazonEC2ContainerServiceV20141113", signed_for:
 const LONGSHORE: Api = Api { target: "Longshore_20261121", signed_for: "longshore" };
 pub(crate) const LOGS: Api = Api { target: "Logs_20140328", signed_for: "logs" };
 pub(crate) const SSM: Api = Api { target: "AmazonSSM", signed_for: "ssm" };
+pub(crate) const ECR: Api = Api { target: "AmazonEC2ContainerRegistry_V20150921", signed_for: "ecr" };
 pub(crate) const SECRETS_MANAGER: Api = Api { target: "secretsmanager", signed_for: "secretsmanager" };
 
 /// The control plane as seen by a node. Clones share their connections.

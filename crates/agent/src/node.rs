@@ -25,8 +25,9 @@ use crate::join::{Failed, Identity};
 const TOLD: u32 = 5;
 
 /// What a node can do, in the words of ECS.
-const CAPABILITIES: [&str; 15] = [
+const CAPABILITIES: [&str; 17] = [
     "com.amazonaws.ecs.capability.docker-remote-api.1.24",
+    "com.amazonaws.ecs.capability.ecr-auth",
     "com.amazonaws.ecs.capability.logging-driver.awslogs",
     "com.amazonaws.ecs.capability.logging-driver.json-file",
     "com.amazonaws.ecs.capability.task-iam-role",
@@ -34,6 +35,7 @@ const CAPABILITIES: [&str; 15] = [
     "ecs.capability.container-ordering",
     "ecs.capability.container-restart-policy",
     "ecs.capability.execution-role-awslogs",
+    "ecs.capability.execution-role-ecr-pull",
     "ecs.capability.full-sync",
     "ecs.capability.private-registry-authentication.secretsmanager",
     "ecs.capability.secrets.asm.bootstrap.log-driver",

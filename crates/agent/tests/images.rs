@@ -6,6 +6,8 @@
 mod archive;
 #[path = "images/daemon.rs"]
 mod daemon;
+#[path = "images/hostile.rs"]
+mod hostile;
 #[path = "images/keep.rs"]
 mod keep;
 #[path = "images/moved.rs"]

@@ -45,10 +45,11 @@ use crate::config::{Config, Instance};
 use crate::containerd::{Containerd, Options};
 use crate::error::Error;
 use crate::executor::Executor;
-use crate::image::{Auth, Hold, Image, Images};
+use crate::image::{Auth, Ecr, Error as ImageError, Hold, Image, Images};
 use crate::metadata::{Listening, Metadata, Served};
 use crate::network::dns::Names;
 use crate::network::{EniSpec, Network, NetworkConfig, TaskNet};
+use crate::secret::ecr::{Login, Logins};
 use crate::secret::registry::sign_in;
 use crate::secret::{self, Given};
 use crate::translate::{self, Failure, Surroundings, log_streams, task_id, task_spec, with_log_options};
@@ -64,6 +65,7 @@ pub(crate) struct Parts {
     pub(super) network: Network,
     pub(super) metadata: Metadata,
     images: Images,
+    logins: Logins,
     surroundings: Surroundings,
     endpoint: SocketAddr,
     self_exe: PathBuf,
@@ -111,7 +113,10 @@ impl Real {
             home: Home::open(&instance)?,
             network,
             metadata,
-            images: Images::new(containerd.channel()).with_credentials(instance.data_dir.join("registries.json")),
+            images: Images::new(containerd.channel())
+                .with_credentials(instance.data_dir.join("registries.json"))
+                .with_ecr(Ecr::new(&config.endpoint, &config.region)),
+            logins: Logins::default(),
             surroundings: surroundings(config, &instance, runtime),
             endpoint,
             self_exe: config.self_exe.clone(),
@@ -217,7 +222,9 @@ impl Parts {
 
     /// The execution role of a task that has use for one.
     fn executor(&self, task: &acs::Task) -> Result<Executor, Failure> {
-        let reads = |one: &acs::Container| !one.secrets.is_empty() || one.registry_authentication.is_some();
+        let reads = |one: &acs::Container| {
+            !one.secrets.is_empty() || one.registry_authentication.is_some() || self.images.is_of_ecr(&one.image)
+        };
         if !task.containers.iter().any(reads) && log_streams(task, &self.surroundings.region).is_empty() {
             return Ok(Executor::nobody());
         }
@@ -238,15 +245,46 @@ impl Parts {
         task: &acs::Task,
     ) -> Result<(BTreeMap<String, Image>, Vec<Hold>), Failure> {
         let auths = sign_in(self.metadata.plane(), executor, task).await?;
-        let ensure = |container| self.ensure(container, auths.get(&container.name).unwrap_or(&Auth::Anonymous));
-        let each = try_join_all(task.containers.iter().map(ensure)).await?;
+        let each = try_join_all(task.containers.iter().map(async |container| {
+            let ensured = match auths.get(&container.name) {
+                None if self.images.is_of_ecr(&container.image) => {
+                    self.ensure_of_ecr(executor, task, container).await?
+                }
+                auth => self.ensure(container, auth.unwrap_or(&Auth::Anonymous)).await,
+            };
+            let held = ensured.map_err(|error| Failure::pull(&container.name, error.stopped_reason()))?;
+            Ok::<_, Failure>((container.name.clone(), held))
+        }));
+        let each = each.await?;
         Ok(each.into_iter().map(|(name, (image, hold))| ((name, image), hold)).unzip())
     }
 
-    async fn ensure(&self, container: &acs::Container, auth: &Auth) -> Result<(String, (Image, Hold)), Failure> {
-        let ensured = self.images.ensure_held(&container.image, auth, |_| {}).await;
-        let held = ensured.map_err(|error| Failure::pull(&container.name, error.stopped_reason()))?;
-        Ok((container.name.clone(), held))
+    async fn ensure(&self, container: &acs::Container, auth: &Auth) -> Result<(Image, Hold), ImageError> {
+        self.images.ensure_held(&container.image, auth, |_| {}).await
+    }
+
+    /// As the task's execution role. A login that was got for an earlier task and is refused now is got anew.
+    async fn ensure_of_ecr(
+        &self,
+        executor: &Executor,
+        task: &acs::Task,
+        container: &acs::Container,
+    ) -> Result<Result<(Image, Hold), ImageError>, Failure> {
+        let role = task.execution_role_arn.as_deref().unwrap_or_default();
+        let sign_in = async |refused: Option<&Login>| {
+            let login = self.logins.login(self.metadata.plane(), executor, role, refused).await;
+            login.map_err(|why| {
+                let reason = format!("CannotPullContainerError: unable to retrieve ecr registry auth: {why}");
+                Failure::pull(&container.name, reason)
+            })
+        };
+        let login = sign_in(None).await?;
+        match self.ensure(container, &login.auth).await {
+            Err(error) if login.is_kept && error.is_denied() => {
+                Ok(self.ensure(container, &sign_in(Some(&login)).await?.auth).await)
+            }
+            ensured => Ok(ensured),
+        }
     }
 
     /// Goes on to its end when nobody waits for it any more, and then gives back what it got: half an attachment could

@@ -91,6 +91,15 @@ impl Error {
         format!("CannotPullContainerError: {self}")
     }
 
+    /// Whether the registry gives the caller nothing for what it has shown.
+    pub(crate) fn is_denied(&self) -> bool {
+        match self {
+            Self::Denied(_) => true,
+            Self::Unresolved { reason, .. } | Self::Retried { reason, .. } => reason.is_denied(),
+            _ => false,
+        }
+    }
+
     pub(super) fn malformed(what: &'static str, reason: impl ToString) -> Self {
         Self::Malformed { what, reason: reason.to_string() }
     }

@@ -4,7 +4,7 @@
 //!   ensure(reference) ──► record in containerd? ── yes ──► loaded before? ── yes ──► Image      (one call, < 1 ms)
 //!          │ no                                                  │ no
 //!          ▼                                                     ▼
-//!        pull: resolve ──► fetch ──► unpack ──► record ──► load: configuration, view of the topmost snapshot
+//!        pull: resolve ──► fetch, inspect ──► unpack ──► record ──► load: configuration, view of the topmost snapshot
 //! ```
 //!
 //! A tag may move. As on Fargate, the registry is asked each time where a tag that was pulled leads now, and what is new
@@ -26,9 +26,11 @@ mod collect;
 mod config;
 mod credentials;
 mod document;
+mod ecr;
 mod error;
 mod hold;
 mod in_use;
+mod inspect;
 pub mod local;
 mod reference;
 mod registry;
@@ -51,6 +53,7 @@ pub use auth::Auth;
 pub use collect::Cleanup;
 pub use config::ImageConfig;
 pub use document::Digest;
+pub use ecr::Ecr;
 pub use error::Error;
 pub use hold::Hold;
 pub use reference::Name;
@@ -115,6 +118,7 @@ struct Inner {
     store: Store,
     retry: Retry,
     credentials: Option<Credentials>,
+    ecr: Option<Ecr>,
     loaded: Mutex<HashMap<Digest, Image>>,
     pulls: Mutex<HashMap<(Name, Auth), Pull>>,
     holds: Holds,
@@ -157,18 +161,36 @@ impl Images {
 
     /// As `new`, with another patience.
     pub fn with_retry(channel: Channel, retry: Retry) -> Self {
-        Self::open(Store::new(channel), retry, None)
+        Self::open(Store::new(channel), retry, None, None)
     }
 
     /// These images, pulled with the credentials in `file` where a caller has none: `{"auths": {HOST: {"auth": BASE64}}}`
     /// of `user:password`, as in Docker's `config.json`. It is read at each pull; there need not be one.
     pub fn with_credentials(self, file: PathBuf) -> Self {
-        Self::open(self.0.store.clone(), self.0.retry, Some(Credentials::new(file)))
+        Self::open(self.0.store.clone(), self.0.retry, Some(Credentials::new(file)), self.0.ecr.clone())
     }
 
-    fn open(store: Store, retry: Retry, credentials: Option<Credentials>) -> Self {
+    /// These images, those of this installation's ECR among them.
+    pub fn with_ecr(self, ecr: Ecr) -> Self {
+        Self::open(self.0.store.clone(), self.0.retry, self.0.credentials.clone(), Some(ecr))
+    }
+
+    fn open(store: Store, retry: Retry, credentials: Option<Credentials>, ecr: Option<Ecr>) -> Self {
         let (loaded, pulls, holds) = (Mutex::default(), Mutex::default(), Holds::default());
-        Self(Arc::new(Inner { store, retry, credentials, loaded, pulls, holds, gate: tokio::sync::RwLock::default() }))
+        let gate = tokio::sync::RwLock::default();
+        Self(Arc::new(Inner { store, retry, credentials, ecr, loaded, pulls, holds, gate }))
+    }
+
+    /// Whether `reference` is the name of an image in ECR.
+    pub fn is_of_ecr(&self, reference: &str) -> bool {
+        self.0.ecr.as_ref().is_some_and(|ecr| Name::parse(reference).is_ok_and(|name| ecr.has(name.registry())))
+    }
+
+    /// The registry of `name`, for one caller.
+    fn registry(&self, name: &Name, auth: &Auth) -> Result<Registry, Error> {
+        let ecr = self.0.ecr.as_ref();
+        let own = ecr.and_then(|ecr| Some((ecr.endpoint(), ecr.called(name.registry())?)));
+        Registry::new(name.clone(), auth.clone(), own)
     }
 
     /// The image of `reference`, pulled if it is not here or if its tag leads elsewhere by now. Callers at the same time
@@ -409,7 +431,12 @@ impl Images {
     async fn is_current(&self, name: &Name, auth: &Auth, found: &Found) -> Result<bool, Error> {
         let image = &found.image;
         let trusted = *auth != Auth::Anonymous || !transfer::is_private(&found.record);
-        match tokio::time::timeout(ASK_WITHIN, ask(name, auth)).await.unwrap_or_else(|_| Err(unanswered(name))) {
+        let registry = self.registry(name, auth)?;
+        let version = name.version();
+        match tokio::time::timeout(ASK_WITHIN, registry.digest(&version))
+            .await
+            .unwrap_or_else(|_| Err(unanswered(name)))
+        {
             Ok(digest) => Ok(digest == image.digest),
             Err(reason @ Error::Registry { .. }) if trusted => {
                 tracing::warn!(image = %name, digest = %image.digest, %reason, "its registry cannot be asked; the image that is here is used");
@@ -445,7 +472,7 @@ impl Images {
     }
 
     async fn transfer(&self, name: &Name, auth: Auth, on_progress: &OnProgress) -> Result<(), Error> {
-        let source = Source::Registry(Registry::new(name.clone(), auth)?);
+        let source = Source::Registry(self.registry(name, &auth)?);
         let retry = &self.0.retry;
         let resolve = || async { source.resolve(name).await.map_err(|reason| unresolved(name, reason)) };
         let resolved = retry.run(RESOLVE, resolve).await?;
@@ -474,11 +501,6 @@ impl Images {
         }
         result
     }
-}
-
-/// What `name` leads to in its registry.
-async fn ask(name: &Name, auth: &Auth) -> Result<Digest, Error> {
-    Registry::new(name.clone(), auth.clone())?.digest(&name.version()).await
 }
 
 fn unanswered(name: &Name) -> Error {

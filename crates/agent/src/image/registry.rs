@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::StreamExt;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RANGE};
 use reqwest::{Method, Response, StatusCode};
 use tokio::sync::Mutex;
 
@@ -25,11 +25,17 @@ const SILENT_AT_MOST: Duration = Duration::from_secs(60);
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// How much of a refusal is read.
 const LONGEST_REFUSAL: u64 = 16 * 1024;
+/// How much of its words is told, characters: two ARNs and what is said of them.
+const LONGEST_WORDS: usize = 600;
 
 /// One repository of a registry, with the credentials of one caller.
 pub(super) struct Registry {
     name: Name,
     auth: Auth,
+    /// Scheme and host that it answers at.
+    base: String,
+    /// What its requests call it, where that is not the host that it answers at.
+    called: Option<HeaderValue>,
     http: reqwest::Client,
     /// What the registry has asked to see, once it has asked.
     signed_in: Mutex<Auth>,
@@ -42,13 +48,18 @@ pub(super) struct Served {
 }
 
 impl Registry {
-    pub(super) fn new(name: Name, auth: Auth) -> Result<Self, Error> {
-        let http = client(name.is_loopback())?;
+    /// The repository of `name`, for a caller with these credentials. The installation's `own` registry is not found by its
+    /// name: it is at a host and port, in plain HTTP, wants to be called as said, and is shown the credentials at once.
+    pub(super) fn new(name: Name, auth: Auth, own: Option<(&str, String)>) -> Result<Self, Error> {
+        let http = client(own.is_some() || name.is_loopback())?;
         let signed_in = match &auth {
             Auth::Bearer(_) => auth.clone(),
+            Auth::Basic { .. } if own.is_some() => auth.clone(),
             _ => Auth::Anonymous,
         };
-        Ok(Self { name, auth, http, signed_in: Mutex::new(signed_in) })
+        let base = own.as_ref().map_or_else(|| base(&name), |(at, _)| format!("http://{at}"));
+        let called = own.and_then(|(_, called)| HeaderValue::try_from(called).ok());
+        Ok(Self { name, auth, base, called, http, signed_in: Mutex::new(signed_in) })
     }
 
     /// Whether its caller has something to show.
@@ -77,7 +88,8 @@ impl Registry {
     pub(super) async fn digest(&self, version: &str) -> Result<Digest, Error> {
         let said = match self.ask(Method::HEAD, "manifests", version, &[accept()]).await {
             Ok(response) => said_digest(response.headers()).and_then(|said| Digest::parse(said).ok()),
-            Err(Error::Registry { retryable: false, .. }) => None,
+            // A refusal of HEAD has no words; that of GET has.
+            Err(Error::Registry { retryable: false, .. } | Error::Denied(_)) => None,
             Err(error) => return Err(error),
         };
         match said {
@@ -105,7 +117,7 @@ impl Registry {
         what: &str,
         headers: &[(HeaderName, String)],
     ) -> Result<Response, Error> {
-        let url = format!("{}/v2/{}/{kind}/{what}", self.base(), self.name.repository());
+        let url = format!("{}/v2/{}/{kind}/{what}", self.base, self.name.repository());
         let shown = self.signed_in.lock().await.clone();
         let response = self.send(&method, &url, headers, &shown).await?;
         let challenge = match response.status() {
@@ -134,6 +146,9 @@ impl Registry {
         for (name, value) in headers {
             request = request.header(name, value);
         }
+        if let Some(called) = &self.called {
+            request = request.header(HOST, called);
+        }
         let verb = if *method == Method::HEAD { "Head" } else { "Get" };
         auth.sign(request).send().await.map_err(|error| failed(verb, url, &error))
     }
@@ -150,18 +165,9 @@ impl Registry {
         Ok(Some(signed_in.clone()))
     }
 
-    /// Scheme and host. Docker's registry answers elsewhere than its name says.
-    fn base(&self) -> String {
-        let scheme = if self.name.is_loopback() { "http" } else { "https" };
-        match self.name.registry() {
-            "docker.io" => format!("{scheme}://registry-1.docker.io"),
-            registry => format!("{scheme}://{registry}"),
-        }
-    }
-
     /// Whether a response comes from the registry itself and not from where it redirected to.
     fn is_own(&self, response: &Response) -> bool {
-        reqwest::Url::parse(&self.base()).is_ok_and(|base| base.origin() == response.url().origin())
+        reqwest::Url::parse(&self.base).is_ok_and(|base| base.origin() == response.url().origin())
     }
 
     async fn refused(&self, method: &Method, response: Response, what: &str) -> Error {
@@ -173,7 +179,7 @@ impl Registry {
             StatusCode::NOT_FOUND => Error::NotFound(format!("{}@{what}", self.name)),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Denied(server_message(&text)),
             _ => Error::Registry {
-                message: format!("unexpected status from {method} request to {url}: {status}"),
+                message: format!("unexpected status from {method} request to {url}: {status}{}", said(&text)),
                 retryable: status.is_server_error()
                     || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT),
             },
@@ -181,13 +187,22 @@ impl Registry {
     }
 }
 
-/// A client for this machine (plain HTTP, no proxy, no certificates needed), or for all others.
-pub(super) fn client(loopback: bool) -> Result<reqwest::Client, Error> {
+/// Scheme and host of the registry of `name`. Docker's registry answers elsewhere than its name says.
+fn base(name: &Name) -> String {
+    let scheme = if name.is_loopback() { "http" } else { "https" };
+    match name.registry() {
+        "docker.io" => format!("{scheme}://registry-1.docker.io"),
+        registry => format!("{scheme}://{registry}"),
+    }
+}
+
+/// A client for plain HTTP (no proxy, no certificates needed), or for all else.
+pub(super) fn client(plain: bool) -> Result<reqwest::Client, Error> {
     let builder = reqwest::Client::builder()
         .connect_timeout(CONNECT_WITHIN)
         .read_timeout(SILENT_AT_MOST)
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")));
-    let builder = if loopback { builder.no_proxy().tls_certs_only([]) } else { builder };
+    let builder = if plain { builder.no_proxy().tls_certs_only([]) } else { builder };
     builder.build().map_err(|error| Error::Registry {
         message: format!(
             "no connection to a registry is possible: {}; are CA certificates installed?",
@@ -248,11 +263,25 @@ fn plain_url(response: &Response) -> String {
 
 /// What a registry says in its refusal: `code: message`.
 pub(super) fn server_message(text: &[u8]) -> String {
-    let value: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
-    let part = |name: &str| value["errors"][0][name].as_str().unwrap_or_default().chars().take(200).collect::<String>();
+    match words(text) {
+        Some(words) => format!("server message: {words}"),
+        None => "authorization failed".to_owned(),
+    }
+}
+
+/// What is to stand behind the status of another refusal.
+fn said(text: &[u8]) -> String {
+    words(text).map(|words| format!(" - Server message: {words}")).unwrap_or_default()
+}
+
+fn words(text: &[u8]) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_slice(text).ok()?;
+    let part = |name: &str| {
+        value["errors"][0][name].as_str().unwrap_or_default().chars().take(LONGEST_WORDS).collect::<String>()
+    };
     match (part("code"), part("message")) {
-        (code, message) if code.is_empty() && message.is_empty() => "authorization failed".to_owned(),
-        (code, message) => format!("server message: {}: {message}", code.to_lowercase()),
+        (code, message) if code.is_empty() && message.is_empty() => None,
+        (code, message) => Some(format!("{}: {message}", code.to_lowercase())),
     }
 }
 

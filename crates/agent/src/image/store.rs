@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use containerd_client::services::v1::content_client::ContentClient;
 use containerd_client::services::v1::diff_client::DiffClient;
 use containerd_client::services::v1::images_client::ImagesClient;
@@ -15,13 +16,14 @@ use containerd_client::services::v1::leases_client::LeasesClient;
 use containerd_client::services::v1::snapshots::snapshots_client::SnapshotsClient;
 use containerd_client::services::v1::{
     AddResourceRequest, ApplyRequest, CreateImageRequest, CreateRequest, DeleteImageRequest, DeleteRequest,
-    GetImageRequest, Image as Record, Info, InfoRequest, ListImagesRequest, ListRequest, ReadContentRequest, Resource,
-    UpdateImageRequest, UpdateRequest, snapshots,
+    GetImageRequest, Image as Record, Info, InfoRequest, ListImagesRequest, ListRequest, ReadContentRequest,
+    ReadContentResponse, Resource, UpdateImageRequest, UpdateRequest, snapshots,
 };
 use containerd_client::tonic::metadata::{Ascii, MetadataValue};
 use containerd_client::tonic::transport::Channel;
-use containerd_client::tonic::{Code, Request};
+use containerd_client::tonic::{Code, Request, Status};
 use containerd_client::types::{self, Mount};
+use futures_util::stream::{BoxStream, StreamExt};
 
 use super::document::{Descriptor, Digest};
 use super::error::Error;
@@ -159,6 +161,17 @@ impl Store {
             bytes.extend_from_slice(&part.data);
         }
         if Digest::of(&bytes) == *digest { Ok(Some(bytes)) } else { Err(Error::Mismatch(digest.to_string())) }
+    }
+
+    /// The bytes of a blob of any size.
+    pub(super) async fn stream(&self, digest: &Digest) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+        let request = ReadContentRequest { digest: digest.to_string(), ..ReadContentRequest::default() };
+        let reading = self.content().read(self.request(request)).await;
+        let stream = reading.map_err(Error::containerd("reading content"))?.into_inner();
+        let part = |part: Result<ReadContentResponse, Status>| {
+            part.map(|part| Bytes::from(part.data)).map_err(Error::containerd("reading content"))
+        };
+        Ok(stream.map(part).boxed())
     }
 
     /// Adds `labels` to those a blob has.

@@ -1,10 +1,11 @@
 //! Bringing an image from a source into containerd: fetch layers, unpack them one over the other, record it.
 //!
-//! Layers whose snapshot is there already are neither fetched nor unpacked. Up to three layers are fetched at a time
-//! while those that have arrived are unpacked in order. Compressed layers are not kept once they are unpacked: no label
-//! leads to them, so they go with the lease of the transfer.
+//! Layers whose snapshot is there already are neither fetched nor unpacked. Up to three layers are fetched at a time, and
+//! inspected as they come ([`inspect`]), while those that have arrived are unpacked in order. Compressed layers are not
+//! kept once they are unpacked: no label leads to them, so they go with the lease of the transfer.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -17,9 +18,10 @@ use tokio::sync::oneshot;
 use super::config;
 use super::document::{Descriptor, Digest};
 use super::error::Error;
+use super::inspect::{self, Allowance};
 use super::source::{Resolved, Source};
 use super::store::{Labels, SNAPSHOT_LABEL, Store};
-use super::writer::{Writer, write_bytes};
+use super::writer::{Blob, Writer, write_bytes};
 
 /// Label of an image record: the topmost snapshot of the image.
 pub(super) const CHAIN_LABEL: &str = "longshore/chain";
@@ -161,36 +163,99 @@ impl Meter<'_> {
     }
 }
 
+/// Bringing the layers of one image.
+struct Fetches<'a> {
+    store: &'a Store,
+    source: &'a Source,
+    meter: Meter<'a>,
+    allowance: Arc<Allowance>,
+    /// How often the image has each layer.
+    times: HashMap<&'a Digest, u64>,
+}
+
 /// Fetches the layers, and unpacks each as soon as it and those below are there.
 async fn bring(store: &Store, source: &Source, layers: &[Layer<'_>], on_progress: &OnProgress) -> Result<(), Error> {
-    let mut seen = HashSet::new();
-    let first: Vec<bool> = layers.iter().map(|layer| seen.insert(&layer.packed.digest)).collect();
+    let mut times = HashMap::new();
+    // A layer that is there twice is fetched once: the first of its kind is unpacked before the second.
+    let first: Vec<bool> = layers
+        .iter()
+        .map(|layer| {
+            let count = times.entry(&layer.packed.digest).or_default();
+            *count += 1;
+            *count == 1
+        })
+        .collect();
     let sizes = layers.iter().zip(&first).filter(|(_, first)| **first).map(|(layer, _)| layer.packed.size);
-    let meter = Meter { done: AtomicU64::new(0), total_bytes: sizes.sum(), on_progress };
+    let total_bytes = sizes.fold(0, u64::saturating_add);
+    let meter = Meter { done: AtomicU64::new(0), total_bytes, on_progress };
+    let fetches = Fetches { store, source, meter, allowance: Arc::new(Allowance::of(total_bytes)), times };
     let (senders, arrivals): (Vec<_>, Vec<_>) = layers.iter().map(|_| oneshot::channel()).unzip();
-    let mut fetches: Vec<BoxFuture<'_, Result<(), Error>>> = Vec::new();
+    let mut each: Vec<BoxFuture<'_, Result<(), Error>>> = Vec::new();
     for ((layer, arrived), first) in layers.iter().zip(senders).zip(first) {
-        // A layer that is there twice is fetched once: the first of its kind is unpacked before the second.
-        let wanted = first.then_some(layer.packed);
-        fetches.push(fetch_and_tell(store, source, wanted, &meter, arrived).boxed());
+        each.push(fetches.fetch_and_tell(first.then_some(layer.packed), arrived).boxed());
     }
-    let fetching = stream::iter(fetches).buffer_unordered(FETCHES).try_collect::<()>();
+    let fetching = stream::iter(each).buffer_unordered(FETCHES).try_collect::<()>();
     tokio::try_join!(fetching, unpack_in_order(store, layers, arrivals)).map(drop)
 }
 
-async fn fetch_and_tell(
-    store: &Store,
-    source: &Source,
-    wanted: Option<&Descriptor>,
-    meter: &Meter<'_>,
-    arrived: oneshot::Sender<()>,
-) -> Result<(), Error> {
-    if let Some(descriptor) = wanted {
-        fetch(store, source, descriptor, meter).await?;
+impl Fetches<'_> {
+    async fn fetch_and_tell(&self, wanted: Option<&Descriptor>, arrived: oneshot::Sender<()>) -> Result<(), Error> {
+        if let Some(descriptor) = wanted {
+            self.fetch(descriptor).await?;
+        }
+        // Nobody listens any more when unpacking has failed, and then that failure is the answer.
+        let _ = arrived.send(());
+        Ok(())
     }
-    // Nobody listens any more when unpacking has failed, and then that failure is the answer.
-    let _ = arrived.send(());
-    Ok(())
+
+    /// Fetches one blob, going on where an earlier try stopped, and has it inspected. What was left there by an earlier try
+    /// and turns out wrong is fetched anew, once.
+    async fn fetch(&self, descriptor: &Descriptor) -> Result<(), Error> {
+        for _ in 0..2 {
+            let Some(writer) = open(self.store, descriptor).await? else {
+                self.meter.add(descriptor.size);
+                return self.inspect(descriptor).await;
+            };
+            let resumed = writer.offset() > 0;
+            let blob = if writer.offset() < descriptor.size {
+                self.source.blob(descriptor, writer.offset()).await?
+            } else {
+                Blob { offset: descriptor.size, bytes: stream::empty().boxed() }
+            };
+            self.meter.add(blob.offset);
+            match self.write(writer, blob, descriptor).await {
+                Err(Error::Mismatch(_)) if resumed => {}
+                other => return other,
+            }
+        }
+        Err(Error::Mismatch(descriptor.digest.to_string()))
+    }
+
+    /// A blob that comes whole is inspected as it comes, another one when it is whole.
+    async fn write(&self, writer: Writer<'_>, blob: Blob, descriptor: &Descriptor) -> Result<(), Error> {
+        if blob.offset > 0 {
+            writer.fill(blob, Labels::new(), Some(&self.meter)).await?;
+            return self.inspect(descriptor).await;
+        }
+        let (blob, verdict) = inspect::watch(blob, descriptor, &self.allowance, self.times(descriptor));
+        writer.fill(blob, Labels::new(), Some(&self.meter)).await?;
+        verdict.reached().await
+    }
+
+    /// Inspects a blob that is there.
+    async fn inspect(&self, descriptor: &Descriptor) -> Result<(), Error> {
+        let blob = Blob { offset: 0, bytes: self.store.stream(&descriptor.digest).await? };
+        let (mut blob, verdict) = inspect::watch(blob, descriptor, &self.allowance, self.times(descriptor));
+        while let Some(part) = blob.bytes.next().await {
+            part?;
+        }
+        drop(blob);
+        verdict.reached().await
+    }
+
+    fn times(&self, descriptor: &Descriptor) -> u64 {
+        self.times.get(&descriptor.digest).copied().unwrap_or(1)
+    }
 }
 
 async fn unpack_in_order(
@@ -205,29 +270,6 @@ async fn unpack_in_order(
         unpack(store, layer).await?;
     }
     Ok(())
-}
-
-/// Fetches one blob, going on where an earlier try stopped. What was left there by an earlier try and turns out wrong
-/// is fetched anew, once.
-async fn fetch(store: &Store, source: &Source, descriptor: &Descriptor, meter: &Meter<'_>) -> Result<(), Error> {
-    for _ in 0..2 {
-        let Some(writer) = open(store, descriptor).await? else {
-            meter.add(descriptor.size);
-            return Ok(());
-        };
-        let resumed = writer.offset() > 0;
-        let blob = if writer.offset() < descriptor.size {
-            source.blob(descriptor, writer.offset()).await?
-        } else {
-            super::writer::Blob { offset: descriptor.size, bytes: stream::empty().boxed() }
-        };
-        meter.add(blob.offset);
-        match writer.fill(blob, Labels::new(), Some(meter)).await {
-            Err(Error::Mismatch(_)) if resumed => {}
-            other => return other,
-        }
-    }
-    Err(Error::Mismatch(descriptor.digest.to_string()))
 }
 
 /// Opens a writer, waiting for another that writes the same blob just now.

@@ -1,5 +1,5 @@
 //! What a task needs that is secret, read when it starts, in the name of its execution role: values of its containers'
-//! `secrets`, of options of their log drivers, and credentials for their images' registries ([`registry`]).
+//! `secrets`, of options of their log drivers, and credentials for their images' registries ([`registry`], [`ecr`]).
 //!
 //! ```text
 //!   order: name, valueFrom ──► source, by service ──► GetParameters │ GetSecretValue, signed by the execution role
@@ -12,6 +12,7 @@
 //!
 //! Left out: secrets of other regions.
 
+pub(crate) mod ecr;
 mod manager;
 mod parameter;
 pub(crate) mod registry;

@@ -25,10 +25,20 @@ pub type Files<'a> = &'a [(&'a str, &'a [u8])];
 impl Picture {
     /// An image of these layers, lowest first.
     pub fn new(layers: &[Files]) -> Self {
+        Self::of_tars(&layers.iter().map(|files| tar(files)).collect::<Vec<_>>())
+    }
+
+    /// An image of layers that are archives already.
+    pub fn of_tars(tars: &[Vec<u8>]) -> Self {
+        let packed = tars.iter().map(|tar| (LAYER, gzip(tar), Digest::of(tar).to_string())).collect();
+        Self::packed(packed)
+    }
+
+    /// An image of layers that are packed already: media type, bytes, digest of what is in them.
+    pub fn packed(layers: Vec<(&str, Vec<u8>, String)>) -> Self {
         let mut picture = Self::default();
-        let tars: Vec<Vec<u8>> = layers.iter().map(|files| tar(files)).collect();
-        let diff_ids: Vec<String> = tars.iter().map(|tar| Digest::of(tar).to_string()).collect();
-        let layers: Vec<Value> = tars.iter().map(|tar| picture.add(LAYER, gzip(tar))).collect();
+        let diff_ids: Vec<String> = layers.iter().map(|(_, _, diff_id)| diff_id.clone()).collect();
+        let layers: Vec<Value> = layers.into_iter().map(|(kind, bytes, _)| picture.add(kind, bytes)).collect();
         let config = json!({
             "architecture": architecture(), "os": "linux",
             "config": {"Cmd": ["/run"], "Env": ["A=1"], "ExposedPorts": {"80/tcp": {}}},

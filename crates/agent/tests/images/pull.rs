@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use longshore_agent::image::{Auth, Images, Progress};
+use longshore_agent::image::{Auth, Ecr, Images, Progress};
 use serde_json::json;
 
 use super::node::Node;
@@ -77,6 +77,27 @@ async fn an_image_that_was_pulled_with_credentials_is_given_to_nobody_without() 
         assert!(told.starts_with("CannotPullContainerError: ") && told.contains("failed to do request"), "{told}");
         check_two_layers(&images.ensure(name, &basic("secret"), quiet).await.unwrap());
     }
+}
+
+/// Nothing resolves these names but the node.
+#[tokio::test]
+async fn images_of_ecr_are_asked_for_at_the_control_plane() {
+    let node = Node::new().await;
+    let plane = Own::start(Manners { picture: two_layers(), token: Some("t0ken"), ..Manners::default() });
+    let images = node.fresh_images().with_ecr(Ecr::new(&plane.endpoint(), "us-east-1"));
+    for registry in ["111122223333.dkr.ecr.us-east-1.amazonaws.com", "111122223333.dkr.ecr.us-east-1.localhost"] {
+        let name = format!("{registry}/app:1");
+        check_two_layers(&images.ensure(&name, &Auth::Bearer("t0ken".to_owned()), quiet).await.unwrap());
+        assert!(images.is_of_ecr(&name) && !node.images.is_of_ecr(&name));
+    }
+    let asked = plane.asked("/manifests/");
+    assert!(!asked.is_empty(), "{asked:?}");
+    assert!(asked.iter().all(|line| line.ends_with("at 111122223333.dkr.ecr.us-east-1.localhost")), "{asked:?}");
+    assert!(images.is_of_ecr(&format!("localhost:{}/app:1", plane.endpoint().split(':').nth(1).unwrap())));
+    let elsewhere = "111122223333.dkr.ecr.eu-west-1.amazonaws.com.invalid/app:1";
+    assert!(!images.is_of_ecr(elsewhere));
+    let told = reason(&images, elsewhere, &Auth::Anonymous).await;
+    assert!(told.contains("https://111122223333.dkr.ecr.eu-west-1.amazonaws.com.invalid/"), "{told}");
 }
 
 #[tokio::test]

@@ -143,7 +143,12 @@ impl Own {
         format!("{}/{image}", self.address)
     }
 
-    /// The requests whose line or range holds `part`.
+    /// Host and port.
+    pub fn endpoint(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// The requests whose line, range or host holds `part`.
     pub fn asked(&self, part: &str) -> Vec<String> {
         self.state.asked.lock().unwrap().iter().filter(|line| line.contains(part)).cloned().collect()
     }
@@ -160,7 +165,8 @@ impl State {
             headers.insert(name.to_lowercase(), value.to_owned());
         }
         let range = headers.get("range").cloned().unwrap_or_default();
-        self.asked.lock().unwrap().push(format!("{method} {path} {range}"));
+        let host = headers.get("host").cloned().unwrap_or_default();
+        self.asked.lock().unwrap().push(format!("{method} {path} {range} at {host}"));
         if method == "HEAD" {
             // As an old registry: the manifest itself must be asked for.
             return self.reply(&stream, "405 Method Not Allowed", "", b"").ok();

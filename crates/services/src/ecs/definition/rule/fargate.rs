@@ -97,10 +97,12 @@ fn execution_role(draft: &Draft) -> Option<String> {
     need.map(|what| format!("Fargate requires task definition to have execution role ARN to support {what}."))
 }
 
-/// `ACCOUNT.dkr.ecr.REGION.amazonaws.com/…`
+/// `ACCOUNT.dkr.ecr.REGION.amazonaws.com/…`, or of `localhost`, where a port may follow.
 pub fn is_ecr(image: &str) -> bool {
     let host = image.split('/').next().unwrap_or_default();
-    host.contains(".dkr.ecr.") && (host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
+    let host = host.split(':').next().unwrap_or_default();
+    host.contains(".dkr.ecr.")
+        && [".amazonaws.com", ".amazonaws.com.cn", ".localhost"].iter().any(|end| host.ends_with(end))
 }
 
 fn some<T>(list: &Option<Vec<T>>) -> bool {

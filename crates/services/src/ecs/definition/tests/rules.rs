@@ -97,6 +97,7 @@ fn fargate_fetches_with_the_execution_role() {
     let rows = [
         (json!({"logConfiguration": logs}), "log driver awslogs"),
         (json!({"image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/web:1"}), "ECR images"),
+        (json!({"image": "123456789012.dkr.ecr.us-east-1.localhost:4566/web:1"}), "ECR images"),
         (json!({"repositoryCredentials": {"credentialsParameter": "arn"}}), "repositoryCredentials"),
         (json!({"environmentFiles": file}), "environmentFiles"),
     ];
