@@ -206,6 +206,11 @@ pub(crate) fn gather(files: BTreeMap<Vec<u8>, Found>) -> Contents {
             }
         }
     }
+    // A database that rpm had before the one that it has now hides nothing.
+    if contents.packages.iter().any(|package| package.kind == Kind::Rpm) {
+        let is_old = |problem: &&mut Problem| of_path(problem.path.as_bytes()) == Some(Format::RpmOther);
+        contents.problems.iter_mut().filter(is_old).for_each(|problem| problem.hides_distribution = false);
+    }
     // `etc/os-release` is the one to read, and most often a link to the other.
     contents.distribution = releases.into_values().next();
     contents

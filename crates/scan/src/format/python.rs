@@ -25,7 +25,8 @@ pub(super) fn read_requirements(text: &str, shelf: &mut Shelf<'_>) {
         let Some((name, version)) = pinned else { continue };
         let name = name.split('[').next().unwrap_or(name).trim();
         let version = version.trim_start_matches('=').split_whitespace().next().unwrap_or_default();
-        if !name.starts_with(['#', '-']) && !version.contains(['*', ',']) {
+        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        if is_name && !name.starts_with('-') && !version.contains(['*', ',']) {
             shelf.add(Kind::Python, name, version.trim_end_matches('\\'));
         }
     }

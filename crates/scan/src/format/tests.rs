@@ -228,7 +228,7 @@ fn locks_of_other_languages_are_read() {
     check("poetry.lock", poetry, "flask@2.0.1");
     let pipfile = r#"{"_meta":{"hash":{}},"default":{"flask":{"version":"==2.0.1","hashes":["x"]},"own":{"path":"."}},"develop":{"mock":{"version":"==4.0"}}}"#;
     check("Pipfile.lock", pipfile, "flask@2.0.1 mock@4.0");
-    let requirements = "# flask==0\nflask[async]==2.0.1 ; python_version > '3' \\\n    --hash=sha256:x\ndjango>=3\n-r x==1\na===1.0 # b==2\nb==1.*\n";
+    let requirements = "# flask==0\ngit+https://x/y==1\nz @ https://x/y==1\nflask[async]==2.0.1 ; python_version > '3' \\\n    --hash=sha256:x\ndjango>=3\n-r x==1\na===1.0 # b==2\nb==1.*\n";
     check("requirements.txt", requirements, "flask@2.0.1 a@1.0");
     let metadata = "Metadata-Version: 2.1\nName: requests\nVersion: 2.31.0\n\nVersion: 9\n";
     check("lib/requests-2.31.0.dist-info/METADATA", metadata, "requests@2.31.0");
@@ -263,6 +263,16 @@ fn archives_of_java_are_read_with_those_inside() {
     let large = vec![b'a'; 70_000];
     let reason = "a file inside of it is larger than the 65536 bytes that are read";
     check_bytes("opt/a.jar", &jar(&[("META-INF/maven/g/a/pom.properties", &large)]), reason);
+}
+
+#[test]
+fn a_database_that_rpm_no_longer_has_hides_nothing() {
+    let header = rpm_header(&[(1000, "bash"), (1001, "5"), (1002, "1")], None);
+    let whole = found(RPM_PATH, &rpm_database(RPM_TABLE, &[header], "DELETE")).unwrap();
+    let other = || (b"var/lib/rpm/Packages".to_vec(), found("var/lib/rpm/Packages", b"x").unwrap());
+    let hides = |contents: Contents| contents.problems[0].hides_distribution;
+    assert!(hides(gather([other()].into())));
+    assert!(!hides(gather([other(), (RPM_PATH.as_bytes().to_vec(), whole)].into())));
 }
 
 /// A program with what Go's linker writes into it, so far from its beginning.
