@@ -43,6 +43,8 @@ enum Command {
     Doctor(Doctor),
     /// The log of every API call
     Audit(Audit),
+    /// The database of known vulnerabilities that images are scanned with
+    ScanDb(ScanDb),
     /// Run one task (started by the node)
     #[command(hide = true)]
     Supervise { dir: PathBuf },
@@ -129,6 +131,24 @@ enum AuditCommand {
     },
 }
 
+#[derive(Args)]
+struct ScanDb {
+    #[command(subcommand)]
+    command: ScanDbCommand,
+}
+
+#[derive(Subcommand)]
+enum ScanDbCommand {
+    /// Make it anew out of advisories in OSV's format; the control plane need not run, nor be stopped
+    Import {
+        /// An advisory (JSON), an archive of them (OSV's all.zip) or a directory of either
+        #[arg(value_name = "FILE|DIR")]
+        source: PathBuf,
+    },
+    /// Say when it was made and what is in it
+    Status,
+}
+
 fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&without_empty(Cli::command()).get_matches()).unwrap_or_else(|error| error.exit());
     // A supervisor is one of many: it starts no runtime and no logger.
@@ -189,6 +209,10 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Audit(Audit { command: AuditCommand::Verify { known } }) => {
             return command::audit::verify(instance, known.as_deref());
         }
+        Command::ScanDb(ScanDb { command: ScanDbCommand::Import { source } }) => {
+            command::scan_db::import(instance, source)?;
+        }
+        Command::ScanDb(ScanDb { command: ScanDbCommand::Status }) => command::scan_db::status(instance)?,
         Command::Supervise { .. } => unreachable!("handled before the runtime starts"),
     }
     Ok(ExitCode::SUCCESS)

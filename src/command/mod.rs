@@ -7,3 +7,4 @@ pub mod image;
 pub mod join_token;
 pub mod ps;
 pub mod run;
+pub mod scan_db;

@@ -26,6 +26,7 @@ mod metrics;
 mod nodes;
 mod registry;
 mod root_key;
+mod scans;
 mod session;
 mod signin;
 mod telemetry;
@@ -82,6 +83,8 @@ pub struct Server {
     pub(crate) logs: Logs,
     pub(crate) audit: Audit,
     pub(crate) blobs: Blobs,
+    /// The database of known vulnerabilities, if one was imported.
+    pub(crate) scan_database: PathBuf,
     pub(crate) strangers: audit::Strangers,
     pub(crate) keys: signin::Keys,
     /// The directory that trails are delivered to, and how often.
@@ -134,6 +137,7 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         logs,
         audit,
         blobs,
+        scan_database: scans::database(&config.data_dir),
         strangers: audit::Strangers::new(),
         keys: signin::Keys::default(),
         trails: config.data_dir.join("trails"),

@@ -19,7 +19,8 @@ use crate::node::Node;
 use crate::node_key::{JoinToken, NodeKey};
 use crate::parameter::{self, Parameter, ParameterVersion};
 use crate::registry::{
-    CreationTemplate, Image, ImageTag, Layer, LifecyclePreview, PullThroughRule, RegistrySettings, Repository,
+    CreationTemplate, Image, ImageScan, ImageTag, Layer, LifecyclePreview, RegistryScanning, RegistrySettings,
+    Repository,
 };
 use crate::secret::{Secret, SecretVersion};
 use crate::service::Service;
@@ -147,6 +148,7 @@ macro_rules! tables {
                     Record::Image(row) => self.set_image(&key, Some(row)),
                     Record::ImageTag(row) => self.set_image_tag(&key, Some(row)),
                     Record::Layer(row) => self.set_layer(&key, Some(row)),
+                    Record::ImageScan(row) => self.set_image_scan(&key, Some(row)),
                     $(#[allow(unreachable_patterns)] Record::$name(row) => { self.$field.put(key, row.clone()); })*
                 }
             }
@@ -197,6 +199,7 @@ macro_rules! tables {
                     TableName::Image => self.set_image(&key.into(), None),
                     TableName::ImageTag => self.set_image_tag(&key.into(), None),
                     TableName::Layer => self.set_layer(&key.into(), None),
+                    TableName::ImageScan => self.set_image_scan(&key.into(), None),
                     $(#[allow(unreachable_patterns)] TableName::$name => { self.$field.delete(key); })*
                 }
             }
@@ -280,9 +283,10 @@ tables! {
     ImageTag 52 image_tags |row| row.key();
     Layer 53 layers |row| row.key();
     RegistrySettings 55 registry_settings |row| row.account.clone();
-    PullThroughRule 56 pull_through_rules |row| row.key();
     CreationTemplate 57 creation_templates |row| row.key();
     LifecyclePreview 60 lifecycle_previews |row| row.repository.clone();
+    ImageScan 58 image_scans |row| row.key();
+    RegistryScanning 59 registry_scannings |row| row.account.clone();
 }
 
 impl State {

@@ -43,6 +43,7 @@ pub mod reconcile;
 pub mod report;
 pub mod rollout;
 pub mod rotate;
+pub mod scan;
 pub mod schedule;
 pub mod steady;
 pub mod strategy;

@@ -122,7 +122,7 @@ pub(super) async fn delete(visit: &Visit<'_>, name: &str, digest: &Digest) -> Re
     });
     deleted.await.map_err(|refusal| match refusal.code {
         // It is there, and in use.
-        Code::BlobUnknown => refusal.as_denied(),
+        Code::BlobUnknown => refusal.denied(),
         _ => refusal.of_blob(),
     })?;
     let mut answer = Answer::default();

@@ -113,7 +113,7 @@ impl Refusal {
         }
     }
 
-    pub fn as_denied(self) -> Self {
+    pub fn denied(self) -> Self {
         Self::new(Code::Denied, self.message)
     }
 

@@ -8,6 +8,7 @@ pub mod ages;
 pub mod balancing;
 pub mod registry;
 pub mod room;
+pub mod scans;
 pub mod spans;
 pub mod stock;
 
@@ -28,6 +29,7 @@ use ages::Ages;
 use balancing::Balancing;
 use registry::Registry;
 use room::Rooms;
+use scans::Scans;
 use spans::Spans;
 use stock::Stocks;
 
@@ -103,6 +105,8 @@ pub struct Index {
     pub balancing: Balancing,
     /// What images need and who needs them.
     pub registry: Registry,
+    /// Which images are to be scanned.
+    pub scans: Scans,
 }
 
 /// Nothing is used.

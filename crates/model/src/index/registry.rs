@@ -26,7 +26,7 @@ pub struct Registry {
     uses: HashMap<String, usize>,
     /// Keys of layers that no image names, by when they were pushed.
     loose: BTreeSet<(Timestamp, Arc<str>)>,
-    /// How many images and layers, of all repositories, are the content with a digest.
+    /// How many images, layers and findings of scans, of all repositories, are the content with a digest.
     holders: HashMap<String, usize>,
     /// How many images, tags and layers a repository has, those that were deleted too.
     contents: HashMap<String, usize>,
@@ -138,6 +138,11 @@ impl Registry {
         if let Some(new) = new {
             self.hang(new.pushed_at, key.clone());
         }
+    }
+
+    /// Contents that are held by something else than an image or a layer: what scans found.
+    pub(crate) fn hold(&mut self, digest: &str, come: bool) {
+        count(&mut self.holders, digest, come);
     }
 
     /// A layer that is there is loose if no image names it.

@@ -1,17 +1,14 @@
-//! What an account says of its registry as a whole, rules of pull-through caches, templates of repositories, previews.
+//! What an account says of its registry as a whole, templates of repositories, previews of lifecycle policies.
 
 use std::collections::BTreeMap;
 
 use longshore_api::ecr as api;
 use longshore_wire::{Timestamp, record};
 
-/// Rules of pull-through caches that an account may have: ECR's quota.
-pub const MOST_RULES: usize = 50;
-
 /// Templates that an account may have: ECR's quota.
 pub const MOST_TEMPLATES: usize = 50;
 
-/// The prefix of a rule or a template that is for every name for which no other is.
+/// The prefix of a template that is for every name for which no other is.
 pub const ROOT: &str = "ROOT";
 
 record! {
@@ -22,21 +19,6 @@ record! {
         pub policy: Option<String> = "policy",
         /// Settings by name, those that were put.
         pub settings: BTreeMap<String, String> = "settings",
-    }
-
-    /// From where images come that a repository below a prefix lacks.
-    pub struct PullThroughRule {
-        pub account: String = "account",
-        pub prefix: String = "prefix",
-        /// Host of the registry.
-        pub url: String = "url",
-        pub upstream: Option<api::UpstreamRegistry> = "upstream",
-        pub upstream_prefix: Option<String> = "upstreamPrefix",
-        /// ARN of the secret with user and password.
-        pub credential: Option<String> = "credential",
-        pub role: Option<String> = "role",
-        pub created_at: Timestamp = "createdAt",
-        pub updated_at: Timestamp = "updatedAt",
     }
 
     /// What a repository below a prefix is like that is made because somebody pulls or pushes.
@@ -56,20 +38,9 @@ record! {
     }
 }
 
-/// `ACCOUNT/PREFIX`, of a rule or a template.
-fn key(account: &str, prefix: &str) -> String {
-    super::key(account, prefix)
-}
-
-impl PullThroughRule {
-    pub fn key(&self) -> String {
-        key(&self.account, &self.prefix)
-    }
-}
-
 impl CreationTemplate {
     pub fn key(&self) -> String {
-        key(&self.account, &self.prefix)
+        super::key(&self.account, &self.prefix)
     }
 }
 

@@ -11,6 +11,7 @@
 pub mod account;
 mod digest;
 pub mod pattern;
+pub mod scan;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,8 +23,9 @@ use crate::State;
 use crate::arn::{Arn, Place};
 use crate::ids::AccountId;
 
-pub use account::{CreationTemplate, LifecyclePreview, PullThroughRule, RegistrySettings};
+pub use account::{CreationTemplate, LifecyclePreview, RegistrySettings};
 pub use digest::{Algorithm, BadDigest, Digest};
+pub use scan::{ImageScan, RegistryScanning};
 
 /// Repositories of an account: ECR's quota.
 pub const MOST_REPOSITORIES: usize = 100_000;
@@ -214,6 +216,7 @@ impl State {
         let layers = &self.layers;
         let pushed = |key: &str| layers.get(key).map(|layer| layer.pushed_at);
         self.index.registry.replace_image(key, old.as_deref(), row.map(AsRef::as_ref), pushed);
+        self.index.scans.note_image(key, row.is_some(), self.image_scans.contains(key));
     }
 
     pub(crate) fn set_image_tag(&mut self, key: &Arc<str>, row: Option<&Arc<ImageTag>>) {

@@ -128,7 +128,7 @@ fn join_referrers<'a>(subjects: &[Subject<'a>], going: &mut BTreeMap<&'a str, i3
 }
 
 impl Tags {
-    fn takes(&self, tags: &[&str]) -> bool {
+    pub(super) fn takes(&self, tags: &[&str]) -> bool {
         match self {
             Self::Any => true,
             Self::Untagged => tags.is_empty(),

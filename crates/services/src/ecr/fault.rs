@@ -2,6 +2,7 @@
 
 use longshore_api::ecr::fault as def;
 use longshore_model::AccountId;
+use longshore_model::registry::Image;
 use longshore_store::blobs;
 use longshore_wire::{Fault, FaultDef};
 
@@ -120,6 +121,23 @@ pub fn no_upload(registry: &AccountId, name: &str, id: &str) -> Fault {
          with id '{registry}'"
     );
     of(&def::UPLOAD_NOT_FOUND_EXCEPTION, message)
+}
+
+/// `ScanNotFoundException`
+pub fn no_scan(registry: &AccountId, name: &str, digest: &str, tag: Option<&str>) -> Fault {
+    let tag = tag.map_or_else(|| "null".to_owned(), |tag| format!("'{tag}'"));
+    let message = format!(
+        "Image scan does not exist for the image with '{{imageDigest:'{digest}', imageTag:{tag}}}' in the repository with \
+         name '{name}' in the registry with id '{registry}'"
+    );
+    of(&def::SCAN_NOT_FOUND_EXCEPTION, message)
+}
+
+/// `UnsupportedImageTypeException`
+pub fn unscannable(image: &Image) -> Fault {
+    let kind = image.artifact_type.as_ref().filter(|_| image.images.is_empty()).unwrap_or(&image.media_type);
+    let message = format!("The image with digest '{}' is of type '{kind}', which cannot be scanned", image.digest);
+    of(&def::UNSUPPORTED_IMAGE_TYPE_EXCEPTION, message)
 }
 
 /// Bytes that could not be kept or read: ours to mend, but for a full disk, which goes by.

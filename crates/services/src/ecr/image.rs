@@ -9,8 +9,8 @@ use longshore_model::registry::{Digest, Image, content_key};
 use longshore_wire::Fault;
 
 use super::content::{self, Deleted, MANIFEST, Named, Push};
-use super::fault;
 use super::find::{List, Which};
+use super::{fault, scan};
 use crate::Context;
 
 /// Bytes of the manifests of one answer.
@@ -182,6 +182,7 @@ pub fn describe(
 
 fn detail(state: &State, which: &Which, image: &Image) -> api::ImageDetail {
     let tags: Vec<String> = state.index.registry.tags(&image.key()).cloned().collect();
+    let scan = state.image_scan(&image.repository, &image.digest);
     api::ImageDetail {
         registry_id: which.registry_id(),
         repository_name: which.repository_name(),
@@ -189,6 +190,8 @@ fn detail(state: &State, which: &Which, image: &Image) -> api::ImageDetail {
         image_tags: (!tags.is_empty()).then_some(tags),
         image_size_in_bytes: Some(image.size),
         image_pushed_at: Some(image.pushed_at),
+        image_scan_status: scan.map(|scan| scan::status(scan)),
+        image_scan_findings_summary: scan.and_then(|scan| scan::summary(scan)),
         image_manifest_media_type: Some(image.media_type.clone()),
         artifact_media_type: image.artifact_type.clone(),
         last_recorded_pull_time: image.pulled_at,

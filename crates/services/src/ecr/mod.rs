@@ -19,6 +19,7 @@ mod lifecycle;
 mod policy;
 mod registry;
 mod repository;
+pub mod scan;
 mod setting;
 mod tag;
 mod template;
@@ -71,6 +72,11 @@ pub static SERVICE: Service = Service {
         "UpdateRepositoryCreationTemplate" => template::update,
         "DescribeRepositoryCreationTemplates" => template::describe,
         "DeleteRepositoryCreationTemplate" => template::delete,
+        "StartImageScan" => scan::start,
+        "DescribeImageScanFindings" => scan::describe,
+        "BatchGetRepositoryScanningConfiguration" => scan::of_repositories,
+        "PutRegistryScanningConfiguration" => scan::configure,
+        "GetRegistryScanningConfiguration" => scan::of_registry,
         "TagResource" => tag::tag,
         "UntagResource" => tag::untag,
         "ListTagsForResource" => tag::list,

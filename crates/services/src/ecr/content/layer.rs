@@ -9,6 +9,7 @@ use longshore_wire::{Fault, Timestamp};
 
 use super::{fault, repository};
 use crate::Context;
+use crate::ecr::mounts;
 
 /// How old a layer is at least when it is kept for longer because somebody asks for it, lest it go with the last image that
 /// names it before another does: milliseconds since it was pushed.
@@ -71,7 +72,7 @@ fn linked(state: &State, repository: &str, digest: &str, size: i64, now: Timesta
     (!is_fresh).then(|| layer.into())
 }
 
-/// Makes a layer of one repository one of another's. Returns whether the first has it.
+/// Makes a layer of one repository one of another's. Returns whether the first has it, and the account lets layers be mounted.
 ///
 /// # Errors
 /// `RepositoryNotFoundException`, of the one that it goes to.
@@ -84,6 +85,9 @@ pub fn mount(
     let now = context.now;
     context.transact(|state, changes, _| {
         let target = repository(state, registry, to)?;
+        if !mounts(state, registry.as_str()) {
+            return Ok(false);
+        }
         let Ok(source) = layer(state, registry, from, digest) else { return Ok(false) };
         changes.extend(linked(state, &target.id, &source.digest, source.size, now));
         Ok(true)

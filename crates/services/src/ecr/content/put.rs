@@ -14,6 +14,7 @@ use longshore_wire::{Fault, Timestamp};
 use super::manifest::{Manifest, Part};
 use super::{fault, is_tag, repository};
 use crate::Context;
+use crate::ecr::scan;
 
 /// How deep indexes may list indexes.
 const DEEPEST: usize = 4;
@@ -101,6 +102,7 @@ fn decide(
     };
     if known.is_none() {
         changes.push(image.clone().into());
+        changes.extend(scan::on_push(state, place.repository, &image, now));
     }
     let moved = place.tag(changes, digest, now)?;
     Ok(Pushed { image, is_new: known.is_none(), moved })

@@ -1,5 +1,6 @@
 //! Calls of the API, as JSON in and out.
 
+mod access;
 mod hostile;
 mod image;
 mod layer;

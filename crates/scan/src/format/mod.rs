@@ -1,0 +1,215 @@
+//! Which files say something of packages, and what they say.
+
+mod apk;
+mod dpkg;
+mod golang;
+mod javascript;
+mod json;
+mod jvm;
+mod lines;
+mod os_release;
+mod php;
+mod python;
+mod rpm;
+mod ruby;
+mod shelf;
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+pub(crate) use shelf::Shelf;
+
+use crate::package::{Contents, Distribution, Kind, Package, Problem};
+
+/// What a file is, by its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    OsRelease,
+    Dpkg,
+    Apk,
+    RpmSqlite,
+    /// What SQLite has not folded into the database yet.
+    RpmJournal,
+    /// Rpm's databases before SQLite.
+    RpmOther,
+    NpmLock,
+    NodeModule,
+    YarnLock,
+    CargoLock,
+    PythonLock,
+    PipfileLock,
+    Requirements,
+    PythonMetadata,
+    GemfileLock,
+    ComposerLock,
+    GoModule,
+    Jar,
+}
+
+/// What a file says.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Found {
+    Release(Distribution),
+    Packages {
+        packages: Vec<Package>,
+        refused: usize,
+    },
+    /// It may speak of packages, and cannot be read for this reason.
+    Unread(String),
+    /// Bytes that SQLite keeps beside a database.
+    Journal(usize),
+}
+
+/// Directories that rpm has its database in.
+const RPM: &[&str] = &["var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"];
+
+impl Format {
+    pub(crate) fn is_rpm(self) -> bool {
+        matches!(self, Self::RpmSqlite | Self::RpmJournal | Self::RpmOther)
+    }
+
+    /// Whether it is what a distribution's package manager keeps, which no image has beside another.
+    fn is_of_distribution(self) -> bool {
+        self.is_rpm() || matches!(self, Self::Dpkg | Self::Apk)
+    }
+}
+
+/// What a file of this path is; `None` if it says nothing of packages.
+pub(crate) fn of_path(path: &[u8]) -> Option<Format> {
+    let path = std::str::from_utf8(path).ok().unwrap_or_default();
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+    match path {
+        "etc/os-release" | "usr/lib/os-release" => return Some(Format::OsRelease),
+        "var/lib/dpkg/status" => return Some(Format::Dpkg),
+        "lib/apk/db/installed" | "usr/lib/apk/db/installed" => return Some(Format::Apk),
+        _ => {}
+    }
+    if directory == "var/lib/dpkg/status.d" {
+        return (!name.ends_with(".md5sums")).then_some(Format::Dpkg);
+    }
+    if RPM.contains(&directory) {
+        return of_rpm(name);
+    }
+    of_language(directory, name)
+}
+
+fn of_rpm(name: &str) -> Option<Format> {
+    match name {
+        "rpmdb.sqlite" => Some(Format::RpmSqlite),
+        "rpmdb.sqlite-wal" => Some(Format::RpmJournal),
+        "Packages" | "Packages.db" => Some(Format::RpmOther),
+        _ => None,
+    }
+}
+
+fn of_language(directory: &str, name: &str) -> Option<Format> {
+    let within = directory.rsplit('/').next().unwrap_or(directory);
+    let above = directory.rsplit('/').nth(1).unwrap_or_default();
+    match name {
+        "package-lock.json" | "npm-shrinkwrap.json" | ".package-lock.json" => Some(Format::NpmLock),
+        "package.json" if within == "node_modules" => None,
+        "package.json" if above == "node_modules" => Some(Format::NodeModule),
+        "package.json" if above.starts_with('@') && directory.contains("node_modules/@") => Some(Format::NodeModule),
+        "yarn.lock" => Some(Format::YarnLock),
+        "Cargo.lock" => Some(Format::CargoLock),
+        "poetry.lock" | "uv.lock" | "pdm.lock" => Some(Format::PythonLock),
+        "Pipfile.lock" => Some(Format::PipfileLock),
+        "requirements.txt" => Some(Format::Requirements),
+        "METADATA" if within.ends_with(".dist-info") => Some(Format::PythonMetadata),
+        "PKG-INFO" if within.ends_with(".egg-info") => Some(Format::PythonMetadata),
+        "Gemfile.lock" => Some(Format::GemfileLock),
+        "composer.lock" => Some(Format::ComposerLock),
+        "installed.json" if directory.ends_with("vendor/composer") => Some(Format::ComposerLock),
+        "go.mod" => Some(Format::GoModule),
+        name if name.ends_with(".jar") || name.ends_with(".war") || name.ends_with(".ear") => Some(Format::Jar),
+        _ => None,
+    }
+}
+
+/// What is said where such a file should be and a link is. Links are not followed: those of distributions' own files lead
+/// to places that are known by their own paths.
+pub(crate) fn linked(format: Format) -> Option<Found> {
+    format.is_of_distribution().then(|| Found::Unread("it is a link, which is not followed".to_owned()))
+}
+
+/// Reads a file. What it names goes to the shelf until that is full.
+pub(crate) fn read(format: Format, bytes: Vec<u8>, shelf: &mut Shelf<'_>) -> Option<Found> {
+    let done = match format {
+        Format::OsRelease => return os_release::read(&bytes).map(Found::Release),
+        Format::RpmJournal => return Some(Found::Journal(bytes.len())),
+        Format::RpmOther => return Some(Found::Unread(rpm::unsupported(&bytes))),
+        Format::RpmSqlite => rpm::read(bytes, shelf),
+        Format::Jar => jvm::read(&bytes, shelf),
+        _ => std::str::from_utf8(&bytes).map_err(|_| "it is not in UTF-8".to_owned()).and_then(|text| {
+            match format {
+                Format::Dpkg => dpkg::read(text, shelf),
+                Format::Apk => apk::read(text, shelf),
+                Format::NpmLock => javascript::read_lock(text, shelf)?,
+                Format::NodeModule => javascript::read_module(text, shelf)?,
+                Format::YarnLock => javascript::read_yarn(text, shelf),
+                Format::CargoLock => lines::read_toml(text, Kind::Cargo, shelf),
+                Format::PythonLock => lines::read_toml(text, Kind::Python, shelf),
+                Format::PipfileLock => python::read_pipfile(text, shelf)?,
+                Format::Requirements => python::read_requirements(text, shelf),
+                Format::PythonMetadata => python::read_metadata(text, shelf),
+                Format::GemfileLock => ruby::read(text, shelf),
+                Format::ComposerLock => php::read(text, shelf)?,
+                Format::GoModule => golang::read(text, shelf),
+                _ => {}
+            }
+            Ok(())
+        }),
+    };
+    let (packages, refused) = shelf.take();
+    match done {
+        Ok(()) if packages.is_empty() && refused == 0 => None,
+        Ok(()) => Some(Found::Packages { packages, refused }),
+        Err(reason) => Some(Found::Unread(reason)),
+    }
+}
+
+/// Reads what a program says that it was built of; `None` if it says nothing.
+///
+/// # Errors
+/// When its bytes cannot be had.
+pub(crate) fn read_program(program: &mut impl Read, shelf: &mut Shelf<'_>) -> io::Result<Option<Found>> {
+    let reason = golang::read_program(program, shelf)?;
+    let (packages, refused) = shelf.take();
+    Ok(match reason {
+        Some(reason) => Some(Found::Unread(reason)),
+        None if packages.is_empty() && refused == 0 => None,
+        None => Some(Found::Packages { packages, refused }),
+    })
+}
+
+/// All that the files of an image say together.
+pub(crate) fn gather(files: BTreeMap<Vec<u8>, Found>) -> Contents {
+    let mut contents = Contents::default();
+    let mut releases = BTreeMap::new();
+    for (path, found) in files {
+        let hides_distribution = of_path(&path).is_some_and(Format::is_of_distribution);
+        let path = String::from_utf8_lossy(&path).into_owned();
+        match found {
+            Found::Release(release) => drop(releases.insert(path, release)),
+            Found::Packages { packages, refused } => {
+                contents.packages.extend(packages);
+                if refused > 0 {
+                    let reason = format!("{refused} of its packages have a name or version that is none");
+                    contents.problems.push(Problem { path, reason, hides_distribution: false });
+                }
+            }
+            Found::Unread(reason) => contents.problems.push(Problem { path, reason, hides_distribution }),
+            Found::Journal(0) => {}
+            Found::Journal(_) => {
+                let reason = "unsupported rpm database: it has changes that were not folded into it".to_owned();
+                contents.problems.push(Problem { path, reason, hides_distribution });
+            }
+        }
+    }
+    // `etc/os-release` is the one to read, and most often a link to the other.
+    contents.distribution = releases.into_values().next();
+    contents
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Rpm's database as SQLite keeps it: a table of headers, one for each package.
+//!
+//! The database is whatever an image holds. It is opened in memory, read only, with its schema not trusted and the work that
+//! SQLite may do for it bounded.
+
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, config::DbConfig};
+
+use super::shelf::Shelf;
+use crate::package::Kind;
+
+/// Of one package's header, which lists its files.
+const LARGEST_HEADER: i32 = 64 * 1024 * 1024;
+/// Steps of SQLite's machine between two looks at how many there were, and looks.
+const STEPS: i32 = 100_000;
+const MOST_LOOKS: u32 = 2_000;
+
+const NAME: u32 = 1000;
+const VERSION: u32 = 1001;
+const RELEASE: u32 = 1002;
+const EPOCH: u32 = 1003;
+const ARCHITECTURE: u32 = 1022;
+const SOURCE_RPM: u32 = 1044;
+const INT32: u32 = 4;
+const STRING: u32 = 6;
+
+/// What is said of a database that rpm had before SQLite.
+pub(super) fn unsupported(bytes: &[u8]) -> String {
+    let kind = if bytes.starts_with(b"RpmP") { "ndb" } else { "Berkeley DB" };
+    format!("unsupported rpm database: {kind}; only SQLite's is read")
+}
+
+pub(super) fn read(mut bytes: Vec<u8>, shelf: &mut Shelf<'_>) -> Result<(), String> {
+    // It says that changes go to a journal of its own (WAL), which a database in memory cannot have.
+    if let Some([read, write]) = bytes.get_mut(18..20) {
+        (*read, *write) = (1, 1);
+    }
+    read_headers(&bytes, shelf).map_err(|error| match error {
+        rusqlite::Error::SqliteFailure(code, _) => format!("unsupported rpm database: {code}"),
+        _ => "unsupported rpm database: its table of packages is not as rpm makes it".to_owned(),
+    })
+}
+
+fn read_headers(bytes: &[u8], shelf: &mut Shelf<'_>) -> rusqlite::Result<()> {
+    let mut database = Connection::open_in_memory()?;
+    database.deserialize_read_exact("main", bytes, bytes.len(), true)?;
+    database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    database.set_limit(Limit::SQLITE_LIMIT_LENGTH, LARGEST_HEADER)?;
+    let mut looks = 0;
+    database.progress_handler(
+        STEPS,
+        Some(move || {
+            looks += 1;
+            looks > MOST_LOOKS
+        }),
+    )?;
+    let is_table = "SELECT count(*) FROM sqlite_schema WHERE name = 'Packages' AND type = 'table'";
+    if database.query_row(is_table, [], |row| row.get::<_, i64>(0))? != 1 {
+        return Err(rusqlite::Error::InvalidQuery);
+    }
+    let mut statement = database.prepare("SELECT blob FROM Packages ORDER BY rowid")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let Header { name, version, source, architecture } =
+            Header::read(row.get_ref(0)?.as_blob()?).unwrap_or_default();
+        // Keys that signatures are verified with are kept as packages.
+        if name != "gpg-pubkey" && !shelf.is_full() {
+            let source = source.as_ref().map(|(name, version)| (name.as_str(), version.as_str()));
+            shelf.add_whole(Kind::Rpm, &name, &version, source, architecture.as_deref());
+        }
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Header {
+    name: String,
+    version: String,
+    source: Option<(String, String)>,
+    architecture: Option<String>,
+}
+
+impl Header {
+    /// Of the bytes that rpm keeps: how many entries and how many bytes of data (big endian), entries of tag, type, offset
+    /// and count, data. `None` if they are not that.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let index = Index::read(bytes)?;
+        let epoch = index.number(EPOCH).filter(|epoch| *epoch > 0).map(|epoch| format!("{epoch}:")).unwrap_or_default();
+        let (name, version, release) = (index.text(NAME)?, index.text(VERSION)?, index.text(RELEASE)?);
+        Some(Self {
+            source: index.text(SOURCE_RPM).and_then(|file| source(&file, &epoch)),
+            architecture: index.text(ARCHITECTURE).filter(|of| !of.is_empty()),
+            version: format!("{epoch}{version}-{release}"),
+            name,
+        })
+    }
+}
+
+/// `name-version-release.src.rpm` in two. The epoch is not in it; a package has that of its source nearly always.
+fn source(file: &str, epoch: &str) -> Option<(String, String)> {
+    let file = file.strip_suffix(".src.rpm").or_else(|| file.strip_suffix(".nosrc.rpm"))?;
+    let (rest, release) = file.rsplit_once('-')?;
+    let (name, version) = rest.rsplit_once('-')?;
+    Some((name.to_owned(), format!("{epoch}{version}-{release}")))
+}
+
+struct Index<'a> {
+    entries: &'a [u8],
+    data: &'a [u8],
+}
+
+impl<'a> Index<'a> {
+    fn read(bytes: &'a [u8]) -> Option<Self> {
+        let count = usize::try_from(word(bytes, 0)?).ok()?;
+        let length = usize::try_from(word(bytes, 4)?).ok()?;
+        let begins = count.checked_mul(16)?.checked_add(8)?;
+        let entries = bytes.get(8..begins)?;
+        Some(Self { entries, data: bytes.get(begins..begins.checked_add(length)?)? })
+    }
+
+    /// Where the data of a tag of this type begins.
+    fn find(&self, tag: u32, kind: u32) -> Option<&'a [u8]> {
+        let entry = self.entries.chunks_exact(16).find(|entry| word(entry, 0) == Some(tag))?;
+        let offset = usize::try_from(word(entry, 8)?).ok().filter(|_| word(entry, 4) == Some(kind))?;
+        self.data.get(offset..)
+    }
+
+    fn text(&self, tag: u32) -> Option<String> {
+        let data = self.find(tag, STRING)?;
+        let end = data.iter().position(|byte| *byte == 0)?;
+        String::from_utf8(data[..end].to_vec()).ok()
+    }
+
+    fn number(&self, tag: u32) -> Option<u32> {
+        word(self.find(tag, INT32)?, 0)
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+}

@@ -1,0 +1,109 @@
+//! What is left of an image's limits.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+
+use super::Limits;
+use crate::Error;
+
+/// Which limit was exceeded; it travels through readers inside an [`io::Error`].
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+pub(super) enum Exceeded {
+    #[error("too many entries")]
+    Entries,
+    #[error("too many bytes")]
+    Unpacked,
+    #[error("it swells too far")]
+    Ratio,
+    #[error("a path is too long")]
+    Path,
+    #[error("too many packages")]
+    Packages,
+}
+
+/// A layer is not what it should be, in words of our own: those of decoders may quote its bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Damaged(pub &'static str);
+
+/// The layer's bytes could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unread(pub io::Error);
+
+impl From<Exceeded> for io::Error {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::other(exceeded)
+    }
+}
+
+impl From<Damaged> for io::Error {
+    fn from(damaged: Damaged) -> Self {
+        Self::new(io::ErrorKind::InvalidData, damaged)
+    }
+}
+
+pub(crate) struct Budget {
+    limits: Limits,
+    entries: u64,
+    memory: usize,
+    /// Shared with the readers of the layers.
+    unpacked: Rc<Cell<u64>>,
+}
+
+impl Budget {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let unpacked = Rc::new(Cell::new(limits.unpacked_bytes));
+        Self { entries: limits.entries, memory: limits.package_bytes, unpacked, limits: limits.clone() }
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn unpacked(&self) -> Rc<Cell<u64>> {
+        self.unpacked.clone()
+    }
+
+    pub(super) fn take_entry(&mut self) -> io::Result<()> {
+        self.entries = self.entries.checked_sub(1).ok_or(Exceeded::Entries)?;
+        Ok(())
+    }
+
+    /// Pays for something of `bytes` that is kept, and what keeping it takes.
+    pub(super) fn take_memory(&mut self, bytes: usize) -> io::Result<()> {
+        if self.pay(bytes) { Ok(()) } else { Err(self.full()) }
+    }
+
+    /// Whether there was enough left.
+    pub(crate) fn pay(&mut self, bytes: usize) -> bool {
+        const OVERHEAD: usize = 160;
+        let left = self.memory.checked_sub(bytes.saturating_add(OVERHEAD));
+        self.memory = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    pub(super) fn full(&self) -> io::Error {
+        Exceeded::Packages.into()
+    }
+}
+
+/// What went wrong with a layer, as it is told.
+pub(super) fn told(layer: usize, error: io::Error, limits: &Limits) -> Error {
+    let inner = error.get_ref();
+    if let Some(exceeded) = inner.and_then(|inner| inner.downcast_ref::<Exceeded>()) {
+        return match exceeded {
+            Exceeded::Entries => Error::TooManyEntries(limits.entries),
+            Exceeded::Unpacked => Error::TooLarge(limits.unpacked_bytes),
+            Exceeded::Ratio => Error::Swells { layer, times: limits.ratio },
+            Exceeded::Path => Error::LongPath { layer, most: limits.path_bytes },
+            Exceeded::Packages => Error::TooManyPackages(limits.package_bytes),
+        };
+    }
+    if let Some(damaged) = inner.and_then(|inner| inner.downcast_ref::<Damaged>()) {
+        return Error::Damaged { layer, reason: damaged.to_string() };
+    }
+    let source = error.downcast::<Unread>().map_or_else(|error| error, |unread| unread.0);
+    Error::Layer { layer, source }
+}

@@ -1,0 +1,161 @@
+//! The packages of an image, out of its layers as they stream by.
+//!
+//! Layers lie on each other, the lowest first. A file of a layer replaces the one below it, a whiteout (`.wh.name`) takes it
+//! away, an opaque whiteout (`.wh..wh..opq`) takes away all that lower layers have in its directory. Files that say nothing of
+//! packages are passed over without being kept; those that do are read into memory one at a time.
+
+mod budget;
+mod path;
+mod stack;
+mod tar;
+mod unpack;
+
+use std::io::{self, Read};
+
+pub(crate) use budget::Budget;
+
+use crate::Error;
+use crate::format::{self, Found, Shelf};
+use crate::package::Contents;
+use stack::Stack;
+use tar::{Entries, Entry, EntryKind};
+
+/// What an image may be at most.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Entries of all layers together.
+    pub entries: u64,
+    /// Bytes of all layers together, once unpacked.
+    pub unpacked_bytes: u64,
+    /// How many times its packed size a layer may be, once it is larger than `free_bytes`.
+    pub ratio: u64,
+    pub free_bytes: u64,
+    /// Of one file that says something of packages. A larger one is a problem that is told, and not read.
+    pub file_bytes: u64,
+    /// Of one database of rpm's.
+    pub rpm_bytes: u64,
+    /// What all packages take together, about.
+    pub package_bytes: usize,
+    /// Of a path.
+    pub path_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            entries: 1_000_000,
+            unpacked_bytes: 64 << 30,
+            ratio: 200,
+            free_bytes: 64 << 20,
+            file_bytes: 64 << 20,
+            rpm_bytes: 256 << 20,
+            package_bytes: 64 << 20,
+            path_bytes: 4096,
+        }
+    }
+}
+
+/// Reads the packages of an image whose layers come lowest first: tar archives, plain or packed by gzip or zstd.
+///
+/// # Errors
+/// When a layer is damaged or cannot be read, and when the image exceeds a limit.
+pub fn read_layers<R: Read>(layers: impl IntoIterator<Item = R>, limits: &Limits) -> Result<Contents, Error> {
+    let mut budget = Budget::new(limits);
+    let mut stack = Stack::default();
+    for (number, layer) in layers.into_iter().enumerate() {
+        read_layer(layer, &mut stack, &mut budget).map_err(|error| budget::told(number, error, limits))?;
+    }
+    Ok(format::gather(stack.into_files()))
+}
+
+fn read_layer(layer: impl Read, stack: &mut Stack, budget: &mut Budget) -> io::Result<()> {
+    let unpacked = unpack::open(layer, budget)?;
+    let mut entries = Entries::new(unpacked);
+    while let Some(entry) = entries.next()? {
+        budget.take_entry()?;
+        let path = path::clean(&entry.path, budget.limits().path_bytes)?;
+        if !path.is_empty() {
+            place(path, &entry, &mut entries, stack, budget)?;
+        }
+    }
+    stack.finish_layer();
+    Ok(())
+}
+
+fn place<R: Read>(
+    path: Vec<u8>,
+    entry: &Entry,
+    entries: &mut Entries<R>,
+    stack: &mut Stack,
+    budget: &mut Budget,
+) -> io::Result<()> {
+    if let Some(whiteout) = path::whiteout(&path) {
+        stack.take_away(&whiteout);
+        return Ok(());
+    }
+    match entry.kind {
+        EntryKind::Directory => stack.make_directory(&path),
+        EntryKind::File => {
+            let found = read_file(&path, entry, entries, budget)?;
+            stack.put(path, found);
+        }
+        EntryKind::Link => {
+            let found = format::of_path(&path).and_then(format::linked);
+            if found.is_some() {
+                budget.take_memory(path.len())?;
+            }
+            stack.put(path, found);
+        }
+        EntryKind::Other => stack.put(path, None),
+    }
+    Ok(())
+}
+
+/// What a file says of packages; `None` if it is not one that does.
+fn read_file<R: Read>(
+    path: &[u8],
+    entry: &Entry,
+    entries: &mut Entries<R>,
+    budget: &mut Budget,
+) -> io::Result<Option<Found>> {
+    let Some(format) = format::of_path(path) else { return read_program(path, entry, entries, budget) };
+    budget.take_memory(path.len())?;
+    if entry.is_sparse {
+        return Ok(Some(Found::Unread("it is stored as a sparse file".to_owned())));
+    }
+    let most = if format.is_rpm() { budget.limits().rpm_bytes } else { budget.limits().file_bytes };
+    if entry.size > most {
+        return Ok(Some(Found::Unread(format!("its {} bytes are more than the {most} that are read", entry.size))));
+    }
+    let bytes = entries.content()?;
+    let mut shelf = Shelf::new(&String::from_utf8_lossy(path), budget);
+    let found = format::read(format, bytes, &mut shelf);
+    if shelf.is_full() {
+        return Err(budget.full());
+    }
+    Ok(found)
+}
+
+/// What a program says that it was built of, if it is one that does.
+fn read_program<R: Read>(
+    path: &[u8],
+    entry: &Entry,
+    entries: &mut Entries<R>,
+    budget: &mut Budget,
+) -> io::Result<Option<Found>> {
+    if !entry.is_executable || entry.is_sparse {
+        return Ok(None);
+    }
+    let mut shelf = Shelf::new(&String::from_utf8_lossy(path), budget);
+    let found = format::read_program(entries, &mut shelf)?;
+    if shelf.is_full() {
+        return Err(budget.full());
+    }
+    if found.is_some() {
+        budget.take_memory(path.len())?;
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! Layers as they were before they were packed, with an eye on how far they swell.
+
+use std::cell::Cell;
+use std::io::{self, BufReader, Cursor, Read};
+use std::rc::Rc;
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::budget::{Budget, Damaged, Exceeded, Unread};
+
+/// Bytes read at once.
+const CHUNK: usize = 64 * 1024;
+/// The largest window that zstd may ask for, as a power of two: 64 MiB. Packers take 8 MiB unless told otherwise.
+const LARGEST_WINDOW: u32 = 26;
+
+const GZIP: &[u8] = &[0x1f, 0x8b];
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// Opens a layer by what its first bytes say that it is.
+pub(super) fn open<'a>(layer: impl Read + 'a, budget: &Budget) -> io::Result<Box<dyn Read + 'a>> {
+    let packed = Rc::new(Cell::new(0));
+    let mut layer = Counted { inner: layer, count: packed.clone() };
+    let mut first = Vec::with_capacity(4);
+    layer.by_ref().take(4).read_to_end(&mut first)?;
+    let is_gzip = first.starts_with(GZIP);
+    let is_zstd = first.starts_with(ZSTD) || is_skippable(&first);
+    let whole = BufReader::with_capacity(CHUNK, Cursor::new(first).chain(layer));
+    let inner: Box<dyn Read + 'a> = if is_gzip {
+        Box::new(Decoder(MultiGzDecoder::new(whole)))
+    } else if is_zstd {
+        let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
+        decoder.window_log_max(LARGEST_WINDOW)?;
+        Box::new(Decoder(decoder))
+    } else {
+        Box::new(whole)
+    };
+    let limits = budget.limits();
+    let (ratio, free) = (limits.ratio, limits.free_bytes);
+    Ok(Box::new(Bounded { inner, packed, unpacked: 0, left: budget.unpacked(), ratio, free }))
+}
+
+/// Whether zstd's frames begin with one that holds no content.
+fn is_skippable(first: &[u8]) -> bool {
+    matches!(first, [low, 0x2a, 0x4d, 0x18] if low & 0xf0 == 0x50)
+}
+
+struct Counted<R> {
+    inner: R,
+    count: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => error,
+            kind => io::Error::new(kind, Unread(error)),
+        })?;
+        self.count.set(self.count.get().saturating_add(length as u64));
+        Ok(length)
+    }
+}
+
+/// A decoder whose complaints about its input are told as damage. That its input could not be read passes.
+struct Decoder<R>(R);
+
+impl<R: Read> Read for Decoder<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| match error.get_ref() {
+            Some(inner) if inner.is::<Unread>() => error,
+            _ if error.kind() == io::ErrorKind::Interrupted => error,
+            _ if error.kind() == io::ErrorKind::UnexpectedEof => Damaged("its packed bytes end too early").into(),
+            _ => Damaged("it cannot be unpacked").into(),
+        })
+    }
+}
+
+struct Bounded<R> {
+    inner: R,
+    packed: Rc<Cell<u64>>,
+    unpacked: u64,
+    left: Rc<Cell<u64>>,
+    ratio: u64,
+    free: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buffer)?;
+        let read = length as u64;
+        self.left.set(self.left.get().checked_sub(read).ok_or(Exceeded::Unpacked)?);
+        self.unpacked = self.unpacked.saturating_add(read);
+        if self.unpacked > self.free.max(self.packed.get().saturating_mul(self.ratio)) {
+            return Err(Exceeded::Ratio.into());
+        }
+        Ok(length)
+    }
+}
