@@ -22,7 +22,7 @@ install() {
 install_for_running() {
   export PATH=$PATH:/usr/sbin:/sbin
   install containerd=containerd crun=crun nft=nftables ip=iproute2 iptables=iptables protoc=protobuf-compiler \
-    /usr/include/google/protobuf/any.proto=libprotobuf-dev cc=build-essential curl=curl
+    /usr/include/google/protobuf/any.proto=libprotobuf-dev cc=build-essential curl=curl skopeo=skopeo
   command -v cargo >/dev/null || die "Rust is needed: a cargo of 1.95 or newer"
 }
 
@@ -88,11 +88,7 @@ print(next(one["manifest_path"] for one in json.load(sys.stdin)["packages"] if o
 
 build_test_image() { cargo xtask image busybox; }
 
-# Ids of the default subnets, comma-separated, and of the default security group.
+# Ids of the default VPC and of its subnets, these comma-separated.
 default_network() {
-  local subnets groups
-  subnets=$(aws ec2 describe-subnets --query 'join(`,`, Subnets[].SubnetId)' --output text)
-  groups=$(aws ec2 describe-security-groups --filters Name=group-name,Values=default \
-    --query 'SecurityGroups[0].GroupId' --output text)
-  echo "$subnets $groups"
+  aws ec2 describe-subnets --query '[Subnets[0].VpcId, join(`,`, Subnets[].SubnetId)]' --output text
 }

@@ -7,7 +7,7 @@ import pytest
 from conftest import BARE, LONGSHORE, ROOM, ROOT, Instance
 from page import is_as_told, steps, walk
 
-PAGES = ["roles-and-secrets", "rotating-secrets", "nodes", "load-balancers"]
+PAGES = ["roles-and-secrets", "rotating-secrets", "nodes", "load-balancers", "container-registry"]
 
 
 @pytest.fixture(scope="module")
