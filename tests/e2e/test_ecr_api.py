@@ -236,11 +236,16 @@ def test_what_was_answered_survives_a_kill(fresh):
     assert [one["layerAvailability"] for one in again] == ["AVAILABLE"]
 
 
-def test_a_login_is_recorded_and_not_what_it_gave(strict):
-    bearer = root(strict)
-    token = bearer.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
-    trail = bearer.client("cloudtrail")
-    wanted = [{"AttributeKey": "EventName", "AttributeValue": "GetAuthorizationToken"}]
-    events = eventually(lambda: trail.lookup_events(LookupAttributes=wanted)["Events"])
-    assert all(token not in one["CloudTrailEvent"] for one in events)
-    assert any("HIDDEN" in one["CloudTrailEvent"] for one in events)
+def test_a_login_and_an_upload_are_recorded_and_not_what_they_carried(strict, ecr, repository):
+    trail = root(strict).client("cloudtrail")
+
+    def recorded(name):
+        wanted = [{"AttributeKey": "EventName", "AttributeValue": name}]
+        return eventually(lambda: [one["CloudTrailEvent"] for one in trail.lookup_events(LookupAttributes=wanted)["Events"]])
+
+    token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    assert all(token not in event for event in recorded("GetAuthorizationToken"))
+    upload(ecr, repository, b"planted in a layer")
+    coded = base64.b64encode(b"planted in a layer").decode()
+    events = recorded("UploadLayerPart")
+    assert all(coded not in event for event in events) and any("HIDDEN" in event for event in events)

@@ -73,6 +73,17 @@ def test_a_host_names_the_registry(strict, hub):
     assert stranger.request("GET", "/v2/").status == 403
 
 
+def test_where_policies_are_not_asked_the_user_names_the_account(account, simulated):
+    name, client = f"team/{unique()}", simulated.client("ecr", account.id)
+    client.create_repository(repositoryName=name)
+    coded = base64.b64encode(f"{account.id}:anything".encode()).decode()
+    manifest = Hub(simulated, name, coded).image("one")
+    assert Hub(simulated, name, token_of(client))("GET", "manifests/one").body == manifest
+    host = f"{account.id}.dkr.ecr.us-east-1.localhost:{simulated.port}"
+    assert Hub(simulated, name, host=host)("GET", "manifests/one").body == manifest
+    assert Hub(simulated, name)("GET", "manifests/one").refusal == (404, "NAME_UNKNOWN")
+
+
 # Blobs
 
 def test_a_blob_is_pushed_at_once_and_read_in_parts(hub):
@@ -520,6 +531,25 @@ def test_bytes_that_a_killed_process_left_go(fresh):
     (shelf / sha256(data)[7:]).write_bytes(data)
     instance.start()
     eventually(lambda: sha256(data) not in blobs_of(instance))
+
+
+def test_bytes_may_lie_in_a_bucket(fresh, tmp_path):
+    instance = fresh("--engine", "simulated", "--registry-url", f"file://{tmp_path}/images")
+    client = root(instance).client("ecr")
+    client.create_repository(repositoryName="far")
+    hub, data = Hub(instance, "far", token_of(client)), bytes_of(9_000_000)
+    manifest = hub.image("one", [data])
+    def there():
+        return {path.name for path in (tmp_path / "images" / "blobs").glob("*/*/*")}
+    assert {sha256(data)[7:], sha256(manifest)[7:]} <= there() and blobs_of(instance) == set()
+    assert hub("GET", f"blobs/{sha256(data)}").body == data
+    assert hub("GET", f"blobs/{sha256(data)}", Range="bytes=5000000-5000009").body == data[5_000_000:5_000_010]
+    instance.kill()
+    instance.start()
+    assert hub("GET", "manifests/one").body == manifest
+    assert hub("DELETE", f"manifests/{sha256(manifest)}").status == 202
+    assert hub("DELETE", f"blobs/{sha256(data)}").status == 202
+    eventually(lambda: not {sha256(data)[7:], sha256(manifest)[7:]} & there())
 
 
 def test_pushes_and_deletes_at_once_lose_nothing(strict, hub):

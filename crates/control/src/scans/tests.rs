@@ -144,7 +144,7 @@ fn what_is_missing_or_damaged_fails() {
     let missing = format!("sha256:{}", "0".repeat(64));
     let damaged = place.put(vec![7; 3000]);
     let failed = |image: &Image, words: &str| drop(place.check(image, api::ScanStatus::Failed, words));
-    failed(&place.of_layers(&[missing.clone()]), "layer 0 cannot be read: there are no such bytes");
+    failed(&place.of_layers(std::slice::from_ref(&missing)), "layer 0 cannot be read: there are no such bytes");
     failed(&place.of_layers(&[damaged]), "layer 0 cannot be read: it is no tar archive");
     failed(&place.of_layers(&["odd".to_owned()]), "manifest cannot be read");
     failed(&Image { digest: missing, ..place.image(&[]) }, "manifest cannot be read: there are no such bytes");

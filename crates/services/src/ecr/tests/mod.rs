@@ -6,6 +6,7 @@ mod image;
 mod layer;
 mod lifecycle;
 mod repository;
+mod template;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
