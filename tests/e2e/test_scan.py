@@ -1,5 +1,6 @@
 """Scanning of images: on demand, on push, without a database, in pages."""
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -66,7 +67,8 @@ def upload(ecr, repository, content):
         repositoryName=repository, uploadId=upload, partFirstByte=0, partLastByte=len(content) - 1, layerPartBlob=content
     )
     digest = "sha256:" + hashlib.sha256(content).hexdigest()
-    ecr.complete_layer_upload(repositoryName=repository, uploadId=upload, layerDigests=[digest])
+    with contextlib.suppress(ecr.exceptions.LayerAlreadyExistsException):
+        ecr.complete_layer_upload(repositoryName=repository, uploadId=upload, layerDigests=[digest])
     return {"digest": digest, "size": len(content)}
 
 
