@@ -158,16 +158,18 @@ fn tags() -> impl Strategy<Value = Vec<&'static str>> {
     proptest::sample::subsequence(vec!["alpha-1", "alpha-2", "beta-1", "latest"], 0..=4)
 }
 
+/// When it was pushed and pulled, its tags, and the places of those that it lists.
+type Row = (i64, Option<i64>, Vec<&'static str>, Vec<usize>);
+
 fn images() -> impl Strategy<Value = Vec<(Image, Vec<&'static str>)>> {
     let one = (0..200 * DAY, proptest::option::of(0..200 * DAY), tags(), proptest::collection::vec(0..20_usize, 0..3));
     proptest::collection::vec(one, 0..20).prop_map(|rows| {
-        let made =
-            |(at_index, (pushed, pulled, tags, lists)): (usize, (i64, Option<i64>, Vec<&'static str>, Vec<usize>))| {
-                // A digest is made after those that it lists, so an index lists only what comes before it.
-                let images = lists.into_iter().filter(|listed| *listed < at_index).map(|listed| format!("{listed:02}"));
-                let images = images.collect();
-                (Image { pulled_at: pulled.map(at), images, ..image(&format!("{at_index:02}"), pushed) }, tags)
-            };
+        let made = |(at_index, (pushed, pulled, tags, lists)): (usize, Row)| {
+            // A digest is made after those that it lists, so an index lists only what comes before it.
+            let images = lists.into_iter().filter(|listed| *listed < at_index).map(|listed| format!("{listed:02}"));
+            let images = images.collect();
+            (Image { pulled_at: pulled.map(at), images, ..image(&format!("{at_index:02}"), pushed) }, tags)
+        };
         rows.into_iter().enumerate().map(made).collect()
     })
 }

@@ -38,7 +38,7 @@ pub fn put_mutability(
 pub fn check(mutability: Mutability, filters: &Filters) -> Result<(), Fault> {
     const NAME: &str = "imageTagMutabilityExclusionFilters";
     let wants = matches!(mutability, Mutability::ImmutableWithExclusion | Mutability::MutableWithExclusion);
-    if wants != !filters.is_empty() {
+    if wants == filters.is_empty() {
         let words = "must be given with IMMUTABLE_WITH_EXCLUSION and MUTABLE_WITH_EXCLUSION, and with nothing else";
         return Err(fault::parameter(NAME, words));
     }

@@ -68,10 +68,10 @@ impl Manifest {
         if is_index != has("manifests") {
             return Err(fault::manifest(format!("What it has is not what {media_type} has")));
         }
-        if is_index { Self::index(media_type, document) } else { Self::manifest(media_type, document) }
+        if is_index { Self::of_list(media_type, document) } else { Self::of_image(media_type, document) }
     }
 
-    fn manifest(media_type: String, document: Document) -> Result<Self, Fault> {
+    fn of_image(media_type: String, document: Document) -> Result<Self, Fault> {
         let config = document.config.ok_or_else(|| fault::manifest("config is missing"))?;
         let layers = document.layers.ok_or_else(|| fault::manifest("layers is missing"))?;
         check_type(&config.media_type)?;
@@ -86,7 +86,7 @@ impl Manifest {
         })
     }
 
-    fn index(media_type: String, document: Document) -> Result<Self, Fault> {
+    fn of_list(media_type: String, document: Document) -> Result<Self, Fault> {
         let listed = document.manifests.unwrap_or_default();
         for descriptor in &listed {
             let is_known =
@@ -147,7 +147,8 @@ fn part(descriptor: &Descriptor, may_be_foreign: bool) -> Result<Part, Fault> {
     }
     let is_web = |url: &String| url.starts_with("https://") || url.starts_with("http://");
     let is_foreign = may_be_foreign && FOREIGN.contains(&descriptor.media_type.as_str());
-    if !descriptor.urls.is_empty() && !(is_foreign && descriptor.urls.iter().all(is_web)) {
+    let may_have = descriptor.urls.is_empty() || (is_foreign && descriptor.urls.iter().all(is_web));
+    if !may_have {
         return Err(fault::manifest("Only layers that are not for distribution have urls, of the web"));
     }
     Ok(Part {
