@@ -136,6 +136,24 @@ def test_a_repositorys_policy_counts_at_each_request(strict, hub):
     assert pulled(guest, manifest) == {403}
 
 
+def test_the_registrys_policy_counts_for_all_its_repositories(strict, hub):
+    manifest = hub.image("one")
+    client = root(strict).client("ecr")
+    name, guest = seen_by(hub)
+    principal = {"AWS": f"arn:aws:iam::{ACCOUNT}:user/{name}"}
+    statement = {"Effect": "Allow", "Principal": principal, "Action": PULL, "Resource": arn(hub)}
+    client.put_registry_policy(policyText=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    try:
+        assert pulled(guest, manifest) == {200} and pushed(guest, manifest) == [403, 403, 403]
+        deny = {"Effect": "Deny", "Principal": "*", "Action": "ecr:BatchGetImage"}
+        client.set_repository_policy(repositoryName=hub.name, policyText=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
+        assert guest("GET", "manifests/one").status == 403, "what either denies is denied"
+    finally:
+        client.delete_registry_policy()
+    client.delete_repository_policy(repositoryName=hub.name)
+    assert pulled(guest, manifest) == {403}
+
+
 def test_a_roles_session_gets_a_token_of_the_role(strict, hub):
     manifest = hub.image("one")
     trust = trusting({"AWS": f"arn:aws:iam::{ACCOUNT}:root"})
