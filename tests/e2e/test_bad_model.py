@@ -26,6 +26,7 @@ CODES = {
     "cloudtrail": {"ValidationException", "SerializationException"},
     "elbv2": {"ValidationError"},
     "acm": {"ValidationException", "SerializationException"},
+    "ecr": {"InvalidParameterException", "SerializationException"},
 }
 # What boto3 calls a service where the page of operations has its name in policies.
 NAMES = {"elasticloadbalancing": "elbv2"}
