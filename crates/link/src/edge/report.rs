@@ -8,7 +8,7 @@ use super::Metrics;
 
 /// Targets and series of one part of a report ([`EdgeReport::parts`]).
 const HEALTH: usize = 2_000;
-const SERIES: usize = 128;
+const SERIES: usize = 96;
 
 /// What changed since the last report. The first of a session holds the health of every target.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -177,7 +177,7 @@ fn report(targets: usize, series: usize) -> EdgeReport {
 
 #[test]
 fn a_report_of_any_size_goes_in_frames() {
-    for (targets, series, expected) in [(0, 0, 1), (1, 0, 1), (2_000, 128, 1), (2_001, 1, 2), (3, 1_000, 8)] {
+    for (targets, series, expected) in [(0, 0, 1), (1, 0, 1), (2_000, 96, 1), (2_001, 1, 2), (3, 1_000, 11)] {
         let whole = report(targets, series);
         let parts: Vec<EdgeReport> = whole.clone().parts().collect();
         assert_eq!(parts.len(), expected, "{targets} {series}");
