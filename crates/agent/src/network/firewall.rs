@@ -64,7 +64,8 @@ fn commands() -> Result<Vec<&'static str>, Error> {
         return Ok(commands);
     };
     commands.push("iptables");
-    let legacy = fs::read_to_string("/proc/thread-self/net/ip_tables_names").is_ok_and(|names| names.contains("filter"));
+    let legacy =
+        fs::read_to_string("/proc/thread-self/net/ip_tables_names").is_ok_and(|names| names.contains("filter"));
     if legacy && !version.contains("legacy") && said("iptables-legacy", &["--version"])?.is_some() {
         commands.push("iptables-legacy");
     }
