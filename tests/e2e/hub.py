@@ -6,6 +6,11 @@ import http.client
 import json
 import uuid
 
+import pytest
+from account import unique
+from conftest import Instance
+from test_identity import root
+
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
@@ -130,3 +135,24 @@ def token_of(client):
 
 def password(token):
     return base64.b64decode(token).decode().split(":", 1)[1]
+
+
+@pytest.fixture(scope="module")
+def strict():
+    """An instance that judges its callers."""
+    instance = Instance("--engine", "simulated").start()
+    yield instance
+    instance.remove()
+
+
+@pytest.fixture(scope="module")
+def token(strict):
+    return token_of(root(strict).client("ecr"))
+
+
+@pytest.fixture
+def hub(strict, token):
+    """A repository of its own, as the root sees it."""
+    name = f"team/{unique()}"
+    root(strict).client("ecr").create_repository(repositoryName=name)
+    return Hub(strict, name, token)

@@ -10,33 +10,12 @@ import socket
 import time
 import uuid
 
-import pytest
 from account import eventually, unique
-from conftest import Instance
-from hub import CONFIG, DOCKER, EMPTY, INDEX, LAYER, MANIFEST, Hub, described, image, index, sha256, sha512, token_of
+from hub import CONFIG, DOCKER, EMPTY, Hub, INDEX, LAYER, MANIFEST, described, image, index, sha256, sha512, token_of
+from hub import hub, strict, token  # noqa: F401
 from test_identity import ACCOUNT, root
 
 ZEROS = "sha256:" + "0" * 64
-
-
-@pytest.fixture(scope="module")
-def strict():
-    instance = Instance("--engine", "simulated").start()
-    yield instance
-    instance.remove()
-
-
-@pytest.fixture(scope="module")
-def token(strict):
-    return token_of(root(strict).client("ecr"))
-
-
-@pytest.fixture
-def hub(strict, token):
-    """A repository of its own."""
-    name = f"team/{unique()}"
-    root(strict).client("ecr").create_repository(repositoryName=name)
-    return Hub(strict, name, token)
 
 
 def bytes_of(length):

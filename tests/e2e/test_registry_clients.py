@@ -8,28 +8,10 @@ import tempfile
 
 import pytest
 from account import eventually, unique
-from conftest import IMAGES, Instance
-from hub import DOCKER, INDEX, MANIFEST, Hub, index, password, sha256, token_of
+from conftest import IMAGES
+from hub import DOCKER, INDEX, MANIFEST, index, password, sha256
+from hub import hub, strict, token  # noqa: F401
 from test_identity import root
-
-
-@pytest.fixture(scope="module")
-def strict():
-    instance = Instance("--engine", "simulated").start()
-    yield instance
-    instance.remove()
-
-
-@pytest.fixture(scope="module")
-def token(strict):
-    return token_of(root(strict).client("ecr"))
-
-
-@pytest.fixture
-def hub(strict, token):
-    name = f"team/{unique()}"
-    root(strict).client("ecr").create_repository(repositoryName=name)
-    return Hub(strict, name, token)
 
 
 def run(*words, **options):

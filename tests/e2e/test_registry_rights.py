@@ -3,31 +3,15 @@
 import json
 import os
 
-import pytest
 from account import eventually, unique
-from conftest import Instance
 from hub import Hub, image, sha256, token_of
+from hub import hub, strict, token  # noqa: F401
 from test_full_disk import fill, small  # noqa: F401
 from test_identity import ACCOUNT, allow, role, root, trusting, user
 
 PULL = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"]
 PUSH = ["ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage"]
 LOGIN = allow("ecr:GetAuthorizationToken")
-
-
-@pytest.fixture(scope="module")
-def strict():
-    instance = Instance("--engine", "simulated").start()
-    yield instance
-    instance.remove()
-
-
-@pytest.fixture
-def hub(strict):
-    """A repository, as the root sees it."""
-    client, name = root(strict).client("ecr"), f"team/{unique()}"
-    client.create_repository(repositoryName=name)
-    return Hub(strict, name, token_of(client))
 
 
 def arn(hub):
