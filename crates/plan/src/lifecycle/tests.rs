@@ -12,7 +12,7 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(seconds * 1000)
 }
 
-fn image(digest: &str, pushed_at: i64) -> Image {
+pub(super) fn image(digest: &str, pushed_at: i64) -> Image {
     Image {
         repository: "r".to_owned(),
         digest: digest.to_owned(),

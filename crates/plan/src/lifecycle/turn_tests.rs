@@ -28,20 +28,8 @@ fn repository(policy: Option<&str>) -> Change {
 }
 
 fn image(digest: &str, pushed_at: i64, images: &[&str]) -> Change {
-    Image {
-        repository: "r1".to_owned(),
-        digest: digest.to_owned(),
-        media_type: String::new(),
-        artifact_type: None,
-        manifest_size: 1,
-        size: 1,
-        pushed_at: at(pushed_at),
-        pulled_at: None,
-        subject: None,
-        layers: Vec::new(),
-        images: images.iter().map(|digest| (*digest).to_owned()).collect(),
-    }
-    .into()
+    let images = images.iter().map(|digest| (*digest).to_owned()).collect();
+    Image { repository: "r1".to_owned(), images, ..super::tests::image(digest, pushed_at) }.into()
 }
 
 fn tag(tag: &str, digest: &str) -> Change {
