@@ -22,7 +22,7 @@ print(json.dumps({
     "url": os.environ["AWS_ENDPOINT_URL"], "environment": os.environ["AWS_EXECUTION_ENV"],
     "found by": boto3.Session().get_credentials().method,
     "who": outcome("sts", "get_caller_identity"),
-    "clusters": outcome("ecs", "list_clusters"),
+    "cluster": outcome("ecs", "describe_clusters", clusters=[os.environ["CLUSTER"]]),
     "secret": outcome("secretsmanager", "get_secret_value", SecretId=os.environ["ALLOWED"]),
     "other": outcome("secretsmanager", "get_secret_value", SecretId=os.environ["DENIED"]),
     "logs": outcome("logs", "create_log_group", logGroupName="/not/mine"),
@@ -45,9 +45,9 @@ def test_boto3_in_a_container_may_do_what_its_role_may_and_nothing_else(python):
     account, cluster, group = python.account(), python.account().cluster(), f"/e2e/{unique()}"
     secrets = python.client("secretsmanager")
     mine, other = (secrets.create_secret(Name=unique(), SecretString=f"value-{number}") for number in range(2))
-    made = lending(python, allow("ecs:ListClusters"), allow("secretsmanager:GetSecretValue", resource=mine["ARN"]))
+    made = lending(python, allow("ecs:DescribeClusters"), allow("secretsmanager:GetSecretValue", resource=mine["ARN"]))
     asks = container(image="python:latest", command=["-c", ASK], **logged(group),
-                     **variables(ALLOWED=mine["Name"], DENIED=other["Name"]))
+                     **variables(CLUSTER=cluster, ALLOWED=mine["Name"], DENIED=other["Name"]))
     definition = account.define(asks, taskRoleArn=made, executionRoleArn=EXECUTION)
     arn = account.run(cluster, definition)[0]["taskArn"]
     task = account.until(cluster, arn, "STOPPED")
@@ -56,7 +56,7 @@ def test_boto3_in_a_container_may_do_what_its_role_may_and_nothing_else(python):
     session = f"assumed-role/{short(made)}/{short(arn)}"
     assert (said["url"], said["environment"]) == ("http://169.254.170.2:4566", "AWS_ECS_FARGATE")
     assert said["found by"] == "container-role" and said["who"]["Arn"] == f"arn:aws:sts::{ACCOUNT}:{session}"
-    assert account.arn(f"cluster/{cluster}") in said["clusters"]["clusterArns"]
+    assert [found["clusterArn"] for found in said["cluster"]["clusters"]] == [account.arn(f"cluster/{cluster}")]
     assert said["secret"]["SecretString"] == "value-0"
     for denied in ("other", "logs"):
         assert said[denied]["Code"] == "AccessDeniedException" and session in said[denied]["Message"], said[denied]
