@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use bytes::{Buf as _, Bytes};
 
+use super::Auth;
 use super::document::{self, Descriptor, Digest};
 use super::ecr::Ecr;
 use super::error::Error;
 use super::reference::Name;
 use super::registry::Registry;
 use super::source::Source;
-use super::Auth;
 use crate::api::{CallError, ControlPlane, ECR};
 use crate::config::AccessKey;
 
@@ -157,7 +157,11 @@ mod tests {
             ("web", "127.0.0.1:4566", "web"),
             ("my.team/web:1", "127.0.0.1:4566", "my.team/web"),
             ("localhost:4566/team/web:1", "localhost:4566", "team/web"),
-            ("111122223333.dkr.ecr.us-east-1.localhost:4566/web", "111122223333.dkr.ecr.us-east-1.localhost:4566", "web"),
+            (
+                "111122223333.dkr.ecr.us-east-1.localhost:4566/web",
+                "111122223333.dkr.ecr.us-east-1.localhost:4566",
+                "web",
+            ),
             ("111122223333.dkr.ecr.us-east-1.amazonaws.com/web", "111122223333.dkr.ecr.us-east-1.amazonaws.com", "web"),
         ] {
             let name = remote.name(given).unwrap();

@@ -87,9 +87,7 @@ impl Source {
                 Ok(Resolved { index, written: (chosen.clone(), inner), manifest })
             }
             Document::Index(_) if kept => Err(Error::malformed("index", "it leads to another index")),
-            Document::Index(_) => {
-                Box::pin(self.platform(inner, Some(&chosen.media_type), architecture, true)).await
-            }
+            Document::Index(_) => Box::pin(self.platform(inner, Some(&chosen.media_type), architecture, true)).await,
         }
     }
 
