@@ -6,19 +6,17 @@ The programs lie at the root of the image; its entry point is Python, so that a 
 that of the Python that runs this, and speaks of the services below alone.
 """
 
-import functools
-import hashlib
 import importlib.util
 import io
-import json
 import os
 import pathlib
-import platform
 import re
 import subprocess
 import sys
 import sysconfig
 import tarfile
+
+import oci_archive
 
 PACKAGES = ["boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six"]
 
@@ -88,32 +86,10 @@ def layer(programs):
 
 
 def write(archive, programs=()):
-    """Write the image, an OCI layout in a tar file."""
-    blobs = {}
-
-    def add(media_type, content):
-        digest = hashlib.sha256(content).hexdigest()
-        blobs[f"blobs/sha256/{digest}"] = content
-        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
-
-    kind = functools.partial("application/vnd.oci.image.{}".format)
-    content = add(kind("layer.v1.tar"), layer(programs))
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+    """Write the image."""
     environment = [f"PYTHONPATH={HERE}", "PYTHONUNBUFFERED=1", "HOME=/"]
-    config = add(kind("config.v1+json"), json.dumps({
-        "architecture": machine, "os": "linux", "rootfs": {"type": "layers", "diff_ids": [content["digest"]]},
-        "config": {"Entrypoint": [os.path.realpath(sys.executable)], "Env": environment},
-    }).encode())
-    manifest = add(kind("manifest.v1+json"), json.dumps({
-        "schemaVersion": 2, "mediaType": kind("manifest.v1+json"), "config": config, "layers": [content],
-    }).encode())
-    index = json.dumps({"schemaVersion": 2, "mediaType": kind("index.v1+json"), "manifests": [manifest]})
-    blobs |= {"index.json": index.encode(), "oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}
-    with tarfile.open(archive, "w") as tar:
-        for name, content in sorted(blobs.items()):
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
+    config = {"Entrypoint": [os.path.realpath(sys.executable)], "Env": environment}
+    oci_archive.write(archive, [layer(programs)], config, packed=False)
 
 
 def main():

@@ -1,14 +1,10 @@
-"""Images made for tests: layers and a configuration as they are given, written as an OCI layout in a tar file."""
+"""Images made for tests: layers and a configuration as they are given, written as an archive."""
 
-import gzip
-import hashlib
 import io
-import json
-import platform
 import tarfile
 
-MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
-OCI = "application/vnd.oci.image.{}"
+import oci_archive
+
 BUSYBOX = "/usr/bin/busybox"
 
 
@@ -48,24 +44,5 @@ def busybox():
 
 def write(archive, layers, config):
     """Write the image. `config` is what its containers run by default; `Cmd` is `true` unless it says."""
-    blobs = {}
-
-    def add(media_type, content):
-        digest = hashlib.sha256(content).hexdigest()
-        blobs[f"blobs/sha256/{digest}"] = content
-        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
-
-    packed = [add(OCI.format("layer.v1.tar+gzip"), gzip.compress(tar, 1, mtime=0)) for tar in layers]
-    diff_ids = [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in layers]
-    document = {"architecture": MACHINE, "os": "linux", "config": {"Cmd": ["true"], "Env": ["PATH=/bin"]} | config,
-                "rootfs": {"type": "layers", "diff_ids": diff_ids}}
-    manifest = add(OCI.format("manifest.v1+json"), json.dumps({
-        "schemaVersion": 2, "mediaType": OCI.format("manifest.v1+json"), "layers": packed,
-        "config": add(OCI.format("config.v1+json"), json.dumps(document).encode()),
-    }).encode())
-    index = json.dumps({"schemaVersion": 2, "mediaType": OCI.format("index.v1+json"), "manifests": [manifest]})
-    blobs |= {"index.json": index.encode(), "oci-layout": b'{"imageLayoutVersion": "1.0.0"}'}
-    with tarfile.open(archive, "w") as tar:
-        for name, content in sorted(blobs.items()):
-            tar.addfile(*(lambda info, body: (info, io.BytesIO(body)))(*entry(name, content=content)))
+    oci_archive.write(archive, layers, {"Cmd": ["true"], "Env": ["PATH=/bin"]} | config)
     return archive
