@@ -2,6 +2,7 @@
 
 import base64
 import concurrent.futures
+import http.client
 import json
 import os
 import random
@@ -505,6 +506,49 @@ def test_bytes_go_with_the_last_that_holds_them(fresh):
     eventually(lambda: sha256(own) not in blobs_of(instance))
     assert sha256(shared) in blobs_of(instance)
     assert two("GET", f"blobs/{sha256(shared)}").body == shared
+
+
+def test_uploads_go_with_their_repository(strict, hub):
+    """One that waits and one that comes; the repository that is made again under the name sees neither."""
+    client, coming, waiting = root(strict).client("ecr"), hub.begin(), hub.begin()
+    assert hub.request("PATCH", waiting, b"some").status == 202
+    places = [coming.rsplit("/", 1)[1], waiting.rsplit("/", 1)[1]]
+
+    def files():
+        return [path for path in (strict.data_dir / "registry" / "uploads").rglob("*") if path.name.endswith(tuple(places))]
+
+    line = http.client.HTTPConnection("127.0.0.1", strict.port, timeout=60)
+    line.putrequest("PATCH", coming)
+    for header, value in [("Authorization", "Basic " + hub.token), ("Content-Length", "1000")]:
+        line.putheader(header, value)
+    line.endheaders(b"a" * 100)
+    eventually(lambda: hub.request("GET", coming).status == 409)
+    assert len(files()) == 2
+    client.delete_repository(repositoryName=hub.name)
+    client.create_repository(repositoryName=hub.name)
+    for method, path in [("GET", waiting), ("PATCH", waiting), ("PUT", f"{waiting}?digest={sha256(b'some')}"), ("GET", coming)]:
+        assert hub.request(method, path, b"").refusal == (404, "BLOB_UPLOAD_UNKNOWN"), (method, path)
+    eventually(lambda: len(files()) == 1)
+    line.send(b"a" * 900)
+    line.getresponse().read()
+    line.close()
+    eventually(lambda: files() == [])
+    for place in (coming, waiting):
+        assert hub.request("GET", place).refusal == (404, "BLOB_UPLOAD_UNKNOWN")
+
+
+def test_an_upload_of_a_repository_that_is_gone_goes_at_the_start(fresh):
+    instance = fresh("--engine", "simulated")
+    client = root(instance).client("ecr")
+    client.create_repository(repositoryName="kept")
+    place = Hub(instance, "kept", token_of(client)).begin()
+    instance.kill()
+    shelf = instance.data_dir / "registry" / "uploads" / ACCOUNT
+    lost = shelf / f"{'0123456789abcdef' * 2}.{uuid.uuid4()}"
+    lost.write_bytes(b"x")
+    instance.start()
+    eventually(lambda: not lost.exists())
+    assert Hub(instance, "kept", token_of(client)).request("GET", place).status == 204
 
 
 def test_bytes_that_a_killed_process_left_go(fresh):

@@ -3,6 +3,7 @@
 //! Bytes go soon after the last record that held them, which durable commits tell of; what a process left behind that ended
 //! in between is found by looking through all of them, at the start and now and then.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,10 +36,10 @@ pub(crate) async fn run(server: Arc<Server>) {
             () = tokio::time::sleep_until(due) => continue,
         };
         match freed {
-            Ok(digests) if digests.is_empty() => {}
-            Ok(digests) => {
+            Ok(freed) if freed == Freed::default() => {}
+            Ok(freed) => {
                 let server = server.clone();
-                if !aside(move || digests.iter().try_for_each(|digest| remove(&server, digest))).await {
+                if !aside(move || freed.remove(&server)).await {
                     due = due.min(Instant::now() + PAUSE);
                 }
             }
@@ -51,31 +52,69 @@ pub(crate) async fn run(server: Arc<Server>) {
     }
 }
 
-/// Digests that some record held and holds no more, of a commit and of all that queued up behind it.
-fn freed(commits: &mut Watch, first: &Commit) -> Result<Vec<Digest>, Missed> {
-    let mut digests = Vec::new();
-    note(&mut digests, &first.changes);
-    while let Some(commit) = commits.try_next()? {
-        note(&mut digests, &commit.changes);
-    }
-    digests.sort();
-    digests.dedup();
-    Ok(digests)
+/// What commits let go.
+#[derive(Default, PartialEq)]
+struct Freed {
+    /// Some record held them, and holds them no more.
+    digests: BTreeSet<Digest>,
+    /// Whether a repository was deleted.
+    repository: bool,
 }
 
-fn note(digests: &mut Vec<Digest>, changes: &[Change]) {
-    for change in changes {
-        let Change::Delete(TableName::Layer | TableName::Image, key) = change else { continue };
-        let digest = key.split_once('@').and_then(|(_, digest)| Digest::parse(digest).ok());
-        digests.extend(digest);
+/// Of a commit and of all that queued up behind it.
+fn freed(commits: &mut Watch, first: &Commit) -> Result<Freed, Missed> {
+    let mut freed = Freed::default();
+    freed.note(&first.changes);
+    while let Some(commit) = commits.try_next()? {
+        freed.note(&commit.changes);
     }
+    Ok(freed)
+}
+
+impl Freed {
+    fn note(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::Delete(TableName::Layer | TableName::Image, key) => {
+                    let digest = key.split_once('@').and_then(|(_, digest)| Digest::parse(digest).ok());
+                    self.digests.extend(digest);
+                }
+                Change::Delete(TableName::Repository, _) => self.repository = true,
+                _ => {}
+            }
+        }
+    }
+
+    fn remove(self, server: &Server) -> Result<(), Error> {
+        if self.repository {
+            forget(server);
+        }
+        self.digests.iter().try_for_each(|digest| remove(server, digest))
+    }
+}
+
+/// Ends the uploads of repositories that are gone for good.
+fn forget(server: &Server) {
+    // First who has uploads, then who is there: one that is made meanwhile is there.
+    let mut repositories = server.blobs.uploading();
+    let revision = {
+        let state = server.store.read();
+        repositories.retain(|id| state.repository_of(id).is_none());
+        state.revision()
+    };
+    if repositories.is_empty() || Handle::current().block_on(server.store.durable(revision)).is_err() {
+        return;
+    }
+    let forgotten = server.blobs.forget(&repositories);
+    tracing::debug!(forgotten, "uploads went with their repositories");
 }
 
 /// Looks through everything.
 async fn everything(server: &Arc<Server>) -> Result<(), ()> {
-    let blobs = server.blobs.clone();
+    let sweeper = server.clone();
     aside(move || {
-        let swept = blobs.sweep(ABANDONED);
+        forget(&sweeper);
+        let swept = sweeper.blobs.sweep(ABANDONED);
         if swept > 0 {
             tracing::info!(swept, "abandoned uploads were ended");
         }

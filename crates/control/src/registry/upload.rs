@@ -39,6 +39,9 @@ const LEAST: usize = 16 * 1024;
 
 static ACTIVE: AtomicUsize = AtomicUsize::new(0);
 
+/// The id of no repository.
+const NOWHERE: &str = "00000000000000000000000000000000";
+
 /// Where an upload is.
 struct Place<'a> {
     name: &'a str,
@@ -47,8 +50,11 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
+    /// Of a repository that is not there it is one that is none: whether there is one is told to whom it may be.
     fn new(visit: &Visit<'_>, name: &'a str, id: &str) -> Result<Self, Refusal> {
-        let key = Key::new(visit.registry.as_str(), name, id).ok_or(Error::UnknownUpload)?;
+        let found = visit.server.store.read().repository(visit.registry.as_str(), name).map(|found| found.id.clone());
+        let repository = found.as_deref().unwrap_or(NOWHERE);
+        let key = Key::new(visit.registry.as_str(), repository, id).ok_or(Error::UnknownUpload)?;
         Ok(Self { name, id: id.to_owned(), key })
     }
 
@@ -85,17 +91,19 @@ pub(super) async fn begin(visit: &Visit<'_>, name: &str, body: &mut Incoming) ->
     {
         return Ok(answer);
     }
-    let place = Place::new(visit, name, &clock::mint().uuid())?;
+    let id = clock::mint().uuid();
     let request = api::InitiateLayerUploadRequest {
         registry_id: Some(visit.registry.to_string()),
         repository_name: Some(name.to_owned()),
     };
     let begun = visit.call("InitiateLayerUpload", &request, |context, _| {
         longshore_services::ecr::for_push(context, &visit.registry, name)?;
-        let output = api::InitiateLayerUploadResponse { upload_id: Some(place.id.clone()), ..Default::default() };
+        let output = api::InitiateLayerUploadResponse { upload_id: Some(id.clone()), ..Default::default() };
         Ok(((), Box::new(output)))
     });
     begun.await?;
+    // The repository may have been made for it.
+    let place = Place::new(visit, name, &id)?;
     let (blobs, key) = (visit.blobs().clone(), place.key.clone());
     aside(move || blobs.begin(&key)).await?;
     let Some(digest) = whole else { return Ok(place.answer(StatusCode::ACCEPTED, 0)) };
@@ -190,7 +198,7 @@ async fn end(visit: &Visit<'_>, place: &Place<'_>, digest: &Digest, body: &mut I
     let kept: Kept = aside(move || writer.finish(&wanted)).await?;
     let size = kept.size;
     complete(visit, place.name, &place.id, digest, |context| {
-        content::link(context, &visit.registry, place.name, digest.as_str(), size)
+        content::link(context, (&visit.registry, place.name), place.key.repository(), digest.as_str(), size)
     })
     .await?;
     // The record is durable: from here on it keeps the bytes.

@@ -2,7 +2,7 @@
 
 use longshore_api::ecr as api;
 use longshore_api::ecr::fault as def;
-use longshore_model::registry::Digest;
+use longshore_model::registry::{Digest, Repository};
 use longshore_store::blobs::{Error, Key};
 use longshore_wire::{Fault, Value};
 
@@ -71,8 +71,8 @@ pub fn url(
 }
 
 /// Of an upload, as the bytes know it.
-fn key(which: &Which, id: &str) -> Result<Key, Fault> {
-    let key = Key::new(which.registry.as_str(), &which.name, &id.to_ascii_lowercase());
+fn key(which: &Which, repository: &Repository, id: &str) -> Result<Key, Fault> {
+    let key = Key::new(which.registry.as_str(), &repository.id, &id.to_ascii_lowercase());
     key.ok_or_else(|| fault::no_upload(&which.registry, &which.name, id))
 }
 
@@ -82,8 +82,8 @@ pub fn initiate(
 ) -> Result<api::InitiateLayerUploadResponse, Fault> {
     let which = Which::of(context, request.registry_id, request.repository_name);
     for_push(context, &which.registry, &which.name)?;
-    let id = context.mint.uuid();
-    context.blobs()?.begin(&key(&which, &id)?).map_err(|error| fault::bytes(&error))?;
+    let (repository, id) = (which.read(context)?, context.mint.uuid());
+    context.blobs()?.begin(&key(&which, &repository, &id)?).map_err(|error| fault::bytes(&error))?;
     Ok(api::InitiateLayerUploadResponse { upload_id: Some(id), part_size: Some(PART) })
 }
 
@@ -92,7 +92,7 @@ pub fn upload(
     request: api::UploadLayerPartRequest,
 ) -> Result<api::UploadLayerPartResponse, Fault> {
     let which = Which::of(context, request.registry_id, request.repository_name);
-    which.read(context)?;
+    let repository = which.read(context)?;
     let id = request.upload_id.unwrap_or_default();
     let bytes = request.layer_part_blob.unwrap_or_default().0;
     let (first, last) = (request.part_first_byte.unwrap_or_default(), request.part_last_byte.unwrap_or_default());
@@ -101,7 +101,7 @@ pub fn upload(
         let words = "must be the first byte and as many as there are in the part, less one";
         return Err(fault::parameter("partLastByte", words));
     }
-    let (blobs, key) = (context.blobs()?, key(&which, &id)?);
+    let (blobs, key) = (context.blobs()?, key(&which, &repository, &id)?);
     let failed = |error: Error| match error {
         Error::UnknownUpload => fault::no_upload(&which.registry, &which.name, &id),
         Error::OutOfOrder { at } => out_of_order(&which, &id, at),
@@ -142,7 +142,7 @@ pub fn complete(
         return Err(fault::parameter("layerDigests", "must be one digest"));
     };
     let digest = Digest::parse(text).map_err(|why| fault::parameter("layerDigests", why.to_string()))?;
-    let (blobs, key) = (context.blobs()?, key(&which, &id)?);
+    let (blobs, key) = (context.blobs()?, key(&which, &repository, &id)?);
     let failed = |error: Error| match error {
         Error::UnknownUpload => fault::no_upload(&which.registry, &which.name, &id),
         Error::Busy => fault::parameter("uploadId", "a part of it is being uploaded"),
@@ -158,7 +158,7 @@ pub fn complete(
     }
     let known = context.read().layer(&repository.id, text).is_some();
     let kept = writer.finish(&digest).map_err(failed)?;
-    content::link(context, &which.registry, &which.name, text, kept.size)?;
+    content::link(context, (&which.registry, &which.name), &repository.id, text, kept.size)?;
     drop(kept);
     if known {
         let message = format!("The layer with digest '{digest}' exists in the repository with name '{}'", which.name);

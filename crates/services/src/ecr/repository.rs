@@ -200,8 +200,5 @@ pub fn delete(
         }
         Ok(found.clone())
     })?;
-    if let Some(blobs) = context.blobs {
-        blobs.forget(&gone.account, &gone.name);
-    }
     Ok(api::DeleteRepositoryResponse { repository: Some(shown(context, &gone)) })
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     DATA/registry/
-//!       uploads/ACCOUNT/OWNER.ID      what still comes, hashed on the way; OWNER is a hash of the repository's name
+//!       uploads/ACCOUNT/REPOSITORY.ID what still comes, hashed on the way; under the repository's id
 //!       blobs/ALGORITHM/aa/HEX        what is whole: verified, synced and then renamed
 //! ```
 //! A blob is there whole or not at all: its bytes have reached the disk before it gets its name, and its name before it is
@@ -22,6 +22,7 @@ mod reader;
 mod upload;
 mod uploads;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -296,9 +297,15 @@ impl Blobs {
         self.0.uploads.sweep(untouched)
     }
 
-    /// Ends the uploads of a repository that is gone.
-    pub fn forget(&self, account: &str, repository: &str) -> usize {
-        self.0.uploads.forget(account, repository)
+    /// Ids of repositories that have open uploads.
+    pub fn uploading(&self) -> BTreeSet<String> {
+        self.0.uploads.owners()
+    }
+
+    /// Ends the uploads of repositories that are gone, by their ids; those that are written to, when the writer lets go. Returns
+    /// how many are ended.
+    pub fn forget(&self, repositories: &BTreeSet<String>) -> usize {
+        self.0.uploads.forget(repositories)
     }
 
     /// Uploads that are open.

@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 use super::*;
 
 const ACCOUNT: &str = "123456789012";
+const A: &str = "0123456789abcdef0123456789abcdef";
+const B: &str = "fedcba9876543210fedcba9876543210";
 const ID: &str = "01234567-89ab-cdef-0123-456789abcdef";
 
 struct Room(PathBuf);
@@ -37,7 +39,7 @@ impl Drop for Room {
 }
 
 fn key(number: u32) -> Key {
-    Key::new(ACCOUNT, "team/web", &format!("01234567-89ab-cdef-0123-{number:012x}")).unwrap()
+    Key::new(ACCOUNT, A, &format!("01234567-89ab-cdef-0123-{number:012x}")).unwrap()
 }
 
 fn sha(bytes: &[u8]) -> Digest {
@@ -149,23 +151,50 @@ fn bytes_out_of_order_and_of_two_writers_are_refused() {
 fn an_upload_is_found_by_its_repository_alone() {
     let room = Room::new("foreign");
     let blobs = room.open();
-    blobs.begin(&Key::new(ACCOUNT, "a", ID).unwrap()).unwrap();
-    for (account, repository) in [("000000000000", "a"), (ACCOUNT, "b"), (ACCOUNT, "a/b")] {
+    blobs.begin(&Key::new(ACCOUNT, A, ID).unwrap()).unwrap();
+    for (account, repository) in [("000000000000", A), (ACCOUNT, B)] {
         let other = Key::new(account, repository, ID).unwrap();
         assert!(matches!(blobs.received(&other), Err(Error::UnknownUpload)));
         assert!(matches!(blobs.append(&other, None), Err(Error::UnknownUpload)));
     }
-    for (account, id) in [
-        ("../../../etc", ID),
-        ("12345678901", ID),
-        (ACCOUNT, ""),
-        (ACCOUNT, "../../../../etc/passwd-0000-000000000"),
-        (ACCOUNT, "01234567-89AB-cdef-0123-456789abcdef"),
-        (ACCOUNT, "01234567-89ab-cdef-0123-456789abcdef0"),
+    for (account, repository, id) in [
+        ("../../../etc", A, ID),
+        ("12345678901", A, ID),
+        (ACCOUNT, "", ID),
+        (ACCOUNT, "../../../../../etc/passwd-000000", ID),
+        (ACCOUNT, "0123456789ABCDEF0123456789abcdef", ID),
+        (ACCOUNT, A, ""),
+        (ACCOUNT, A, "../../../../etc/passwd-0000-000000000"),
+        (ACCOUNT, A, "01234567-89AB-cdef-0123-456789abcdef"),
+        (ACCOUNT, A, "01234567-89ab-cdef-0123-456789abcdef0"),
     ] {
-        assert_eq!(Key::new(account, "a", id), None, "{account} {id}");
+        assert_eq!(Key::new(account, repository, id), None, "{account} {repository} {id}");
     }
-    assert_eq!((blobs.forget(ACCOUNT, "b"), blobs.forget(ACCOUNT, "a"), blobs.open_uploads()), (0, 1, 0));
+}
+
+#[test]
+fn uploads_go_with_their_repository_also_one_that_is_written_to() {
+    let room = Room::new("forgotten");
+    let blobs = room.open();
+    let other = Key::new(ACCOUNT, B, ID).unwrap();
+    for key in [key(1), key(2), key(3), other.clone()] {
+        blobs.begin(&key).unwrap();
+    }
+    let (of_a, of_b) = (BTreeSet::from([A.to_owned()]), BTreeSet::from([B.to_owned()]));
+    assert_eq!(blobs.uploading(), &of_a | &of_b);
+    let mut writing = blobs.append(&key(2), Some(0)).unwrap();
+    let mut ending = blobs.append(&key(3), Some(0)).unwrap();
+    assert_eq!((blobs.forget(&of_a), blobs.open_uploads()), (1, 3));
+    assert!(matches!(blobs.append(&key(1), None), Err(Error::UnknownUpload)));
+    assert!(matches!(blobs.append(&key(2), None), Err(Error::Busy)));
+    // Who writes notices nothing; there is nothing left of it afterwards.
+    writing.write(b"more").unwrap();
+    drop(writing);
+    assert!(matches!(blobs.received(&key(2)), Err(Error::UnknownUpload)));
+    ending.write(b"whole").unwrap();
+    assert_eq!(ending.finish(&sha(b"whole")).unwrap().size, 5);
+    assert_eq!((blobs.open_uploads(), room.staged(), blobs.uploading()), (1, 1, of_b));
+    assert_eq!(blobs.received(&other).unwrap(), 0);
 }
 
 #[test]
@@ -190,7 +219,7 @@ fn uploads_have_bounds() {
         blobs.begin(&key(number)).unwrap();
     }
     assert!(matches!(blobs.begin(&key(9)), Err(Error::TooMany { most: 3 })));
-    blobs.begin(&Key::new("000000000001", "a", ID).unwrap()).unwrap();
+    blobs.begin(&Key::new("000000000001", A, ID).unwrap()).unwrap();
     let mut writer = blobs.append(&key(0), None).unwrap();
     writer.write(&[0; 10]).unwrap();
     assert!(matches!(writer.write(&[0]), Err(Error::TooLarge { most: 10 })));

@@ -1,6 +1,6 @@
 //! Uploads that are open: which there are, how far they have come, and who writes to them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,40 +9,46 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::digest::{Running, digest_of};
-use super::{Algorithm, Error, disk};
+use super::digest::Running;
+use super::{Error, disk};
 
-/// Characters of the hash of a repository's name in a file's.
+/// Digits of a repository's id.
 const OWNER: usize = 32;
 
-/// Which upload: an account's, for one of its repositories. Of another repository nobody finds it.
+/// Which upload: an account's, for one of its repositories. Of another repository nobody finds it, nor of one that is made
+/// again under the name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     account: String,
-    /// `OWNER.ID`.
+    /// `REPOSITORY.ID`.
     name: String,
 }
 
 impl Key {
-    /// `None` unless the id is a UUID in lower-case digits and the account one of twelve digits.
+    /// `None` unless the id is a UUID and the repository's id 32 hexadecimal digits, both in lower case, and the account one of
+    /// twelve digits.
     pub fn new(account: &str, repository: &str, id: &str) -> Option<Self> {
-        let named = is_account(account) && is_uuid(id);
-        named.then(|| Self { account: account.to_owned(), name: format!("{}.{id}", owner(repository)) })
+        let named = is_account(account) && is_owner(repository) && is_uuid(id);
+        named.then(|| Self { account: account.to_owned(), name: format!("{repository}.{id}") })
     }
 
     fn of_file(account: &str, name: &str) -> Option<Self> {
-        let (owner, id) = name.split_once('.')?;
-        let named = is_account(account) && owner.len() == OWNER && is_uuid(id);
-        named.then(|| Self { account: account.to_owned(), name: name.to_owned() })
+        let (repository, id) = name.split_once('.')?;
+        Self::new(account, repository, id)
     }
-}
 
-fn owner(repository: &str) -> String {
-    digest_of(Algorithm::Sha256, repository.as_bytes()).hex()[..OWNER].to_owned()
+    /// The repository's id.
+    pub fn repository(&self) -> &str {
+        &self.name[..OWNER]
+    }
 }
 
 fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_owner(text: &str) -> bool {
+    text.len() == OWNER && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn is_uuid(text: &str) -> bool {
@@ -64,6 +70,8 @@ enum Slot {
     Idle(Progress, Instant),
     /// Somebody writes.
     Busy,
+    /// Somebody writes, and it is over with that.
+    Forgotten,
 }
 
 pub(super) struct Uploads(Arc<Inner>);
@@ -150,7 +158,7 @@ impl Uploads {
     pub fn received(&self, key: &Key) -> Result<u64, Error> {
         match self.0.open.lock().slots.get(key) {
             None => Err(Error::UnknownUpload),
-            Some(Slot::Busy) => Err(Error::Busy),
+            Some(Slot::Busy | Slot::Forgotten) => Err(Error::Busy),
             Some(Slot::Idle(progress, _)) => Ok(progress.bytes),
         }
     }
@@ -160,7 +168,7 @@ impl Uploads {
         let mut open = self.0.open.lock();
         let slot = open.slots.get_mut(key).ok_or(Error::UnknownUpload)?;
         match slot {
-            Slot::Busy => return Err(Error::Busy),
+            Slot::Busy | Slot::Forgotten => return Err(Error::Busy),
             Slot::Idle(progress, _) if at.is_some_and(|at| at != progress.bytes) => {
                 return Err(Error::OutOfOrder { at: progress.bytes });
             }
@@ -168,13 +176,18 @@ impl Uploads {
         }
         match std::mem::replace(slot, Slot::Busy) {
             Slot::Idle(progress, _) => Ok(progress),
-            Slot::Busy => Err(Error::Busy),
+            Slot::Busy | Slot::Forgotten => Err(Error::Busy),
         }
     }
 
     pub fn give_back(&self, key: &Key, progress: Progress) {
-        if let Some(slot) = self.0.open.lock().slots.get_mut(key) {
-            *slot = Slot::Idle(progress, Instant::now());
+        match self.0.open.lock().slots.get_mut(key) {
+            Some(Slot::Forgotten) => {}
+            Some(slot) => return *slot = Slot::Idle(progress, Instant::now()),
+            None => return,
+        }
+        if let Err(error) = self.discard(key) {
+            tracing::warn!(%error, "an upload was not removed");
         }
     }
 
@@ -208,9 +221,17 @@ impl Uploads {
         self.discard_where(is_old)
     }
 
-    pub fn forget(&self, account: &str, repository: &str) -> usize {
-        let owner = owner(repository);
-        self.discard_where(|key, _| key.account == account && key.name.starts_with(&owner))
+    pub fn owners(&self) -> BTreeSet<String> {
+        self.0.open.lock().slots.keys().map(|key| key.repository().to_owned()).collect()
+    }
+
+    pub fn forget(&self, repositories: &BTreeSet<String>) -> usize {
+        for (key, slot) in &mut self.0.open.lock().slots {
+            if matches!(slot, Slot::Busy) && repositories.contains(key.repository()) {
+                *slot = Slot::Forgotten;
+            }
+        }
+        self.discard_where(|key, _| repositories.contains(key.repository()))
     }
 
     fn discard_where(&self, is_over: impl Fn(&Key, &Instant) -> bool) -> usize {

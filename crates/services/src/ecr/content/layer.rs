@@ -45,14 +45,15 @@ fn is_old(layer: &Layer, now: Timestamp) -> bool {
     now.millis().saturating_sub(layer.pushed_at.millis()) >= FRESH
 }
 
-/// A blob whose bytes are in their place, and pinned, is the repository's. Returns whether it was so already.
+/// A blob whose bytes are in their place, and pinned, is the repository's. Returns whether it was so already. `id` is the
+/// repository's of when the upload was begun.
 ///
 /// # Errors
-/// `RepositoryNotFoundException`
+/// `RepositoryNotFoundException`, also of one that was made again under the name.
 pub fn link(
     context: &mut Context<'_>,
-    registry: &AccountId,
-    name: &str,
+    (registry, name): (&AccountId, &str),
+    id: &str,
     digest: &str,
     size: u64,
 ) -> Result<bool, Fault> {
@@ -60,6 +61,9 @@ pub fn link(
     let size = i64::try_from(size).map_err(|_| Fault::internal())?;
     context.transact(|state, changes, _| {
         let repository = repository(state, registry, name)?;
+        if repository.id != id {
+            return Err(fault::no_repository(registry, name));
+        }
         changes.extend(linked(state, &repository.id, digest, size, now));
         Ok(state.layer(&repository.id, digest).is_some())
     })

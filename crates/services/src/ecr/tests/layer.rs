@@ -132,8 +132,22 @@ fn an_upload_is_its_repositorys_alone() {
     assert!(registry.fault("UploadLayerPart", unknown.part(0, 0, b"x")).starts_with("UploadNotFoundException"));
     let fault = registry.fault("InitiateLayerUpload", json!({"repositoryName": "none"}));
     assert!(fault.starts_with("RepositoryNotFoundException"), "{fault}");
+}
+
+#[test]
+fn a_repository_that_is_made_again_sees_no_upload_of_the_one_before() {
+    let registry = Registry::new();
+    let upload = Upload::new(&registry);
+    upload.send(0, b"one");
     registry.ok("DeleteRepository", json!({"repositoryName": NAME}));
-    assert_eq!(registry.0.blobs.open_uploads(), 0, "uploads go with their repository");
+    assert!(registry.fault("UploadLayerPart", upload.part(3, 5, b"two")).starts_with("RepositoryNotFoundException"));
+    registry.ok("CreateRepository", json!({"repositoryName": NAME}));
+    assert!(registry.fault("UploadLayerPart", upload.part(3, 5, b"two")).starts_with("UploadNotFoundException"));
+    let fault = registry.fault("CompleteLayerUpload", upload.end(&digest(b"one")));
+    assert!(fault.starts_with("UploadNotFoundException"), "{fault}");
+    let again = Upload::new(&registry);
+    again.send(0, b"one");
+    registry.ok("CompleteLayerUpload", again.end(&digest(b"one")));
 }
 
 #[test]
