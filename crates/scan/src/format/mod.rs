@@ -1,12 +1,14 @@
 //! Which files say something of packages, and what they say.
 
 mod apk;
+mod berkeley;
 mod dpkg;
 mod golang;
 mod javascript;
 mod json;
 mod jvm;
 mod lines;
+mod ndb;
 mod os_release;
 mod php;
 mod python;
@@ -137,7 +139,7 @@ pub(crate) fn read(format: Format, bytes: Vec<u8>, shelf: &mut Shelf<'_>) -> Opt
     let done = match format {
         Format::OsRelease => return os_release::read(&bytes).map(Found::Release),
         Format::RpmJournal => return Some(Found::Journal(bytes.len())),
-        Format::RpmOther => return Some(Found::Unread(rpm::unsupported(&bytes))),
+        Format::RpmOther => rpm::read_older(&bytes, shelf),
         Format::RpmSqlite => rpm::read(bytes, shelf),
         Format::Jar => jvm::read(&bytes, shelf),
         _ => std::str::from_utf8(&bytes).map_err(|_| "it is not in UTF-8".to_owned()).and_then(|text| {
@@ -182,12 +184,29 @@ pub(crate) fn read_program(program: &mut impl Read, shelf: &mut Shelf<'_>) -> io
     })
 }
 
+/// Which of rpm's databases a file is: the newest is 0. Rpm leaves the ones before where they are.
+fn age(path: &[u8]) -> Option<u8> {
+    match of_path(path)? {
+        Format::RpmSqlite => Some(0),
+        Format::RpmOther if path.ends_with(b".db") => Some(1),
+        Format::RpmOther => Some(2),
+        _ => None,
+    }
+}
+
 /// All that the files of an image say together.
 pub(crate) fn gather(files: BTreeMap<Vec<u8>, Found>) -> Contents {
     let mut contents = Contents::default();
     let mut releases = BTreeMap::new();
+    let is_read = |found: &Found| matches!(found, Found::Packages { .. });
+    let newest = files.iter().filter(|(_, found)| is_read(found)).filter_map(|(path, _)| age(path)).min();
     for (path, found) in files {
-        let hides_distribution = of_path(&path).is_some_and(Format::is_of_distribution);
+        // A database that rpm had before the one that it has now says nothing, and hides nothing.
+        let is_old = age(&path).is_some_and(|age| newest.is_some_and(|newest| age > newest));
+        if is_old && is_read(&found) {
+            continue;
+        }
+        let hides_distribution = !is_old && of_path(&path).is_some_and(Format::is_of_distribution);
         let path = String::from_utf8_lossy(&path).into_owned();
         match found {
             Found::Release(release) => drop(releases.insert(path, release)),
@@ -205,11 +224,6 @@ pub(crate) fn gather(files: BTreeMap<Vec<u8>, Found>) -> Contents {
                 contents.problems.push(Problem { path, reason, hides_distribution });
             }
         }
-    }
-    // A database that rpm had before the one that it has now hides nothing.
-    if contents.packages.iter().any(|package| package.kind == Kind::Rpm) {
-        let is_old = |problem: &&mut Problem| of_path(problem.path.as_bytes()) == Some(Format::RpmOther);
-        contents.problems.iter_mut().filter(is_old).for_each(|problem| problem.hides_distribution = false);
     }
     // `etc/os-release` is the one to read, and most often a link to the other.
     contents.distribution = releases.into_values().next();

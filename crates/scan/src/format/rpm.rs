@@ -1,12 +1,13 @@
-//! Rpm's database as SQLite keeps it: a table of headers, one for each package.
+//! Rpm's database: headers, one for each package, in a table of SQLite's or in what rpm had before ([`berkeley`], [`ndb`]).
 //!
-//! The database is whatever an image holds. It is opened in memory, read only, with its schema not trusted and the work that
+//! A database of SQLite's is whatever an image holds. It is opened in memory, read only, with its schema not trusted and the work that
 //! SQLite may do for it bounded.
 
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, config::DbConfig};
 
 use super::shelf::Shelf;
+use super::{berkeley, ndb};
 use crate::package::Kind;
 
 /// Of one package's header, which lists its files.
@@ -24,10 +25,11 @@ const SOURCE_RPM: u32 = 1044;
 const INT32: u32 = 4;
 const STRING: u32 = 6;
 
-/// What is said of a database that rpm had before SQLite.
-pub(super) fn unsupported(bytes: &[u8]) -> String {
-    let kind = if bytes.starts_with(b"RpmP") { "ndb" } else { "Berkeley DB" };
-    format!("unsupported rpm database: {kind}; only SQLite's is read")
+/// Reads a database that rpm had before SQLite, of which there are two.
+pub(super) fn read_older(bytes: &[u8], shelf: &mut Shelf<'_>) -> Result<(), String> {
+    let add = |header: &[u8]| add(header, shelf);
+    let read = if bytes.starts_with(b"RpmP") { ndb::read(bytes, add) } else { berkeley::read(bytes, add) };
+    read.map_err(|reason| format!("unsupported rpm database: {reason}"))
 }
 
 pub(super) fn read(mut bytes: Vec<u8>, shelf: &mut Shelf<'_>) -> Result<(), String> {
@@ -62,15 +64,19 @@ fn read_headers(bytes: &[u8], shelf: &mut Shelf<'_>) -> rusqlite::Result<()> {
     let mut statement = database.prepare("SELECT blob FROM Packages ORDER BY rowid")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let Header { name, version, source, architecture } =
-            Header::read(row.get_ref(0)?.as_blob()?).unwrap_or_default();
-        // Keys that signatures are verified with are kept as packages.
-        if name != "gpg-pubkey" && !shelf.is_full() {
-            let source = source.as_ref().map(|(name, version)| (name.as_str(), version.as_str()));
-            shelf.add_whole(Kind::Rpm, &name, &version, source, architecture.as_deref());
-        }
+        add(row.get_ref(0)?.as_blob()?, shelf);
     }
     Ok(())
+}
+
+/// What a header says is refused where it is none.
+fn add(header: &[u8], shelf: &mut Shelf<'_>) {
+    let Header { name, version, source, architecture } = Header::read(header).unwrap_or_default();
+    // Keys that signatures are verified with are kept as packages.
+    if name != "gpg-pubkey" && !shelf.is_full() {
+        let source = source.as_ref().map(|(name, version)| (name.as_str(), version.as_str()));
+        shelf.add_whole(Kind::Rpm, &name, &version, source, architecture.as_deref());
+    }
 }
 
 #[derive(Default)]

@@ -279,7 +279,8 @@ fn an_image_that_is_pushed_is_scanned_once() {
     let registry = AccountId::parse(ACCOUNT).unwrap();
     let mut context = bench.context();
     context.blobs = Some(&bytes.1);
-    content::link(&mut context, &registry, "web", &config.digest.to_string(), 2).unwrap();
+    let id = content::repository(&context.read(), &registry, "web").unwrap().id.clone();
+    content::link(&mut context, (&registry, "web"), &id, &config.digest.to_string(), 2).unwrap();
     let manifest = format!(
         r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"{CONFIG}","digest":"{}","size":2}},"layers":[]}}"#,
         config.digest
