@@ -8,6 +8,9 @@ use sha2::{Digest as _, Sha256};
 
 const CHUNK: usize = 1 << 20;
 
+/// What images are pushed and asked for as.
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
 /// Bytes that do not compress, without end.
 pub struct Noise(u64);
 
@@ -70,7 +73,7 @@ impl Client {
         let stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
         stream.set_nodelay(true)?;
         let shown = authorization.map(|shown| format!("Authorization: {shown}\r\n")).unwrap_or_default();
-        let standing = format!("Host: {address}\r\nAccept: */*\r\n{shown}");
+        let standing = format!("Host: {address}\r\nAccept: {MANIFEST}\r\n{shown}");
         Ok(Self { stream: BufReader::with_capacity(CHUNK, stream), standing })
     }
 
