@@ -1,13 +1,15 @@
 //! Reading a blob piece by piece.
 
 use std::fs::File;
-use std::io::IoSliceMut;
+use std::io::{self, IoSliceMut};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use rustix::fs::sendfile;
 use rustix::io::{ReadWriteFlags, preadv2};
 
 use super::Error;
@@ -71,6 +73,31 @@ impl Reader {
     /// Bytes of the whole blob.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Whether so many bytes from `at` on seem to be in the kernel's memory: the first and the last are.
+    pub fn is_at_hand(&self, at: u64, length: usize) -> bool {
+        let Source::File { file, .. } = &*self.source else { return false };
+        let is_there = |at| {
+            let mut byte = [0];
+            preadv2(file, &mut [IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT) == Ok(1)
+        };
+        let last = at + (length as u64).saturating_sub(1);
+        is_there(at) && is_there(last)
+    }
+
+    /// Sends at most `most` bytes from `at` on, without their coming by here, and says how many; for a reader whose bytes are at
+    /// hand ([`Self::is_at_hand`]).
+    ///
+    /// # Errors
+    /// Those of `sendfile`, so that a socket that takes no more would block; the end of the blob, and a blob in a bucket.
+    pub fn send(&self, to: impl AsFd, at: u64, most: usize) -> io::Result<usize> {
+        let Source::File { file, .. } = &*self.source else { return Err(io::ErrorKind::Unsupported.into()) };
+        let mut at = at;
+        match sendfile(to, file, Some(&mut at), most)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            sent => Ok(sent),
+        }
     }
 
     /// At most `most` bytes from `at` on that are in the kernel's memory; `None` if that would take waiting.
