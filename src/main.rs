@@ -45,6 +45,8 @@ enum Command {
     Audit(Audit),
     /// The database of known vulnerabilities that images are scanned with
     ScanDb(ScanDb),
+    /// Print what an image of the registry is made of, as a bill of materials (CycloneDX, JSON)
+    Sbom(Sbom),
     /// Run one task (started by the node)
     #[command(hide = true)]
     Supervise { dir: PathBuf },
@@ -149,6 +151,16 @@ enum ScanDbCommand {
     Status,
 }
 
+#[derive(Args)]
+struct Sbom {
+    /// The image: the registry's host may stand before it
+    #[arg(value_name = "REPOSITORY[:TAG|@DIGEST]")]
+    image: String,
+    /// Of an image for several platforms, which one, as linux/arm64 [default: this machine's]
+    #[arg(long, value_name = "linux/ARCHITECTURE", value_parser = command::sbom::architecture)]
+    platform: Option<String>,
+}
+
 fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&without_empty(Cli::command()).get_matches()).unwrap_or_else(|error| error.exit());
     // A supervisor is one of many: it starts no runtime and no logger.
@@ -213,6 +225,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             command::scan_db::import(instance, source)?;
         }
         Command::ScanDb(ScanDb { command: ScanDbCommand::Status }) => command::scan_db::status(instance)?,
+        Command::Sbom(Sbom { image, platform }) => command::sbom::print(instance, image, platform.as_deref())?,
         Command::Supervise { .. } => unreachable!("handled before the runtime starts"),
     }
     Ok(ExitCode::SUCCESS)

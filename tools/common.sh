@@ -51,6 +51,9 @@ BOTOCORE_VERSION=1.44.5
 # The release of AWS's signer whose source package holds the signature cases.
 AWS_SIGV4_VERSION=1.6.4
 
+# What plays S3 in the tests of the registry in a bucket.
+MOTO_VERSION=5.2.5
+
 # pytest, botocore's own protocol cases (in its source package only), and the signature cases of AWS's signer for Rust.
 install_test_tools() {
   .venv/bin/python -c 'import pytest' 2>/dev/null || .venv/bin/pip install --quiet --disable-pip-version-check pytest
@@ -64,6 +67,16 @@ install_test_tools() {
   fi
   export LONGSHORE_BOTOCORE_CASES=$PWD/$cases
   fetch_signature_cases
+  install_moto
+}
+
+# In an environment of its own: its boto3 need not be the AWS CLI's.
+install_moto() {
+  [ ! -x build/moto/bin/moto_server ] || return 0
+  say "Installing moto into build/moto"
+  rm -rf build/moto
+  python3 -m venv build/moto
+  PYTHONDONTWRITEBYTECODE= build/moto/bin/pip install --quiet --disable-pip-version-check "moto[s3]==$MOTO_VERSION" flask flask-cors
 }
 
 # A manifest that nothing is built from: cargo fetches the package's source and says where it lies.

@@ -7,4 +7,5 @@ pub mod image;
 pub mod join_token;
 pub mod ps;
 pub mod run;
+pub mod sbom;
 pub mod scan_db;

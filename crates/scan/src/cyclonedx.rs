@@ -12,7 +12,7 @@ use crate::{Error, Limits, read_layers};
 /// What a bill says of itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    /// A UUID of version 4, without `urn:uuid:`.
+    /// A UUID, without `urn:uuid:`.
     pub serial: String,
     /// RFC 3339.
     pub timestamp: String,
@@ -71,7 +71,10 @@ pub(crate) fn write(contents: &Contents, document: &Document) -> String {
         "components": components,
         "dependencies": [{"ref": image, "dependsOn": parts}],
     });
-    // What could not be read is said where readers of bills look for what is missing.
+    // What is not known is said where readers of bills look for what is missing.
+    if contents.packages.is_empty() {
+        bill["compositions"] = json!([{"aggregate": "unknown", "assemblies": [image]}]);
+    }
     if !contents.problems.is_empty() {
         bill["compositions"] = json!([{"aggregate": "incomplete", "assemblies": [image]}]);
         let unread = contents.problems.iter();

@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 use reqwest::{RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
@@ -44,6 +46,13 @@ impl std::fmt::Debug for Auth {
 }
 
 impl Auth {
+    /// What a token of ECR's GetAuthorizationToken says: base64 of `user:password`.
+    pub(crate) fn of_token(token: &str) -> Option<Self> {
+        let text = String::from_utf8(BASE64_STANDARD.decode(token).ok()?).ok()?;
+        let (user, password) = text.split_once(':')?;
+        Some(Self::Basic { user: user.to_owned(), password: password.to_owned() })
+    }
+
     /// Puts these credentials on a request.
     pub(super) fn sign(&self, request: RequestBuilder) -> RequestBuilder {
         match self {

@@ -34,6 +34,7 @@ mod inspect;
 pub mod local;
 mod reference;
 mod registry;
+pub mod remote;
 mod retry;
 mod source;
 mod store;

@@ -40,14 +40,19 @@ impl Resolved {
 }
 
 impl Source {
-    /// Finds the image that `name` has in a registry.
+    /// Finds the image that `name` has in a registry, for this machine.
     pub(super) async fn resolve(&self, name: &Name) -> Result<Resolved, Error> {
+        self.resolve_for(name, document::architecture()).await
+    }
+
+    /// Finds the image that `name` has in a registry, for Linux on an architecture.
+    pub(super) async fn resolve_for(&self, name: &Name, architecture: &str) -> Result<Resolved, Error> {
         match self {
             Self::Registry(registry) => {
                 let served = registry.document(&name.version()).await?;
-                self.platform(served.bytes, served.media_type.as_deref(), true).await
+                self.platform(served.bytes, served.media_type.as_deref(), architecture, true).await
             }
-            Self::Archive(archive) => self.platform(archive.index.clone(), None, false).await,
+            Self::Archive(archive) => self.platform(archive.index.clone(), None, architecture, false).await,
             Self::Store(_) => Err(Error::NotFound(name.to_string())),
         }
     }
@@ -55,12 +60,18 @@ impl Source {
     /// Finds the image behind a document that is in the content store.
     pub(super) async fn resolve_digest(&self, digest: &Digest) -> Result<Resolved, Error> {
         let bytes = self.document(digest, None).await?;
-        self.platform(bytes, None, true).await
+        self.platform(bytes, None, document::architecture(), true).await
     }
 
-    /// Goes from a document to the manifest of this platform. An index leads to manifests only; but the outermost index
+    /// Goes from a document to the manifest of a platform. An index leads to manifests only; but the outermost index
     /// of an archive may lead to the index of the image, and is not itself `kept`.
-    async fn platform(&self, bytes: Bytes, served_as: Option<&str>, kept: bool) -> Result<Resolved, Error> {
+    async fn platform(
+        &self,
+        bytes: Bytes,
+        served_as: Option<&str>,
+        architecture: &str,
+        kept: bool,
+    ) -> Result<Resolved, Error> {
         let index = match document::parse(&bytes, served_as)? {
             Document::Manifest(manifest) => {
                 let descriptor = describe(&manifest.media_type, &bytes);
@@ -68,7 +79,7 @@ impl Source {
             }
             Document::Index(index) => index,
         };
-        let chosen = index.choose(document::architecture())?;
+        let chosen = index.choose(architecture)?;
         let inner = self.document(&chosen.digest, Some(chosen)).await?;
         match document::parse(&inner, Some(&chosen.media_type))? {
             Document::Manifest(manifest) => {
@@ -76,7 +87,7 @@ impl Source {
                 Ok(Resolved { index, written: (chosen.clone(), inner), manifest })
             }
             Document::Index(_) if kept => Err(Error::malformed("index", "it leads to another index")),
-            Document::Index(_) => Box::pin(self.platform(inner, Some(&chosen.media_type), true)).await,
+            Document::Index(_) => Box::pin(self.platform(inner, Some(&chosen.media_type), architecture, true)).await,
         }
     }
 

@@ -7,8 +7,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -94,17 +92,17 @@ impl Reader<'_> {
 fn login(answer: &Value, now: u64) -> Result<Login, String> {
     let data = &answer["authorizationData"][0];
     let malformed = || "the authorization data of ECR does not read".to_owned();
-    let bytes = data["authorizationToken"].as_str().and_then(|token| BASE64_STANDARD.decode(token).ok());
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(malformed)?;
-    let (user, password) = text.split_once(':').ok_or_else(malformed)?;
+    let auth = data["authorizationToken"].as_str().and_then(Auth::of_token).ok_or_else(malformed)?;
     let expires_at = data["expiresAt"].as_f64().ok_or_else(malformed)? * 1000.0;
     let use_until = (expires_at as u64).saturating_sub(MARGIN).max(now);
-    let auth = Auth::Basic { user: user.to_owned(), password: password.to_owned() };
     Ok(Login { auth, is_kept: false, use_until })
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+
     use super::*;
 
     fn answer(token: &str, expires_at: f64) -> Value {

@@ -38,7 +38,9 @@ pub(crate) async fn run(server: Arc<Server>) {
             Ok(digests) if digests.is_empty() => {}
             Ok(digests) => {
                 let server = server.clone();
-                aside(move || digests.iter().try_for_each(|digest| remove(&server, digest))).await;
+                if !aside(move || digests.iter().try_for_each(|digest| remove(&server, digest))).await {
+                    due = due.min(Instant::now() + PAUSE);
+                }
             }
             Err(Missed::Compacted(_)) => {
                 commits = server.store.read_and_watch().1;

@@ -189,7 +189,11 @@ impl From<Error> for Refusal {
             Error::Mismatch { .. } => Code::DigestInvalid,
             Error::Missing => Code::BlobUnknown,
             Error::Full => Code::Unavailable,
-            Error::File { .. } | Error::Bucket(_) | Error::NoRuntime => {
+            Error::Bucket(_) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the registry's bucket failed");
+                return Self::new(Code::Unavailable, "The registry's bucket does not answer as it should");
+            }
+            Error::File { .. } => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the registry's bytes failed");
                 return Self::new(Code::Unknown, "The request has failed because of a failure of the registry");
             }

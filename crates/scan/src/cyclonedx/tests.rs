@@ -59,3 +59,10 @@ fn what_was_not_read_is_in_the_bill() {
     let told = bill["metadata"]["properties"][0]["value"].as_str().unwrap();
     assert!(told.starts_with("var/lib/rpm/Packages: unsupported rpm database"), "{told}");
 }
+
+#[test]
+fn an_image_without_packages_is_not_said_to_have_none() {
+    let bill = bill(&[("bin/true", "x")]);
+    assert_eq!(bill["components"].as_array().map(Vec::len), Some(0));
+    assert_eq!(bill["compositions"][0]["aggregate"], "unknown");
+}

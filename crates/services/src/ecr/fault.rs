@@ -140,11 +140,15 @@ pub fn unscannable(image: &Image) -> Fault {
     of(&def::UNSUPPORTED_IMAGE_TYPE_EXCEPTION, message)
 }
 
-/// Bytes that could not be kept or read: ours to mend, but for a full disk, which goes by.
+/// Bytes that could not be kept or read: ours to mend, but for a full disk and a bucket that is away, which go by.
 pub fn bytes(error: &blobs::Error) -> Fault {
     match error {
         blobs::Error::TooMany { .. } | blobs::Error::TooLarge { .. } => limit(error.to_string()),
         blobs::Error::Full => Fault::common("ServiceUnavailable", 503, "The disk is full."),
+        blobs::Error::Bucket(_) => {
+            tracing::error!(error = error as &dyn std::error::Error, "the registry's bucket failed");
+            Fault::common("ServiceUnavailable", 503, "The registry's bucket does not answer as it should.")
+        }
         _ => {
             tracing::error!(error = error as &dyn std::error::Error, "the registry's bytes failed");
             of(&def::SERVER_EXCEPTION, "The request has failed because of a failure of the registry.")

@@ -1,19 +1,24 @@
 //! Blobs as objects of a bucket: S3, Google's, Azure's, or whatever else `object_store` speaks to.
 //!
-//! Credentials and endpoints come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT`, `GOOGLE_SERVICE_ACCOUNT`,
-//! `AZURE_STORAGE_ACCOUNT_NAME` and so on). An object is visible when it is whole: single writes are atomic, and parts are
+//! Credentials and endpoints come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL_S3`, `GOOGLE_SERVICE_ACCOUNT`,
+//! `AZURE_STORAGE_ACCOUNT_NAME` and so on): from variables of the bucket's own cloud, and no others. An object is visible when it is whole: single writes are atomic, and parts are
 //! put together by their completion.
 
 use std::fs::File;
 use std::future::Future;
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
-use tokio::runtime::Handle;
+use object_store::{ObjectStore, ObjectStoreExt as _, ObjectStoreScheme, PutPayload, RetryConfig};
+use tokio::runtime::{Builder, Runtime};
 
 use super::digest::of_hex;
 use super::{Algorithm, Digest, Error, Reader};
@@ -24,23 +29,55 @@ const PART: u64 = 8 * 1024 * 1024;
 /// Bytes that are read at a time: each is a request.
 const READ: u64 = 4 * 1024 * 1024;
 
+/// What a bucket that does not answer is asked again: for some seconds, while a client waits.
+const TRIES: usize = 4;
+const TRIED_FOR: Duration = Duration::from_secs(30);
+
 pub(super) struct Bucket {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
-    runtime: Handle,
+    carrier: Arc<Carrier>,
+}
+
+/// A runtime for requests to the bucket alone: one may outlive the control plane's, whose timers panic at its end.
+struct Carrier(Option<Runtime>);
+
+impl Carrier {
+    fn new() -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("bucket").enable_all().build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn run<T>(&self, request: impl Future<Output = object_store::Result<T>>) -> object_store::Result<T> {
+        let ended = || object_store::Error::Generic { store: "bucket", source: "the process ends".into() };
+        self.0.as_ref().ok_or_else(ended)?.handle().block_on(request)
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Bucket {
     pub fn open(url: &str) -> Result<Self, Error> {
         let unread = |source| Error::Bucket(object_store::Error::Generic { store: "URL", source: Box::new(source) });
         let url = url::Url::parse(url).map_err(unread)?;
-        let environment = std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
-        let (store, prefix) = object_store::parse_url_opts(&url, environment).map_err(Error::Bucket)?;
-        Ok(Self { store: store.into(), prefix, runtime: Handle::try_current().map_err(|_| Error::NoRuntime)? })
+        let (store, prefix) = of(&url).map_err(Error::Bucket)?;
+        let carrier = Carrier::new().map_err(|source| Error::File { path: "a thread of the bucket".into(), source })?;
+        Ok(Self { store, prefix, carrier: Arc::new(carrier) })
     }
 
     fn run<T>(&self, request: impl Future<Output = object_store::Result<T>>) -> Result<T, Error> {
-        self.runtime.block_on(request).map_err(error)
+        self.carrier.run(request).map_err(error)
+    }
+
+    /// As [`Self::run`], of what is written: what is not there then is the bucket.
+    fn write<T>(&self, request: impl Future<Output = object_store::Result<T>>) -> Result<T, Error> {
+        self.carrier.run(request).map_err(Error::Bucket)
     }
 
     fn path(&self, digest: &Digest) -> Path {
@@ -56,12 +93,12 @@ impl Bucket {
     }
 
     pub fn reader(&self, digest: &Digest) -> Result<Reader, Error> {
-        let object = Object { store: self.store.clone(), path: self.path(digest), runtime: self.runtime.clone() };
+        let object = Object { store: self.store.clone(), path: self.path(digest), carrier: self.carrier.clone() };
         Ok(Reader::of_object(object, self.size(digest)?))
     }
 
     pub fn put(&self, digest: &Digest, bytes: Bytes) -> Result<(), Error> {
-        self.run(self.store.put(&self.path(digest), PutPayload::from(bytes))).map(drop)
+        self.write(self.store.put(&self.path(digest), PutPayload::from(bytes))).map(drop)
     }
 
     /// Sends a file in parts, unless the object is there.
@@ -73,19 +110,19 @@ impl Bucket {
             return self.put(digest, piece(file, 0, size)?);
         }
         let part = PART.max(size.div_ceil(10_000));
-        let mut parts = self.run(self.store.put_multipart(&self.path(digest)))?;
+        let mut parts = self.write(self.store.put_multipart(&self.path(digest)))?;
         let mut send = || {
             let mut at = 0;
             while at < size {
                 let bytes = piece(file, at, part.min(size - at))?;
                 at += bytes.len() as u64;
-                self.run(parts.put_part(bytes.into()))?;
+                self.write(parts.put_part(bytes.into()))?;
             }
-            self.run(parts.complete()).map(drop)
+            self.write(parts.complete()).map(drop)
         };
         let sent = send();
         if sent.is_err() {
-            let _ = self.run(parts.abort());
+            let _ = self.write(parts.abort());
         }
         sent
     }
@@ -105,6 +142,25 @@ impl Bucket {
     }
 }
 
+/// The store that a URL names, and the path in it.
+fn of(url: &url::Url) -> object_store::Result<(Arc<dyn ObjectStore>, Path)> {
+    let (scheme, path) = ObjectStoreScheme::parse(url)?;
+    let retry = RetryConfig { max_retries: TRIES, retry_timeout: TRIED_FOR, ..RetryConfig::default() };
+    let store: Arc<dyn ObjectStore> = match scheme {
+        ObjectStoreScheme::AmazonS3 => {
+            Arc::new(AmazonS3Builder::from_env().with_url(url.as_str()).with_retry(retry).build()?)
+        }
+        ObjectStoreScheme::GoogleCloudStorage => {
+            Arc::new(GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).with_retry(retry).build()?)
+        }
+        ObjectStoreScheme::MicrosoftAzure => {
+            Arc::new(MicrosoftAzureBuilder::from_env().with_url(url.as_str()).with_retry(retry).build()?)
+        }
+        _ => object_store::parse_url(url)?.0.into(),
+    };
+    Ok((store, Path::parse(path)?))
+}
+
 fn piece(file: &File, at: u64, length: u64) -> Result<Bytes, Error> {
     let mut bytes = vec![0; usize::try_from(length).map_err(|_| Error::Full)?];
     file.read_exact_at(&mut bytes, at).map_err(|source| Error::File { path: "an upload".into(), source })?;
@@ -122,7 +178,7 @@ fn error(error: object_store::Error) -> Error {
 pub(super) struct Object {
     store: Arc<dyn ObjectStore>,
     path: Path,
-    runtime: Handle,
+    carrier: Arc<Carrier>,
 }
 
 impl Object {
@@ -131,6 +187,6 @@ impl Object {
             return Err(Error::Missing);
         }
         let range = at..at + most.min(READ);
-        self.runtime.block_on(self.store.get_range(&self.path, range)).map_err(error)
+        self.carrier.run(self.store.get_range(&self.path, range)).map_err(error)
     }
 }

@@ -86,8 +86,6 @@ pub enum Error {
     },
     #[error("the bucket does not answer")]
     Bucket(#[source] object_store::Error),
-    #[error("the bucket cannot be reached from here")]
-    NoRuntime,
 }
 
 impl Error {

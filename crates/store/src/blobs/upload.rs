@@ -85,7 +85,8 @@ impl Writer {
     /// Verifies what has come and puts it into its place.
     ///
     /// # Errors
-    /// [`Error::Mismatch`], [`Error::Full`], [`Error::File`] and [`Error::Bucket`]; each ends the upload.
+    /// [`Error::Mismatch`], [`Error::Full`] and [`Error::File`]; each ends the upload. [`Error::Bucket`] does not: who finishes it
+    /// again need not send it again.
     pub fn finish(mut self, digest: &Digest) -> Result<Kept, Error> {
         if self.is_over {
             return Err(Error::UnknownUpload);
@@ -96,6 +97,7 @@ impl Writer {
                 self.is_over = true;
                 self.blobs.0.uploads.end(&self.key);
             }
+            Err(Error::Bucket(_)) => {}
             Err(_) => self.discard(),
         }
         kept
