@@ -1,7 +1,8 @@
 //! Lets bytes go that no record holds, and uploads that nobody goes on with.
 //!
 //! Bytes go soon after the last record that held them, which durable commits tell of; what a process left behind that ended
-//! in between is found by looking through all of them, at the start and now and then.
+//! in between is found by looking through all of them, at the start and now and then. A bucket is looked through only as long as
+//! it says that it is this installation's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,12 +83,16 @@ async fn everything(server: &Arc<Server>) -> Result<(), ()> {
         Ok(())
     })
     .await;
+    let blobs = server.blobs.clone();
+    if !aside(move || blobs.confirm()).await {
+        return Err(());
+    }
     for (algorithm, part) in ALGORITHMS.into_iter().flat_map(|algorithm| (0..=PARTS).map(move |part| (algorithm, part)))
     {
         let server = server.clone();
         let look = move || {
             let found = server.blobs.part(algorithm, part)?;
-            found.iter().try_for_each(|digest| remove(&server, digest))
+            found.iter().try_for_each(|digest| remove_lone(&server, digest))
         };
         if !aside(look).await {
             return Err(());
@@ -105,6 +110,15 @@ async fn aside(work: impl FnOnce() -> Result<(), Error> + Send + 'static) -> boo
             false
         }
         Err(_) => false,
+    }
+}
+
+/// As [`remove`], of bytes that no commit told of.
+fn remove_lone(server: &Server, digest: &Digest) -> Result<(), Error> {
+    let is_held = server.store.read().index.registry.is_held(&digest.to_string());
+    match is_held || !server.blobs.is_settled(digest)? {
+        true => Ok(()),
+        false => remove(server, digest),
     }
 }
 

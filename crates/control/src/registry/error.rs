@@ -189,7 +189,7 @@ impl From<Error> for Refusal {
             Error::Mismatch { .. } => Code::DigestInvalid,
             Error::Missing => Code::BlobUnknown,
             Error::Full => Code::Unavailable,
-            Error::Bucket(_) => {
+            Error::Bucket(_) | Error::Foreign { .. } | Error::Unmarked => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the registry's bucket failed");
                 return Self::new(Code::Unavailable, "The registry's bucket does not answer as it should");
             }

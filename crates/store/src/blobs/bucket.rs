@@ -1,15 +1,17 @@
 //! Blobs as objects of a bucket: S3, Google's, Azure's, or whatever else `object_store` speaks to.
 //!
 //! Credentials and endpoints come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL_S3`, `GOOGLE_SERVICE_ACCOUNT`,
-//! `AZURE_STORAGE_ACCOUNT_NAME` and so on): from variables of the bucket's own cloud, and no others. An object is visible when it is whole: single writes are atomic, and parts are
-//! put together by their completion.
+//! `AZURE_STORAGE_ACCOUNT_NAME` and so on): from variables of the bucket's own cloud, and no others. An object is visible when
+//! it is whole: single writes are atomic, and parts are put together by their completion. What belongs to another
+//! installation is left alone ([`owner`]).
 
 use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
@@ -21,6 +23,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, ObjectStoreScheme, PutPaylo
 use tokio::runtime::{Builder, Runtime};
 
 use super::digest::of_hex;
+use super::owner::{self, Ownership};
 use super::{Algorithm, Digest, Error, Reader};
 
 /// Bytes of a part of a large object; a bucket takes ten thousand parts.
@@ -33,10 +36,20 @@ const READ: u64 = 4 * 1024 * 1024;
 const TRIES: usize = 4;
 const TRIED_FOR: Duration = Duration::from_secs(30);
 
+/// For a bucket to say whose it is: a start waits for it.
+const ASKED_FOR: Duration = Duration::from_secs(5);
+
+/// How long what no record holds stays all the same, counted from when it came.
+const SETTLED: Duration = Duration::from_secs(24 * 3600);
+
 pub(super) struct Bucket {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
     carrier: Arc<Carrier>,
+    /// The installation.
+    owner: String,
+    /// Whether it was found to own the bucket.
+    is_ours: AtomicBool,
 }
 
 /// A runtime for requests to the bucket alone: one may outlive the control plane's, whose timers panic at its end.
@@ -63,12 +76,42 @@ impl Drop for Carrier {
 }
 
 impl Bucket {
-    pub fn open(url: &str) -> Result<Self, Error> {
+    /// A bucket that does not answer now is asked again when something is to be written.
+    pub fn open(url: &str, owner: &str) -> Result<Self, Error> {
         let unread = |source| Error::Bucket(object_store::Error::Generic { store: "URL", source: Box::new(source) });
         let url = url::Url::parse(url).map_err(unread)?;
         let (store, prefix) = of(&url).map_err(Error::Bucket)?;
         let carrier = Carrier::new().map_err(|source| Error::File { path: "a thread of the bucket".into(), source })?;
-        Ok(Self { store, prefix, carrier: Arc::new(carrier) })
+        let (carrier, owner) = (Arc::new(carrier), owner.to_owned());
+        let bucket = Self { store, prefix, carrier, owner, is_ours: AtomicBool::new(false) };
+        match bucket.confirm() {
+            Err(Error::Bucket(error)) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the registry's bucket does not answer");
+                Ok(bucket)
+            }
+            confirmed => confirmed.map(|()| bucket),
+        }
+    }
+
+    /// Asks the bucket whose it is.
+    pub fn confirm(&self) -> Result<(), Error> {
+        let claim = tokio::time::timeout(ASKED_FOR, owner::claim(&*self.store, &self.prefix, &self.owner));
+        let late = |_| Err(object_store::Error::Generic { store: "bucket", source: "no answer in time".into() });
+        let found = self.write(async { claim.await.unwrap_or_else(late) })?;
+        self.is_ours.store(found == Ownership::Ours, Ordering::Relaxed);
+        match found {
+            Ownership::Ours => Ok(()),
+            Ownership::Foreign(mark) => Err(Error::Foreign { mark, owner: self.owner.clone() }),
+            Ownership::Unmarked => Err(Error::Unmarked),
+        }
+    }
+
+    /// Before anything is written or removed.
+    fn own(&self) -> Result<(), Error> {
+        match self.is_ours.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => self.confirm(),
+        }
     }
 
     fn run<T>(&self, request: impl Future<Output = object_store::Result<T>>) -> Result<T, Error> {
@@ -97,12 +140,25 @@ impl Bucket {
         Ok(Reader::of_object(object, self.size(digest)?))
     }
 
+    /// Whether an object came so long ago that nobody can be about to need it.
+    pub fn is_settled(&self, digest: &Digest) -> Result<bool, Error> {
+        match self.run(self.store.head(&self.path(digest))) {
+            Err(Error::Missing) => Ok(false),
+            found => {
+                let age = SystemTime::now().duration_since(found?.last_modified.into());
+                Ok(age.is_ok_and(|age| age >= SETTLED))
+            }
+        }
+    }
+
     pub fn put(&self, digest: &Digest, bytes: Bytes) -> Result<(), Error> {
+        self.own()?;
         self.write(self.store.put(&self.path(digest), PutPayload::from(bytes))).map(drop)
     }
 
     /// Sends a file in parts, unless the object is there.
     pub fn keep(&self, digest: &Digest, file: &File, size: u64) -> Result<(), Error> {
+        self.own()?;
         if self.size(digest).is_ok_and(|found| found == size) {
             return Ok(());
         }
@@ -128,6 +184,7 @@ impl Bucket {
     }
 
     pub fn remove(&self, digest: &Digest) -> Result<(), Error> {
+        self.own()?;
         match self.run(self.store.delete(&self.path(digest))) {
             Err(Error::Missing) => Ok(()),
             removed => removed,

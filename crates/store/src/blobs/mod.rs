@@ -17,6 +17,7 @@ mod bucket;
 mod cache;
 mod digest;
 mod disk;
+mod owner;
 mod pins;
 mod reader;
 mod upload;
@@ -86,9 +87,18 @@ pub enum Error {
     },
     #[error("the bucket does not answer")]
     Bucket(#[source] object_store::Error),
+    #[error("the bucket is kept by the installation {mark}, and this one is {owner}: give it a prefix of its own")]
+    Foreign { mark: String, owner: String },
+    #[error("the bucket holds bytes of which it does not say whose they are: use a prefix where there is nothing")]
+    Unmarked,
 }
 
 impl Error {
+    /// Whether the bucket refused, or did not answer: it may do so later.
+    pub fn is_of_bucket(&self) -> bool {
+        matches!(self, Self::Bucket(_) | Self::Foreign { .. } | Self::Unmarked)
+    }
+
     fn at(path: &Path, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
@@ -106,6 +116,8 @@ pub struct Options {
     /// `s3://BUCKET/PREFIX`, `gs://…`, `az://…`; none for the directory. Credentials are in the environment, as the cloud's
     /// own tools have them.
     pub url: Option<String>,
+    /// Who owns what is in the bucket: the installation, by its id.
+    pub owner: String,
     /// Open uploads of an account.
     pub uploads: usize,
     /// Bytes of an upload.
@@ -115,7 +127,7 @@ pub struct Options {
 impl Options {
     /// In a directory, within ECR's bounds.
     pub fn of(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), url: None, uploads: OPEN_UPLOADS, largest: LARGEST_UPLOAD }
+        Self { dir: dir.into(), url: None, owner: String::new(), uploads: OPEN_UPLOADS, largest: LARGEST_UPLOAD }
     }
 }
 
@@ -149,12 +161,12 @@ impl Blobs {
     /// Makes the directories, and forgets what was half written without an upload.
     ///
     /// # Errors
-    /// If the directory cannot be used, or the URL is not one of a bucket.
+    /// If the directory cannot be used, or the URL is not one of a bucket; [`Error::Foreign`] and [`Error::Unmarked`].
     pub fn open(options: &Options) -> Result<Self, Error> {
         let disk = Disk::open(&options.dir)?;
         let place = match &options.url {
             None => Place::Disk(disk),
-            Some(url) => Place::Bucket(Bucket::open(url)?),
+            Some(url) => Place::Bucket(Bucket::open(url, &options.owner)?),
         };
         let uploads = Uploads::open(&options.dir.join("uploads"), options.uploads)?;
         let open = Open { place, pins: Pins::default(), cache: Cache::new(CACHE), uploads, largest: options.largest };
@@ -227,6 +239,30 @@ impl Blobs {
         match &self.0.place {
             Place::Disk(disk) => disk.reader(digest),
             Place::Bucket(bucket) => bucket.reader(digest),
+        }
+    }
+
+    /// Makes sure that bytes may be removed for want of a record: that a bucket is this installation's, whose records are
+    /// asked.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`], [`Error::Unmarked`] and [`Error::Bucket`].
+    pub fn confirm(&self) -> Result<(), Error> {
+        match &self.0.place {
+            Place::Disk(_) => Ok(()),
+            Place::Bucket(bucket) => bucket.confirm(),
+        }
+    }
+
+    /// Whether bytes that were never heard of may be removed: in a bucket, to which others may write, those that have been there
+    /// for a day; in the directory, where nobody else writes, all.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`]
+    pub fn is_settled(&self, digest: &Digest) -> Result<bool, Error> {
+        match &self.0.place {
+            Place::Disk(_) => Ok(true),
+            Place::Bucket(bucket) => bucket.is_settled(digest),
         }
     }
 

@@ -324,6 +324,49 @@ async fn a_bucket_keeps_what_a_directory_does() {
     }
 }
 
+#[test]
+fn a_bucket_of_another_installation_is_left_alone() {
+    let (room, bucket) = (Room::new("owner"), Room::new("owner-bucket"));
+    let images = bucket.0.join("images");
+    fs::create_dir_all(&images).unwrap();
+    let as_owner = |owner: &str| {
+        let url = Some(format!("file://{}", images.display()));
+        Blobs::open(&Options { url, owner: owner.to_owned(), ..Options::of(&room.0) })
+    };
+    let ours = as_owner("one").unwrap();
+    let digest = ours.put(Algorithm::Sha256, Bytes::from_static(b"{}")).unwrap().digest;
+    assert!(matches!(as_owner("two").map(drop), Err(Error::Foreign { mark, .. }) if mark == "one"));
+    as_owner("one").unwrap().confirm().unwrap();
+    // Another takes the bucket meanwhile.
+    fs::write(images.join("longshore-owner"), "two").unwrap();
+    assert!(matches!(ours.confirm(), Err(Error::Foreign { .. })));
+    assert!(matches!(ours.put(Algorithm::Sha256, Bytes::from_static(b"[]")), Err(Error::Foreign { .. })));
+    assert!(matches!(ours.remove_unless(&digest, || false), Err(Error::Foreign { .. })));
+    fs::remove_file(images.join("longshore-owner")).unwrap();
+    assert!(matches!(as_owner("one").map(drop), Err(Error::Unmarked)));
+    assert!(matches!(ours.remove_unless(&digest, || false), Err(Error::Unmarked)));
+    assert_eq!(whole(&ours, &digest), b"{}");
+}
+
+#[test]
+fn in_a_bucket_bytes_that_just_came_are_not_settled() {
+    let (room, bucket) = (Room::new("settled"), Room::new("settled-bucket"));
+    fs::create_dir_all(&bucket.0).unwrap();
+    let bytes = Bytes::from_static(b"{}");
+    let url = Some(format!("file://{}", bucket.0.display()));
+    let blobs = Blobs::open(&Options { url, ..Options::of(&room.0) }).unwrap();
+    let digest = blobs.put(Algorithm::Sha256, bytes.clone()).unwrap().digest;
+    assert!(!blobs.is_settled(&digest).unwrap());
+    assert!(!blobs.is_settled(&sha(b"missing")).unwrap());
+    let object = bucket.0.join("blobs/sha256").join(&digest.hex()[..2]).join(digest.hex());
+    let before = std::time::SystemTime::now() - Duration::from_secs(24 * 3600 + 1);
+    fs::File::options().write(true).open(object).unwrap().set_modified(before).unwrap();
+    assert!(blobs.is_settled(&digest).unwrap());
+    let directory = room.open();
+    let kept = directory.put(Algorithm::Sha256, bytes).unwrap();
+    assert!(directory.is_settled(&kept.digest).unwrap(), "nobody else writes there");
+}
+
 /// Threads push the same few contents and drop them again while others remove whatever no record holds.
 #[test]
 fn what_a_record_holds_is_never_removed() {

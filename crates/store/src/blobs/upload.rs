@@ -97,7 +97,7 @@ impl Writer {
                 self.is_over = true;
                 self.blobs.0.uploads.end(&self.key);
             }
-            Err(Error::Bucket(_)) => {}
+            Err(error) if error.is_of_bucket() => {}
             Err(_) => self.discard(),
         }
         kept
