@@ -2,8 +2,10 @@
 //! where the bucket is.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Child, Command};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
@@ -166,6 +168,8 @@ fn a_bucket_is_read_by_as_many_as_may_wait() {
         .env(CHILD, &directory)
         .env("AWS_ENDPOINT_URL_S3", format!("http://127.0.0.1:{}", Bucket::play()))
         .envs([("AWS_ALLOW_HTTP", "true"), ("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")])
+        // A variable that is none of its business, and no text.
+        .env("LONGSHORE_ODD", OsStr::from_bytes(b"\xff"))
         .spawn()
         .unwrap();
     let is_read = ended(&mut child, Duration::from_secs(60));

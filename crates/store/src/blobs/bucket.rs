@@ -18,6 +18,7 @@ use futures_util::TryStreamExt as _;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, ObjectStoreScheme, PutPayload, RetryConfig};
 use tokio::runtime::{Builder, Runtime};
@@ -213,7 +214,12 @@ fn of(url: &url::Url) -> object_store::Result<(Arc<dyn ObjectStore>, Path)> {
         ObjectStoreScheme::MicrosoftAzure => {
             Arc::new(MicrosoftAzureBuilder::from_env().with_url(url.as_str()).with_retry(retry).build()?)
         }
-        _ => object_store::parse_url(url)?.0.into(),
+        // What is told of must be durable there as well.
+        ObjectStoreScheme::Local => Arc::new(LocalFileSystem::new().with_fsync(true)),
+        _ => {
+            let source = format!("{} is no bucket's URL: s3://, gs:// and az:// are", url.scheme()).into();
+            return Err(object_store::Error::NotSupported { source });
+        }
     };
     Ok((store, Path::parse(path)?))
 }

@@ -316,7 +316,7 @@ async fn a_bucket_keeps_what_a_directory_does() {
         assert_eq!(all(&blobs).len(), 0);
     };
     tokio::task::spawn_blocking(check).await.unwrap();
-    for url in ["nonsense", "ftp://host/path"] {
+    for url in ["nonsense", "ftp://host/path", "memory:///", "http://127.0.0.1:1/images", "https://example.org/images"] {
         let options =
             Options { url: Some(url.to_owned()), ..Options::of(std::env::temp_dir().join("longshore-no-bucket")) };
         assert!(matches!(Blobs::open(&options), Err(Error::Bucket(_))), "{url}");
