@@ -163,10 +163,9 @@ impl Blobs {
     /// # Errors
     /// If the directory cannot be used, or the URL is not one of a bucket; [`Error::Foreign`] and [`Error::Unmarked`].
     pub fn open(options: &Options) -> Result<Self, Error> {
-        let disk = Disk::open(&options.dir)?;
         let place = match &options.url {
-            None => Place::Disk(disk),
-            Some(url) => Place::Bucket(Bucket::open(url, &options.owner)?),
+            None => Place::Disk(Disk::open(&options.dir)?),
+            Some(url) => Place::Bucket(Bucket::open(url, &options.owner, &options.dir.join("parts"))?),
         };
         let uploads = Uploads::open(&options.dir.join("uploads"), options.uploads)?;
         let open = Open { place, pins: Pins::default(), cache: Cache::new(CACHE), uploads, largest: options.largest };

@@ -276,6 +276,19 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     let blobs = room.open();
     blobs.begin(&key(1)).unwrap();
     let mut writer = blobs.append(&key(1), None).unwrap();
+/// So nobody gives a name in a directory whose own somebody else has yet to make durable.
+#[test]
+fn all_directories_are_there_before_the_first_bytes() {
+    let room = Room::new("shelves");
+    let count = |dir: &str| fs::read_dir(room.0.join("blobs").join(dir)).unwrap().count();
+    for _ in 0..2 {
+        let blobs = room.open();
+        assert_eq!((count("sha256"), count("sha512")), (256, 256));
+        fs::remove_dir(room.0.join("blobs/sha256/7f")).unwrap();
+        drop(blobs);
+    }
+}
+
     writer.file = fs::File::options().write(true).open("/dev/full").unwrap();
     assert!(matches!(writer.write(b"bytes"), Err(Error::Full)));
     drop(writer);
