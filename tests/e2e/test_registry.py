@@ -520,6 +520,22 @@ def test_bytes_that_a_killed_process_left_go(fresh):
     eventually(lambda: sha256(data) not in blobs_of(instance))
 
 
+def test_a_shelf_that_cannot_be_read_does_not_keep_the_others(fresh):
+    instance = fresh("--engine", "simulated")
+    instance.kill()
+    place, data = instance.data_dir / "registry" / "blobs" / "sha256", bytes_of(100)
+    while sha256(data).startswith("sha256:00"):
+        data = bytes_of(100)
+    if (place / "00").exists():
+        (place / "00").rmdir()
+    (place / "00").write_bytes(b"no directory")
+    shelf = place / sha256(data)[7:9]
+    shelf.mkdir(exist_ok=True)
+    (shelf / sha256(data)[7:]).write_bytes(data)
+    instance.start()
+    eventually(lambda: not (shelf / sha256(data)[7:]).exists())
+
+
 def test_bytes_may_lie_in_a_bucket(fresh, tmp_path):
     instance = fresh("--engine", "simulated", "--registry-url", f"file://{tmp_path}/images")
     client = root(instance).client("ecr")

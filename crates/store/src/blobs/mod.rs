@@ -108,6 +108,14 @@ impl Error {
     }
 }
 
+    /// Whether what failed for some bytes would fail for all others too.
+    pub fn is_of_all(&self) -> bool {
+        match self {
+            Self::Bucket(error) => matches!(error, object_store::Error::Generic { .. }),
+            error => error.is_of_bucket(),
+        }
+    }
+
 /// Where bytes are kept, and how much is taken.
 #[derive(Clone, Debug)]
 pub struct Options {
