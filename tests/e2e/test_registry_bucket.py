@@ -246,6 +246,23 @@ def test_a_layer_that_breaks_off_between_its_parts_is_not_there(hub, gate, bucke
     assert hub("GET", f"blobs/{sha256(data)}").body == data
 
 
+def test_what_a_killed_process_sent_of_a_layer_goes_from_the_bucket(hub, gate, bucket):
+    data = os.urandom(3 * PART)
+    place = hub.begin()
+    assert hub.request("PATCH", place, data).status == 202
+    # It breaks off between its parts, and nobody can be told.
+    gate.shut_after(PART + PART // 2)
+    assert hub.request("PUT", f"{place}?digest={sha256(data)}", b"").refusal == (503, "UNAVAILABLE")
+    assert len(bucket.half()) == 1
+    hub.instance.kill()
+    gate.open()
+    hub.instance.start()
+    eventually(lambda: bucket.half() == [])
+    assert hub.request("PUT", f"{place}?digest={sha256(data)}", b"").status == 201
+    assert hub("GET", f"blobs/{sha256(data)}").body == data
+    assert list((hub.instance.data_dir / "registry" / "parts").iterdir()) == []
+
+
 def test_a_bucket_that_is_none_is_told(fresh, moto, name):
     env = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{moto}",
            "AWS_ALLOW_HTTP": "true"}

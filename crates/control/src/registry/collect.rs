@@ -139,7 +139,8 @@ async fn everything(server: &Arc<Server>) -> bool {
     if !is_done(aside(is_ours).await) {
         return false;
     }
-    let mut is_all = true;
+    let blobs = server.blobs.clone();
+    let mut is_all = is_done(aside(move || blobs.abort_left().map(drop)).await);
     for (algorithm, part) in ALGORITHMS.into_iter().flat_map(|algorithm| (0..=PARTS).map(move |part| (algorithm, part)))
     {
         let server = server.clone();

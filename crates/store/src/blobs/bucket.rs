@@ -19,12 +19,14 @@ use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, ObjectStoreScheme, PutPayload, RetryConfig};
 use tokio::runtime::{Builder, Runtime};
 
 use super::digest::of_hex;
 use super::owner::{self, Ownership};
+use super::parts::Parts;
 use super::{Algorithm, Digest, Error, Reader};
 
 /// Bytes of a part of a large object; a bucket takes ten thousand parts.
@@ -45,6 +47,9 @@ const SETTLED: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) struct Bucket {
     store: Arc<dyn ObjectStore>,
+    /// The same, if what was sent of an object may be aborted by another process.
+    by_parts: Option<Arc<dyn MultipartStore>>,
+    parts: Parts,
     prefix: Path,
     carrier: Arc<Carrier>,
     /// The installation.
@@ -78,13 +83,15 @@ impl Drop for Carrier {
 
 impl Bucket {
     /// A bucket that does not answer now is asked again when something is to be written.
-    pub fn open(url: &str, owner: &str) -> Result<Self, Error> {
+    /// `dir` is where it is noted what is sent in parts.
+    pub fn open(url: &str, owner: &str, dir: &std::path::Path) -> Result<Self, Error> {
         let unread = |source| Error::Bucket(object_store::Error::Generic { store: "URL", source: Box::new(source) });
         let url = url::Url::parse(url).map_err(unread)?;
-        let (store, prefix) = of(&url).map_err(Error::Bucket)?;
+        let (Ways { store, by_parts }, prefix) = of(&url).map_err(Error::Bucket)?;
         let carrier = Carrier::new().map_err(|source| Error::File { path: "a thread of the bucket".into(), source })?;
-        let (carrier, owner) = (Arc::new(carrier), owner.to_owned());
-        let bucket = Self { store, prefix, carrier, owner, is_ours: AtomicBool::new(false) };
+        let (parts, owner) = (Parts::open(dir)?, owner.to_owned());
+        let carrier = Arc::new(carrier);
+        let bucket = Self { store, by_parts, parts, prefix, carrier, owner, is_ours: AtomicBool::new(false) };
         match bucket.confirm() {
             Err(Error::Bucket(error)) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the registry's bucket does not answer");
@@ -167,14 +174,36 @@ impl Bucket {
             return self.put(digest, piece(file, 0, size)?);
         }
         let part = PART.max(size.div_ceil(10_000));
-        let mut parts = self.write(self.store.put_multipart(&self.path(digest)))?;
+        match &self.by_parts {
+            Some(store) => self.send(&**store, &self.path(digest), (file, size, part)),
+            None => self.stream(&self.path(digest), (file, size, part)),
+        }
+    }
+
+    /// Sends pieces of a file, each of which but the last is as long as a part. What breaks off is aborted, now or later.
+    fn send(&self, store: &dyn MultipartStore, path: &Path, of: (&File, u64, u64)) -> Result<(), Error> {
+        let id = self.write(store.create_multipart(path))?;
+        let note = self.parts.note(&id, path.as_ref())?;
+        let send = || {
+            let pieces = pieces(of).enumerate();
+            let sent = pieces.map(|(number, piece)| self.write(store.put_part(path, &id, number, piece?.into())));
+            let sent = sent.collect::<Result<_, Error>>()?;
+            self.write(store.complete_multipart(path, &id, sent)).map(drop)
+        };
+        match send() {
+            Ok(()) => note.over(),
+            Err(error) => match self.abort(store, path, &id) {
+                Ok(()) => note.over().and(Err(error)),
+                Err(_) => Err(error),
+            },
+        }
+    }
+
+    /// As [`Self::send`], where the store itself knows what is under way.
+    fn stream(&self, path: &Path, of: (&File, u64, u64)) -> Result<(), Error> {
+        let mut parts = self.write(self.store.put_multipart(path))?;
         let mut send = || {
-            let mut at = 0;
-            while at < size {
-                let bytes = piece(file, at, part.min(size - at))?;
-                at += bytes.len() as u64;
-                self.write(parts.put_part(bytes.into()))?;
-            }
+            pieces(of).try_for_each(|piece| self.write(parts.put_part(piece?.into())))?;
             self.write(parts.complete()).map(drop)
         };
         let sent = send();
@@ -182,6 +211,27 @@ impl Bucket {
             let _ = self.write(parts.abort());
         }
         sent
+    }
+
+    fn abort(&self, store: &dyn MultipartStore, path: &Path, id: &str) -> Result<(), Error> {
+        match self.run(store.abort_multipart(path, &id.to_owned())) {
+            Err(Error::Missing) => Ok(()),
+            aborted => aborted,
+        }
+    }
+
+    /// Aborts what broke off. Returns how much that was.
+    pub fn abort_left(&self) -> Result<usize, Error> {
+        let Some(store) = &self.by_parts else { return Ok(0) };
+        let left = self.parts.left();
+        for one in &left {
+            if let (false, Ok(path)) = (one.id.is_empty(), Path::parse(&one.path)) {
+                self.own()?;
+                self.abort(&**store, &path, &one.id)?;
+            }
+            self.parts.forget(one)?;
+        }
+        Ok(left.len())
     }
 
     pub fn remove(&self, digest: &Digest) -> Result<(), Error> {
@@ -200,28 +250,48 @@ impl Bucket {
     }
 }
 
+/// How a store is spoken to.
+struct Ways {
+    store: Arc<dyn ObjectStore>,
+    by_parts: Option<Arc<dyn MultipartStore>>,
+}
+
+impl Ways {
+    fn both(store: impl ObjectStore + MultipartStore) -> Self {
+        let store = Arc::new(store);
+        Self { store: store.clone(), by_parts: Some(store) }
+    }
+}
+
 /// The store that a URL names, and the path in it.
-fn of(url: &url::Url) -> object_store::Result<(Arc<dyn ObjectStore>, Path)> {
+fn of(url: &url::Url) -> object_store::Result<(Ways, Path)> {
     let (scheme, path) = ObjectStoreScheme::parse(url)?;
     let retry = RetryConfig { max_retries: TRIES, retry_timeout: TRIED_FOR, ..RetryConfig::default() };
-    let store: Arc<dyn ObjectStore> = match scheme {
+    let store = match scheme {
         ObjectStoreScheme::AmazonS3 => {
-            Arc::new(AmazonS3Builder::from_env().with_url(url.as_str()).with_retry(retry).build()?)
+            Ways::both(AmazonS3Builder::from_env().with_url(url.as_str()).with_retry(retry).build()?)
         }
         ObjectStoreScheme::GoogleCloudStorage => {
-            Arc::new(GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).with_retry(retry).build()?)
+            Ways::both(GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).with_retry(retry).build()?)
         }
         ObjectStoreScheme::MicrosoftAzure => {
-            Arc::new(MicrosoftAzureBuilder::from_env().with_url(url.as_str()).with_retry(retry).build()?)
+            Ways::both(MicrosoftAzureBuilder::from_env().with_url(url.as_str()).with_retry(retry).build()?)
         }
         // What is told of must be durable there as well.
-        ObjectStoreScheme::Local => Arc::new(LocalFileSystem::new().with_fsync(true)),
+        ObjectStoreScheme::Local => {
+            Ways { store: Arc::new(LocalFileSystem::new().with_fsync(true)), by_parts: None }
+        }
         _ => {
             let source = format!("{} is no bucket's URL: s3://, gs:// and az:// are", url.scheme()).into();
             return Err(object_store::Error::NotSupported { source });
         }
     };
     Ok((store, Path::parse(path)?))
+}
+
+fn pieces((file, size, part): (&File, u64, u64)) -> impl Iterator<Item = Result<Bytes, Error>> {
+    let starts = (0..size.div_ceil(part)).map(move |number| number * part);
+    starts.map(move |at| piece(file, at, part.min(size - at)))
 }
 
 fn piece(file: &File, at: u64, length: u64) -> Result<Bytes, Error> {

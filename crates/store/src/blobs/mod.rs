@@ -4,6 +4,7 @@
 //!     DATA/registry/
 //!       uploads/ACCOUNT/OWNER.ID      what still comes, hashed on the way; OWNER is a hash of the repository's name
 //!       blobs/ALGORITHM/aa/HEX        what is whole: verified, synced and then renamed
+//!       parts/NUMBER                  what is being sent to a bucket
 //! ```
 //! A blob is there whole or not at all: its bytes have reached the disk before it gets its name, and its name before it is
 //! told of. Where a bucket is configured ([`Options::url`]) what is whole goes there, and uploads stay here. What bytes
@@ -18,6 +19,7 @@ mod cache;
 mod digest;
 mod disk;
 mod owner;
+mod parts;
 mod pins;
 mod reader;
 mod upload;
@@ -270,6 +272,17 @@ impl Blobs {
         match &self.0.place {
             Place::Disk(_) => Ok(true),
             Place::Bucket(bucket) => bucket.is_settled(digest),
+    /// Removes from a bucket what was sent of blobs that broke off. Returns of how many.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Bucket`], [`Error::Foreign`] and [`Error::Unmarked`].
+    pub fn abort_left(&self) -> Result<usize, Error> {
+        match &self.0.place {
+            Place::Disk(_) => Ok(0),
+            Place::Bucket(bucket) => bucket.abort_left(),
+        }
+    }
+
         }
     }
 
