@@ -29,6 +29,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -51,6 +52,10 @@ pub const LARGEST_UPLOAD: u64 = 52_000 * 1024 * 1024;
 
 /// Uploads that an account may have open.
 pub const OPEN_UPLOADS: usize = 10_000;
+
+/// Long uploads that may be read again at one time, each by a thread that others wait for: those that were open when the
+/// process began anew, and those whose digest turns out to be of another algorithm.
+const REREADING: usize = 4;
 
 /// Bytes of small blobs (manifests) that are kept in memory.
 const CACHE: u64 = 32 * 1024 * 1024;
@@ -75,6 +80,8 @@ pub enum Error {
     TooLarge { most: u64 },
     #[error("an account has at most {most} open uploads")]
     TooMany { most: usize },
+    #[error("too many uploads are being read again; try again in a while")]
+    Crowded,
     #[error("the bytes are those of {found}")]
     Mismatch { found: Digest },
     #[error("there are no such bytes")]
@@ -101,6 +108,14 @@ impl Error {
         matches!(self, Self::Bucket(_) | Self::Foreign { .. } | Self::Unmarked)
     }
 
+    /// Whether what failed for some bytes would fail for all others too.
+    pub fn is_of_all(&self) -> bool {
+        match self {
+            Self::Bucket(error) => matches!(error, object_store::Error::Generic { .. }),
+            error => error.is_of_bucket(),
+        }
+    }
+
     fn at(path: &Path, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
@@ -109,14 +124,6 @@ impl Error {
         }
     }
 }
-
-    /// Whether what failed for some bytes would fail for all others too.
-    pub fn is_of_all(&self) -> bool {
-        match self {
-            Self::Bucket(error) => matches!(error, object_store::Error::Generic { .. }),
-            error => error.is_of_bucket(),
-        }
-    }
 
 /// Where bytes are kept, and how much is taken.
 #[derive(Clone, Debug)]
@@ -153,6 +160,7 @@ struct Open {
     cache: Cache,
     uploads: Uploads,
     largest: u64,
+    rereading: AtomicUsize,
 }
 
 /// The bytes. Clones share them.
@@ -178,7 +186,8 @@ impl Blobs {
             Some(url) => Place::Bucket(Bucket::open(url, &options.owner, &options.dir.join("parts"))?),
         };
         let uploads = Uploads::open(&options.dir.join("uploads"), options.uploads)?;
-        let open = Open { place, pins: Pins::default(), cache: Cache::new(CACHE), uploads, largest: options.largest };
+        let (pins, cache, rereading) = (Pins::default(), Cache::new(CACHE), AtomicUsize::new(0));
+        let open = Open { place, pins, cache, uploads, largest: options.largest, rereading };
         Ok(Self(Arc::new(open)))
     }
 
@@ -263,15 +272,6 @@ impl Blobs {
         }
     }
 
-    /// Whether bytes that were never heard of may be removed: in a bucket, to which others may write, those that have been there
-    /// for a day; in the directory, where nobody else writes, all.
-    ///
-    /// # Errors
-    /// [`Error::Bucket`]
-    pub fn is_settled(&self, digest: &Digest) -> Result<bool, Error> {
-        match &self.0.place {
-            Place::Disk(_) => Ok(true),
-            Place::Bucket(bucket) => bucket.is_settled(digest),
     /// Removes from a bucket what was sent of blobs that broke off. Returns of how many.
     ///
     /// # Errors
@@ -283,6 +283,15 @@ impl Blobs {
         }
     }
 
+    /// Whether bytes that were never heard of may be removed: in a bucket, to which others may write, those that have been there
+    /// for a day; in the directory, where nobody else writes, all.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`]
+    pub fn is_settled(&self, digest: &Digest) -> Result<bool, Error> {
+        match &self.0.place {
+            Place::Disk(_) => Ok(true),
+            Place::Bucket(bucket) => bucket.is_settled(digest),
         }
     }
 
@@ -334,7 +343,7 @@ impl Blobs {
     /// To write the next bytes of an upload, which nobody else does meanwhile. `at` is where the caller thinks they belong.
     ///
     /// # Errors
-    /// [`Error::UnknownUpload`], [`Error::Busy`], [`Error::OutOfOrder`]; [`Error::File`].
+    /// [`Error::UnknownUpload`], [`Error::Busy`], [`Error::Crowded`], [`Error::OutOfOrder`]; [`Error::File`].
     pub fn append(&self, key: &Key, at: Option<u64>) -> Result<Writer, Error> {
         Writer::open(self, key, at)
     }

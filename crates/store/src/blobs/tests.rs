@@ -127,6 +127,33 @@ fn an_upload_goes_on_after_a_restart() {
 }
 
 #[test]
+fn few_long_uploads_are_read_again_at_one_time() {
+    let room = Room::new("rereading");
+    let length = 64 * 1024 * 1024 + 1;
+    let path = {
+        let blobs = room.open();
+        blobs.begin(&key(1)).unwrap();
+        blobs.begin(&key(2)).unwrap();
+        blobs.append(&key(2), None).unwrap().write(b"short").unwrap();
+        blobs.0.uploads.path(&key(1))
+    };
+    fs::File::options().write(true).open(path).unwrap().set_len(length).unwrap();
+    let blobs = room.open();
+    blobs.0.rereading.store(REREADING, Ordering::Relaxed);
+    assert!(matches!(blobs.append(&key(1), Some(length)), Err(Error::Crowded)));
+    assert_eq!(blobs.append(&key(2), Some(5)).unwrap().received(), 5);
+    blobs.0.rereading.store(REREADING - 1, Ordering::Relaxed);
+    let writer = blobs.append(&key(1), Some(length)).unwrap();
+    // By its other digest it is read once more.
+    blobs.0.rereading.store(REREADING, Ordering::Relaxed);
+    let digest = digest_of(Algorithm::Sha512, &vec![0; usize::try_from(length).unwrap()]);
+    assert!(matches!(writer.finish(&digest), Err(Error::Crowded)));
+    blobs.0.rereading.store(0, Ordering::Relaxed);
+    assert_eq!(blobs.append(&key(1), Some(length)).unwrap().finish(&digest).unwrap().size, length);
+    assert_eq!(blobs.0.rereading.load(Ordering::Relaxed), 0);
+}
+
+#[test]
 fn bytes_out_of_order_and_of_two_writers_are_refused() {
     let room = Room::new("order");
     let blobs = room.open();
@@ -249,6 +276,19 @@ fn small_blobs_are_put_read_and_removed() {
     assert!(blobs.remove_unless(&digest, || false).unwrap());
 }
 
+/// So nobody gives a name in a directory whose own somebody else has yet to make durable.
+#[test]
+fn all_directories_are_there_before_the_first_bytes() {
+    let room = Room::new("shelves");
+    let count = |dir: &str| fs::read_dir(room.0.join("blobs").join(dir)).unwrap().count();
+    for _ in 0..2 {
+        let blobs = room.open();
+        assert_eq!((count("sha256"), count("sha512")), (256, 256));
+        fs::remove_dir(room.0.join("blobs/sha256/7f")).unwrap();
+        drop(blobs);
+    }
+}
+
 #[test]
 fn a_blob_is_read_in_pieces_from_anywhere() {
     let room = Room::new("ranges");
@@ -276,19 +316,6 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     let blobs = room.open();
     blobs.begin(&key(1)).unwrap();
     let mut writer = blobs.append(&key(1), None).unwrap();
-/// So nobody gives a name in a directory whose own somebody else has yet to make durable.
-#[test]
-fn all_directories_are_there_before_the_first_bytes() {
-    let room = Room::new("shelves");
-    let count = |dir: &str| fs::read_dir(room.0.join("blobs").join(dir)).unwrap().count();
-    for _ in 0..2 {
-        let blobs = room.open();
-        assert_eq!((count("sha256"), count("sha512")), (256, 256));
-        fs::remove_dir(room.0.join("blobs/sha256/7f")).unwrap();
-        drop(blobs);
-    }
-}
-
     writer.file = fs::File::options().write(true).open("/dev/full").unwrap();
     assert!(matches!(writer.write(b"bytes"), Err(Error::Full)));
     drop(writer);
