@@ -14,6 +14,7 @@ import botocore.exceptions
 import pytest
 
 from conftest import SIMULATED, Instance
+from pusher import Pusher
 from writer import Writer, at_once, until_ended
 
 CUTS = 5
@@ -100,6 +101,24 @@ def test_nothing_acknowledged_is_lost_when_the_power_goes(powered, chance):
     lines = sum(len(writer.lines) for writer in writers)
     print(f"{answered} calls were answered, {lines} lines stored")
     assert answered > 20 * CUTS and lines > 20
+
+
+@pytest.mark.parametrize("where", ["directory", "bucket"])
+def test_no_image_that_was_pushed_is_lost_when_the_power_goes(powered, chance, where):
+    instance, disk = powered
+    instance.flags = ["--engine", "simulated"]
+    if where == "bucket":
+        instance.flags += ["--registry-url", f"file://{instance.data_dir}/bucket"]
+    instance.start()
+    shared = [chance.randbytes(50_000) for _ in range(20)]
+    pushers = [Pusher(instance, f"p{each}", chance.random(), shared) for each in range(3)]
+    pushed = 0
+    for _ in range(CUTS):
+        pushed += until_ended(pushers, chance.uniform(0.5, 1.5), lambda: disk.lose_power(instance.process))
+        instance.start()
+        at_once(pushers, Pusher.check)
+    print(f"{pushed} images were pushed")
+    assert pushed > 2 * CUTS
 
 
 # Syncs of files whose path has SYNC_FAILS_AT in it fail once the file SYNC_FAILS_FROM exists.

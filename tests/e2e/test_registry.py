@@ -11,7 +11,9 @@ import socket
 import time
 import uuid
 
+import pytest
 from account import eventually, unique
+from conftest import Instance
 from hub import CONFIG, DOCKER, EMPTY, Hub, INDEX, LAYER, MANIFEST, described, image, index, sha256, sha512, token_of
 from hub import hub, strict, token  # noqa: F401
 from test_identity import ACCOUNT, root
@@ -562,6 +564,22 @@ def test_bytes_that_a_killed_process_left_go(fresh):
     eventually(lambda: sha256(data) not in blobs_of(instance))
 
 
+def test_a_shelf_that_cannot_be_read_does_not_keep_the_others(fresh):
+    instance = fresh("--engine", "simulated")
+    instance.kill()
+    place, data = instance.data_dir / "registry" / "blobs" / "sha256", bytes_of(100)
+    while sha256(data).startswith("sha256:00"):
+        data = bytes_of(100)
+    if (place / "00").exists():
+        (place / "00").rmdir()
+    (place / "00").write_bytes(b"no directory")
+    shelf = place / sha256(data)[7:9]
+    shelf.mkdir(exist_ok=True)
+    (shelf / sha256(data)[7:]).write_bytes(data)
+    instance.start()
+    eventually(lambda: not (shelf / sha256(data)[7:]).exists())
+
+
 def test_bytes_may_lie_in_a_bucket(fresh, tmp_path):
     instance = fresh("--engine", "simulated", "--registry-url", f"file://{tmp_path}/images")
     client = root(instance).client("ecr")
@@ -579,6 +597,36 @@ def test_bytes_may_lie_in_a_bucket(fresh, tmp_path):
     assert hub("DELETE", f"manifests/{sha256(manifest)}").status == 202
     assert hub("DELETE", f"blobs/{sha256(data)}").status == 202
     eventually(lambda: not {sha256(data)[7:], sha256(manifest)[7:]} & there())
+
+
+def test_an_installation_with_other_records_leaves_a_bucket_alone(fresh, tmp_path):
+    options = ("--engine", "simulated", "--registry-url", f"file://{tmp_path}/images")
+    instance = fresh(*options)
+    client = root(instance).client("ecr")
+    client.create_repository(repositoryName="far")
+    hub = Hub(instance, "far", token_of(client))
+    manifest = hub.image("one")
+
+    def there():
+        return {path: path.read_bytes() for path in (tmp_path / "images").rglob("*") if path.is_file()}
+
+    before = there()
+    day_ago = time.time() - 25 * 3600
+    for path in before:
+        os.utime(path, (day_ago, day_ago))
+    other = Instance(*options)
+    try:
+        with pytest.raises(RuntimeError, match="give it a prefix of its own"):
+            other.start()
+    finally:
+        other.remove()
+    # Not even its own records, when they are lost, speak against it.
+    instance.kill()
+    for path in instance.data_dir.glob("state.db*"):
+        path.unlink()
+    with pytest.raises(RuntimeError, match="give it a prefix of its own"):
+        instance.start()
+    assert there() == before and sha256(manifest)[7:] in {path.name for path in before}
 
 
 def test_pushes_and_deletes_at_once_lose_nothing(strict, hub):

@@ -200,7 +200,7 @@ def test_what_nothing_holds_goes_from_the_bucket(hub, bucket):
     bucket.s3.put_object(Bucket=bucket.name, Key=bystander, Body=b"not ours")
     client.delete_repository(repositoryName="far", force=True)
     held = {descriptor["digest"] for descriptor in (json.loads(kept)["config"], *json.loads(kept)["layers"])} | {sha256(kept)}
-    eventually(lambda: set(bucket.there()) == {key(digest) for digest in held} | {bystander})
+    eventually(lambda: set(bucket.there()) == {key(digest) for digest in held} | {bystander, "some/prefix/longshore-owner"})
     assert sha256(manifest) not in held
     assert hub.of("kept")("GET", "manifests/one").body == kept
 
@@ -244,6 +244,23 @@ def test_a_layer_that_breaks_off_between_its_parts_is_not_there(hub, gate, bucke
     assert hub("HEAD", f"blobs/{sha256(data)}").status == 404
     assert hub.request("PUT", f"{place}?digest={sha256(data)}", b"").status == 201
     assert hub("GET", f"blobs/{sha256(data)}").body == data
+
+
+def test_what_a_killed_process_sent_of_a_layer_goes_from_the_bucket(hub, gate, bucket):
+    data = os.urandom(3 * PART)
+    place = hub.begin()
+    assert hub.request("PATCH", place, data).status == 202
+    # It breaks off between its parts, and nobody can be told.
+    gate.shut_after(PART + PART // 2)
+    assert hub.request("PUT", f"{place}?digest={sha256(data)}", b"").refusal == (503, "UNAVAILABLE")
+    assert len(bucket.half()) == 1
+    hub.instance.kill()
+    gate.open()
+    hub.instance.start()
+    eventually(lambda: bucket.half() == [])
+    assert hub.request("PUT", f"{place}?digest={sha256(data)}", b"").status == 201
+    assert hub("GET", f"blobs/{sha256(data)}").body == data
+    assert list((hub.instance.data_dir / "registry" / "parts").iterdir()) == []
 
 
 def test_a_bucket_that_is_none_is_told(fresh, moto, name):

@@ -61,8 +61,10 @@ impl Config {
         self.data_dir.join("logs")
     }
 
-    pub fn blobs(&self) -> blobs::Options {
-        blobs::Options { url: self.registry_url.clone(), ..blobs::Options::of(self.data_dir.join("registry")) }
+    /// `installation` says whose the bytes are.
+    pub fn blobs(&self, installation: i64) -> blobs::Options {
+        let (url, owner) = (self.registry_url.clone(), format!("{installation:016x}"));
+        blobs::Options { url, owner, ..blobs::Options::of(self.data_dir.join("registry")) }
     }
 
     pub fn audit_log(&self) -> PathBuf {

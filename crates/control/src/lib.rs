@@ -115,11 +115,15 @@ pub struct Bound {
 /// Open the stores, make what a fresh account has, and listen.
 pub async fn bind(config: &Config) -> Result<Bound, Error> {
     raise_file_limit();
-    let store = Store::open(Sqlite::open(&config.database())?)?;
+    let database = Sqlite::open(&config.database())?;
+    let installation = config.registry_url.as_ref().map_or(Ok(0), |_| database.installation())?;
+    let kept = config.blobs(installation);
+    let store = Store::open(database)?;
     clock::begin(store.read().newest());
     let logs = Logs::open(&config.log_store())?;
     let audit = audit::open(config)?;
-    let blobs = Blobs::open(&config.blobs()).map_err(longshore_store::Error::from)?;
+    let blobs = tokio::task::spawn_blocking(move || Blobs::open(&kept)).await.map_err(|_| Error::StoreFailed)?;
+    let blobs = blobs.map_err(longshore_store::Error::from)?;
     let in_listen = |source| Error::Listen { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(in_listen)?;
     let address = listener.local_addr().map_err(in_listen)?;

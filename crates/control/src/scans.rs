@@ -19,6 +19,7 @@ use longshore_services::ecr::scan::line;
 use longshore_store::blobs::{Blobs, Kept, READ, Reader};
 use longshore_wire::Timestamp;
 use serde::Deserialize;
+use tokio::sync::oneshot;
 
 use crate::{Server, clock};
 
@@ -40,9 +41,13 @@ const COMPLETE: &str = "The scan was completed successfully.";
 
 pub(crate) async fn run(server: Arc<Server>) {
     loop {
+        if next(&server).is_none() {
+            tokio::time::sleep(PERIOD).await;
+            continue;
+        }
         let turn = {
             let server = server.clone();
-            tokio::task::spawn_blocking(move || turn(&server)).await
+            alone(move || turn(&server)).await
         };
         match turn {
             Ok(Turn::Scanned) => {}
@@ -56,6 +61,16 @@ pub(crate) async fn run(server: Arc<Server>) {
             }
         }
     }
+}
+
+/// Does something on a thread of its own: it takes minutes, and threads that may wait are few.
+///
+/// # Errors
+/// If it panics.
+async fn alone<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let (tell, told) = oneshot::channel();
+    std::thread::Builder::new().name("scan".to_owned()).spawn(move || drop(tell.send(work())))?;
+    told.await.map_err(io::Error::other)
 }
 
 enum Turn {

@@ -99,6 +99,15 @@ impl Sqlite {
         Ok(this)
     }
 
+    /// What these records are known by elsewhere: a number that was drawn once for them, and goes where they go.
+    ///
+    /// # Errors
+    /// [`Error::Full`], if it is to be drawn and there is no space.
+    pub fn installation(&self) -> Result<i64, Error> {
+        self.connection.execute("INSERT OR IGNORE INTO meta VALUES ('installation', random() & ?1)", [i64::MAX])?;
+        meta(&self.connection, "installation")?.ok_or(Error::Sqlite(rusqlite::Error::QueryReturnedNoRows))
+    }
+
     fn check_schema(&self) -> Result<(), Error> {
         match meta(&self.connection, "schema")? {
             Some(SCHEMA) => Ok(()),
@@ -347,6 +356,17 @@ mod tests {
             assert_eq!((revision, found), (9, vec![cluster("api").key()]));
             std::fs::remove_dir_all(&directory).unwrap();
         }
+    }
+
+    #[test]
+    fn an_installation_keeps_its_number_and_another_has_another() {
+        let directory = std::env::temp_dir().join(format!("longshore-store-number-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let of = |file: &str| loaded(&directory.join(file)).0.installation().unwrap();
+        let (one, other) = (of("one.db"), of("other.db"));
+        assert!(one >= 0 && other >= 0 && one != other);
+        assert_eq!((of("one.db"), of("other.db")), (one, other));
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! Lets bytes go that no record holds, and uploads that nobody goes on with.
 //!
 //! Bytes go soon after the last record that held them, which durable commits tell of; what a process left behind that ended
-//! in between is found by looking through all of them, at the start and now and then.
+//! in between is found by looking through all of them, at the start and now and then. A bucket is looked through only as long as
+//! it says that it is this installation's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_model::{Change, TableName};
+use longshore_model::{Change, Record, State, TableName};
 use longshore_store::blobs::{ALGORITHMS, Digest, Error, PARTS};
 use longshore_store::{Commit, Missed, Watch};
 use tokio::runtime::Handle;
@@ -25,26 +27,22 @@ const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 const PAUSE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(server: Arc<Server>) {
-    let mut commits = server.store.read_and_watch().1;
+    let (mut loose, mut commits) = begin(&server);
     let mut due = Instant::now();
     loop {
         if Instant::now() >= due {
-            due = Instant::now() + if everything(&server).await.is_ok() { PERIOD } else { PAUSE };
+            let is_done = loose.let_go(&server).await & everything(&server).await;
+            due = Instant::now() + if is_done { PERIOD } else { PAUSE };
         }
-        let freed = tokio::select! {
-            commit = commits.next() => commit.and_then(|commit| freed(&mut commits, &commit)),
+        let seen = tokio::select! {
+            commit = commits.next() => commit.and_then(|commit| loose.note_all(&mut commits, &commit)),
             () = tokio::time::sleep_until(due) => continue,
         };
-        match freed {
-            Ok(freed) if freed == Freed::default() => {}
-            Ok(freed) => {
-                let server = server.clone();
-                if !aside(move || freed.remove(&server)).await {
-                    due = due.min(Instant::now() + PAUSE);
-                }
-            }
+        match seen {
+            Ok(()) if loose.let_go(&server).await => {}
+            Ok(()) => due = due.min(Instant::now() + PAUSE),
             Err(Missed::Compacted(_)) => {
-                commits = server.store.read_and_watch().1;
+                (loose, commits) = begin(&server);
                 due = Instant::now();
             }
             Err(Missed::Closed(_)) => return,
@@ -52,44 +50,74 @@ pub(crate) async fn run(server: Arc<Server>) {
     }
 }
 
-/// What commits let go.
-#[derive(Default, PartialEq)]
-struct Freed {
-    /// Some record held them, and holds them no more.
+fn begin(server: &Server) -> (Loose, Watch) {
+    let (state, commits) = server.store.read_and_watch();
+    (Loose::of(&state), commits)
+}
+
+/// Bytes that some record held and holds no more.
+#[derive(Debug, Default)]
+struct Loose {
     digests: BTreeSet<Digest>,
-    /// Whether a repository was deleted.
+    /// Whether a repository was deleted, whose uploads go.
     repository: bool,
+    /// What is held by scans, by their keys: a record that is gone does not say what it held.
+    findings: HashMap<String, String>,
 }
 
-/// Of a commit and of all that queued up behind it.
-fn freed(commits: &mut Watch, first: &Commit) -> Result<Freed, Missed> {
-    let mut freed = Freed::default();
-    freed.note(&first.changes);
-    while let Some(commit) = commits.try_next()? {
-        freed.note(&commit.changes);
+impl Loose {
+    fn of(state: &State) -> Self {
+        let findings = state.image_scans.iter();
+        let findings = findings.filter_map(|(key, scan)| Some((key.to_string(), scan.findings.clone()?)));
+        Self { findings: findings.collect(), ..Self::default() }
     }
-    Ok(freed)
-}
 
-impl Freed {
-    fn note(&mut self, changes: &[Change]) {
-        for change in changes {
-            match change {
-                Change::Delete(TableName::Layer | TableName::Image, key) => {
-                    let digest = key.split_once('@').and_then(|(_, digest)| Digest::parse(digest).ok());
-                    self.digests.extend(digest);
-                }
-                Change::Delete(TableName::Repository, _) => self.repository = true,
-                _ => {}
+    /// Notes what a commit lets go, and all that queued up behind it.
+    fn note_all(&mut self, commits: &mut Watch, first: &Commit) -> Result<(), Missed> {
+        first.changes.iter().for_each(|change| self.note(change));
+        while let Some(commit) = commits.try_next()? {
+            commit.changes.iter().for_each(|change| self.note(change));
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, change: &Change) {
+        self.repository |= matches!(change, Change::Delete(TableName::Repository, _));
+        let old = match change {
+            Change::Delete(TableName::Layer | TableName::Image, key) => {
+                key.split_once('@').map(|(_, digest)| digest.to_owned())
             }
-        }
+            Change::Delete(TableName::ImageScan, key) => self.findings.remove(key),
+            Change::Put(Record::ImageScan(scan)) => match &scan.findings {
+                Some(findings) => self.findings.insert(scan.key(), findings.clone()).filter(|old| old != findings),
+                None => self.findings.remove(&scan.key()),
+            },
+            _ => None,
+        };
+        self.digests.extend(old.and_then(|digest| Digest::parse(&digest).ok()));
     }
 
-    fn remove(self, server: &Server) -> Result<(), Error> {
-        if self.repository {
-            forget(server);
+    /// Removes what no record holds. What could not be removed is tried again. Returns whether nothing is left.
+    async fn let_go(&mut self, server: &Arc<Server>) -> bool {
+        let repository = std::mem::take(&mut self.repository);
+        if self.digests.is_empty() && !repository {
+            return true;
         }
-        self.digests.iter().try_for_each(|digest| remove(server, digest))
+        let (server, mut digests) = (server.clone(), std::mem::take(&mut self.digests));
+        let work = move || {
+            if repository {
+                forget(&server);
+            }
+            let done = each(digests.clone(), |digest| {
+                remove(&server, &digest)?;
+                digests.remove(&digest);
+                Ok(())
+            });
+            (digests, done)
+        };
+        let Ok((left, done)) = tokio::task::spawn_blocking(work).await else { return false };
+        self.digests = left;
+        is_done(done)
     }
 }
 
@@ -109,41 +137,68 @@ fn forget(server: &Server) {
     tracing::debug!(forgotten, "uploads went with their repositories");
 }
 
-/// Looks through everything.
-async fn everything(server: &Arc<Server>) -> Result<(), ()> {
+/// Does something for each, also where it fails for another, unless it would fail for all. Returns the first error.
+fn each<T>(of: impl IntoIterator<Item = T>, mut work: impl FnMut(T) -> Result<(), Error>) -> Result<(), Error> {
+    let mut done = Ok(());
+    for one in of {
+        match work(one) {
+            Err(error) if error.is_of_all() => return Err(error),
+            worked => done = done.and(worked),
+        }
+    }
+    done
+}
+
+/// Looks through everything. Returns whether it worked, all of it.
+async fn everything(server: &Arc<Server>) -> bool {
     let sweeper = server.clone();
-    aside(move || {
+    let is_ours = move || {
         forget(&sweeper);
         let swept = sweeper.blobs.sweep(ABANDONED);
         if swept > 0 {
             tracing::info!(swept, "abandoned uploads were ended");
         }
-        Ok(())
-    })
-    .await;
+        sweeper.blobs.confirm()
+    };
+    if !is_done(aside(is_ours).await) {
+        return false;
+    }
+    let blobs = server.blobs.clone();
+    let mut is_all = is_done(aside(move || blobs.abort_left().map(drop)).await);
     for (algorithm, part) in ALGORITHMS.into_iter().flat_map(|algorithm| (0..=PARTS).map(move |part| (algorithm, part)))
     {
         let server = server.clone();
-        let look = move || {
-            let found = server.blobs.part(algorithm, part)?;
-            found.iter().try_for_each(|digest| remove(&server, digest))
-        };
-        if !aside(look).await {
-            return Err(());
+        let look = move || each(server.blobs.part(algorithm, part)?, |digest| remove_lone(&server, &digest));
+        let looked = aside(look).await;
+        let is_over = looked.as_ref().is_err_and(Error::is_of_all);
+        is_all &= is_done(looked);
+        if is_over {
+            break;
         }
     }
-    Ok(())
+    is_all
 }
 
-/// Returns whether it worked; that it did not is logged.
-async fn aside(work: impl FnOnce() -> Result<(), Error> + Send + 'static) -> bool {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(())) => true,
-        Ok(Err(error)) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "bytes of the registry were not removed");
-            false
-        }
-        Err(_) => false,
+/// Does what waits for the disk or the bucket.
+async fn aside(work: impl FnOnce() -> Result<(), Error> + Send + 'static) -> Result<(), Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Error::File { path: "a thread".into(), source: io::Error::other(error) }))
+}
+
+/// Whether it worked; that it did not is logged.
+fn is_done(done: Result<(), Error>) -> bool {
+    if let Err(error) = &done {
+        tracing::error!(error = error as &dyn std::error::Error, "bytes of the registry were not removed");
+    }
+    done.is_ok()
+}
+
+/// As [`remove`], of bytes that no commit told of.
+fn remove_lone(server: &Server, digest: &Digest) -> Result<(), Error> {
+    let is_held = server.store.read().index.registry.is_held(&digest.to_string());
+    match is_held || !server.blobs.is_settled(digest)? {
+        true => Ok(()),
+        false => remove(server, digest),
     }
 }
 
@@ -165,4 +220,63 @@ fn remove(server: &Server, digest: &Digest) -> Result<(), Error> {
         tracing::debug!(%digest, "bytes that nothing holds were removed");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_api::ecr::ScanStatus;
+    use longshore_model::registry::ImageScan;
+    use longshore_store::blobs::{Algorithm, digest_of};
+    use longshore_wire::Timestamp;
+
+    use super::*;
+
+    fn digest(of: &str) -> Digest {
+        digest_of(Algorithm::Sha256, of.as_bytes())
+    }
+
+    fn scan(of: &str, findings: Option<&str>) -> ImageScan {
+        let findings = findings.map(|of| digest(of).to_string());
+        let pending = ImageScan::pending("r", digest(of).as_str(), Timestamp::from_millis(0));
+        ImageScan { status: ScanStatus::Complete, findings, ..pending }
+    }
+
+    #[test]
+    fn what_a_scan_found_goes_when_it_is_replaced_and_when_it_is_deleted() {
+        let mut state = State::default();
+        state.apply(&scan("image", Some("first")).into());
+        let mut loose = Loose::of(&state);
+        let mut check = |change: Change, gone: &[&str]| {
+            loose.note(&change);
+            let gone: BTreeSet<Digest> = gone.iter().map(|of| digest(of)).collect();
+            assert_eq!(std::mem::take(&mut loose.digests), gone, "{change:?}");
+        };
+        check(scan("image", Some("first")).into(), &[]);
+        check(scan("image", Some("second")).into(), &["first"]);
+        check(scan("image", None).into(), &["second"]);
+        check(scan("image", Some("third")).into(), &[]);
+        check(scan("other", Some("fourth")).into(), &[]);
+        check(Change::Delete(TableName::ImageScan, scan("image", None).key()), &["third"]);
+        check(Change::Delete(TableName::ImageScan, scan("none", None).key()), &[]);
+        check(Change::Delete(TableName::Image, scan("image", None).key()), &["image"]);
+    }
+
+    #[test]
+    fn one_that_fails_does_not_keep_the_others() {
+        let failed = |path: &str| Error::File { path: path.into(), source: io::Error::other("why") };
+        let mut done = Vec::new();
+        let worked = each(0..4, |number| match number {
+            1 => Err(failed("first")),
+            2 => Err(failed("second")),
+            _ => Ok(done.push(number)),
+        });
+        assert!(matches!(worked, Err(Error::File { path, .. }) if path.ends_with("first")));
+        assert_eq!(done, [0, 3]);
+        let mut tried = 0;
+        let worked = each(0..4, |_| {
+            tried += 1;
+            Err(Error::Unmarked)
+        });
+        assert!(matches!(worked, Err(Error::Unmarked)) && tried == 1);
+    }
 }

@@ -185,11 +185,11 @@ impl From<Error> for Refusal {
             Error::UnknownUpload => Code::UploadUnknown,
             Error::Twice | Error::Busy | Error::OutOfOrder { .. } => Code::UploadInvalid,
             Error::TooLarge { .. } => Code::SizeInvalid,
-            Error::TooMany { .. } => Code::TooManyRequests,
+            Error::TooMany { .. } | Error::Crowded => Code::TooManyRequests,
             Error::Mismatch { .. } => Code::DigestInvalid,
             Error::Missing => Code::BlobUnknown,
             Error::Full => Code::Unavailable,
-            Error::Bucket(_) => {
+            Error::Bucket(_) | Error::Foreign { .. } | Error::Unmarked => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the registry's bucket failed");
                 return Self::new(Code::Unavailable, "The registry's bucket does not answer as it should");
             }
@@ -204,6 +204,7 @@ impl From<Error> for Refusal {
             Error::OutOfOrder { at } => refusal.at(StatusCode::RANGE_NOT_SATISFIABLE).with(RANGE, received(at)),
             Error::TooLarge { .. } => refusal.at(StatusCode::PAYLOAD_TOO_LARGE),
             Error::TooMany { .. } => refusal.with(RETRY_AFTER, "60"),
+            Error::Crowded => refusal.with(RETRY_AFTER, "10"),
             _ => refusal,
         }
     }
@@ -242,6 +243,7 @@ mod tests {
         assert_eq!(Refusal::from(Error::Busy).status.as_u16(), 409);
         assert_eq!(Refusal::from(Error::TooLarge { most: 1 }).status.as_u16(), 413);
         assert_eq!(Refusal::from(Error::Full).status.as_u16(), 503);
+        assert_eq!(Refusal::from(Error::Crowded).answer().headers()[RETRY_AFTER], "10");
     }
 
     #[test]

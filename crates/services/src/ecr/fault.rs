@@ -144,8 +144,9 @@ pub fn unscannable(image: &Image) -> Fault {
 pub fn bytes(error: &blobs::Error) -> Fault {
     match error {
         blobs::Error::TooMany { .. } | blobs::Error::TooLarge { .. } => limit(error.to_string()),
+        blobs::Error::Crowded => Fault::common("ServiceUnavailable", 503, error.to_string()),
         blobs::Error::Full => Fault::common("ServiceUnavailable", 503, "The disk is full."),
-        blobs::Error::Bucket(_) => {
+        error if error.is_of_bucket() => {
             tracing::error!(error = error as &dyn std::error::Error, "the registry's bucket failed");
             Fault::common("ServiceUnavailable", 503, "The registry's bucket does not answer as it should.")
         }

@@ -261,6 +261,8 @@ pub fn referrers(
     let found = content::referrers(&state, &repository.id, &subject);
     let found = found.filter(|image| is_meant(image) && page.after().is_none_or(|after| image.digest.as_str() > after));
     let rows: Vec<_> = found.take(page.limit() + 1).map(|image| (image.digest.clone(), image.clone())).collect();
+    // Their manifests are read while the records may change.
+    drop(state);
     let (images, next_token) = list.take(context, &page, rows);
     let referrers = images.iter().map(|image| referrer(context, image)).collect::<Result<_, Fault>>()?;
     Ok(api::ListImageReferrersResponse { referrers: Some(referrers), next_token })

@@ -70,6 +70,20 @@ impl Bench {
         context
     }
 
+    /// A pipe where the bytes of a digest were, for those to wait who read them from the disk.
+    pub fn replace_by_pipe(&self, digest: &str) -> PathBuf {
+        let hex = digest.trim_start_matches("sha256:");
+        let path = self.directory.join("registry/blobs/sha256").join(&hex[..2]).join(hex);
+        std::fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        path
+    }
+
+    /// Nothing is in memory any more of the bytes of images.
+    pub fn reopen_blobs(&mut self) {
+        self.blobs = Blobs::open(&Options::of(self.directory.join("registry"))).unwrap();
+    }
+
     /// Put records into the state, past all checks.
     pub fn apply(&self, changes: Vec<Change>) {
         let put = |_: &_, to: &mut Vec<Change>| {

@@ -1,26 +1,32 @@
 //! Blobs as objects of a bucket: S3, Google's, Azure's, or whatever else `object_store` speaks to.
 //!
 //! Credentials and endpoints come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL_S3`, `GOOGLE_SERVICE_ACCOUNT`,
-//! `AZURE_STORAGE_ACCOUNT_NAME` and so on): from variables of the bucket's own cloud, and no others. An object is visible when it is whole: single writes are atomic, and parts are
-//! put together by their completion.
+//! `AZURE_STORAGE_ACCOUNT_NAME` and so on): from variables of the bucket's own cloud, and no others. An object is visible when
+//! it is whole: single writes are atomic, and parts are put together by their completion. What belongs to another
+//! installation is left alone ([`owner`]).
 
 use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, ObjectStoreScheme, PutPayload, RetryConfig};
 use tokio::runtime::{Builder, Runtime};
 
 use super::digest::of_hex;
+use super::owner::{self, Ownership};
+use super::parts::Parts;
 use super::{Algorithm, Digest, Error, Reader};
 
 /// Bytes of a part of a large object; a bucket takes ten thousand parts.
@@ -33,10 +39,23 @@ const READ: u64 = 4 * 1024 * 1024;
 const TRIES: usize = 4;
 const TRIED_FOR: Duration = Duration::from_secs(30);
 
+/// For a bucket to say whose it is: a start waits for it.
+const ASKED_FOR: Duration = Duration::from_secs(5);
+
+/// How long what no record holds stays all the same, counted from when it came.
+const SETTLED: Duration = Duration::from_secs(24 * 3600);
+
 pub(super) struct Bucket {
     store: Arc<dyn ObjectStore>,
+    /// The same, if what was sent of an object may be aborted by another process.
+    by_parts: Option<Arc<dyn MultipartStore>>,
+    parts: Parts,
     prefix: Path,
     carrier: Arc<Carrier>,
+    /// The installation.
+    owner: String,
+    /// Whether it was found to own the bucket.
+    is_ours: AtomicBool,
 }
 
 /// A runtime for requests to the bucket alone: one may outlive the control plane's, whose timers panic at its end.
@@ -63,12 +82,44 @@ impl Drop for Carrier {
 }
 
 impl Bucket {
-    pub fn open(url: &str) -> Result<Self, Error> {
+    /// A bucket that does not answer now is asked again when something is to be written.
+    /// `dir` is where it is noted what is sent in parts.
+    pub fn open(url: &str, owner: &str, dir: &std::path::Path) -> Result<Self, Error> {
         let unread = |source| Error::Bucket(object_store::Error::Generic { store: "URL", source: Box::new(source) });
         let url = url::Url::parse(url).map_err(unread)?;
-        let (store, prefix) = of(&url).map_err(Error::Bucket)?;
+        let (Ways { store, by_parts }, prefix) = of(&url).map_err(Error::Bucket)?;
         let carrier = Carrier::new().map_err(|source| Error::File { path: "a thread of the bucket".into(), source })?;
-        Ok(Self { store, prefix, carrier: Arc::new(carrier) })
+        let (parts, owner) = (Parts::open(dir)?, owner.to_owned());
+        let carrier = Arc::new(carrier);
+        let bucket = Self { store, by_parts, parts, prefix, carrier, owner, is_ours: AtomicBool::new(false) };
+        match bucket.confirm() {
+            Err(Error::Bucket(error)) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the registry's bucket does not answer");
+                Ok(bucket)
+            }
+            confirmed => confirmed.map(|()| bucket),
+        }
+    }
+
+    /// Asks the bucket whose it is.
+    pub fn confirm(&self) -> Result<(), Error> {
+        let claim = tokio::time::timeout(ASKED_FOR, owner::claim(&*self.store, &self.prefix, &self.owner));
+        let late = |_| Err(object_store::Error::Generic { store: "bucket", source: "no answer in time".into() });
+        let found = self.write(async { claim.await.unwrap_or_else(late) })?;
+        self.is_ours.store(found == Ownership::Ours, Ordering::Relaxed);
+        match found {
+            Ownership::Ours => Ok(()),
+            Ownership::Foreign(mark) => Err(Error::Foreign { mark, owner: self.owner.clone() }),
+            Ownership::Unmarked => Err(Error::Unmarked),
+        }
+    }
+
+    /// Before anything is written or removed.
+    fn own(&self) -> Result<(), Error> {
+        match self.is_ours.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => self.confirm(),
+        }
     }
 
     fn run<T>(&self, request: impl Future<Output = object_store::Result<T>>) -> Result<T, Error> {
@@ -97,12 +148,25 @@ impl Bucket {
         Ok(Reader::of_object(object, self.size(digest)?))
     }
 
+    /// Whether an object came so long ago that nobody can be about to need it.
+    pub fn is_settled(&self, digest: &Digest) -> Result<bool, Error> {
+        match self.run(self.store.head(&self.path(digest))) {
+            Err(Error::Missing) => Ok(false),
+            found => {
+                let age = SystemTime::now().duration_since(found?.last_modified.into());
+                Ok(age.is_ok_and(|age| age >= SETTLED))
+            }
+        }
+    }
+
     pub fn put(&self, digest: &Digest, bytes: Bytes) -> Result<(), Error> {
+        self.own()?;
         self.write(self.store.put(&self.path(digest), PutPayload::from(bytes))).map(drop)
     }
 
     /// Sends a file in parts, unless the object is there.
     pub fn keep(&self, digest: &Digest, file: &File, size: u64) -> Result<(), Error> {
+        self.own()?;
         if self.size(digest).is_ok_and(|found| found == size) {
             return Ok(());
         }
@@ -110,14 +174,36 @@ impl Bucket {
             return self.put(digest, piece(file, 0, size)?);
         }
         let part = PART.max(size.div_ceil(10_000));
-        let mut parts = self.write(self.store.put_multipart(&self.path(digest)))?;
+        match &self.by_parts {
+            Some(store) => self.send(&**store, &self.path(digest), (file, size, part)),
+            None => self.stream(&self.path(digest), (file, size, part)),
+        }
+    }
+
+    /// Sends pieces of a file, each of which but the last is as long as a part. What breaks off is aborted, now or later.
+    fn send(&self, store: &dyn MultipartStore, path: &Path, of: (&File, u64, u64)) -> Result<(), Error> {
+        let id = self.write(store.create_multipart(path))?;
+        let note = self.parts.note(&id, path.as_ref())?;
+        let send = || {
+            let pieces = pieces(of).enumerate();
+            let sent = pieces.map(|(number, piece)| self.write(store.put_part(path, &id, number, piece?.into())));
+            let sent = sent.collect::<Result<_, Error>>()?;
+            self.write(store.complete_multipart(path, &id, sent)).map(drop)
+        };
+        match send() {
+            Ok(()) => note.over(),
+            Err(error) => match self.abort(store, path, &id) {
+                Ok(()) => note.over().and(Err(error)),
+                Err(_) => Err(error),
+            },
+        }
+    }
+
+    /// As [`Self::send`], where the store itself knows what is under way.
+    fn stream(&self, path: &Path, of: (&File, u64, u64)) -> Result<(), Error> {
+        let mut parts = self.write(self.store.put_multipart(path))?;
         let mut send = || {
-            let mut at = 0;
-            while at < size {
-                let bytes = piece(file, at, part.min(size - at))?;
-                at += bytes.len() as u64;
-                self.write(parts.put_part(bytes.into()))?;
-            }
+            pieces(of).try_for_each(|piece| self.write(parts.put_part(piece?.into())))?;
             self.write(parts.complete()).map(drop)
         };
         let sent = send();
@@ -127,7 +213,29 @@ impl Bucket {
         sent
     }
 
+    fn abort(&self, store: &dyn MultipartStore, path: &Path, id: &str) -> Result<(), Error> {
+        match self.run(store.abort_multipart(path, &id.to_owned())) {
+            Err(Error::Missing) => Ok(()),
+            aborted => aborted,
+        }
+    }
+
+    /// Aborts what broke off. Returns how much that was.
+    pub fn abort_left(&self) -> Result<usize, Error> {
+        let Some(store) = &self.by_parts else { return Ok(0) };
+        let left = self.parts.left();
+        for one in &left {
+            if let (false, Ok(path)) = (one.id.is_empty(), Path::parse(&one.path)) {
+                self.own()?;
+                self.abort(&**store, &path, &one.id)?;
+            }
+            self.parts.forget(one)?;
+        }
+        Ok(left.len())
+    }
+
     pub fn remove(&self, digest: &Digest) -> Result<(), Error> {
+        self.own()?;
         match self.run(self.store.delete(&self.path(digest))) {
             Err(Error::Missing) => Ok(()),
             removed => removed,
@@ -142,23 +250,46 @@ impl Bucket {
     }
 }
 
+/// How a store is spoken to.
+struct Ways {
+    store: Arc<dyn ObjectStore>,
+    by_parts: Option<Arc<dyn MultipartStore>>,
+}
+
+impl Ways {
+    fn both(store: impl ObjectStore + MultipartStore) -> Self {
+        let store = Arc::new(store);
+        Self { store: store.clone(), by_parts: Some(store) }
+    }
+}
+
 /// The store that a URL names, and the path in it.
-fn of(url: &url::Url) -> object_store::Result<(Arc<dyn ObjectStore>, Path)> {
+fn of(url: &url::Url) -> object_store::Result<(Ways, Path)> {
     let (scheme, path) = ObjectStoreScheme::parse(url)?;
     let retry = RetryConfig { max_retries: TRIES, retry_timeout: TRIED_FOR, ..RetryConfig::default() };
-    let store: Arc<dyn ObjectStore> = match scheme {
+    let store = match scheme {
         ObjectStoreScheme::AmazonS3 => {
-            Arc::new(AmazonS3Builder::from_env().with_url(url.as_str()).with_retry(retry).build()?)
+            Ways::both(AmazonS3Builder::from_env().with_url(url.as_str()).with_retry(retry).build()?)
         }
         ObjectStoreScheme::GoogleCloudStorage => {
-            Arc::new(GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).with_retry(retry).build()?)
+            Ways::both(GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).with_retry(retry).build()?)
         }
         ObjectStoreScheme::MicrosoftAzure => {
-            Arc::new(MicrosoftAzureBuilder::from_env().with_url(url.as_str()).with_retry(retry).build()?)
+            Ways::both(MicrosoftAzureBuilder::from_env().with_url(url.as_str()).with_retry(retry).build()?)
         }
-        _ => object_store::parse_url(url)?.0.into(),
+        // What is told of must be durable there as well.
+        ObjectStoreScheme::Local => Ways { store: Arc::new(LocalFileSystem::new().with_fsync(true)), by_parts: None },
+        _ => {
+            let source = format!("{} is no bucket's URL: s3://, gs:// and az:// are", url.scheme()).into();
+            return Err(object_store::Error::NotSupported { source });
+        }
     };
     Ok((store, Path::parse(path)?))
+}
+
+fn pieces((file, size, part): (&File, u64, u64)) -> impl Iterator<Item = Result<Bytes, Error>> {
+    let starts = (0..size.div_ceil(part)).map(move |number| number * part);
+    starts.map(move |at| piece(file, at, part.min(size - at)))
 }
 
 fn piece(file: &File, at: u64, length: u64) -> Result<Bytes, Error> {

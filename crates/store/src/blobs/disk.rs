@@ -6,18 +6,26 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::digest::of_hex;
-use super::{ALGORITHMS, Algorithm, Digest, Error, Reader};
+use super::{ALGORITHMS, Algorithm, Digest, Error, PARTS, Reader};
 
 pub(super) struct Disk {
     dir: PathBuf,
 }
 
 impl Disk {
+    /// All shelves are made, and their names reach the disk: those too that another process made and could not sync.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let dir = dir.join("blobs");
         for algorithm in ALGORITHMS {
-            make(&dir.join(algorithm.name()))?;
+            let shelves = dir.join(algorithm.name());
+            make(&shelves)?;
+            for part in 0..=PARTS {
+                let shelf = shelves.join(format!("{part:02x}"));
+                create_dir(&shelf).map_err(|error| Error::at(&shelf, error))?;
+            }
+            sync_dir(&shelves)?;
         }
+        sync_dir(&dir)?;
         Ok(Self { dir })
     }
 
@@ -66,7 +74,6 @@ impl Disk {
             fs::remove_file(staged).map_err(|error| Error::at(staged, error))?;
         } else {
             file.sync_data().map_err(|error| Error::at(staged, error))?;
-            make(&shelf)?;
             fs::rename(staged, &path).map_err(|error| Error::at(&path, error))?;
         }
         // As above, also of what is known.
@@ -103,9 +110,15 @@ pub(super) fn make(dir: &Path) -> Result<(), Error> {
     }
     let Some(above) = dir.parent() else { return Ok(()) };
     make(above)?;
+    create_dir(dir).map_err(|error| Error::at(dir, error))?;
+    sync_dir(above)
+}
+
+/// A directory, unless something is there.
+fn create_dir(dir: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Error::at(dir, error)),
-        _ => sync_dir(above),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -114,7 +127,7 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
     File::options().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
-fn sync_dir(dir: &Path) -> Result<(), Error> {
+pub(super) fn sync_dir(dir: &Path) -> Result<(), Error> {
     let sync = || File::open(dir)?.sync_all();
     sync().map_err(|error| Error::at(dir, error))
 }

@@ -4,6 +4,7 @@
 //!     DATA/registry/
 //!       uploads/ACCOUNT/REPOSITORY.ID what still comes, hashed on the way; under the repository's id
 //!       blobs/ALGORITHM/aa/HEX        what is whole: verified, synced and then renamed
+//!       parts/NUMBER                  what is being sent to a bucket
 //! ```
 //! A blob is there whole or not at all: its bytes have reached the disk before it gets its name, and its name before it is
 //! told of. Where a bucket is configured ([`Options::url`]) what is whole goes there, and uploads stay here. What bytes
@@ -17,6 +18,8 @@ mod bucket;
 mod cache;
 mod digest;
 mod disk;
+mod owner;
+mod parts;
 mod pins;
 mod reader;
 mod upload;
@@ -27,6 +30,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -49,6 +53,10 @@ pub const LARGEST_UPLOAD: u64 = 52_000 * 1024 * 1024;
 
 /// Uploads that an account may have open.
 pub const OPEN_UPLOADS: usize = 10_000;
+
+/// Long uploads that may be read again at one time, each by a thread that others wait for: those that were open when the
+/// process began anew, and those whose digest turns out to be of another algorithm.
+const REREADING: usize = 4;
 
 /// Bytes of small blobs (manifests) that are kept in memory.
 const CACHE: u64 = 32 * 1024 * 1024;
@@ -73,6 +81,8 @@ pub enum Error {
     TooLarge { most: u64 },
     #[error("an account has at most {most} open uploads")]
     TooMany { most: usize },
+    #[error("too many uploads are being read again; try again in a while")]
+    Crowded,
     #[error("the bytes are those of {found}")]
     Mismatch { found: Digest },
     #[error("there are no such bytes")]
@@ -87,9 +97,26 @@ pub enum Error {
     },
     #[error("the bucket does not answer")]
     Bucket(#[source] object_store::Error),
+    #[error("the bucket is kept by the installation {mark}, and this one is {owner}: give it a prefix of its own")]
+    Foreign { mark: String, owner: String },
+    #[error("the bucket holds bytes of which it does not say whose they are: use a prefix where there is nothing")]
+    Unmarked,
 }
 
 impl Error {
+    /// Whether the bucket refused, or did not answer: it may do so later.
+    pub fn is_of_bucket(&self) -> bool {
+        matches!(self, Self::Bucket(_) | Self::Foreign { .. } | Self::Unmarked)
+    }
+
+    /// Whether what failed for some bytes would fail for all others too.
+    pub fn is_of_all(&self) -> bool {
+        match self {
+            Self::Bucket(error) => matches!(error, object_store::Error::Generic { .. }),
+            error => error.is_of_bucket(),
+        }
+    }
+
     fn at(path: &Path, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
@@ -107,6 +134,8 @@ pub struct Options {
     /// `s3://BUCKET/PREFIX`, `gs://…`, `az://…`; none for the directory. Credentials are in the environment, as the cloud's
     /// own tools have them.
     pub url: Option<String>,
+    /// Who owns what is in the bucket: the installation, by its id.
+    pub owner: String,
     /// Open uploads of an account.
     pub uploads: usize,
     /// Bytes of an upload.
@@ -116,7 +145,7 @@ pub struct Options {
 impl Options {
     /// In a directory, within ECR's bounds.
     pub fn of(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), url: None, uploads: OPEN_UPLOADS, largest: LARGEST_UPLOAD }
+        Self { dir: dir.into(), url: None, owner: String::new(), uploads: OPEN_UPLOADS, largest: LARGEST_UPLOAD }
     }
 }
 
@@ -132,6 +161,7 @@ struct Open {
     cache: Cache,
     uploads: Uploads,
     largest: u64,
+    rereading: AtomicUsize,
 }
 
 /// The bytes. Clones share them.
@@ -150,15 +180,15 @@ impl Blobs {
     /// Makes the directories, and forgets what was half written without an upload.
     ///
     /// # Errors
-    /// If the directory cannot be used, or the URL is not one of a bucket.
+    /// If the directory cannot be used, or the URL is not one of a bucket; [`Error::Foreign`] and [`Error::Unmarked`].
     pub fn open(options: &Options) -> Result<Self, Error> {
-        let disk = Disk::open(&options.dir)?;
         let place = match &options.url {
-            None => Place::Disk(disk),
-            Some(url) => Place::Bucket(Bucket::open(url)?),
+            None => Place::Disk(Disk::open(&options.dir)?),
+            Some(url) => Place::Bucket(Bucket::open(url, &options.owner, &options.dir.join("parts"))?),
         };
         let uploads = Uploads::open(&options.dir.join("uploads"), options.uploads)?;
-        let open = Open { place, pins: Pins::default(), cache: Cache::new(CACHE), uploads, largest: options.largest };
+        let (pins, cache, rereading) = (Pins::default(), Cache::new(CACHE), AtomicUsize::new(0));
+        let open = Open { place, pins, cache, uploads, largest: options.largest, rereading };
         Ok(Self(Arc::new(open)))
     }
 
@@ -231,6 +261,41 @@ impl Blobs {
         }
     }
 
+    /// Makes sure that bytes may be removed for want of a record: that a bucket is this installation's, whose records are
+    /// asked.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`], [`Error::Unmarked`] and [`Error::Bucket`].
+    pub fn confirm(&self) -> Result<(), Error> {
+        match &self.0.place {
+            Place::Disk(_) => Ok(()),
+            Place::Bucket(bucket) => bucket.confirm(),
+        }
+    }
+
+    /// Removes from a bucket what was sent of blobs that broke off. Returns of how many.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Bucket`], [`Error::Foreign`] and [`Error::Unmarked`].
+    pub fn abort_left(&self) -> Result<usize, Error> {
+        match &self.0.place {
+            Place::Disk(_) => Ok(0),
+            Place::Bucket(bucket) => bucket.abort_left(),
+        }
+    }
+
+    /// Whether bytes that were never heard of may be removed: in a bucket, to which others may write, those that have been there
+    /// for a day; in the directory, where nobody else writes, all.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`]
+    pub fn is_settled(&self, digest: &Digest) -> Result<bool, Error> {
+        match &self.0.place {
+            Place::Disk(_) => Ok(true),
+            Place::Bucket(bucket) => bucket.is_settled(digest),
+        }
+    }
+
     /// Removes bytes that nobody has a pin on, unless they are needed. `needed` is asked while nobody can get a pin, and must
     /// rest on what is durable. Returns whether they are gone.
     ///
@@ -279,7 +344,7 @@ impl Blobs {
     /// To write the next bytes of an upload, which nobody else does meanwhile. `at` is where the caller thinks they belong.
     ///
     /// # Errors
-    /// [`Error::UnknownUpload`], [`Error::Busy`], [`Error::OutOfOrder`]; [`Error::File`].
+    /// [`Error::UnknownUpload`], [`Error::Busy`], [`Error::Crowded`], [`Error::OutOfOrder`]; [`Error::File`].
     pub fn append(&self, key: &Key, at: Option<u64>) -> Result<Writer, Error> {
         Writer::open(self, key, at)
     }

@@ -17,7 +17,8 @@ use super::Digest;
 
 enum Hold {
     Pinned(usize),
-    Removing,
+    /// So many wait for its end.
+    Removing(usize),
 }
 
 #[derive(Default)]
@@ -39,7 +40,10 @@ impl Pins {
                     *pins += 1;
                     return Pin { board: self.0.clone(), digest: digest.clone() };
                 }
-                Hold::Removing => self.0.removed.wait(&mut holds),
+                Hold::Removing(waiting) => {
+                    *waiting += 1;
+                    self.0.removed.wait(&mut holds);
+                }
             }
         }
     }
@@ -49,7 +53,7 @@ impl Pins {
         match self.0.holds.lock().entry(digest.clone()) {
             Entry::Occupied(_) => None,
             Entry::Vacant(free) => {
-                free.insert(Hold::Removing);
+                free.insert(Hold::Removing(0));
                 Some(Exclusion { board: &self.0, digest: digest.clone() })
             }
         }
@@ -112,7 +116,12 @@ mod tests {
             let (pins, digest) = (pins.clone(), digest.clone());
             move || drop(pins.pin(&digest))
         });
-        assert!(!waiting.is_finished());
+        // It has come to wait, and not past it.
+        let waits = || matches!(pins.0.holds.lock().get(&digest), Some(Hold::Removing(1..)));
+        while !waits() {
+            assert!(!waiting.is_finished(), "it has its pin while the bytes are removed");
+            std::thread::yield_now();
+        }
         drop(exclusion);
         waiting.join().unwrap();
         assert!(pins.0.holds.lock().is_empty());

@@ -129,6 +129,33 @@ fn an_upload_goes_on_after_a_restart() {
 }
 
 #[test]
+fn few_long_uploads_are_read_again_at_one_time() {
+    let room = Room::new("rereading");
+    let length = 64 * 1024 * 1024 + 1;
+    let path = {
+        let blobs = room.open();
+        blobs.begin(&key(1)).unwrap();
+        blobs.begin(&key(2)).unwrap();
+        blobs.append(&key(2), None).unwrap().write(b"short").unwrap();
+        blobs.0.uploads.path(&key(1))
+    };
+    fs::File::options().write(true).open(path).unwrap().set_len(length).unwrap();
+    let blobs = room.open();
+    blobs.0.rereading.store(REREADING, Ordering::Relaxed);
+    assert!(matches!(blobs.append(&key(1), Some(length)), Err(Error::Crowded)));
+    assert_eq!(blobs.append(&key(2), Some(5)).unwrap().received(), 5);
+    blobs.0.rereading.store(REREADING - 1, Ordering::Relaxed);
+    let writer = blobs.append(&key(1), Some(length)).unwrap();
+    // By its other digest it is read once more.
+    blobs.0.rereading.store(REREADING, Ordering::Relaxed);
+    let digest = digest_of(Algorithm::Sha512, &vec![0; usize::try_from(length).unwrap()]);
+    assert!(matches!(writer.finish(&digest), Err(Error::Crowded)));
+    blobs.0.rereading.store(0, Ordering::Relaxed);
+    assert_eq!(blobs.append(&key(1), Some(length)).unwrap().finish(&digest).unwrap().size, length);
+    assert_eq!(blobs.0.rereading.load(Ordering::Relaxed), 0);
+}
+
+#[test]
 fn bytes_out_of_order_and_of_two_writers_are_refused() {
     let room = Room::new("order");
     let blobs = room.open();
@@ -278,6 +305,19 @@ fn small_blobs_are_put_read_and_removed() {
     assert!(blobs.remove_unless(&digest, || false).unwrap());
 }
 
+/// So nobody gives a name in a directory whose own somebody else has yet to make durable.
+#[test]
+fn all_directories_are_there_before_the_first_bytes() {
+    let room = Room::new("shelves");
+    let count = |dir: &str| fs::read_dir(room.0.join("blobs").join(dir)).unwrap().count();
+    for _ in 0..2 {
+        let blobs = room.open();
+        assert_eq!((count("sha256"), count("sha512")), (256, 256));
+        fs::remove_dir(room.0.join("blobs/sha256/7f")).unwrap();
+        drop(blobs);
+    }
+}
+
 #[test]
 fn a_blob_is_read_in_pieces_from_anywhere() {
     let room = Room::new("ranges");
@@ -345,12 +385,56 @@ async fn a_bucket_keeps_what_a_directory_does() {
         assert_eq!(all(&blobs).len(), 0);
     };
     tokio::task::spawn_blocking(check).await.unwrap();
-    for url in ["nonsense", "ftp://host/path"] {
+    for url in ["nonsense", "ftp://host/path", "memory:///", "http://127.0.0.1:1/images", "https://example.org/images"]
+    {
         let options =
             Options { url: Some(url.to_owned()), ..Options::of(std::env::temp_dir().join("longshore-no-bucket")) };
         assert!(matches!(Blobs::open(&options), Err(Error::Bucket(_))), "{url}");
         let _ = fs::remove_dir_all(options.dir);
     }
+}
+
+#[test]
+fn a_bucket_of_another_installation_is_left_alone() {
+    let (room, bucket) = (Room::new("owner"), Room::new("owner-bucket"));
+    let images = bucket.0.join("images");
+    fs::create_dir_all(&images).unwrap();
+    let as_owner = |owner: &str| {
+        let url = Some(format!("file://{}", images.display()));
+        Blobs::open(&Options { url, owner: owner.to_owned(), ..Options::of(&room.0) })
+    };
+    let ours = as_owner("one").unwrap();
+    let digest = ours.put(Algorithm::Sha256, Bytes::from_static(b"{}")).unwrap().digest;
+    assert!(matches!(as_owner("two").map(drop), Err(Error::Foreign { mark, .. }) if mark == "one"));
+    as_owner("one").unwrap().confirm().unwrap();
+    // Another takes the bucket meanwhile.
+    fs::write(images.join("longshore-owner"), "two").unwrap();
+    assert!(matches!(ours.confirm(), Err(Error::Foreign { .. })));
+    assert!(matches!(ours.put(Algorithm::Sha256, Bytes::from_static(b"[]")), Err(Error::Foreign { .. })));
+    assert!(matches!(ours.remove_unless(&digest, || false), Err(Error::Foreign { .. })));
+    fs::remove_file(images.join("longshore-owner")).unwrap();
+    assert!(matches!(as_owner("one").map(drop), Err(Error::Unmarked)));
+    assert!(matches!(ours.remove_unless(&digest, || false), Err(Error::Unmarked)));
+    assert_eq!(whole(&ours, &digest), b"{}");
+}
+
+#[test]
+fn in_a_bucket_bytes_that_just_came_are_not_settled() {
+    let (room, bucket) = (Room::new("settled"), Room::new("settled-bucket"));
+    fs::create_dir_all(&bucket.0).unwrap();
+    let bytes = Bytes::from_static(b"{}");
+    let url = Some(format!("file://{}", bucket.0.display()));
+    let blobs = Blobs::open(&Options { url, ..Options::of(&room.0) }).unwrap();
+    let digest = blobs.put(Algorithm::Sha256, bytes.clone()).unwrap().digest;
+    assert!(!blobs.is_settled(&digest).unwrap());
+    assert!(!blobs.is_settled(&sha(b"missing")).unwrap());
+    let object = bucket.0.join("blobs/sha256").join(&digest.hex()[..2]).join(digest.hex());
+    let before = std::time::SystemTime::now() - Duration::from_secs(24 * 3600 + 1);
+    fs::File::options().write(true).open(object).unwrap().set_modified(before).unwrap();
+    assert!(blobs.is_settled(&digest).unwrap());
+    let directory = room.open();
+    let kept = directory.put(Algorithm::Sha256, bytes).unwrap();
+    assert!(directory.is_settled(&kept.digest).unwrap(), "nobody else writes there");
 }
 
 /// Threads push the same few contents and drop them again while others remove whatever no record holds.

@@ -3,13 +3,41 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::digest::Running;
 use super::uploads::{Key, Progress};
-use super::{Algorithm, Blobs, Digest, Error, Kept};
+use super::{Algorithm, Blobs, Digest, Error, Kept, REREADING};
 
 /// Bytes that are read at a time to hash them again.
 const REREAD: usize = 256 * 1024;
+
+/// Bytes that are read again before anybody notices.
+const SHORT: u64 = 64 * 1024 * 1024;
+
+/// Who reads a long upload from its beginning, and keeps a thread for as long as its disk takes.
+struct Rereading<'a>(Option<&'a AtomicUsize>);
+
+impl<'a> Rereading<'a> {
+    fn enter(blobs: &'a Blobs, bytes: u64) -> Result<Self, Error> {
+        if bytes <= SHORT {
+            return Ok(Self(None));
+        }
+        let one = Self(Some(&blobs.0.rereading));
+        match blobs.0.rereading.fetch_add(1, Ordering::Relaxed) < REREADING {
+            true => Ok(one),
+            false => Err(Error::Crowded),
+        }
+    }
+}
+
+impl Drop for Rereading<'_> {
+    fn drop(&mut self) {
+        if let Some(reading) = self.0 {
+            reading.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
 
 /// The one who writes to an upload. When it is let go, another may go on where it ended; what fails ends the upload.
 pub struct Writer {
@@ -27,7 +55,9 @@ impl Writer {
         let uploads = &blobs.0.uploads;
         let progress = uploads.take(key, at)?;
         let path = uploads.path(key);
-        let opened = open_at(&path, &progress).map_err(|error| Error::at(&path, error));
+        let rereads = if progress.hash.is_none() { progress.bytes } else { 0 };
+        let opened = Rereading::enter(blobs, rereads)
+            .and_then(|_one| open_at(&path, &progress).map_err(|error| Error::at(&path, error)));
         match opened {
             Ok((file, hash)) => {
                 let (blobs, key) = (blobs.clone(), key.clone());
@@ -85,8 +115,8 @@ impl Writer {
     /// Verifies what has come and puts it into its place.
     ///
     /// # Errors
-    /// [`Error::Mismatch`], [`Error::Full`] and [`Error::File`]; each ends the upload. [`Error::Bucket`] does not: who finishes it
-    /// again need not send it again.
+    /// [`Error::Mismatch`], [`Error::Full`] and [`Error::File`]; each ends the upload. [`Error::Bucket`] and [`Error::Crowded`] do
+    /// not: who finishes it again need not send it again.
     pub fn finish(mut self, digest: &Digest) -> Result<Kept, Error> {
         if self.is_over {
             return Err(Error::UnknownUpload);
@@ -97,7 +127,7 @@ impl Writer {
                 self.is_over = true;
                 self.blobs.0.uploads.end(&self.key);
             }
-            Err(Error::Bucket(_)) => {}
+            Err(error) if error.is_of_bucket() || matches!(error, Error::Crowded) => {}
             Err(_) => self.discard(),
         }
         kept
@@ -107,7 +137,10 @@ impl Writer {
         let in_path = |error| Error::at(&self.path, error);
         let found = match self.hash.algorithm() == digest.algorithm() {
             true => self.hash.clone().digest(),
-            false => hash_again(&mut self.file, digest.algorithm()).map_err(in_path)?.digest(),
+            false => {
+                let _one = Rereading::enter(&self.blobs, self.bytes)?;
+                hash_again(&mut self.file, digest.algorithm()).map_err(in_path)?.digest()
+            }
         };
         if found != *digest {
             return Err(Error::Mismatch { found });

@@ -1,3 +1,5 @@
+use std::os::unix::fs::OpenOptionsExt as _;
+
 use super::*;
 
 #[test]
@@ -171,6 +173,50 @@ fn an_index_is_as_large_as_what_it_lists_and_referrers_are_told_of() {
     assert_eq!(of(json!({"artifactTypes": ["application/signature"]})), all);
     assert_eq!(of(json!({"artifactTypes": ["application/other"]})), json!([]));
     assert_eq!(of(json!({"artifactStatus": "ARCHIVED"})), json!([]));
+}
+
+/// Manifests that are read slowly: pipes lie in their places.
+#[test]
+fn records_change_while_the_manifests_of_referrers_are_read() {
+    let mut registry = Registry::new();
+    let subject = registry.image("subject", None);
+    let mut signature = registry.manifest_of_known();
+    signature["subject"] = registry.descriptor(&subject);
+    let mut digests: Vec<String> = ["one", "two"]
+        .map(|name| {
+            signature["annotations"] = json!({"name": name});
+            registry.put(&signature, None).unwrap()
+        })
+        .into();
+    digests.sort();
+    let pipes = digests.iter().map(|digest| registry.0.replace_by_pipe(digest)).collect::<Vec<_>>();
+    registry.0.reopen_blobs();
+    // Whether somebody waited to read there.
+    let released = |pipe: &std::path::PathBuf| {
+        let mut options = std::fs::File::options();
+        options.write(true).custom_flags(nix::libc::O_NONBLOCK).open(pipe).is_ok()
+    };
+    let until = |pipe: &std::path::PathBuf| {
+        while !released(pipe) {
+            std::thread::yield_now();
+        }
+    };
+    let input = json!({"repositoryName": NAME, "subjectId": {"imageDigest": subject}});
+    std::thread::scope(|scope| {
+        let listing = scope.spawn(|| registry.ok("ListImageReferrers", input));
+        // It has come to the first manifest, and will not come past the second.
+        until(&pipes[0]);
+        let (told, hears) = std::sync::mpsc::channel();
+        let writing = scope.spawn(|| {
+            registry.ok("CreateRepository", json!({"repositoryName": "meanwhile"}));
+            told.send(()).unwrap();
+        });
+        let written = hears.recv_timeout(std::time::Duration::from_secs(20));
+        until(&pipes[1]);
+        writing.join().unwrap();
+        assert_eq!(listing.join().unwrap()["referrers"].as_array().unwrap().len(), 2);
+        written.expect("records changed while a manifest was being read");
+    });
 }
 
 #[test]
