@@ -222,7 +222,7 @@ def test_pages_and_what_is_not_built(ecr, repository):
 
 
 def test_what_was_answered_survives_a_kill(fresh):
-    instance = fresh("--engine", "simulated").start()
+    instance = fresh("--engine", "simulated")
     ecr = root(instance).client("ecr")
     ecr.create_repository(repositoryName="team/web")
     layer = upload(ecr, "team/web", b"x" * 100_000)
