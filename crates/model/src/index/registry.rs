@@ -97,9 +97,9 @@ impl Registry {
         new: Option<&Image>,
         pushed: impl Fn(&str) -> Option<Timestamp>,
     ) {
-        // What comes first, so that nothing that stays is let go in between.
-        new.into_iter().for_each(|new| self.change_image(key, new, true, &pushed));
+        // What goes first: a set that both are in must have the new one at the end.
         old.into_iter().for_each(|old| self.change_image(key, old, false, &pushed));
+        new.into_iter().for_each(|new| self.change_image(key, new, true, &pushed));
     }
 
     fn change_image(&mut self, key: &str, image: &Image, come: bool, pushed: &impl Fn(&str) -> Option<Timestamp>) {

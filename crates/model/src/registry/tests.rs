@@ -119,6 +119,17 @@ fn a_tag_leads_to_one_image_and_an_image_knows_its_tags() {
 }
 
 #[test]
+fn an_image_that_changes_is_still_about_another() {
+    let about = image("s", &[], &[], Some("m"));
+    let mut state = state([about.clone().into()]);
+    let referrers = |state: &State| state.index.registry.referrers("r1@m").cloned().collect::<Vec<_>>();
+    state.apply(&Image { pulled_at: Some(at(10)), ..about.clone() }.into());
+    assert_eq!(referrers(&state), ["s"]);
+    state.apply(&Image { subject: Some("n".to_owned()), ..about }.into());
+    assert_eq!(referrers(&state), [""; 0]);
+}
+
+#[test]
 fn contents_are_held_by_whatever_has_them() {
     let mut state =
         state([layer("a", 1).into(), image("a", &[], &[], None).into(), image("s", &[], &["a"], Some("a")).into()]);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_model::State;
-use longshore_model::registry::{MOST_TAGS, content_key};
+use longshore_model::registry::{Image, ImageScan, ImageTag, Layer, MOST_TAGS, Repository, content_key};
 
 use super::Found;
 
@@ -13,6 +13,7 @@ pub(super) fn registry(state: &State, found: &mut Found) {
     tags(state, found);
     images(state, &ids, found);
     scans(state, found);
+    index(state, found);
     for (key, row) in state.layers.iter() {
         found.unless(row.size >= 0, "a layer has no less than no bytes", &**key);
         found.unless(state.index.registry.is_held(&row.digest), "what a layer is is held", &**key);
@@ -23,6 +24,20 @@ pub(super) fn registry(state: &State, found: &mut Found) {
     for (id, _) in state.lifecycle_previews.iter() {
         found.unless(ids.contains(&**id), "a preview is of a repository", &**id);
     }
+}
+
+/// What is kept up with each change is what the records alone give.
+fn index(state: &State, found: &mut Found) {
+    let mut afresh = State::default();
+    state.repositories.iter().for_each(|(_, row)| afresh.apply(&Repository::clone(row).into()));
+    state.images.iter().for_each(|(_, row)| afresh.apply(&Image::clone(row).into()));
+    state.image_tags.iter().for_each(|(_, row)| afresh.apply(&ImageTag::clone(row).into()));
+    state.layers.iter().for_each(|(_, row)| afresh.apply(&Layer::clone(row).into()));
+    state.image_scans.iter().for_each(|(_, row)| afresh.apply(&ImageScan::clone(row).into()));
+    let same = afresh.index.registry == state.index.registry;
+    found.unless(same, "the index of repositories is one made anew from their records", "");
+    let same = afresh.index.scans == state.index.scans;
+    found.unless(same, "the index of scans is one made anew from their records", "");
 }
 
 fn scans(state: &State, found: &mut Found) {
