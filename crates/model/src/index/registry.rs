@@ -22,8 +22,10 @@ pub struct Registry {
     tags: Sets,
     /// Digests of the images that are about an image, there or not.
     referrers: Sets,
-    /// How many images of its repository name a content, by the content's key.
+    /// How many images of its repository have a layer, by the layer's key.
     uses: HashMap<String, usize>,
+    /// How many indexes of its repository list an image, by the image's key. The same bytes may be a layer as well.
+    listings: HashMap<String, usize>,
     /// Keys of layers that no image names, by when they were pushed.
     loose: BTreeSet<(Timestamp, Arc<str>)>,
     /// How many images, layers and findings of scans, of all repositories, are the content with a digest.
@@ -58,9 +60,14 @@ impl Registry {
         set(&self.referrers, image)
     }
 
-    /// How many images of its repository name the layer, or the image, with this key.
-    pub fn uses(&self, content: &str) -> usize {
-        self.uses.get(content).copied().unwrap_or(0)
+    /// How many images of its repository have the layer with this key.
+    pub fn uses(&self, layer: &str) -> usize {
+        self.uses.get(layer).copied().unwrap_or(0)
+    }
+
+    /// How many indexes of its repository list the image with this key.
+    pub fn listings(&self, image: &str) -> usize {
+        self.listings.get(image).copied().unwrap_or(0)
     }
 
     /// Keys of layers that no image names, those first that were pushed first.
@@ -110,11 +117,14 @@ impl Registry {
         if let Some(subject) = &image.subject {
             include(&mut self.referrers, content_key(&image.repository, subject), &image.digest, come);
         }
-        for part in image.parts() {
-            let part = content_key(&image.repository, part);
-            count(&mut self.uses, &part, come);
-            let Some(at) = pushed(&part) else { continue };
-            self.hang(at, part.as_str().into());
+        for listed in &image.images {
+            count(&mut self.listings, &content_key(&image.repository, listed), come);
+        }
+        for layer in &image.layers {
+            let layer = content_key(&image.repository, layer);
+            count(&mut self.uses, &layer, come);
+            let Some(at) = pushed(&layer) else { continue };
+            self.hang(at, layer.as_str().into());
         }
     }
 

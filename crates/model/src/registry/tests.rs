@@ -135,7 +135,7 @@ fn contents_are_held_by_whatever_has_them() {
         state([layer("a", 1).into(), image("a", &[], &[], None).into(), image("s", &[], &["a"], Some("a")).into()]);
     let held = |state: &State| state.index.registry.is_held("a");
     assert_eq!(state.index.registry.referrers("r1@a").collect::<Vec<_>>(), ["s"]);
-    assert_eq!(state.index.registry.uses("r1@a"), 1);
+    assert_eq!((state.index.registry.uses("r1@a"), state.index.registry.listings("r1@a")), (0, 1));
     delete(&mut state, TableName::Layer, content_key(REPOSITORY, "a"));
     assert!(held(&state), "an image has it");
     delete(&mut state, TableName::Image, content_key(REPOSITORY, "a"));

@@ -14,10 +14,11 @@ pub(super) fn registry(state: &State, found: &mut Found) {
     images(state, &ids, found);
     scans(state, found);
     index(state, found);
+    let loose: BTreeSet<&str> = state.index.registry.loose().map(|(_, key)| &**key).collect();
     for (key, row) in state.layers.iter() {
         found.unless(row.size >= 0, "a layer has no less than no bytes", &**key);
         found.unless(state.index.registry.is_held(&row.digest), "what a layer is is held", &**key);
-        let is_loose = state.index.registry.loose().any(|(_, loose)| loose == key);
+        let is_loose = loose.contains(&**key);
         let is_used = state.index.registry.uses(key) > 0;
         found.unless(is_loose != is_used, "a layer is loose unless an image names it", &**key);
     }
@@ -73,9 +74,10 @@ fn tags(state: &State, found: &mut Found) {
 
 /// Of a repository that was deleted, what is left goes in any order.
 fn images(state: &State, ids: &BTreeSet<&str>, found: &mut Found) {
-    let mut uses: BTreeMap<String, usize> = BTreeMap::new();
+    let (mut uses, mut listings): (BTreeMap<String, usize>, BTreeMap<String, usize>) = Default::default();
     for (key, row) in state.images.iter() {
-        row.parts().for_each(|part| *uses.entry(content_key(&row.repository, part)).or_default() += 1);
+        row.layers.iter().for_each(|part| *uses.entry(content_key(&row.repository, part)).or_default() += 1);
+        row.images.iter().for_each(|part| *listings.entry(content_key(&row.repository, part)).or_default() += 1);
         found.unless(state.index.registry.is_held(&row.digest), "what an image is is held", &**key);
         if !ids.contains(row.repository.as_str()) {
             continue;
@@ -89,5 +91,8 @@ fn images(state: &State, ids: &BTreeSet<&str>, found: &mut Found) {
     }
     for (content, count) in uses {
         found.unless(state.index.registry.uses(&content) == count, "what is named is counted", &content);
+    }
+    for (image, count) in listings {
+        found.unless(state.index.registry.listings(&image) == count, "what is listed is counted", &image);
     }
 }

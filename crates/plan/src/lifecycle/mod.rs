@@ -81,7 +81,7 @@ fn expire(state: &State, now: Timestamp, repository: &Repository, rules: &Policy
     for digest in going.keys() {
         let Some(image) = state.image(&repository.id, digest) else { continue };
         // An index that lists it goes first, and it in a later turn.
-        let is_listed = state.index.registry.uses(&image.key()) > 0;
+        let is_listed = state.index.registry.listings(&image.key()) > 0;
         is_done &= !is_listed;
         if is_listed {
             continue;

@@ -134,6 +134,18 @@ fn what_cannot_be_deleted_says_why() {
 }
 
 #[test]
+fn an_image_goes_whose_bytes_are_a_layer_of_another() {
+    let registry = Registry::new();
+    let manifest = registry.manifest(&[]);
+    let digest = registry.put(&manifest, None).unwrap();
+    let text = manifest.to_string();
+    let other = registry.put(&registry.manifest(&[text.as_bytes()]), None).unwrap();
+    let answer = registry.delete(json!({"imageDigest": digest}));
+    assert_eq!(answer["failures"], json!([]));
+    assert_eq!(registry.listed(), [(String::new(), other)]);
+}
+
+#[test]
 fn an_image_with_many_tags_goes_whole() {
     let registry = Registry::new();
     let manifest = registry.manifest_of_known();
