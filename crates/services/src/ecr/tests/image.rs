@@ -139,7 +139,9 @@ fn an_image_goes_whose_bytes_are_a_layer_of_another() {
     let manifest = registry.manifest(&[]);
     let digest = registry.put(&manifest, None).unwrap();
     let text = manifest.to_string();
-    let other = registry.put(&registry.manifest(&[text.as_bytes()]), None).unwrap();
+    let mut other = manifest;
+    other["layers"] = json!([registry.layer(text.as_bytes())]);
+    let other = registry.put(&other, None).unwrap();
     let answer = registry.delete(json!({"imageDigest": digest}));
     assert_eq!(answer["failures"], json!([]));
     assert_eq!(registry.listed(), [(String::new(), other)]);
