@@ -24,21 +24,18 @@ pub fn layer<'a>(state: &'a State, registry: &AccountId, name: &str, digest: &st
     state.layer(&repository.id, digest).ok_or_else(|| fault::no_layer(registry, name, digest))
 }
 
-/// Whoever was told that these layers are there may rely on that for a while, whether an image names them or not.
-///
-/// # Errors
-/// If the disk has no space.
-pub fn freshen(context: &mut Context<'_>, layers: &[Arc<Layer>]) -> Result<(), Fault> {
+/// Whoever was told that these layers are there may rely on that for a while, whether an image names them or not. Where the
+/// disk is full nothing goes, and nothing needs to be written.
+pub fn freshen(context: &mut Context<'_>, layers: &[Arc<Layer>]) {
     let now = context.now;
     let old: Vec<&Arc<Layer>> = layers.iter().filter(|layer| is_old(layer, now)).collect();
     if old.is_empty() {
-        return Ok(());
+        return;
     }
-    context.transact(|state, changes, _| {
+    context.note(|state, changes| {
         let there = old.iter().filter_map(|layer| state.layers.get(&layer.key()));
         changes.extend(there.map(|layer| Change::from(Layer { pushed_at: now, ..Layer::clone(layer) })));
-        Ok(())
-    })
+    });
 }
 
 fn is_old(layer: &Layer, now: Timestamp) -> bool {
