@@ -418,6 +418,7 @@ def test_what_refers_to_an_image_is_found(hub):
     for one in (signature, bill):
         answer = hub.put(one)
         assert (answer.status, answer.headers["OCI-Subject"]) == (201, sha256(subject))
+        assert hub("GET", f"manifests/{sha256(one)}").body == one, "a pull is noted"
     found = hub("GET", f"referrers/{sha256(subject)}").json()["manifests"]
     assert {one["digest"] for one in found} == {sha256(signature), sha256(bill)}
     only = hub("GET", f"referrers/{sha256(subject)}?artifactType=application/x.signature")
@@ -516,6 +517,27 @@ def test_bytes_that_a_killed_process_left_go(fresh):
     (shelf / sha256(data)[7:]).write_bytes(data)
     instance.start()
     eventually(lambda: sha256(data) not in blobs_of(instance))
+
+
+def test_what_has_gone_while_referrers_are_listed_is_left_out(fresh):
+    instance = fresh("--engine", "simulated")
+    client = root(instance).client("ecr")
+    client.create_repository(repositoryName="one")
+    hub = Hub(instance, "one", token_of(client))
+    subject = hub.image("it")
+    hub.push(b"{}")
+    here, gone = artifact(subject, "application/x.here"), artifact(subject, "application/x.gone")
+    for one in (here, gone):
+        assert hub.put(one).status == 201
+    instance.kill()
+    digest = sha256(gone)[7:]
+    (instance.data_dir / "registry" / "blobs" / "sha256" / digest[:2] / digest).unlink()
+    instance.start()
+    hub.line = None
+    listed = hub("GET", f"referrers/{sha256(subject)}").json()["manifests"]
+    assert [one["digest"] for one in listed] == [sha256(here)]
+    asked = client.list_image_referrers(repositoryName="one", subjectId={"imageDigest": sha256(subject)})
+    assert [one["digest"] for one in asked["referrers"]] == [sha256(here)]
 
 
 def test_bytes_may_lie_in_a_bucket(fresh, tmp_path):

@@ -1,6 +1,7 @@
 //! What images have to do with tags, layers and each other, and which contents are still needed.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use longshore_wire::Timestamp;
@@ -55,9 +56,10 @@ impl Registry {
         set(&self.tags, image)
     }
 
-    /// Digests of the images that are about the one with this key.
-    pub fn referrers<'a>(&'a self, image: &str) -> impl ExactSizeIterator<Item = &'a String> + use<'a> {
-        set(&self.referrers, image)
+    /// Digests of the images that are about the one with this key, in their order, from behind `after` on.
+    pub fn referrers<'a>(&'a self, image: &str, after: &str) -> impl Iterator<Item = &'a String> + use<'a> {
+        let rest = (Bound::Excluded(after), Bound::Unbounded);
+        self.referrers.get(image).map(|all| all.range::<str, _>(rest)).into_iter().flatten()
     }
 
     /// How many images of its repository have the layer with this key.

@@ -122,7 +122,7 @@ fn a_tag_leads_to_one_image_and_an_image_knows_its_tags() {
 fn an_image_that_changes_is_still_about_another() {
     let about = image("s", &[], &[], Some("m"));
     let mut state = state([about.clone().into()]);
-    let referrers = |state: &State| state.index.registry.referrers("r1@m").cloned().collect::<Vec<_>>();
+    let referrers = |state: &State| state.index.registry.referrers("r1@m", "").cloned().collect::<Vec<_>>();
     state.apply(&Image { pulled_at: Some(at(10)), ..about.clone() }.into());
     assert_eq!(referrers(&state), ["s"]);
     state.apply(&Image { subject: Some("n".to_owned()), ..about }.into());
@@ -134,14 +134,15 @@ fn contents_are_held_by_whatever_has_them() {
     let mut state =
         state([layer("a", 1).into(), image("a", &[], &[], None).into(), image("s", &[], &["a"], Some("a")).into()]);
     let held = |state: &State| state.index.registry.is_held("a");
-    assert_eq!(state.index.registry.referrers("r1@a").collect::<Vec<_>>(), ["s"]);
+    assert_eq!(state.index.registry.referrers("r1@a", "").collect::<Vec<_>>(), ["s"]);
+    assert_eq!(state.index.registry.referrers("r1@a", "s").count(), 0);
     assert_eq!((state.index.registry.uses("r1@a"), state.index.registry.listings("r1@a")), (0, 1));
     delete(&mut state, TableName::Layer, content_key(REPOSITORY, "a"));
     assert!(held(&state), "an image has it");
     delete(&mut state, TableName::Image, content_key(REPOSITORY, "a"));
     assert!(!held(&state));
     delete(&mut state, TableName::Image, content_key(REPOSITORY, "s"));
-    assert_eq!(state.index.registry.referrers("r1@a").len(), 0);
+    assert_eq!(state.index.registry.referrers("r1@a", "").count(), 0);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use longshore_api::ecr as api;
 use longshore_api::ecr::ImageFailureCode as Code;
 use longshore_model::State;
 use longshore_model::registry::{Digest, Image, content_key};
+use longshore_store::blobs;
 use longshore_wire::Fault;
 
 use super::content::{self, Deleted, MANIFEST, Named, Push};
@@ -258,24 +259,33 @@ pub fn referrers(
         let active = [api::ArtifactStatusFilter::Active, api::ArtifactStatusFilter::Any];
         typed && filter.artifact_status.is_none_or(|status| active.contains(&status))
     };
-    let found = content::referrers(&state, &repository.id, &subject);
-    let found = found.filter(|image| is_meant(image) && page.after().is_none_or(|after| image.digest.as_str() > after));
-    let rows: Vec<_> = found.take(page.limit() + 1).map(|image| (image.digest.clone(), image.clone())).collect();
+    let found = content::referrers(&state, &repository.id, &subject, page.after().unwrap_or_default());
+    let found = found.filter(|image| is_meant(image)).take(page.limit() + 1);
+    let rows: Vec<_> = found.map(|image| (image.digest.clone(), image.clone())).collect();
+    drop(state);
     let (images, next_token) = list.take(context, &page, rows);
-    let referrers = images.iter().map(|image| referrer(context, image)).collect::<Result<_, Fault>>()?;
+    let mut referrers = Vec::with_capacity(images.len());
+    for image in &images {
+        referrers.extend(referrer(context, image)?);
+    }
     Ok(api::ListImageReferrersResponse { referrers: Some(referrers), next_token })
 }
 
-fn referrer(context: &Context<'_>, image: &Image) -> Result<api::ImageReferrer, Fault> {
-    let annotations = content::annotations(manifest(context, image)?.as_bytes());
-    Ok(api::ImageReferrer {
+/// `None` if it has gone meanwhile.
+fn referrer(context: &Context<'_>, image: &Image) -> Result<Option<api::ImageReferrer>, Fault> {
+    let bytes = match context.blobs()?.read(&digest(&image.digest)?, MANIFEST as u64) {
+        Err(blobs::Error::Missing) => return Ok(None),
+        bytes => bytes.map_err(|error| fault::bytes(&error))?,
+    };
+    let annotations = content::annotations(&bytes);
+    Ok(Some(api::ImageReferrer {
         digest: Some(image.digest.clone()),
         media_type: Some(image.media_type.clone()),
         artifact_type: image.artifact_type.clone(),
         size: Some(image.manifest_size),
         annotations: (!annotations.is_empty()).then_some(annotations),
         artifact_status: Some(api::ArtifactStatus::Active),
-    })
+    }))
 }
 
 /// Where nothing is replicated, nothing is on its way.

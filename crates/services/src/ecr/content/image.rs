@@ -71,9 +71,14 @@ pub fn image<'a>(
     find_image(state, &repository.id, named).ok_or_else(missing)
 }
 
-/// Images that are about another, which need not be there; by their digests.
-pub fn referrers<'a>(state: &'a State, repository: &'a str, subject: &str) -> impl Iterator<Item = &'a Arc<Image>> {
-    let digests = state.index.registry.referrers(&content_key(repository, subject));
+/// Images that are about another, which need not be there; by their digests, from behind `after` on.
+pub fn referrers<'a>(
+    state: &'a State,
+    repository: &'a str,
+    subject: &str,
+    after: &str,
+) -> impl Iterator<Item = &'a Arc<Image>> + use<'a> {
+    let digests = state.index.registry.referrers(&content_key(repository, subject), after);
     digests.filter_map(move |digest| state.image(repository, digest))
 }
 
