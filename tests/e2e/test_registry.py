@@ -230,12 +230,24 @@ def test_a_mount_takes_a_blob_from_a_repository_that_the_caller_may_read(strict,
     mounted = target("POST", f"blobs/uploads/?mount={sha256(data)}&from={hub.name}", b"")
     assert (mounted.status, mounted.headers["Docker-Content-Digest"]) == (201, sha256(data))
     assert target("GET", f"blobs/{sha256(data)}").body == data
-    for digest, source in [(ZEROS, hub.name), (sha256(data), "team/none"), (sha256(data), f"{hub.name}x")]:
+    for digest, source in [(ZEROS, hub.name), (sha256(data), "team/none"), (sha256(data), f"{hub.name}x"), (sha256(data), "../x")]:
         answer = target("POST", f"blobs/uploads/?mount={digest}&from={source}", b"")
         assert answer.status == 202 and "/blobs/uploads/" in answer.headers["Location"], (digest, source)
     assert target("POST", f"blobs/uploads/?mount={sha256(data)}", b"").status == 202
     assert target("POST", f"blobs/uploads/?mount=x&from={hub.name}", b"").refusal == (400, "DIGEST_INVALID")
-    assert target("POST", f"blobs/uploads/?mount={sha256(data)}&from=../x", b"").refusal == (400, "NAME_INVALID")
+
+
+def test_a_mount_makes_the_repository_that_a_template_is_for(strict, hub):
+    data, prefix = bytes_of(1000), unique()
+    hub.push(data)
+    ecr = root(strict).client("ecr")
+    ecr.create_repository_creation_template(prefix=prefix, appliedFor=["CREATE_ON_PUSH"])
+    target = hub.of(f"{prefix}/mounted")
+    assert target("POST", f"blobs/uploads/?mount={sha256(data)}&from={hub.name}", b"").status == 201
+    assert target("GET", f"blobs/{sha256(data)}").body == data
+    other = hub.of(f"{prefix}-other/mounted")
+    assert other("POST", f"blobs/uploads/?mount={sha256(data)}&from={hub.name}", b"").refusal == (404, "NAME_UNKNOWN")
+    ecr.delete_repository_creation_template(prefix=prefix)
 
 
 def test_a_blob_that_an_image_needs_stays(hub):
