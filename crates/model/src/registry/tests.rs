@@ -94,6 +94,25 @@ fn a_layer_is_loose_as_long_as_no_image_names_it() {
 }
 
 #[test]
+fn loose_layers_and_references_are_counted_by_repository() {
+    let other = Layer { repository: "r2".to_owned(), ..layer("a", 1) };
+    let mut state = state([layer("a", 1).into(), layer("b", 2).into(), other.into()]);
+    let counts = |state: &State| {
+        let index = &state.index.registry;
+        ["r1", "r2"].map(|id| (index.loose_in(id), index.references(id)))
+    };
+    assert_eq!(counts(&state), [(2, 0), (1, 0)]);
+    state.apply(&image("m1", &["a"], &[], None).into());
+    state.apply(&image("m2", &["a", "b"], &["m1"], None).into());
+    assert_eq!(counts(&state), [(0, 4), (1, 0)]);
+    state.apply(&layer("b", 9).into());
+    delete(&mut state, TableName::Image, content_key(REPOSITORY, "m2"));
+    assert_eq!(counts(&state), [(1, 1), (1, 0)]);
+    delete(&mut state, TableName::Layer, content_key(REPOSITORY, "b"));
+    assert_eq!(counts(&state), [(0, 1), (1, 0)]);
+}
+
+#[test]
 fn a_layer_that_comes_after_its_image_is_not_loose() {
     let state = state([image("m1", &["a"], &[], None).into(), layer("a", 3).into()]);
     assert_eq!(loose(&state), [""; 0]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use longshore_api::ecr::fault as def;
-use longshore_model::registry::Layer;
+use longshore_model::registry::{Layer, MOST_LOOSE};
 use longshore_model::{AccountId, Change, State, TableName};
 use longshore_wire::{Fault, Timestamp};
 
@@ -45,7 +45,7 @@ fn is_old(layer: &Layer, now: Timestamp) -> bool {
 /// A blob whose bytes are in their place, and pinned, is the repository's. Returns whether it was so already.
 ///
 /// # Errors
-/// `RepositoryNotFoundException`
+/// `RepositoryNotFoundException`, `LimitExceededException`.
 pub fn link(
     context: &mut Context<'_>,
     registry: &AccountId,
@@ -57,22 +57,26 @@ pub fn link(
     let size = i64::try_from(size).map_err(|_| Fault::internal())?;
     context.transact(|state, changes, _| {
         let repository = repository(state, registry, name)?;
-        changes.extend(linked(state, &repository.id, digest, size, now));
+        changes.extend(linked(state, &repository.id, digest, size, now)?);
         Ok(state.layer(&repository.id, digest).is_some())
     })
 }
 
 /// Nothing, if it is the repository's and was lately asked for.
-fn linked(state: &State, repository: &str, digest: &str, size: i64, now: Timestamp) -> Option<Change> {
-    let is_fresh = state.layer(repository, digest).is_some_and(|layer| !is_old(layer, now));
+fn linked(state: &State, repository: &str, digest: &str, size: i64, now: Timestamp) -> Result<Option<Change>, Fault> {
+    let known = state.layer(repository, digest);
+    if known.is_none() && state.index.registry.loose_in(repository) >= MOST_LOOSE {
+        return Err(fault::limit(format!("A repository may have {MOST_LOOSE} layers that no image refers to.")));
+    }
+    let is_fresh = known.is_some_and(|layer| !is_old(layer, now));
     let layer = Layer { repository: repository.to_owned(), digest: digest.to_owned(), size, pushed_at: now };
-    (!is_fresh).then(|| layer.into())
+    Ok((!is_fresh).then(|| layer.into()))
 }
 
 /// Makes a layer of one repository one of another's. Returns whether the first has it, and the account lets layers be mounted.
 ///
 /// # Errors
-/// `RepositoryNotFoundException`, of the one that it goes to.
+/// `RepositoryNotFoundException`, of the one that it goes to; `LimitExceededException`.
 pub fn mount(
     context: &mut Context<'_>,
     registry: &AccountId,
@@ -86,7 +90,7 @@ pub fn mount(
             return Ok(false);
         }
         let Ok(source) = layer(state, registry, from, digest) else { return Ok(false) };
-        changes.extend(linked(state, &target.id, &source.digest, source.size, now));
+        changes.extend(linked(state, &target.id, &source.digest, source.size, now)?);
         Ok(true)
     })
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use longshore_api::ecr::ImageTagMutability as Mutability;
 use longshore_model::registry::{
-    Algorithm, Digest, Image, ImageTag, MOST_IMAGES, MOST_TAGS, Repository, content_key, pattern,
+    Algorithm, Digest, Image, ImageTag, MOST_IMAGES, MOST_REFERENCES_IN_ALL, MOST_TAGS, Repository, content_key, pattern,
 };
 use longshore_model::{AccountId, Change, State};
 
@@ -118,6 +118,11 @@ impl Place<'_> {
     fn made(&self, manifest: &Manifest, digest: &str, now: Timestamp) -> Result<Image, Fault> {
         if self.state.index.registry.images(&self.repository.id) >= MOST_IMAGES {
             return Err(fault::limit(format!("A repository may have {MOST_IMAGES} images.")));
+        }
+        let named = self.state.index.registry.references(&self.repository.id);
+        if named + manifest.layers.len() + manifest.images.len() > MOST_REFERENCES_IN_ALL {
+            let message = format!("The images of a repository may refer to {MOST_REFERENCES_IN_ALL} others in all.");
+            return Err(fault::limit(message));
         }
         let size = self.layers(&manifest.layers)?.saturating_add(self.listed(&manifest.images)?);
         let there = |part: &&Part| !part.is_foreign || self.state.layer(&self.repository.id, &part.digest).is_some();

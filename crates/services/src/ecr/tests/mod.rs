@@ -5,6 +5,7 @@ mod hostile;
 mod image;
 mod layer;
 mod lifecycle;
+mod quota;
 mod repository;
 mod template;
 
