@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use longshore_api::ecr::ImageTagMutability as Mutability;
 use longshore_model::registry::{
-    Algorithm, Digest, Image, ImageTag, MOST_IMAGES, MOST_REFERENCES_IN_ALL, MOST_TAGS, Repository, content_key, pattern,
+    Algorithm, Digest, Image, ImageTag, MOST_IMAGES, MOST_REFERENCES_IN_ALL, MOST_TAGS, Repository, content_key,
+    pattern,
 };
 use longshore_model::{AccountId, Change, State};
 

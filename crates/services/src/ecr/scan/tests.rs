@@ -285,14 +285,8 @@ fn an_image_that_is_pushed_is_scanned_once() {
         config.digest
     ));
     let mut push = |tags: &[&str]| {
-        let push = Push {
-            registry: &registry,
-            repository: "web",
-            bytes: &manifest,
-            media_type: None,
-            digest: None,
-            tags,
-        };
+        let push =
+            Push { registry: &registry, repository: "web", bytes: &manifest, media_type: None, digest: None, tags };
         put_image(&mut context, &push).unwrap().image.digest
     };
     let digest = push(&["one"]);
