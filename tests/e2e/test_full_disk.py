@@ -12,8 +12,8 @@ import pytest
 from account import eventually
 from conftest import Instance
 
-# More than the log store leaves to itself.
-SIZE = 192 * 1024 * 1024
+# More than the log store and the registry leave free.
+SIZE = 256 * 1024 * 1024
 
 
 @pytest.fixture

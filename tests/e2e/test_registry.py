@@ -233,12 +233,24 @@ def test_a_mount_takes_a_blob_from_a_repository_that_the_caller_may_read(strict,
     mounted = target("POST", f"blobs/uploads/?mount={sha256(data)}&from={hub.name}", b"")
     assert (mounted.status, mounted.headers["Docker-Content-Digest"]) == (201, sha256(data))
     assert target("GET", f"blobs/{sha256(data)}").body == data
-    for digest, source in [(ZEROS, hub.name), (sha256(data), "team/none"), (sha256(data), f"{hub.name}x")]:
+    for digest, source in [(ZEROS, hub.name), (sha256(data), "team/none"), (sha256(data), f"{hub.name}x"), (sha256(data), "../x")]:
         answer = target("POST", f"blobs/uploads/?mount={digest}&from={source}", b"")
         assert answer.status == 202 and "/blobs/uploads/" in answer.headers["Location"], (digest, source)
     assert target("POST", f"blobs/uploads/?mount={sha256(data)}", b"").status == 202
     assert target("POST", f"blobs/uploads/?mount=x&from={hub.name}", b"").refusal == (400, "DIGEST_INVALID")
-    assert target("POST", f"blobs/uploads/?mount={sha256(data)}&from=../x", b"").refusal == (400, "NAME_INVALID")
+
+
+def test_a_mount_makes_the_repository_that_a_template_is_for(strict, hub):
+    data, prefix = bytes_of(1000), unique()
+    hub.push(data)
+    ecr = root(strict).client("ecr")
+    ecr.create_repository_creation_template(prefix=prefix, appliedFor=["CREATE_ON_PUSH"])
+    target = hub.of(f"{prefix}/mounted")
+    assert target("POST", f"blobs/uploads/?mount={sha256(data)}&from={hub.name}", b"").status == 201
+    assert target("GET", f"blobs/{sha256(data)}").body == data
+    other = hub.of(f"{prefix}-other/mounted")
+    assert other("POST", f"blobs/uploads/?mount={sha256(data)}&from={hub.name}", b"").refusal == (404, "NAME_UNKNOWN")
+    ecr.delete_repository_creation_template(prefix=prefix)
 
 
 def test_a_blob_that_an_image_needs_stays(hub):
@@ -421,6 +433,7 @@ def test_what_refers_to_an_image_is_found(hub):
     for one in (signature, bill):
         answer = hub.put(one)
         assert (answer.status, answer.headers["OCI-Subject"]) == (201, sha256(subject))
+        assert hub("GET", f"manifests/{sha256(one)}").body == one, "a pull is noted"
     found = hub("GET", f"referrers/{sha256(subject)}").json()["manifests"]
     assert {one["digest"] for one in found} == {sha256(signature), sha256(bill)}
     only = hub("GET", f"referrers/{sha256(subject)}?artifactType=application/x.signature")
@@ -578,6 +591,27 @@ def test_a_shelf_that_cannot_be_read_does_not_keep_the_others(fresh):
     (shelf / sha256(data)[7:]).write_bytes(data)
     instance.start()
     eventually(lambda: not (shelf / sha256(data)[7:]).exists())
+
+
+def test_what_has_gone_while_referrers_are_listed_is_left_out(fresh):
+    instance = fresh("--engine", "simulated")
+    client = root(instance).client("ecr")
+    client.create_repository(repositoryName="one")
+    hub = Hub(instance, "one", token_of(client))
+    subject = hub.image("it")
+    hub.push(b"{}")
+    here, gone = artifact(subject, "application/x.here"), artifact(subject, "application/x.gone")
+    for one in (here, gone):
+        assert hub.put(one).status == 201
+    instance.kill()
+    digest = sha256(gone)[7:]
+    (instance.data_dir / "registry" / "blobs" / "sha256" / digest[:2] / digest).unlink()
+    instance.start()
+    hub.line = None
+    listed = hub("GET", f"referrers/{sha256(subject)}").json()["manifests"]
+    assert [one["digest"] for one in listed] == [sha256(here)]
+    asked = client.list_image_referrers(repositoryName="one", subjectId={"imageDigest": sha256(subject)})
+    assert [one["digest"] for one in asked["referrers"]] == [sha256(here)]
 
 
 def test_bytes_may_lie_in_a_bucket(fresh, tmp_path):

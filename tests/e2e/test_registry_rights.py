@@ -103,8 +103,12 @@ def test_what_is_taken_from_a_user_is_taken_from_its_token(strict, hub):
     assert pulled(puller, manifest) == {403}
     for policy in iam.list_user_policies(UserName=name)["PolicyNames"]:
         iam.delete_user_policy(UserName=name, PolicyName=policy)
-    for key in iam.list_access_keys(UserName=name)["AccessKeyMetadata"]:
-        iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+    [key] = [key["AccessKeyId"] for key in iam.list_access_keys(UserName=name)["AccessKeyMetadata"]]
+    for status, wanted in [("Inactive", (401, "UNAUTHORIZED")), ("Active", (403, "DENIED"))]:
+        iam.update_access_key(UserName=name, AccessKeyId=key, Status=status)
+        assert puller("GET", "manifests/one").refusal == wanted, status
+    iam.delete_access_key(UserName=name, AccessKeyId=key)
+    assert puller("GET", "manifests/one").refusal == (401, "UNAUTHORIZED")
     iam.delete_user(UserName=name)
     assert puller("GET", "manifests/one").refusal == (401, "UNAUTHORIZED")
     iam.create_user(UserName=name)

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use longshore_model::{Change, State};
 use longshore_plan::agenda::Agenda;
 use longshore_plan::reconcile::Roles;
-use longshore_plan::{Plan, expire, heal, lifecycle, prune, reap, rotate, scan};
+use longshore_plan::{Plan, expire, heal, prune, reap, rotate, scan};
 use longshore_services::logs::Upkeep;
 use longshore_store::{Commit, Full, Missed, Watch};
 use tokio::task::JoinHandle;
 
 use crate::registry::collect;
-use crate::{Error, Server, certificates, clock, scans, trails};
+use crate::{Error, Server, certificates, clock, lifecycle, scans, trails};
 
 /// The longest a loop sleeps.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -30,9 +30,6 @@ const HEAL_PERIOD: Duration = Duration::from_secs(5);
 
 /// How soon a rotation begins, and its end is seen.
 const ROTATE_PERIOD: Duration = Duration::from_secs(1);
-
-/// How soon a lifecycle policy that was put is acted on.
-const LIFECYCLE_PERIOD: Duration = Duration::from_secs(20);
 
 /// How soon targets that have drained go.
 const EXPIRE_PERIOD: Duration = Duration::from_secs(1);
@@ -51,9 +48,7 @@ pub fn start(server: &Arc<Server>) -> Vec<JoinHandle<()>> {
             rotate::turn(state, &server.settings.region, clock::now(), &mut clock::mint())
         })),
         tokio::spawn(periodic(server.clone(), "prune", PERIOD, |_, state| prune::turn(state, clock::now()))),
-        tokio::spawn(periodic(server.clone(), "lifecycle", LIFECYCLE_PERIOD, |_, state| {
-            lifecycle::turn(state, clock::now())
-        })),
+        tokio::spawn(lifecycle::run(server.clone())),
         tokio::spawn(retention(server.clone())),
         tokio::spawn(trails::run(server.clone())),
         tokio::spawn(certificates::renew(server.clone())),

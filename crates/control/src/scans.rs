@@ -15,10 +15,10 @@ use longshore_api::ecr as api;
 use longshore_model::Change;
 use longshore_model::registry::{Algorithm, Digest, Image, ImageScan};
 use longshore_scan::{Database, Findings, Limits, System, find, read_layers};
+use longshore_services::ecr::content;
 use longshore_services::ecr::scan::line;
 use longshore_store::blobs::{Blobs, Kept, READ, Reader};
 use longshore_wire::Timestamp;
-use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use crate::{Server, clock};
@@ -166,17 +166,6 @@ struct Scanner<'a> {
     is_over: &'a dyn Fn() -> bool,
 }
 
-/// What a manifest says of its layers.
-#[derive(Deserialize)]
-struct Manifest {
-    layers: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-struct Descriptor {
-    digest: String,
-}
-
 impl Scanner<'_> {
     fn scan(&self, image: &Image) -> Outcome {
         let database = match Database::open(self.database) {
@@ -199,12 +188,11 @@ impl Scanner<'_> {
         let unreadable = |reason: String| format!("the image's manifest cannot be read: {reason}");
         let digest = Digest::parse(&image.digest).map_err(|error| unreadable(error.to_string()))?;
         let bytes = self.blobs.read(&digest, MANIFEST).map_err(|error| unreadable(error.to_string()))?;
-        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
-        let layer = |descriptor: Descriptor| {
-            let digest = Digest::parse(&descriptor.digest).map_err(|error| unreadable(error.to_string()))?;
+        let layer = |digest: String| {
+            let digest = Digest::parse(&digest).map_err(|error| unreadable(error.to_string()))?;
             Ok(Layer { of: self, digest, reader: None, at: 0, rest: Bytes::new() })
         };
-        manifest.layers.into_iter().map(layer).collect()
+        content::layers(&bytes).map_err(unreadable)?.into_iter().map(layer).collect()
     }
 
     fn keep(&self, found: Findings) -> Outcome {

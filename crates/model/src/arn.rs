@@ -69,8 +69,15 @@ pub struct Arn<'a> {
 }
 
 impl<'a> Arn<'a> {
-    /// `None` unless `text` has six colon-separated parts, starts with `arn` and names a resource.
+    /// `None` unless `text` has six colon-separated parts, starts with `arn:aws:` and names a resource. Nothing here has an ARN of
+    /// another partition, and policies that speak of what is here do not match one: whoever looks for something by an ARN
+    /// takes none for it.
     pub fn parse(text: &'a str) -> Option<Self> {
+        Self::parse_any(text).filter(|arn| arn.partition == "aws")
+    }
+
+    /// As [`parse`](Self::parse), of any partition: for what is not looked for here, and to say what is wrong.
+    pub fn parse_any(text: &'a str) -> Option<Self> {
         let mut parts = text.splitn(6, ':');
         let head = parts.next()?;
         let arn = Self {
@@ -86,10 +93,7 @@ impl<'a> Arn<'a> {
     /// The resource's parts when this ARN is `service`'s, in this place, and its resource begins with `kind/`.
     pub fn local(text: &'a str, place: &Place, service: &str, kind: &str) -> Option<Vec<&'a str>> {
         let arn = Self::parse(text)?;
-        let here = arn.partition == "aws"
-            && arn.service == service
-            && arn.region == place.region
-            && arn.account == place.account.as_str();
+        let here = arn.service == service && arn.region == place.region && arn.account == place.account.as_str();
         let mut parts = arn.resource.split('/');
         (here && parts.next() == Some(kind)).then(|| parts.collect())
     }
@@ -108,6 +112,16 @@ mod tests {
         let arn = place().task("prod", "abc");
         assert_eq!(arn, "arn:aws:ecs:us-east-1:123456789012:task/prod/abc");
         assert_eq!(Arn::local(&arn, &place(), "ecs", "task"), Some(vec!["prod", "abc"]));
+    }
+
+    #[test]
+    fn an_arn_of_another_partition_leads_nowhere() {
+        let at = |partition: &str| format!("arn:{partition}:ecr:us-east-1:123456789012:repository/web");
+        assert!(Arn::parse(&at("aws")).is_some());
+        for partition in ["zz", "", "AWS", "aws-cn", "*"] {
+            assert_eq!(Arn::parse(&at(partition)), None, "{partition}");
+            assert_eq!(Arn::parse_any(&at(partition)).map(|arn| arn.partition), Some(partition));
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What repositories lose: layers that no image has named for an hour, and whatever lay in a repository that was deleted. Their
+//! What repositories lose: layers that no image has named for a day, and whatever lay in a repository that was deleted. Their
 //! bytes go once nothing holds them.
 
 use longshore_model::registry::{content_key, tag_key};
@@ -7,8 +7,8 @@ use longshore_wire::Timestamp;
 
 use crate::{MAX_CHANGES, Plan, after};
 
-/// How long who pushed a layer, or was told that it is there, may take to push an image of it.
-const UNNAMED_MILLIS: i64 = 60 * 60 * 1000;
+/// How long who pushed a layer, or was told that it is there, may take to push an image of it: as long as an upload may rest.
+const UNNAMED_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 /// Plan one turn: as much as one transaction takes.
 pub fn turn(state: &State, now: Timestamp) -> Plan {
@@ -58,7 +58,7 @@ mod tests {
 
     use super::*;
 
-    const HOUR: i64 = 3600;
+    const DAY: i64 = 24 * 3600;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_millis(seconds * 1000)
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_go_an_hour_after_they_were_of_use() {
+    fn layers_go_a_day_after_they_were_of_use() {
         let mut state = state(vec![
             repository("r").into(),
             layer("r", "used", 0).into(),
@@ -133,11 +133,11 @@ mod tests {
             layer("r", "new", 20).into(),
             image("r", "i", &["used"]).into(),
         ]);
-        assert_eq!(turns(&mut state, HOUR), (vec![], Some(at(HOUR + 10))));
-        assert_eq!(turns(&mut state, HOUR + 10), (vec!["r@old".to_owned()], Some(at(HOUR + 20))));
-        assert_eq!(turns(&mut state, HOUR + 20), (vec!["r@new".to_owned()], None));
+        assert_eq!(turns(&mut state, DAY), (vec![], Some(at(DAY + 10))));
+        assert_eq!(turns(&mut state, DAY + 10), (vec!["r@old".to_owned()], Some(at(DAY + 20))));
+        assert_eq!(turns(&mut state, DAY + 20), (vec!["r@new".to_owned()], None));
         state.apply(&Change::Delete(TableName::Image, "r@i".to_owned()));
-        assert_eq!(turns(&mut state, HOUR + 20), (vec!["r@used".to_owned()], None));
+        assert_eq!(turns(&mut state, DAY + 20), (vec!["r@used".to_owned()], None));
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
         let mut state = state(changes);
         state.apply(&Change::Delete(TableName::Repository, repository("r").key()));
         let (gone, next) = turns(&mut state, 20);
-        assert_eq!((gone.len(), next), (600, Some(at(HOUR + 10))));
+        assert_eq!((gone.len(), next), (600, Some(at(DAY + 10))));
         assert!(gone.iter().all(|key| key.starts_with('r')));
         assert_eq!(state.index.registry.ruins().count(), 0);
     }

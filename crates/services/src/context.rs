@@ -153,6 +153,20 @@ impl<'a> Context<'a> {
         Ok(outcome)
     }
 
+    /// Writes what the answer does not rest on: nobody waits for it, and where the disk is full it is left undone.
+    pub fn note(&mut self, decide: impl FnOnce(&State, &mut Vec<Change>)) {
+        if self.refusal.is_some() {
+            return;
+        }
+        let noted = self.store.transact(|state, changes| {
+            decide(state, changes);
+            Ok::<_, Full>(())
+        });
+        if let Err(Full) = noted {
+            tracing::debug!("the disk is full: something was not noted");
+        }
+    }
+
     /// The answer, or the refusal of a call that may not be made any more.
     ///
     /// # Errors

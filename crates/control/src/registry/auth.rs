@@ -6,7 +6,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use longshore_model::AccountId;
 use longshore_model::iam::Caller;
-use longshore_services::ecr::token;
+use longshore_services::ecr::token::{self, Keys};
 
 use super::error::{Code, Refusal};
 use crate::{Auth, Server, clock};
@@ -37,8 +37,12 @@ pub(super) fn registry(host: &str, region: &str) -> Result<Option<AccountId>, Re
 /// Why it is nobody.
 pub(super) fn caller(server: &Server, head: &Parts) -> Result<Caller, &'static str> {
     let given = credentials(head);
+    let keys = match server.auth {
+        Auth::Enforce => Keys::Active { root: &server.root_key.access_key_id },
+        Auth::Permissive => Keys::Any,
+    };
     let known = given.as_ref().ok().and_then(|(user, password)| match user == USER {
-        true => token::open(&server.store.read(), &server.settings.vault, password, clock::now()),
+        true => token::open(&server.store.read(), &server.settings.vault, keys, password, clock::now()),
         false => None,
     });
     match (known, server.auth) {

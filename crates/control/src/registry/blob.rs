@@ -30,7 +30,7 @@ pub(super) async fn head(visit: &Visit<'_>, name: &str, digest: &Digest) -> Resu
     let size = visit.call("BatchCheckLayerAvailability", &request, |context, _| {
         let layer = content::layer(&context.read(), &visit.registry, name, digest.as_str())?.clone();
         let size = layer.size;
-        content::freshen(context, &[layer])?;
+        content::freshen(context, &[layer]);
         Ok((size, Box::new(api::BatchCheckLayerAvailabilityResponse::default()) as Box<_>))
     });
     let size = size.await.map_err(Refusal::of_blob)?;

@@ -105,9 +105,8 @@ pub(super) async fn referrers(visit: &Visit<'_>, name: &str, subject: &Digest) -
         let repository = content::repository(&state, &visit.registry, name)?;
         let wanted =
             |image: &Image| types.is_empty() || image.artifact_type.as_ref().is_some_and(|of| types.contains(of));
-        let images = content::referrers(&state, &repository.id, subject.as_str());
-        let rest = images.filter(|image| image.digest > last && wanted(image));
-        let images: Vec<_> = rest.take(REFERRERS + 1).cloned().collect();
+        let images = content::referrers(&state, &repository.id, subject.as_str(), &last);
+        let images: Vec<_> = images.filter(|image| wanted(image)).take(REFERRERS + 1).cloned().collect();
         Ok((images, Box::new(api::ListImageReferrersResponse::default()) as Box<_>))
     });
     let mut images = found.await?;
@@ -115,7 +114,12 @@ pub(super) async fn referrers(visit: &Visit<'_>, name: &str, subject: &Digest) -
     images.truncate(REFERRERS);
     let mut manifests = Vec::with_capacity(images.len());
     for image in &images {
-        manifests.push(descriptor(visit, image).await?);
+        match descriptor(visit, image).await {
+            Ok(descriptor) => manifests.push(descriptor),
+            // It has gone meanwhile.
+            Err(refusal) if refusal.code == Code::BlobUnknown => {}
+            Err(refusal) => return Err(refusal),
+        }
     }
     let mut answer = json(&Index { schema_version: 2, media_type: INDEX, manifests }, INDEX);
     if !types.is_empty() {

@@ -117,11 +117,11 @@ pub(super) async fn begin(visit: &Visit<'_>, name: &str, body: &mut Incoming) ->
     ended
 }
 
-/// Takes the blob of another repository of the registry; `None` where there is none, or the caller may not read it: it
-/// learns not which.
+/// Takes the blob of another repository of the registry; `None` where there is none, there can be none by that name, or the
+/// caller may not read it: it learns not which.
 async fn mount(visit: &Visit<'_>, name: &str, from: &str, digest: &Digest) -> Result<Option<Answer>, Refusal> {
     if !super::route::is_name(from) {
-        return Err(Refusal::new(Code::NameInvalid, "there can be no repository to mount from by that name"));
+        return Ok(None);
     }
     let source = api::GetDownloadUrlForLayerRequest {
         registry_id: Some(visit.registry.to_string()),
@@ -133,6 +133,7 @@ async fn mount(visit: &Visit<'_>, name: &str, from: &str, digest: &Digest) -> Re
         return Ok(None);
     }
     let mounted = complete(visit, name, "", digest, |context| {
+        ecr::for_push(context, &visit.registry, name)?;
         let is_there = content::mount(context, &visit.registry, (from, name), digest.as_str())?;
         let message = || format!("The repository with name '{from}' has no layer '{digest}'");
         is_there.then_some(()).ok_or_else(|| Fault::common("LayersNotFoundException", 400, message()))

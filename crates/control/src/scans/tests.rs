@@ -92,6 +92,16 @@ fn tar(files: &[(&str, &str)]) -> Vec<u8> {
 }
 
 #[test]
+fn what_two_readers_would_read_differently_is_not_scanned() {
+    let place = Place::new();
+    place.import(ADVISORY);
+    let layer = place.put(tar(DEBIAN));
+    let bytes = format!(r#"{{"schemaVersion":2,"layers":[{{"digest":"{layer}","Digest":"x"}}]}}"#);
+    let image = Image { digest: place.put(bytes), ..place.of_layers(&[]) };
+    place.check(&image, api::ScanStatus::Failed, "manifest cannot be read: digest is misspelt");
+}
+
+#[test]
 fn what_is_found_is_kept_a_line_each() {
     let place = Place::new();
     place.import(ADVISORY);

@@ -1,6 +1,7 @@
 //! What images have to do with tags, layers and each other, and which contents are still needed.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use longshore_wire::Timestamp;
@@ -22,10 +23,16 @@ pub struct Registry {
     tags: Sets,
     /// Digests of the images that are about an image, there or not.
     referrers: Sets,
-    /// How many images of its repository name a content, by the content's key.
+    /// How much the images of a repository name, in all.
+    references: HashMap<String, usize>,
+    /// How many images of its repository have a layer, by the layer's key.
     uses: HashMap<String, usize>,
+    /// How many indexes of its repository list an image, by the image's key. The same bytes may be a layer as well.
+    listings: HashMap<String, usize>,
     /// Keys of layers that no image names, by when they were pushed.
     loose: BTreeSet<(Timestamp, Arc<str>)>,
+    /// Numbers of these by repository.
+    loose_in: HashMap<String, usize>,
     /// How many images, layers and findings of scans, of all repositories, are the content with a digest.
     holders: HashMap<String, usize>,
     /// How many images, tags and layers a repository has, those that were deleted too.
@@ -53,19 +60,35 @@ impl Registry {
         set(&self.tags, image)
     }
 
-    /// Digests of the images that are about the one with this key.
-    pub fn referrers<'a>(&'a self, image: &str) -> impl ExactSizeIterator<Item = &'a String> + use<'a> {
-        set(&self.referrers, image)
+    /// Digests of the images that are about the one with this key, in their order, from behind `after` on.
+    pub fn referrers<'a>(&'a self, image: &str, after: &str) -> impl Iterator<Item = &'a String> + use<'a> {
+        let rest = (Bound::Excluded(after), Bound::Unbounded);
+        self.referrers.get(image).map(|all| all.range::<str, _>(rest)).into_iter().flatten()
     }
 
-    /// How many images of its repository name the layer, or the image, with this key.
-    pub fn uses(&self, content: &str) -> usize {
-        self.uses.get(content).copied().unwrap_or(0)
+    /// How many images of its repository have the layer with this key.
+    pub fn uses(&self, layer: &str) -> usize {
+        self.uses.get(layer).copied().unwrap_or(0)
+    }
+
+    /// How many indexes of its repository list the image with this key.
+    pub fn listings(&self, image: &str) -> usize {
+        self.listings.get(image).copied().unwrap_or(0)
     }
 
     /// Keys of layers that no image names, those first that were pushed first.
     pub fn loose(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
         self.loose.iter().map(|(at, key)| (*at, key))
+    }
+
+    /// How many layers of a repository no image names.
+    pub fn loose_in(&self, repository: &str) -> usize {
+        self.loose_in.get(repository).copied().unwrap_or(0)
+    }
+
+    /// How many contents the images of a repository name; one that two name counts twice.
+    pub fn references(&self, repository: &str) -> usize {
+        self.references.get(repository).copied().unwrap_or(0)
     }
 
     /// Whether any repository has the content with this digest, or had it and is not cleared away.
@@ -97,9 +120,9 @@ impl Registry {
         new: Option<&Image>,
         pushed: impl Fn(&str) -> Option<Timestamp>,
     ) {
-        // What comes first, so that nothing that stays is let go in between.
-        new.into_iter().for_each(|new| self.change_image(key, new, true, &pushed));
+        // What goes first: a set that both are in must have the new one at the end.
         old.into_iter().for_each(|old| self.change_image(key, old, false, &pushed));
+        new.into_iter().for_each(|new| self.change_image(key, new, true, &pushed));
     }
 
     fn change_image(&mut self, key: &str, image: &Image, come: bool, pushed: &impl Fn(&str) -> Option<Timestamp>) {
@@ -107,14 +130,18 @@ impl Registry {
         count(&mut self.images, &image.repository, come);
         count(&mut self.contents, &image.repository, come);
         count(&mut self.holders, &image.digest, come);
+        count_many(&mut self.references, &image.repository, image.parts().count(), come);
         if let Some(subject) = &image.subject {
             include(&mut self.referrers, content_key(&image.repository, subject), &image.digest, come);
         }
-        for part in image.parts() {
-            let part = content_key(&image.repository, part);
-            count(&mut self.uses, &part, come);
-            let Some(at) = pushed(&part) else { continue };
-            self.hang(at, part.as_str().into());
+        for listed in &image.images {
+            count(&mut self.listings, &content_key(&image.repository, listed), come);
+        }
+        for layer in &image.layers {
+            let layer = content_key(&image.repository, layer);
+            count(&mut self.uses, &layer, come);
+            let Some(at) = pushed(&layer) else { continue };
+            self.hang(at, layer.as_str().into());
         }
     }
 
@@ -128,7 +155,7 @@ impl Registry {
 
     pub(crate) fn replace_layer(&mut self, key: &Arc<str>, old: Option<&Layer>, new: Option<&Layer>) {
         if let Some(old) = old {
-            self.loose.remove(&(old.pushed_at, key.clone()));
+            self.unhang(&(old.pushed_at, key.clone()));
         }
         for (layer, come) in [(new, true), (old, false)] {
             let Some(layer) = layer else { continue };
@@ -148,11 +175,25 @@ impl Registry {
     /// A layer that is there is loose if no image names it.
     fn hang(&mut self, pushed_at: Timestamp, key: Arc<str>) {
         let entry = (pushed_at, key);
-        match self.uses(&entry.1) {
-            0 => self.loose.insert(entry),
-            _ => self.loose.remove(&entry),
-        };
+        if self.uses(&entry.1) > 0 {
+            return self.unhang(&entry);
+        }
+        let repository = repository_of(&entry.1).to_owned();
+        if self.loose.insert(entry) {
+            count(&mut self.loose_in, &repository, true);
+        }
     }
+
+    fn unhang(&mut self, entry: &(Timestamp, Arc<str>)) {
+        if self.loose.remove(entry) {
+            count(&mut self.loose_in, repository_of(&entry.1), false);
+        }
+    }
+}
+
+/// The repository's id in the key of a content.
+fn repository_of(content: &str) -> &str {
+    content.split_once('@').map_or(content, |(repository, _)| repository)
 }
 
 fn set<'a>(sets: &'a Sets, key: &str) -> impl ExactSizeIterator<Item = &'a String> + use<'a> {
@@ -162,14 +203,17 @@ fn set<'a>(sets: &'a Sets, key: &str) -> impl ExactSizeIterator<Item = &'a Strin
 
 /// One more, or one less.
 fn count(counts: &mut HashMap<String, usize>, key: &str, more: bool) {
-    if more {
-        *counts.entry(key.to_owned()).or_default() += 1;
-        return;
-    }
-    let left = counts.get(key).map_or(0, |count| count.saturating_sub(1));
-    match left {
+    count_many(counts, key, 1, more);
+}
+
+fn count_many(counts: &mut HashMap<String, usize>, key: &str, many: usize, more: bool) {
+    let before = counts.get(key).copied().unwrap_or(0);
+    match if more { before.saturating_add(many) } else { before.saturating_sub(many) } {
         0 => drop(counts.remove(key)),
-        left => drop(counts.insert(key.to_owned(), left)),
+        now => match counts.get_mut(key) {
+            Some(count) => *count = now,
+            None => drop(counts.insert(key.to_owned(), now)),
+        },
     }
 }
 

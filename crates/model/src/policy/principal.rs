@@ -130,7 +130,7 @@ impl Named {
         if let Some(account) = AccountId::parse(text) {
             return Some(Named::Account(account.as_str().to_owned()));
         }
-        let arn = Arn::parse(text)?;
+        let arn = Arn::parse_any(text)?;
         let account = AccountId::parse(arn.account)?;
         if !arn.partition.starts_with("aws") || !arn.region.is_empty() || text.contains(['*', '?', '$']) {
             return None;

@@ -39,6 +39,12 @@ pub const MOST_TAGS: usize = 1000;
 /// What an image may name: configuration, layers, other images.
 pub const MOST_REFERENCES: usize = 4096;
 
+/// What all images of a repository may name: twenty layers each where there are as many as there may be.
+pub const MOST_REFERENCES_IN_ALL: usize = 20 * MOST_IMAGES;
+
+/// Layers of a repository that no image names, or not yet.
+pub const MOST_LOOSE: usize = 100_000;
+
 record! {
     /// A repository of an account's private registry.
     pub struct Repository {

@@ -94,6 +94,25 @@ fn a_layer_is_loose_as_long_as_no_image_names_it() {
 }
 
 #[test]
+fn loose_layers_and_references_are_counted_by_repository() {
+    let other = Layer { repository: "r2".to_owned(), ..layer("a", 1) };
+    let mut state = state([layer("a", 1).into(), layer("b", 2).into(), other.into()]);
+    let counts = |state: &State| {
+        let index = &state.index.registry;
+        ["r1", "r2"].map(|id| (index.loose_in(id), index.references(id)))
+    };
+    assert_eq!(counts(&state), [(2, 0), (1, 0)]);
+    state.apply(&image("m1", &["a"], &[], None).into());
+    state.apply(&image("m2", &["a", "b"], &["m1"], None).into());
+    assert_eq!(counts(&state), [(0, 4), (1, 0)]);
+    state.apply(&layer("b", 9).into());
+    delete(&mut state, TableName::Image, content_key(REPOSITORY, "m2"));
+    assert_eq!(counts(&state), [(1, 1), (1, 0)]);
+    delete(&mut state, TableName::Layer, content_key(REPOSITORY, "b"));
+    assert_eq!(counts(&state), [(0, 1), (1, 0)]);
+}
+
+#[test]
 fn a_layer_that_comes_after_its_image_is_not_loose() {
     let state = state([image("m1", &["a"], &[], None).into(), layer("a", 3).into()]);
     assert_eq!(loose(&state), [""; 0]);
@@ -119,18 +138,30 @@ fn a_tag_leads_to_one_image_and_an_image_knows_its_tags() {
 }
 
 #[test]
+fn an_image_that_changes_is_still_about_another() {
+    let about = image("s", &[], &[], Some("m"));
+    let mut state = state([about.clone().into()]);
+    let referrers = |state: &State| state.index.registry.referrers("r1@m", "").cloned().collect::<Vec<_>>();
+    state.apply(&Image { pulled_at: Some(at(10)), ..about.clone() }.into());
+    assert_eq!(referrers(&state), ["s"]);
+    state.apply(&Image { subject: Some("n".to_owned()), ..about }.into());
+    assert_eq!(referrers(&state), [""; 0]);
+}
+
+#[test]
 fn contents_are_held_by_whatever_has_them() {
     let mut state =
         state([layer("a", 1).into(), image("a", &[], &[], None).into(), image("s", &[], &["a"], Some("a")).into()]);
     let held = |state: &State| state.index.registry.is_held("a");
-    assert_eq!(state.index.registry.referrers("r1@a").collect::<Vec<_>>(), ["s"]);
-    assert_eq!(state.index.registry.uses("r1@a"), 1);
+    assert_eq!(state.index.registry.referrers("r1@a", "").collect::<Vec<_>>(), ["s"]);
+    assert_eq!(state.index.registry.referrers("r1@a", "s").count(), 0);
+    assert_eq!((state.index.registry.uses("r1@a"), state.index.registry.listings("r1@a")), (0, 1));
     delete(&mut state, TableName::Layer, content_key(REPOSITORY, "a"));
     assert!(held(&state), "an image has it");
     delete(&mut state, TableName::Image, content_key(REPOSITORY, "a"));
     assert!(!held(&state));
     delete(&mut state, TableName::Image, content_key(REPOSITORY, "s"));
-    assert_eq!(state.index.registry.referrers("r1@a").len(), 0);
+    assert_eq!(state.index.registry.referrers("r1@a", "").count(), 0);
 }
 
 #[test]

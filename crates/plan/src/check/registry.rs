@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_model::State;
-use longshore_model::registry::{MOST_TAGS, content_key};
+use longshore_model::registry::{Image, ImageScan, ImageTag, Layer, MOST_TAGS, Repository, content_key};
 
 use super::Found;
 
@@ -13,16 +13,32 @@ pub(super) fn registry(state: &State, found: &mut Found) {
     tags(state, found);
     images(state, &ids, found);
     scans(state, found);
+    index(state, found);
+    let loose: BTreeSet<&str> = state.index.registry.loose().map(|(_, key)| &**key).collect();
     for (key, row) in state.layers.iter() {
         found.unless(row.size >= 0, "a layer has no less than no bytes", &**key);
         found.unless(state.index.registry.is_held(&row.digest), "what a layer is is held", &**key);
-        let is_loose = state.index.registry.loose().any(|(_, loose)| loose == key);
+        let is_loose = loose.contains(&**key);
         let is_used = state.index.registry.uses(key) > 0;
         found.unless(is_loose != is_used, "a layer is loose unless an image names it", &**key);
     }
     for (id, _) in state.lifecycle_previews.iter() {
         found.unless(ids.contains(&**id), "a preview is of a repository", &**id);
     }
+}
+
+/// What is kept up with each change is what the records alone give.
+fn index(state: &State, found: &mut Found) {
+    let mut afresh = State::default();
+    state.repositories.iter().for_each(|(_, row)| afresh.apply(&Repository::clone(row).into()));
+    state.images.iter().for_each(|(_, row)| afresh.apply(&Image::clone(row).into()));
+    state.image_tags.iter().for_each(|(_, row)| afresh.apply(&ImageTag::clone(row).into()));
+    state.layers.iter().for_each(|(_, row)| afresh.apply(&Layer::clone(row).into()));
+    state.image_scans.iter().for_each(|(_, row)| afresh.apply(&ImageScan::clone(row).into()));
+    let same = afresh.index.registry == state.index.registry;
+    found.unless(same, "the index of repositories is one made anew from their records", "");
+    let same = afresh.index.scans == state.index.scans;
+    found.unless(same, "the index of scans is one made anew from their records", "");
 }
 
 fn scans(state: &State, found: &mut Found) {
@@ -58,9 +74,10 @@ fn tags(state: &State, found: &mut Found) {
 
 /// Of a repository that was deleted, what is left goes in any order.
 fn images(state: &State, ids: &BTreeSet<&str>, found: &mut Found) {
-    let mut uses: BTreeMap<String, usize> = BTreeMap::new();
+    let (mut uses, mut listings): (BTreeMap<String, usize>, BTreeMap<String, usize>) = Default::default();
     for (key, row) in state.images.iter() {
-        row.parts().for_each(|part| *uses.entry(content_key(&row.repository, part)).or_default() += 1);
+        row.layers.iter().for_each(|part| *uses.entry(content_key(&row.repository, part)).or_default() += 1);
+        row.images.iter().for_each(|part| *listings.entry(content_key(&row.repository, part)).or_default() += 1);
         found.unless(state.index.registry.is_held(&row.digest), "what an image is is held", &**key);
         if !ids.contains(row.repository.as_str()) {
             continue;
@@ -74,5 +91,8 @@ fn images(state: &State, ids: &BTreeSet<&str>, found: &mut Found) {
     }
     for (content, count) in uses {
         found.unless(state.index.registry.uses(&content) == count, "what is named is counted", &content);
+    }
+    for (image, count) in listings {
+        found.unless(state.index.registry.listings(&image) == count, "what is listed is counted", &image);
     }
 }

@@ -5,6 +5,7 @@
 //! that an index lists stays as long as the index does, and one that is about another stays with that.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use longshore_model::State;
 use longshore_model::registry::{Image, pattern};
@@ -54,14 +55,23 @@ pub struct Subject<'a> {
     pub tags: Vec<&'a str>,
 }
 
-/// The images of a repository, with their tags.
-pub fn subjects<'a>(state: &'a State, repository: &str) -> Vec<Subject<'a>> {
-    let registry = &state.index.registry;
-    let subject = |image: &'a std::sync::Arc<Image>| Subject {
-        image,
-        tags: registry.tags(&image.key()).map(String::as_str).collect(),
-    };
-    state.images_of(repository).map(subject).collect()
+/// The images of a repository with their tags, as they were at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Picture {
+    pub images: Vec<(Arc<Image>, Vec<String>)>,
+}
+
+impl Picture {
+    /// Of the repository with this id.
+    pub fn of(state: &State, repository: &str) -> Self {
+        let tags = |image: &Image| state.index.registry.tags(&image.key()).cloned().collect();
+        Self { images: state.images_of(repository).map(|image| (image.clone(), tags(image))).collect() }
+    }
+
+    pub fn subjects(&self) -> Vec<Subject<'_>> {
+        let subjects = self.images.iter();
+        subjects.map(|(image, tags)| Subject { image, tags: tags.iter().map(String::as_str).collect() }).collect()
+    }
 }
 
 /// The digests of the images that go, each with the priority of the rule that it goes by, at `now`.

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use longshore_api::ecr as api;
-use longshore_model::registry::ImageTag;
+use longshore_model::registry::{ImageTag, Layer};
 
 use super::*;
 
@@ -43,20 +43,33 @@ fn state(changes: impl IntoIterator<Item = Change>) -> State {
     state
 }
 
+fn errand(state: &State, now: i64) -> Option<Errand> {
+    let repository = due(state, at(now)).ok()?;
+    let picture = Picture::of(state, &repository.id);
+    Some(Errand::new(repository, picture, at(now)))
+}
+
+/// One turn, whose plan is committed.
+fn step(errand: &mut Errand, state: &mut State, now: i64) {
+    let plan = errand.turn(state, at(now));
+    assert!(plan.changes.len() <= MAX_CHANGES);
+    assert!(errand.is_over() || !plan.changes.is_empty(), "a turn for nothing");
+    plan.changes.iter().for_each(|change| state.apply(change));
+    let found = crate::check::state(state);
+    assert!(found.is_empty(), "{found:?}");
+}
+
 /// Turns until there is nothing more to do at that time. Returns how many there were.
 fn run(state: &mut State, now: i64) -> usize {
-    for turns in 0..100 {
-        let plan = turn(state, at(now));
-        assert!(plan.changes.len() <= MAX_CHANGES);
-        if plan.changes.is_empty() {
-            assert!(plan.not_before.is_none_or(|wake| wake > at(now)), "nothing to do, and yet a wish to be woken");
-            return turns;
+    let mut turns = 0;
+    while let Some(mut errand) = errand(state, now) {
+        while !errand.is_over() {
+            step(&mut errand, state, now);
+            turns += 1;
+            assert!(turns < 100, "a hundred turns and no end");
         }
-        plan.changes.iter().for_each(|change| state.apply(change));
-        let found = crate::check::state(state);
-        assert!(found.is_empty(), "{found:?}");
     }
-    panic!("a hundred turns and no end");
+    turns
 }
 
 fn digests(state: &State) -> Vec<&str> {
@@ -84,9 +97,19 @@ fn a_policy_lets_images_go_and_is_looked_at_again_later() {
     let evaluated = |state: &State| state.repository_of("r1").unwrap().lifecycle.clone().unwrap().evaluated_at;
     assert_eq!(evaluated(&state), Some(at(10)));
     state.apply(&image("newer", 11, &[]));
-    assert_eq!(turn(&state, at(12)).not_before, Some(at(10 + AGAIN_MILLIS / 1000)));
+    assert_eq!(due(&state, at(12)).unwrap_err(), Some(at(10 + AGAIN_MILLIS / 1000)));
     run(&mut state, 10 + AGAIN_MILLIS / 1000);
     assert_eq!(digests(&state), ["newer"]);
+}
+
+/// The bytes of a manifest may be pushed as a layer as well.
+#[test]
+fn an_image_whose_digest_is_a_layers_goes_all_the_same() {
+    let new = Image { repository: "r1".to_owned(), layers: vec!["old".to_owned()], ..super::tests::image("new", 2) };
+    let layer = Layer { repository: "r1".to_owned(), digest: "old".to_owned(), size: 1, pushed_at: at(0) };
+    let mut state = state([repository(Some(KEEP_ONE)), layer.into(), image("old", 1, &[]), new.into()]);
+    run(&mut state, 10);
+    assert_eq!(digests(&state), ["new"]);
 }
 
 #[test]
@@ -95,4 +118,45 @@ fn a_policy_that_selects_everything_keeps_what_it_counts_and_no_more() {
     let mut state = state([repository(Some(KEEP_ONE))].into_iter().chain(rows));
     run(&mut state, 1000);
     assert_eq!(digests(&state), ["m499"]);
+}
+
+#[test]
+fn indexes_go_before_what_they_list_in_as_few_turns_as_there_is_room_for() {
+    let pair = |number: i64| {
+        let (child, index) = (format!("c{number:03}"), format!("i{number:03}"));
+        [image(&child, 2 * number, &[]), image(&index, 2 * number + 1, &[&child])]
+    };
+    let mut state = state([repository(Some(KEEP_ONE))].into_iter().chain((0..100).flat_map(pair)));
+    assert_eq!(run(&mut state, 1000), 2);
+    assert_eq!(digests(&state), ["c099", "i099"]);
+}
+
+#[test]
+fn what_changed_since_a_policy_was_evaluated_stays() {
+    let old = |digest: &str| image(digest, 1, &[]);
+    let rows = ["listed", "pulled", "tagged", "untagged", "left"].map(old);
+    let mut state =
+        state([repository(Some(KEEP_ONE)), image("new", 9, &[]), tag("t", "untagged")].into_iter().chain(rows));
+    let mut errand = errand(&state, 10).unwrap();
+    let pulled = Image::clone(state.image("r1", "pulled").unwrap());
+    state.apply(&Image { pulled_at: Some(at(10)), ..pulled }.into());
+    state.apply(&tag("u", "tagged"));
+    state.apply(&Change::Delete(TableName::ImageTag, tag_key("r1", "t")));
+    state.apply(&image("index", 10, &["listed"]));
+    step(&mut errand, &mut state, 11);
+    assert!(errand.is_over());
+    assert_eq!(digests(&state), ["index", "listed", "new", "pulled", "tagged", "untagged"]);
+}
+
+#[test]
+fn a_policy_that_was_replaced_or_taken_away_lets_nothing_more_go() {
+    let rows = || [repository(Some(KEEP_ONE)), image("old", 1, &[]), image("new", 2, &[])];
+    for now in [repository(None), repository(Some("{}"))] {
+        let mut state = state(rows());
+        let mut errand = errand(&state, 10).unwrap();
+        state.apply(&now);
+        step(&mut errand, &mut state, 10);
+        assert!(errand.is_over());
+        assert_eq!(digests(&state), ["new", "old"]);
+    }
 }

@@ -37,8 +37,11 @@ fn all_named(asked: &Asked<'_>) -> Vec<Found> {
 fn by_arn(asked: &Asked<'_>) -> Vec<Found> {
     let arn = asked.text("resourceArn").unwrap_or_default();
     let known = registry::key_of(arn).and_then(|key| asked.state.repositories.get(&key));
-    let tags = known.map(|known| known.tags.clone().into_iter().collect()).unwrap_or_default();
-    vec![Found { arn: arn.to_owned(), tags }]
+    let Some(known) = known else { return vec![Found { arn: arn.to_owned(), tags: Vec::new() }] };
+    // What is judged is what is found, however it was named.
+    let account = AccountId::parse(&known.account).unwrap_or_else(|| asked.place.account.clone());
+    let arn = known.arn(&Place::new(&asked.place.region, &account));
+    vec![Found { arn, tags: known.tags.clone().into_iter().collect() }]
 }
 
 /// The customer's key that a repository is to be encrypted with.

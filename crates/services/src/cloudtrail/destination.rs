@@ -46,10 +46,7 @@ pub fn check<'a>(state: &'a State, place: &Place, group: &str, role: &str) -> Re
 /// The name in the ARN of a group of this place, with or without `:*` behind it.
 fn group_name<'a>(place: &Place, arn: &'a str) -> Option<&'a str> {
     let arn = Arn::parse(arn)?;
-    let here = arn.partition == "aws"
-        && arn.service == "logs"
-        && arn.region == place.region
-        && arn.account == place.account.as_str();
+    let here = arn.service == "logs" && arn.region == place.region && arn.account == place.account.as_str();
     let name = arn.resource.strip_prefix("log-group:")?;
     Some(name.strip_suffix(":*").unwrap_or(name)).filter(|_| here)
 }

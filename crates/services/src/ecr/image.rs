@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use longshore_api::ecr as api;
 use longshore_api::ecr::ImageFailureCode as Code;
 use longshore_model::State;
 use longshore_model::registry::{Digest, Image, content_key};
+use longshore_store::blobs;
 use longshore_wire::Fault;
 
 use super::content::{self, Deleted, MANIFEST, Named, Push};
@@ -18,7 +20,7 @@ const MOST_BYTES: usize = 32 * 1024 * 1024;
 
 pub fn put(context: &mut Context<'_>, request: api::PutImageRequest) -> Result<api::PutImageResponse, Fault> {
     let which = Which::of(context, request.registry_id, request.repository_name);
-    let text = request.image_manifest.unwrap_or_default();
+    let bytes = Bytes::from(request.image_manifest.unwrap_or_default());
     let tag = request.image_tag.filter(|tag| !tag.is_empty());
     let wanted = request.image_digest.as_deref().map(digest).transpose()?;
     let tags: Vec<&str> = tag.as_deref().into_iter().collect();
@@ -27,7 +29,7 @@ pub fn put(context: &mut Context<'_>, request: api::PutImageRequest) -> Result<a
         &Push {
             registry: &which.registry,
             repository: &which.name,
-            bytes: text.as_bytes(),
+            bytes: &bytes,
             media_type: request.image_manifest_media_type.as_deref(),
             digest: wanted.as_ref(),
             tags: &tags,
@@ -37,6 +39,7 @@ pub fn put(context: &mut Context<'_>, request: api::PutImageRequest) -> Result<a
     if !pushed.is_change() {
         return Err(fault::same_image(&which.registry, &which.name, &digest, tag.as_deref()));
     }
+    let text = String::from_utf8(bytes.into()).map_err(|_| Fault::internal())?;
     let image = shown(&which, identifier(digest, tag), text, pushed.image.media_type);
     Ok(api::PutImageResponse { image: Some(image) })
 }
@@ -89,7 +92,7 @@ pub fn get(context: &mut Context<'_>, request: api::BatchGetImageRequest) -> Res
         images.push(shown(&which, identifier(found.digest.clone(), id.image_tag), text, found.media_type.clone()));
         pulled.push(found);
     }
-    content::note_pull(context, &pulled)?;
+    content::note_pull(context, &pulled);
     Ok(api::BatchGetImageResponse { images: Some(images), failures: Some(failures) })
 }
 
@@ -258,26 +261,34 @@ pub fn referrers(
         let active = [api::ArtifactStatusFilter::Active, api::ArtifactStatusFilter::Any];
         typed && filter.artifact_status.is_none_or(|status| active.contains(&status))
     };
-    let found = content::referrers(&state, &repository.id, &subject);
-    let found = found.filter(|image| is_meant(image) && page.after().is_none_or(|after| image.digest.as_str() > after));
-    let rows: Vec<_> = found.take(page.limit() + 1).map(|image| (image.digest.clone(), image.clone())).collect();
+    let found = content::referrers(&state, &repository.id, &subject, page.after().unwrap_or_default());
+    let found = found.filter(|image| is_meant(image)).take(page.limit() + 1);
+    let rows: Vec<_> = found.map(|image| (image.digest.clone(), image.clone())).collect();
     // Their manifests are read while the records may change.
     drop(state);
     let (images, next_token) = list.take(context, &page, rows);
-    let referrers = images.iter().map(|image| referrer(context, image)).collect::<Result<_, Fault>>()?;
+    let mut referrers = Vec::with_capacity(images.len());
+    for image in &images {
+        referrers.extend(referrer(context, image)?);
+    }
     Ok(api::ListImageReferrersResponse { referrers: Some(referrers), next_token })
 }
 
-fn referrer(context: &Context<'_>, image: &Image) -> Result<api::ImageReferrer, Fault> {
-    let annotations = content::annotations(manifest(context, image)?.as_bytes());
-    Ok(api::ImageReferrer {
+/// `None` if it has gone meanwhile.
+fn referrer(context: &Context<'_>, image: &Image) -> Result<Option<api::ImageReferrer>, Fault> {
+    let bytes = match context.blobs()?.read(&digest(&image.digest)?, MANIFEST as u64) {
+        Err(blobs::Error::Missing) => return Ok(None),
+        bytes => bytes.map_err(|error| fault::bytes(&error))?,
+    };
+    let annotations = content::annotations(&bytes);
+    Ok(Some(api::ImageReferrer {
         digest: Some(image.digest.clone()),
         media_type: Some(image.media_type.clone()),
         artifact_type: image.artifact_type.clone(),
         size: Some(image.manifest_size),
         annotations: (!annotations.is_empty()).then_some(annotations),
         artifact_status: Some(api::ArtifactStatus::Active),
-    })
+    }))
 }
 
 /// Where nothing is replicated, nothing is on its way.

@@ -44,7 +44,7 @@ pub fn check(
             found.extend(known.cloned());
         }
     }
-    content::freshen(context, &found)?;
+    content::freshen(context, &found);
     Ok(api::BatchCheckLayerAvailabilityResponse { layers: Some(layers), failures: Some(failures) })
 }
 

@@ -2,10 +2,12 @@
 //!
 //! A preview is what the policy does to the repository as it is when it is asked for; it takes no time, and is COMPLETE at once.
 
+use std::collections::HashSet;
+
 use longshore_api::ecr as api;
 use longshore_api::ecr::fault as def;
 use longshore_model::registry::{Lifecycle, LifecyclePreview};
-use longshore_plan::lifecycle::{self as plan, Policy};
+use longshore_plan::lifecycle::{self as plan, Picture, Policy};
 use longshore_wire::Fault;
 
 use super::content::{self, Named};
@@ -112,14 +114,15 @@ pub fn get_preview(
     let list = List { operation: "GetLifecyclePolicyPreview", filter: &parameters };
     let page = list.page(context, request.next_token.as_deref(), request.max_results)?;
     let rules = read(&preview.text)?;
-    let state = context.read();
-    let subjects = plan::subjects(&state, &repository.id);
+    // Evaluated with nothing held: it may take a while.
+    let (picture, named) = {
+        let state = context.read();
+        let found = ids.iter().filter_map(|id| content::find_image(&state, &repository.id, Named::of(id)));
+        let named: HashSet<String> = found.map(|image| image.digest.clone()).collect();
+        (Picture::of(&state, &repository.id), named)
+    };
+    let subjects = picture.subjects();
     let expired = plan::expired(&rules, &subjects, context.now);
-    let named: Vec<&str> = ids
-        .iter()
-        .filter_map(|id| content::find_image(&state, &repository.id, Named::of(id)))
-        .map(|image| image.digest.as_str())
-        .collect();
     let meant = subjects.iter().filter(|subject| {
         let digest = subject.image.digest.as_str();
         let tagged = match status {
@@ -127,7 +130,7 @@ pub fn get_preview(
             Some(api::TagStatus::Untagged) => subject.tags.is_empty(),
             _ => true,
         };
-        tagged && (ids.is_empty() || named.contains(&digest)) && page.after().is_none_or(|after| digest > after)
+        tagged && (ids.is_empty() || named.contains(digest)) && page.after().is_none_or(|after| digest > after)
     });
     let rows = meant.filter_map(|subject| {
         let priority = *expired.get(subject.image.digest.as_str())?;

@@ -102,7 +102,7 @@ fn local<'a>(place: &Place, given: &'a str, kind: &str) -> Result<Option<Vec<&'a
     if !given.starts_with("arn:") {
         return Ok(None);
     }
-    let arn = Arn::parse(given).ok_or_else(|| invalid("it is not an ARN"))?;
+    let arn = Arn::parse_any(given).ok_or_else(|| invalid("it is not an ARN"))?;
     let (found, rest) = arn.resource.split_once('/').unwrap_or((arn.resource, ""));
     match () {
         () if arn.partition != "aws" => Err(invalid("unexpected partition")),

@@ -33,7 +33,7 @@ impl Named {
     /// `ValidationError` for what is no ARN of this service; the kind's own if there is nothing.
     pub fn find(state: &State, place: &Place, arn: &str) -> Result<Self, Fault> {
         let malformed = || fault::invalid(format!("'{arn}' is not a valid load balancer resource ARN"));
-        let resource = Arn::parse(arn).filter(|arn| arn.service == "elasticloadbalancing").ok_or_else(malformed)?;
+        let resource = Arn::parse_any(arn).filter(|arn| arn.service == "elasticloadbalancing").ok_or_else(malformed)?;
         match resource.resource.split('/').next() {
             Some("loadbalancer") => balancer(state, place, arn).map(Self::LoadBalancer),
             Some("targetgroup") => group(state, place, arn).map(Self::TargetGroup),
@@ -61,7 +61,7 @@ impl Named {
 fn parts<'a>(place: &Place, arn: &'a str, kind: usize, count: usize) -> Result<Option<Vec<&'a str>>, Fault> {
     let (word, called) = KINDS[kind];
     let malformed = || fault::invalid(format!("'{arn}' is not a valid {called} ARN"));
-    let named = Arn::parse(arn).filter(|arn| arn.service == "elasticloadbalancing").ok_or_else(malformed)?;
+    let named = Arn::parse_any(arn).filter(|arn| arn.service == "elasticloadbalancing").ok_or_else(malformed)?;
     let inner = named.resource.strip_prefix(word).and_then(|rest| rest.strip_prefix('/')).ok_or_else(malformed)?;
     if inner.split('/').count() != count {
         return Err(malformed());

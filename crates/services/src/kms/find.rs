@@ -59,7 +59,7 @@ pub fn alias<'a>(state: &'a State, place: &Place, name: &str) -> Result<&'a Arc<
 
 /// What is given, or the resource of the ARN that is given.
 fn local<'a>(place: &Place, given: &'a str) -> Result<&'a str, Fault> {
-    let Some(parsed) = Arn::parse(given) else { return Ok(given) };
+    let Some(parsed) = Arn::parse_any(given) else { return Ok(given) };
     let here = parsed.partition == "aws"
         && parsed.service == "kms"
         && parsed.region == place.region

@@ -67,7 +67,7 @@ pub fn from_identifier(place: &Place, identifier: &str) -> Result<String, Fault>
 /// `InvalidParameterException` if it is no log group's ARN. One of another account or region is as good as none:
 /// `ResourceNotFoundException`.
 pub fn from_arn(place: &Place, text: &str) -> Result<String, Fault> {
-    let arn = Arn::parse(text).filter(|arn| arn.service == "logs");
+    let arn = Arn::parse_any(text).filter(|arn| arn.service == "logs");
     let name = arn.and_then(|arn| arn.resource.strip_prefix(KIND));
     let name = name.filter(|name| !name.is_empty() && !name.contains([':', '*']));
     let (Some(arn), Some(name)) = (arn, name) else {

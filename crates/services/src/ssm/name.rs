@@ -96,7 +96,7 @@ pub fn parse_bare(place: &Place, text: &str) -> Result<Reference, Fault> {
 }
 
 fn of_arn(place: &Place, text: &str) -> Result<Reference, Fault> {
-    let arn = Arn::parse(text).filter(|arn| arn.service == "ssm").ok_or_else(|| fault::validation(FORM))?;
+    let arn = Arn::parse_any(text).filter(|arn| arn.service == "ssm").ok_or_else(|| fault::validation(FORM))?;
     let rest = arn.resource.strip_prefix("parameter/").ok_or_else(|| fault::validation(FORM))?;
     if arn.partition != "aws" || arn.region != place.region || arn.account != place.account.as_str() {
         return Err(fault::not_found());

@@ -51,6 +51,9 @@ pub use uploads::Key;
 /// Bytes of one upload: the most that ECR takes as a layer, 52,000 MiB.
 pub const LARGEST_UPLOAD: u64 = 52_000 * 1024 * 1024;
 
+/// Bytes of the disk that what is pushed leaves free: twice what the log store does, which is refused first then.
+pub const RESERVE: u64 = 2 * crate::logs::RESERVE;
+
 /// Uploads that an account may have open.
 pub const OPEN_UPLOADS: usize = 10_000;
 
@@ -140,12 +143,21 @@ pub struct Options {
     pub uploads: usize,
     /// Bytes of an upload.
     pub largest: u64,
+    /// Bytes of the disk that are left to others: records and log lines must still be taken.
+    pub reserve: u64,
 }
 
 impl Options {
     /// In a directory, within ECR's bounds.
     pub fn of(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), url: None, owner: String::new(), uploads: OPEN_UPLOADS, largest: LARGEST_UPLOAD }
+        Self {
+            dir: dir.into(),
+            url: None,
+            owner: String::new(),
+            uploads: OPEN_UPLOADS,
+            largest: LARGEST_UPLOAD,
+            reserve: RESERVE,
+        }
     }
 }
 
@@ -162,6 +174,7 @@ struct Open {
     uploads: Uploads,
     largest: u64,
     rereading: AtomicUsize,
+    reserve: u64,
 }
 
 /// The bytes. Clones share them.
@@ -188,8 +201,22 @@ impl Blobs {
         };
         let uploads = Uploads::open(&options.dir.join("uploads"), options.uploads)?;
         let (pins, cache, rereading) = (Pins::default(), Cache::new(CACHE), AtomicUsize::new(0));
-        let open = Open { place, pins, cache, uploads, largest: options.largest, rereading };
+        let (largest, reserve) = (options.largest, options.reserve);
+        let open = Open { place, pins, cache, uploads, largest, reserve, rereading };
         Ok(Self(Arc::new(open)))
+    }
+
+    /// Whether there is room on the disk for so many bytes more. What cannot be found out is not held against it.
+    ///
+    /// # Errors
+    /// [`Error::Full`]
+    fn check_space(&self, bytes: usize) -> Result<(), Error> {
+        let space = nix::sys::statvfs::statvfs(self.0.uploads.dir());
+        let free = space.map(|disk| disk.blocks_available().saturating_mul(disk.fragment_size()));
+        match free {
+            Ok(free) if free < self.0.reserve.saturating_add(bytes as u64) => Err(Error::Full),
+            _ => Ok(()),
+        }
     }
 
     /// Keeps the bytes of a digest where they are, or waits until they are removed.
@@ -202,6 +229,7 @@ impl Blobs {
     /// # Errors
     /// [`Error::Full`]; [`Error::File`] and [`Error::Bucket`].
     pub fn put(&self, algorithm: Algorithm, bytes: Bytes) -> Result<Kept, Error> {
+        self.check_space(bytes.len())?;
         let (digest, size) = (digest_of(algorithm, &bytes), bytes.len() as u64);
         let pin = self.pin(&digest);
         match &self.0.place {

@@ -352,6 +352,19 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     assert_eq!((room.staged(), all(&blobs).len()), (0, 0));
 }
 
+#[test]
+fn what_is_pushed_leaves_some_of_the_disk_to_others() {
+    let room = Room::new("reserve");
+    let kept = room.open().put(Algorithm::Sha256, Bytes::from_static(b"before")).unwrap();
+    let blobs = Blobs::open(&Options { reserve: u64::MAX, ..Options::of(&room.0) }).unwrap();
+    blobs.begin(&key(1)).unwrap();
+    assert!(matches!(blobs.append(&key(1), None).unwrap().write(b"bytes"), Err(Error::Full)));
+    assert!(matches!(blobs.received(&key(1)), Err(Error::UnknownUpload)));
+    assert!(matches!(blobs.put(Algorithm::Sha256, Bytes::from_static(b"more")), Err(Error::Full)));
+    assert_eq!((room.staged(), all(&blobs).len()), (0, 1));
+    assert_eq!(blobs.reader(&kept.digest).unwrap().read_all().unwrap(), b"before"[..]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_keeps_what_a_directory_does() {
     let room = Room::new("bucket");

@@ -94,9 +94,7 @@ impl Writer {
             return Err(Error::UnknownUpload);
         }
         let written = match self.bytes.checked_add(bytes.len() as u64) {
-            Some(total) if total <= most => {
-                self.file.write_all(bytes).map_err(|error| Error::at(&self.path, error)).map(|()| total)
-            }
+            Some(total) if total <= most => self.add(bytes).map(|()| total),
             _ => Err(Error::TooLarge { most }),
         };
         match written {
@@ -110,6 +108,11 @@ impl Writer {
                 Err(error)
             }
         }
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.blobs.check_space(bytes.len())?;
+        self.file.write_all(bytes).map_err(|error| Error::at(&self.path, error))
     }
 
     /// Verifies what has come and puts it into its place.

@@ -125,6 +125,10 @@ impl Uploads {
         Ok(Self(Arc::new(Inner { dir: dir.to_owned(), most, open: Mutex::new(open), aside: AtomicU64::new(0) })))
     }
 
+    pub fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
     pub fn path(&self, key: &Key) -> PathBuf {
         self.0.dir.join(&key.account).join(&key.name)
     }

@@ -100,7 +100,7 @@ fn decide(
         changes.push(Change::Delete(TableName::ImageTag, tag_key(&image.repository, tag)));
         return Ok((Deleted::Done { digest: image.digest.clone(), tags: vec![tag.to_owned()] }, true));
     }
-    if state.index.registry.uses(&image.key()) > 0 {
+    if state.index.registry.listings(&image.key()) > 0 {
         let reason = format!("Requested image referenced by manifest list: [{}]", listing(state, image));
         return Ok((refused(Code::ImageReferencedByManifestList, reason), true));
     }

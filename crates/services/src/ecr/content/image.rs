@@ -71,29 +71,30 @@ pub fn image<'a>(
     find_image(state, &repository.id, named).ok_or_else(missing)
 }
 
-/// Images that are about another, which need not be there; by their digests.
-pub fn referrers<'a>(state: &'a State, repository: &'a str, subject: &str) -> impl Iterator<Item = &'a Arc<Image>> {
-    let digests = state.index.registry.referrers(&content_key(repository, subject));
+/// Images that are about another, which need not be there; by their digests, from behind `after` on.
+pub fn referrers<'a>(
+    state: &'a State,
+    repository: &'a str,
+    subject: &str,
+    after: &str,
+) -> impl Iterator<Item = &'a Arc<Image>> + use<'a> {
+    let digests = state.index.registry.referrers(&content_key(repository, subject), after);
     digests.filter_map(move |digest| state.image(repository, digest))
 }
 
-/// Notes that images were pulled, once a day each.
-///
-/// # Errors
-/// If the disk has no space.
-pub fn note_pull(context: &mut Context<'_>, images: &[Arc<Image>]) -> Result<(), Fault> {
+/// Notes that images were pulled, once a day each. They may be pulled whether that can be written or not.
+pub fn note_pull(context: &mut Context<'_>, images: &[Arc<Image>]) {
     let now = context.now;
     let is_due = |pulled: Option<Timestamp>| {
         pulled.is_none_or(|pulled| now.millis().saturating_sub(pulled.millis()) >= DAY_MILLIS)
     };
     if !images.iter().any(|image| is_due(image.pulled_at)) {
-        return Ok(());
+        return;
     }
-    context.transact(|state, changes, _| {
+    context.note(|state, changes| {
         let found = images.iter().filter_map(|image| state.images.get(&image.key()));
         for image in found.filter(|image| is_due(image.pulled_at)) {
             changes.push(Image { pulled_at: Some(now), ..Image::clone(image) }.into());
         }
-        Ok(())
-    })
+    });
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use longshore_api::ecr::fault as def;
-use longshore_model::registry::Layer;
+use longshore_model::registry::{Layer, MOST_LOOSE};
 use longshore_model::{AccountId, Change, State, TableName};
 use longshore_wire::{Fault, Timestamp};
 
@@ -24,21 +24,18 @@ pub fn layer<'a>(state: &'a State, registry: &AccountId, name: &str, digest: &st
     state.layer(&repository.id, digest).ok_or_else(|| fault::no_layer(registry, name, digest))
 }
 
-/// Whoever was told that these layers are there may rely on that for a while, whether an image names them or not.
-///
-/// # Errors
-/// If the disk has no space.
-pub fn freshen(context: &mut Context<'_>, layers: &[Arc<Layer>]) -> Result<(), Fault> {
+/// Whoever was told that these layers are there may rely on that for a while, whether an image names them or not. Where the
+/// disk is full nothing goes, and nothing needs to be written.
+pub fn freshen(context: &mut Context<'_>, layers: &[Arc<Layer>]) {
     let now = context.now;
     let old: Vec<&Arc<Layer>> = layers.iter().filter(|layer| is_old(layer, now)).collect();
     if old.is_empty() {
-        return Ok(());
+        return;
     }
-    context.transact(|state, changes, _| {
+    context.note(|state, changes| {
         let there = old.iter().filter_map(|layer| state.layers.get(&layer.key()));
         changes.extend(there.map(|layer| Change::from(Layer { pushed_at: now, ..Layer::clone(layer) })));
-        Ok(())
-    })
+    });
 }
 
 fn is_old(layer: &Layer, now: Timestamp) -> bool {
@@ -49,7 +46,7 @@ fn is_old(layer: &Layer, now: Timestamp) -> bool {
 /// repository's of when the upload was begun.
 ///
 /// # Errors
-/// `RepositoryNotFoundException`, also of one that was made again under the name.
+/// `RepositoryNotFoundException`, also of one that was made again under the name; `LimitExceededException`.
 pub fn link(
     context: &mut Context<'_>,
     (registry, name): (&AccountId, &str),
@@ -64,22 +61,26 @@ pub fn link(
         if repository.id != id {
             return Err(fault::no_repository(registry, name));
         }
-        changes.extend(linked(state, &repository.id, digest, size, now));
+        changes.extend(linked(state, &repository.id, digest, size, now)?);
         Ok(state.layer(&repository.id, digest).is_some())
     })
 }
 
 /// Nothing, if it is the repository's and was lately asked for.
-fn linked(state: &State, repository: &str, digest: &str, size: i64, now: Timestamp) -> Option<Change> {
-    let is_fresh = state.layer(repository, digest).is_some_and(|layer| !is_old(layer, now));
+fn linked(state: &State, repository: &str, digest: &str, size: i64, now: Timestamp) -> Result<Option<Change>, Fault> {
+    let known = state.layer(repository, digest);
+    if known.is_none() && state.index.registry.loose_in(repository) >= MOST_LOOSE {
+        return Err(fault::limit(format!("A repository may have {MOST_LOOSE} layers that no image refers to.")));
+    }
+    let is_fresh = known.is_some_and(|layer| !is_old(layer, now));
     let layer = Layer { repository: repository.to_owned(), digest: digest.to_owned(), size, pushed_at: now };
-    (!is_fresh).then(|| layer.into())
+    Ok((!is_fresh).then(|| layer.into()))
 }
 
 /// Makes a layer of one repository one of another's. Returns whether the first has it, and the account lets layers be mounted.
 ///
 /// # Errors
-/// `RepositoryNotFoundException`, of the one that it goes to.
+/// `RepositoryNotFoundException`, of the one that it goes to; `LimitExceededException`.
 pub fn mount(
     context: &mut Context<'_>,
     registry: &AccountId,
@@ -93,7 +94,7 @@ pub fn mount(
             return Ok(false);
         }
         let Ok(source) = layer(state, registry, from, digest) else { return Ok(false) };
-        changes.extend(linked(state, &target.id, &source.digest, source.size, now));
+        changes.extend(linked(state, &target.id, &source.digest, source.size, now)?);
         Ok(true)
     })
 }

@@ -55,17 +55,18 @@ impl Manifest {
         if bytes.len() > MANIFEST {
             return Err(fault::manifest(format!("Member must have length less than or equal to {MANIFEST}")));
         }
-        let (document, members) = document::read(bytes).map_err(fault::manifest)?;
-        if document.schema_version != 2 {
+        let document = document::read(bytes).map_err(fault::manifest)?;
+        if document.schema_version != Some(2) {
             return Err(fault::manifest("Unsupported schema version: it must be 2"));
         }
-        let has = |name| members.contains(&name);
+        let has = |name| document.members.contains(&name);
         if has("manifests") && (has("layers") || has("config")) || has("fsLayers") || has("history") {
             return Err(fault::manifest("It must be a manifest, or an index, and not both"));
         }
-        let media_type = media_type(&document, has("manifests"), declared)?;
+        let lists = has("manifests");
+        let media_type = media_type(&document, lists, declared)?;
         let is_index = matches!(media_type.as_str(), OCI_INDEX | DOCKER_LIST);
-        if is_index != has("manifests") {
+        if is_index != lists {
             return Err(fault::manifest(format!("What it has is not what {media_type} has")));
         }
         if is_index { Self::of_list(media_type, document) } else { Self::of_image(media_type, document) }
@@ -74,8 +75,8 @@ impl Manifest {
     fn of_image(media_type: String, document: Document) -> Result<Self, Fault> {
         let config = document.config.ok_or_else(|| fault::manifest("config is missing"))?;
         let layers = document.layers.ok_or_else(|| fault::manifest("layers is missing"))?;
-        check_type(&config.media_type)?;
-        let artifact_type = document.artifact_type.clone().unwrap_or_else(|| config.media_type.clone());
+        let config_type = checked_type(&config)?.to_owned();
+        let artifact_type = document.artifact_type.unwrap_or(config_type);
         let parts = [part(&config, false)].into_iter().chain(layers.iter().map(|layer| part(layer, true)));
         Ok(Self {
             media_type,
@@ -89,9 +90,7 @@ impl Manifest {
     fn of_list(media_type: String, document: Document) -> Result<Self, Fault> {
         let listed = document.manifests.unwrap_or_default();
         for descriptor in &listed {
-            let is_known =
-                [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST].contains(&descriptor.media_type.as_str());
-            if !is_known {
+            if ![OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST].contains(&checked_type(descriptor)?) {
                 return Err(fault::manifest("An index lists manifests and indexes"));
             }
         }
@@ -135,27 +134,29 @@ fn check_type(text: &str) -> Result<(), Fault> {
     }
 }
 
+fn checked_type(descriptor: &Descriptor) -> Result<&str, Fault> {
+    let media_type = descriptor.media_type.as_deref().unwrap_or_default();
+    check_type(media_type).map(|()| media_type)
+}
+
 fn subject(given: Option<Descriptor>) -> Result<Option<String>, Fault> {
     given.map(|subject| part(&subject, false).map(|part| part.digest)).transpose()
 }
 
 fn part(descriptor: &Descriptor, may_be_foreign: bool) -> Result<Part, Fault> {
-    check_type(&descriptor.media_type)?;
-    let digest = Digest::parse(&descriptor.digest).map_err(|why| fault::manifest(why.to_string()))?;
-    if descriptor.size < 0 {
-        return Err(fault::manifest("A size is below zero"));
-    }
+    let media_type = checked_type(descriptor)?;
+    let digest = descriptor.digest.as_deref().ok_or_else(|| fault::manifest("digest is missing"))?;
+    let digest = Digest::parse(digest).map_err(|why| fault::manifest(why.to_string()))?;
+    let size = descriptor.size.filter(|size| *size >= 0);
+    let size = size.ok_or_else(|| fault::manifest("A size is missing or below zero"))?;
+    let urls = descriptor.urls.as_deref().unwrap_or_default();
     let is_web = |url: &String| url.starts_with("https://") || url.starts_with("http://");
-    let is_foreign = may_be_foreign && FOREIGN.contains(&descriptor.media_type.as_str());
-    let may_have = descriptor.urls.is_empty() || (is_foreign && descriptor.urls.iter().all(is_web));
+    let is_foreign = may_be_foreign && FOREIGN.contains(&media_type);
+    let may_have = urls.is_empty() || (is_foreign && urls.iter().all(is_web));
     if !may_have {
         return Err(fault::manifest("Only layers that are not for distribution have urls, of the web"));
     }
-    Ok(Part {
-        digest: digest.to_string(),
-        size: descriptor.size,
-        is_foreign: is_foreign && !descriptor.urls.is_empty(),
-    })
+    Ok(Part { digest: digest.to_string(), size, is_foreign: is_foreign && !urls.is_empty() })
 }
 
 /// Each once; what is named twice is named alike.

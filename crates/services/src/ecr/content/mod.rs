@@ -19,7 +19,7 @@ use longshore_wire::Fault;
 use super::fault;
 
 pub use delete::{Deleted, delete_image};
-pub use document::annotations;
+pub use document::{annotations, layers};
 pub use image::{MANIFEST, Named, find_image, image, is_tag, note_pull, referrers};
 pub use layer::{freshen, layer, link, mount, unlink};
 pub use manifest::Manifest;

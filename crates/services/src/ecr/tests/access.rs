@@ -119,6 +119,28 @@ fn a_refusal_names_the_repository_whoevers_it_is() {
 }
 
 #[test]
+fn a_repository_is_judged_by_its_own_arn_however_it_is_named() {
+    let deny = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ecr:*","Resource":"*"},
+        {"Effect":"Deny","Action":"ecr:*","Resource":"arn:aws:ecr:us-east-1:111111111111:repository/team/web"}]}"#;
+    let state = state(Some(deny), None);
+    let tag = |arn: &str| may(&state, OWN, "TagResource", &format!("{{'resourceArn':'{arn}','tags':[]}}"));
+    for place in ["aws:ecr:us-east-1", "aws:ecr:eu-west-1"] {
+        assert!(tag(&format!("arn:{place}:111111111111:repository/team/web")).is_err(), "{place}");
+    }
+    assert_eq!(tag("arn:aws:ecr:us-east-1:111111111111:repository/team/other"), Ok(()));
+    // One of another partition is found by nobody.
+    let registry = super::Registry::new();
+    for partition in ["zz", "aws-cn", ""] {
+        let arn = format!("arn:{partition}:ecr:us-east-1:123456789012:repository/team/web");
+        let input = serde_json::json!({"resourceArn": arn, "tags": [{"Key": "a", "Value": "b"}]});
+        let fault = registry.fault("TagResource", input);
+        assert!(fault.starts_with("InvalidParameterException"), "{partition}: {fault}");
+        let fault = registry.fault("ListTagsForResource", serde_json::json!({"resourceArn": arn}));
+        assert!(fault.starts_with("InvalidParameterException"), "{partition}: {fault}");
+    }
+}
+
+#[test]
 fn tags_of_a_request_are_seen_by_conditions() {
     let condition = r#","Condition":{"StringEquals":{"aws:RequestTag/team":"web"}}"#;
     let state = state(Some(&identity("Allow", "ecr:*", condition)), None);

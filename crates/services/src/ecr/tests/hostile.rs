@@ -106,6 +106,59 @@ fn a_descriptor_says_what_there_is() {
     }
 }
 
+/// Go's reader takes `Digest`, `DIGEST` and, because letters of any script are folded, `ſize` for what it looks for; the last
+/// of a name wins.
+#[test]
+fn a_member_is_there_once_and_in_its_own_spelling_wherever_it_is() {
+    let registry = Registry::new();
+    let image = registry.manifest(&[b"layer"]);
+    let text = image.to_string();
+    registry.put(&image, Some("good")).unwrap();
+    let listed = registry.index(&[&registry.listed()[0].1]).to_string();
+    registry.delete(json!({"imageTag": "good"}));
+    // Before each of its members, every descriptor has one more; so has the top.
+    let extra = |text: &str, member: &str| {
+        let of_all = ["\"config\":{", "\"layers\":[{", "\"manifests\":[{", "\"subject\":{"];
+        let with = |at: &&str| text.contains(*at).then(|| text.replace(*at, &format!("{at}{member},")));
+        of_all.iter().filter_map(with).collect::<Vec<_>>()
+    };
+    let subject = format!(r#"{{"subject":{{"mediaType":"{MANIFEST}","digest":"{DIGEST}","size":1}},{}"#, &text[1..]);
+    let other = format!("sha256:{:064}", 0);
+    for member in [
+        format!(r#""Digest":"{other}""#),
+        format!(r#""dıgest":1,"DIGEST":"{other}""#),
+        r#""\u017fize":1"#.to_owned(),
+        r#""ſize":1"#.to_owned(),
+        r#""SIZE":1"#.to_owned(),
+        r#""size":1"#.to_owned(),
+        r#""MediaType":"x""#.to_owned(),
+        r#""URLs":["https://example.com/x"]"#.to_owned(),
+        r#""urlſ":["https://example.com/x"]"#.to_owned(),
+        r#""Data":"e30=""#.to_owned(),
+        r#""platform":{"os":"linux","OS":"windows"}"#.to_owned(),
+        r#""platform":{"os":"linux","oſ":"windows"}"#.to_owned(),
+        r#""platform":{"os":"linux","os":"windows"}"#.to_owned(),
+    ] {
+        for bad in [&text, &listed, &subject].into_iter().flat_map(|text| extra(text, &member)) {
+            check(&registry, &bad, INVALID);
+        }
+    }
+    for member in [
+        r#""layerſ":[]"#,
+        r#""layer\u017f":[]"#,
+        r#""manifeſts":[]"#,
+        r#""ſchemaVersion":2"#,
+        r#""CONFIG":{}"#,
+        r#""Subject":null"#,
+        r#""Annotations":{}"#,
+        r#""annotations":{},"annotations":{}"#,
+    ] {
+        check(&registry, &format!("{{{member},{}", &text[1..]), INVALID);
+    }
+    // What nobody knows may be spelt as it likes.
+    registry.put_text(&format!(r#"{{"x":1,"X":2,"layer":{{"Digest":1}},{}"#, &text[1..]), None).unwrap();
+}
+
 #[test]
 fn foreign_layers_need_not_be_there_if_the_web_has_them() {
     let registry = Registry::new();

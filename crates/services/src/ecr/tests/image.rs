@@ -136,6 +136,20 @@ fn what_cannot_be_deleted_says_why() {
 }
 
 #[test]
+fn an_image_goes_whose_bytes_are_a_layer_of_another() {
+    let registry = Registry::new();
+    let manifest = registry.manifest(&[]);
+    let digest = registry.put(&manifest, None).unwrap();
+    let text = manifest.to_string();
+    let mut other = manifest;
+    other["layers"] = json!([registry.layer(text.as_bytes())]);
+    let other = registry.put(&other, None).unwrap();
+    let answer = registry.delete(json!({"imageDigest": digest}));
+    assert_eq!(answer["failures"], json!([]));
+    assert_eq!(registry.listed(), [(String::new(), other)]);
+}
+
+#[test]
 fn an_image_with_many_tags_goes_whole() {
     let registry = Registry::new();
     let manifest = registry.manifest_of_known();
@@ -207,7 +221,8 @@ fn records_change_while_the_manifests_of_referrers_are_read() {
         // It has come to the first manifest, and will not come past the second.
         until(&pipes[0]);
         let (told, hears) = std::sync::mpsc::channel();
-        let writing = scope.spawn(|| {
+        let registry = &registry;
+        let writing = scope.spawn(move || {
             registry.ok("CreateRepository", json!({"repositoryName": "meanwhile"}));
             told.send(()).unwrap();
         });

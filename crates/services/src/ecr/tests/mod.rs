@@ -5,6 +5,7 @@ mod hostile;
 mod image;
 mod layer;
 mod lifecycle;
+mod quota;
 mod repository;
 mod template;
 
@@ -33,7 +34,9 @@ impl Registry {
 
     fn ok(&self, operation: &str, input: Value) -> Value {
         let shown: String = input.to_string().chars().take(500).collect();
-        self.0.of(&SERVICE, operation, input).unwrap_or_else(|fault| panic!("{operation} {shown}: {fault}"))
+        let output = self.0.of(&SERVICE, operation, input);
+        assert_eq!(longshore_plan::check::state(&self.0.store.read()), [], "{operation} {shown}");
+        output.unwrap_or_else(|fault| panic!("{operation} {shown}: {fault}"))
     }
 
     fn fault(&self, operation: &str, input: Value) -> String {

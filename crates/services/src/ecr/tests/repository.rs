@@ -1,4 +1,5 @@
 use super::*;
+use crate::ecr::token;
 
 #[test]
 fn a_repository_is_made_shown_and_deleted() {
@@ -234,7 +235,9 @@ fn a_login_is_aws_and_a_token_that_opens_to_its_caller() {
     let plain = String::from_utf8(plain).unwrap();
     let token = plain.strip_prefix("AWS:").unwrap();
     let context = registry.0.context();
-    let caller = crate::ecr::token::open(&registry.0.store.read(), &context.settings.vault, token, context.now);
+    let (state, vault) = (registry.0.store.read(), &context.settings.vault);
+    let caller = token::open(&state, vault, token::Keys::Any, token, context.now);
+    drop(state);
     assert_eq!(caller.map(|caller| caller.arn()).as_deref(), Some("arn:aws:iam::123456789012:root"));
     let two = registry.ok("GetAuthorizationToken", json!({"registryIds": ["999999999999", "123456789012"]}));
     assert_eq!(two["authorizationData"].as_array().unwrap().len(), 2);

@@ -356,7 +356,7 @@ fn task_key(context: &Context<'_>, text: &str) -> Result<String, Fault> {
     let arn = Arn::parse(text).filter(|arn| {
         let node = Place::new(&context.settings.region, &context.settings.account);
         let trusted = context.place.account == node.account || arn.account == context.account().as_str();
-        arn.partition == "aws" && arn.service == "ecs" && arn.region == node.region && trusted
+        arn.service == "ecs" && arn.region == node.region && trusted
     });
     let path = arn.and_then(|arn| Some((arn.account, arn.resource.strip_prefix("task/")?)));
     let (account, path) = path.ok_or_else(fault::task_not_found)?;

@@ -103,7 +103,7 @@ fn role(place: &Place, given: Option<String>) -> Result<Option<String>, Fault> {
     }
     let arn = Arn::parse(&text).ok_or_else(invalid)?;
     let account = arn.account.len() == 12 && arn.account.bytes().all(|byte| byte.is_ascii_digit());
-    let here = arn.partition == "aws" && arn.service == "iam" && arn.region.is_empty() && account;
+    let here = arn.service == "iam" && arn.region.is_empty() && account;
     match arn.resource.strip_prefix("role/").is_some_and(is_role) && here {
         true => Ok(Some(text)),
         false => Err(invalid()),

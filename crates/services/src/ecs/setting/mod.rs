@@ -198,7 +198,7 @@ fn root(place: &Place) -> String {
 fn principal(context: &Context<'_>, given: Option<&str>) -> Result<String, Fault> {
     let arn = given.filter(|text| !text.is_empty()).unwrap_or(&context.principal);
     let parsed = Arn::parse(arn).filter(|arn| {
-        let ours = arn.service == "iam" && arn.partition == "aws" && arn.region.is_empty();
+        let ours = arn.service == "iam" && arn.region.is_empty();
         let kind = arn.resource.split('/').next().unwrap_or_default();
         let named = matches!(kind, "user" | "role") && arn.resource.len() > kind.len() + 1;
         ours && arn.account == context.account().as_str() && (named || arn.resource == "root")

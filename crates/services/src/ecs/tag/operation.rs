@@ -60,7 +60,7 @@ enum Target {
 
 impl Target {
     fn of(place: &Place, arn: &str) -> Result<Self, Fault> {
-        let parsed = Arn::parse(arn).ok_or_else(|| fault::invalid_parameter("Invalid ARN syntax."))?;
+        let parsed = Arn::parse_any(arn).ok_or_else(|| fault::invalid_parameter("Invalid ARN syntax."))?;
         let account = &place.account;
         let parts: Vec<&str> = parsed.resource.split('/').collect();
         match parts[..] {

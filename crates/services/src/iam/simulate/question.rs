@@ -77,7 +77,7 @@ impl Question {
         if let Some(action) = self.actions.iter().find(|action| !is_action(action)) {
             return Err(fault::invalid(format!("Invalid Entity Action: {action}")));
         }
-        if let Some(arn) = self.resources.iter().find(|arn| *arn != "*" && Arn::parse(arn).is_none()) {
+        if let Some(arn) = self.resources.iter().find(|arn| *arn != "*" && Arn::parse_any(arn).is_none()) {
             return Err(fault::invalid(format!("Invalid Entity Arn: {arn}")));
         }
         Ok(())
@@ -154,7 +154,7 @@ impl Question {
 
 impl Bench {
     fn explain(&self, action: &str, resource: &str) -> Explanation {
-        let named = Arn::parse(resource).and_then(|arn| AccountId::parse(arn.account));
+        let named = Arn::parse_any(resource).and_then(|arn| AccountId::parse(arn.account));
         let owner = named.unwrap_or_else(|| self.owner.clone());
         let request =
             Request { principal: &self.principal, action, resource, owner: &owner, context: &self.conditions };
