@@ -11,6 +11,7 @@
 pub mod account;
 mod digest;
 pub mod pattern;
+pub mod replication;
 pub mod scan;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::ids::AccountId;
 
 pub use account::{CreationTemplate, LifecyclePreview, RegistrySettings};
 pub use digest::{Algorithm, BadDigest, Digest};
+pub use replication::{Destination, ImageReplication, RegistryReplication, Replica};
 pub use scan::{ImageScan, RegistryScanning};
 
 /// Repositories of an account: ECR's quota.
@@ -217,6 +219,8 @@ impl State {
         let pushed = |key: &str| layers.get(key).map(|layer| layer.pushed_at);
         self.index.registry.replace_image(key, old.as_deref(), row.map(AsRef::as_ref), pushed);
         self.index.scans.note_image(key, row.is_some(), self.image_scans.contains(key));
+        let replication = self.image_replications.get(key).map(AsRef::as_ref);
+        self.index.replications.note_image(key, row.is_some(), replication);
     }
 
     pub(crate) fn set_image_tag(&mut self, key: &Arc<str>, row: Option<&Arc<ImageTag>>) {

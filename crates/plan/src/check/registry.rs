@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use longshore_api::ecr::ReplicationStatus as Status;
 use longshore_model::State;
 use longshore_model::registry::{MOST_TAGS, content_key};
 
@@ -13,6 +14,7 @@ pub(super) fn registry(state: &State, found: &mut Found) {
     tags(state, found);
     images(state, &ids, found);
     scans(state, found);
+    replications(state, found);
     for (key, row) in state.layers.iter() {
         found.unless(row.size >= 0, "a layer has no less than no bytes", &**key);
         found.unless(state.index.registry.is_held(&row.digest), "what a layer is is held", &**key);
@@ -39,6 +41,27 @@ fn scans(state: &State, found: &mut Found) {
     }
     let all = waiting.len() <= state.image_scans.len() && lost.len() <= state.image_scans.len();
     found.unless(all, "a scan that waits or is lost is there", "");
+}
+
+fn replications(state: &State, found: &mut Found) {
+    let index = &state.index.replications;
+    let waiting: BTreeSet<_> = index.waiting().map(|(to, at, key)| (to.clone(), *at, &**key)).collect();
+    let lost: BTreeSet<&str> = index.lost().map(|key| &**key).collect();
+    let mut wanted = BTreeSet::new();
+    for (key, row) in state.image_replications.iter() {
+        let has_image = state.images.contains(key);
+        found.unless(lost.contains(&**key) != has_image, "a replication without its image is lost", &**key);
+        wanted.extend(row.waiting().filter(|_| has_image).map(|(to, at)| (to, at, &**key)));
+        let places: BTreeSet<_> = row.replicas.iter().map(|one| one.destination()).collect();
+        found.unless(places.len() == row.replicas.len(), "an image goes to a registry once", &**key);
+        for replica in &row.replicas {
+            let is_told = replica.failure_code.is_some();
+            found.unless(replica.status != Status::Failed || is_told, "a copy that failed says why", &**key);
+            found.unless(replica.status != Status::Complete || !is_told, "a copy that is there did not fail", &**key);
+        }
+    }
+    found.unless(waiting == wanted, "the copies that are to be made wait, and no others", "");
+    found.unless(lost.len() <= state.image_replications.len(), "a replication that is lost is there", "");
 }
 
 fn tags(state: &State, found: &mut Found) {
