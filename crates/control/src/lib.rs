@@ -25,6 +25,7 @@ mod master_key;
 mod metrics;
 mod nodes;
 mod registry;
+mod remote;
 mod root_key;
 mod scans;
 mod session;
