@@ -213,6 +213,7 @@ async fn bind(options: &Resolved) -> Result<control::Bound> {
         audit_mib: options.audit_mib,
         trail_seconds: options.trail_interval,
         registry_url: options.registry_url.clone(),
+        registry_peers: options.registry_peers.clone(),
         balancer_address: options.balancer_address,
         throttle: options.throttle,
     };

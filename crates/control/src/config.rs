@@ -32,6 +32,8 @@ pub struct Config {
     pub balancer_address: IpAddr,
     /// Where the bytes of images are kept: the URL of a bucket; none for the data directory.
     pub registry_url: Option<String>,
+    /// A file that says which registries images can be copied to; none for the one in the data directory.
+    pub registry_peers: Option<PathBuf>,
     /// Whether calls are throttled as AWS does.
     pub throttle: bool,
 }

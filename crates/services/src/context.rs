@@ -1,7 +1,10 @@
 //! What a handler is given: who calls, when, and the stores.
 
+use std::collections::BTreeSet;
+
 use longshore_model::iam::Caller;
 use longshore_model::policy::Context as Conditions;
+use longshore_model::registry::Destination;
 use longshore_model::{AccountId, Change, Mint, Place, State};
 use longshore_store::audit::Audit;
 use longshore_store::blobs::Blobs;
@@ -30,6 +33,8 @@ pub struct Settings {
     pub enforces: bool,
     /// Seals secrets under the master key of this installation.
     pub vault: Vault,
+    /// Registries that images can be copied to.
+    pub peers: BTreeSet<Destination>,
 }
 
 /// One request's surroundings.
@@ -48,6 +53,8 @@ pub struct Context<'a> {
     pub judged: bool,
     /// What the call was allowed by, where policies are asked: it is looked at again where the state is a later one.
     pub leave: Option<Leave>,
+    /// Whether the call brings a copy from another registry.
+    pub is_replica: bool,
     refusal: Option<Fault>,
     pub now: Timestamp,
     pub mint: Mint,
@@ -84,6 +91,7 @@ impl<'a> Context<'a> {
             caller,
             judged: true,
             leave: None,
+            is_replica: false,
             refusal: None,
             now,
             mint: Mint::new(seed),

@@ -62,6 +62,7 @@ pub fn settings() -> Option<Settings> {
         page_key: [7; 32],
         vault: longshore_services::Vault::new(&[8; 32]),
         enforces: false,
+        peers: Default::default(),
     })
 }
 

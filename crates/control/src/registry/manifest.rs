@@ -7,6 +7,7 @@ use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use hyper::body::{Bytes, Incoming};
 use longshore_api::ecr as api;
 use longshore_model::registry::Image;
+use longshore_services::ecr;
 use longshore_services::ecr::content::{self, Deleted, Named, Push};
 use longshore_store::blobs::{Algorithm, Digest, digest_of};
 use longshore_wire::Fault;
@@ -142,6 +143,9 @@ pub(super) async fn put(
         tags: &tag.as_deref().into_iter().collect::<Vec<_>>(),
     };
     let subject = visit.call("PutImage", &request, |context, _| {
+        if visit.source.is_some() {
+            ecr::for_push(context, &visit.registry, name)?;
+        }
         let pushed = tokio::task::block_in_place(|| content::put_image(context, &push))?;
         let image = api::Image {
             registry_id: request.registry_id.clone(),

@@ -38,6 +38,9 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long nothing may arrive.
 const SILENT_AT_MOST: Duration = Duration::from_secs(30);
 
+/// The same of one that is being pushed to.
+const BUSY_AT_MOST: Duration = Duration::from_secs(300);
+
 /// For a manifest, or any other small answer, to come.
 const SMALL_WITHIN: Duration = Duration::from_secs(60);
 
@@ -202,7 +205,6 @@ impl Remote {
     ///
     /// # Errors
     /// As of [`Self::ask`].
-    #[allow(dead_code, reason = "for who pushes")]
     pub async fn pour(&self, ask: &Ask<'_>, body: reqwest::Body) -> Result<Response, Error> {
         let shown = self.shown.lock().await.get(ask.scope).cloned().unwrap_or_default();
         settled(ask, self.send(ask, &shown, Some(body)).await?).await
@@ -225,7 +227,9 @@ impl Remote {
         let mut url = ask.url.clone();
         let mut body = body.or_else(|| (!ask.body.is_empty()).then(|| ask.body.clone().into()));
         for _ in 0..=MOST_REDIRECTS {
-            let mut request = client(&url)?.request(ask.method.clone(), url.clone());
+            let sends = matches!(ask.method, Method::PUT | Method::PATCH);
+            let http = if sends { patient(&url)? } else { client(&url)? };
+            let mut request = http.request(ask.method.clone(), url.clone());
             for (name, value) in &ask.headers {
                 request = request.header(name, value);
             }
@@ -313,7 +317,7 @@ fn refused(url: &Url, status: StatusCode, wait: Option<&HeaderValue>, text: &[u8
 }
 
 /// The body of a response, at most `largest` bytes of it.
-async fn bounded(mut response: Response, largest: usize) -> Result<Bytes, Error> {
+pub(crate) async fn bounded(mut response: Response, largest: usize) -> Result<Bytes, Error> {
     let url = response.url().clone();
     let mut bytes = BytesMut::new();
     while let Some(part) = response.chunk().await.map_err(|error| Error::sent(&url, &error))? {
@@ -325,19 +329,28 @@ async fn bounded(mut response: Response, largest: usize) -> Result<Bytes, Error>
     Ok(bytes.freeze())
 }
 
+/// As [`client`], for what takes its time: a registry that is sent much, or lays much away, answers late.
+fn patient(url: &Url) -> Result<Client, Error> {
+    static PLAIN: OnceLock<Result<Client, String>> = OnceLock::new();
+    static TLS: OnceLock<Result<Client, String>> = OnceLock::new();
+    let is_plain = url.scheme() == "http";
+    let made = if is_plain { &PLAIN } else { &TLS }.get_or_init(|| make(is_plain, BUSY_AT_MOST));
+    made.clone().map_err(Error::Client)
+}
+
 /// The client for a URL: those of plain HTTP (no proxy, no certificates needed), or for all else, share their connections.
 fn client(url: &Url) -> Result<Client, Error> {
     static PLAIN: OnceLock<Result<Client, String>> = OnceLock::new();
     static TLS: OnceLock<Result<Client, String>> = OnceLock::new();
     let is_plain = url.scheme() == "http";
-    let made = if is_plain { &PLAIN } else { &TLS }.get_or_init(|| make(is_plain));
+    let made = if is_plain { &PLAIN } else { &TLS }.get_or_init(|| make(is_plain, SILENT_AT_MOST));
     made.clone().map_err(Error::Client)
 }
 
-fn make(is_plain: bool) -> Result<Client, String> {
+fn make(is_plain: bool, silence: Duration) -> Result<Client, String> {
     let builder = Client::builder()
         .connect_timeout(CONNECT_WITHIN)
-        .read_timeout(SILENT_AT_MOST)
+        .read_timeout(silence)
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")));
     let builder = if is_plain { builder.no_proxy().tls_certs_only([]) } else { builder };

@@ -49,6 +49,7 @@ impl World {
                 endpoint: String::new(),
                 stopped_task_ttl_seconds: 3600,
                 enforces: true,
+                peers: Default::default(),
                 page_key: [7; 32],
                 vault: crate::Vault::new(&[8; 32]),
             },

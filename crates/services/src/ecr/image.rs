@@ -277,18 +277,3 @@ fn referrer(context: &Context<'_>, image: &Image) -> Result<api::ImageReferrer, 
         artifact_status: Some(api::ArtifactStatus::Active),
     })
 }
-
-/// Where nothing is replicated, nothing is on its way.
-pub fn replication(
-    context: &mut Context<'_>,
-    request: api::DescribeImageReplicationStatusRequest,
-) -> Result<api::DescribeImageReplicationStatusResponse, Fault> {
-    let which = Which::of(context, request.registry_id, request.repository_name);
-    let id = request.image_id.unwrap_or_default();
-    let found = content::image(&context.read(), &which.registry, &which.name, Named::of(&id))?.digest.clone();
-    Ok(api::DescribeImageReplicationStatusResponse {
-        repository_name: which.repository_name(),
-        image_id: Some(identifier(found, id.image_tag)),
-        replication_statuses: Some(Vec::new()),
-    })
-}

@@ -1,6 +1,6 @@
-//! Templates of repositories: what a repository is like that is made because somebody pushes to it.
+//! Templates of repositories: what a repository is like that is made because somebody pushes to it, or a copy comes.
 //!
-//! Left out: templates for replication and pull-through caches are kept and shown, but nothing here makes repositories for these.
+//! Left out: templates for pull-through caches are kept and shown, but nothing here makes repositories for these.
 
 use longshore_api::ecr as api;
 use longshore_api::ecr::fault as def;
@@ -170,15 +170,20 @@ pub fn delete(
     })
 }
 
-/// The template for repositories that are made by pushes to a name.
-fn of_push<'a>(state: &'a State, registry: &AccountId, name: &str) -> Option<&'a api::RepositoryCreationTemplate> {
+/// The template for repositories that are made for this reason under a name.
+fn find<'a>(
+    state: &'a State,
+    registry: &AccountId,
+    name: &str,
+    reason: For,
+) -> Option<&'a api::RepositoryCreationTemplate> {
     let found = prefixes(name).filter_map(|prefix| state.creation_templates.get(&key(registry.as_str(), &prefix)));
-    let mut pushed = found.filter(|row| row.template.applied_for.iter().flatten().any(|one| *one == For::CreateOnPush));
-    pushed.next().map(|row| &row.template)
+    let mut meant = found.filter(|row| row.template.applied_for.iter().flatten().any(|one| *one == reason));
+    meant.next().map(|row| &row.template)
 }
 
 /// The repository that somebody begins to push to. Where there is none, but a template for it, it is made, if the caller may
-/// make repositories.
+/// make repositories; for a copy from another registry without a template too, as whoever may bring it may.
 ///
 /// # Errors
 /// `RepositoryNotFoundException`, and those of making one.
@@ -188,13 +193,16 @@ pub fn for_push(context: &mut Context<'_>, registry: &AccountId, name: &str) -> 
         if state.repository(registry.as_str(), name).is_some() {
             return Ok(());
         }
-        of_push(&state, registry, name).cloned()
+        let reason = if context.is_replica { For::Replication } else { For::CreateOnPush };
+        find(&state, registry, name, reason).cloned()
     };
-    let Some(template) = template.filter(|_| *registry == *context.account() && may_make(context, name)) else {
-        return Err(fault::no_repository(registry, name));
+    let template = match context.is_replica {
+        true => Some(template.unwrap_or_default()),
+        false => template.filter(|_| *registry == *context.account() && may_make(context, name)),
     };
+    let template = template.ok_or_else(|| fault::no_repository(registry, name))?;
     let wish = wish(&template, name)?;
-    let (place, settings, now) = (context.place.clone(), context.settings, context.now);
+    let (place, settings, now) = (Place::new(&context.place.region, registry), context.settings, context.now);
     let ring = Ring { place: &place, vault: &settings.vault, now };
     context.transact(|state, changes, mint| {
         // Somebody else may have been faster.

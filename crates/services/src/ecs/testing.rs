@@ -179,6 +179,7 @@ fn settings(account: &AccountId) -> Settings {
         page_key: [7; 32],
         vault: crate::Vault::new(&[8; 32]),
         enforces: false,
+        peers: Default::default(),
     }
 }
 

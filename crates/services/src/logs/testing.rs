@@ -24,7 +24,7 @@ pub struct Bench {
     pub now: i64,
     /// The `x-longshore-batch` header of the next calls.
     pub batch: Option<String>,
-    settings: Settings,
+    pub settings: Settings,
     directory: PathBuf,
 }
 
@@ -50,6 +50,7 @@ impl Bench {
                 page_key: [7; 32],
                 vault: crate::Vault::new(&[8; 32]),
                 enforces: false,
+                peers: Default::default(),
             },
             account,
             now: NOW,

@@ -75,8 +75,14 @@ pub fn put_image(context: &mut Context<'_>, push: &Push<'_>) -> Result<Pushed, F
         return Err(fault::other_digest(&wanted.to_string(), &digest.to_string()));
     }
     let now = context.now;
-    let digest_text = digest.to_string();
-    let decide = |state: &State, changes: &mut Vec<Change>| decide(state, changes, push, &manifest, &digest_text, now);
+    let (digest_text, is_replica) = (digest.to_string(), context.is_replica);
+    let decide = |state: &State, changes: &mut Vec<Change>| {
+        let pushed = decide(state, changes, push, &manifest, &digest_text, now)?;
+        if !is_replica {
+            replicate(state, changes, push, &pushed, now)?;
+        }
+        Ok::<_, Fault>(pushed)
+    };
     // What will be refused leaves no bytes.
     decide(&context.read(), &mut Vec::new())?;
     let blobs = context.blobs()?;
@@ -106,6 +112,20 @@ fn decide(
     }
     let moved = place.tag(changes, digest, now)?;
     Ok(Pushed { image, is_new: known.is_none(), moved })
+}
+
+/// Has copies made of what was pushed. What came as a copy goes no further.
+fn replicate(
+    state: &State,
+    changes: &mut Vec<Change>,
+    push: &Push<'_>,
+    pushed: &Pushed,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let repository = repository(state, push.registry, push.repository)?;
+    let row = state.replication_of_push(repository, &pushed.image.digest, pushed.is_change(), now);
+    changes.extend(row.map(Change::from));
+    Ok(())
 }
 
 struct Place<'a> {

@@ -5,6 +5,7 @@ mod hostile;
 mod image;
 mod layer;
 mod lifecycle;
+mod replication;
 mod repository;
 mod template;
 
