@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import time
 
 import boto3
 import botocore.exceptions
@@ -18,6 +17,9 @@ SOURCE, TARGET = "111111111111", "222222222222"
 HERE, THERE = "us-east-1", "eu-west-1"
 DENIED = "DESTINATION_REGISTRY_ACCESS_DENIED"
 HEADER = "x-longshore-replication"
+
+# Bytes of a layer that takes a while.
+LARGE = 200_000_000
 
 
 def key(instance, *actions):
@@ -109,6 +111,16 @@ class Pair:
         """Digests by tags, as the target has them."""
         pages = self.far.get_paginator("list_images").paginate(repositoryName=name)
         return {one["imageTag"]: one["imageDigest"] for page in pages for one in page["imageIds"] if "imageTag" in one}
+
+    def coming(self):
+        """Bytes of uploads that the target has and that are not finished."""
+        def size(path):
+            try:
+                return path.stat().st_size if path.is_file() else 0
+            except FileNotFoundError:
+                return 0
+
+        return sum(map(size, (self.target.data_dir / "registry" / "uploads").rglob("*")))
 
     def uploads(self, name):
         """Records of the uploads that were begun in a repository of the target."""
@@ -239,7 +251,8 @@ def test_a_peer_that_was_away_gets_what_it_missed(pair):
     hub = pair.hub()
     pair.target.stop()
     manifests = [hub.image(f"v{number}") for number in range(3)]
-    time.sleep(2)
+    # The log names the image of each try that fails.
+    eventually(lambda: sha256(manifests[0]) in pair.source.log_text())
     for manifest in manifests:
         assert pair.statuses(hub.name, sha256(manifest))[0]["status"] == "IN_PROGRESS"
     pair.source.stop()
@@ -252,15 +265,9 @@ def test_a_peer_that_was_away_gets_what_it_missed(pair):
 
 def test_a_source_that_is_killed_on_the_way_goes_on(pair):
     hub = pair.hub()
-    uploads = pair.target.data_dir / "registry" / "uploads"
-
-    def coming():
-        return sum(one.stat().st_size for one in uploads.rglob("*") if one.is_file())
-
-    data = random.randbytes(200_000_000)
-    before = coming()
+    data, before = random.randbytes(LARGE), pair.coming()
     manifest = hub.image("large", [data])
-    eventually(lambda: coming() > before, every=0.002)
+    eventually(lambda: pair.coming() > before, every=0.002)
     pair.source.kill()
     assert sha256(manifest) not in (pair.digests(hub.name) if repository_is_there(pair, hub.name) else set())
     pair.source.start()
@@ -279,15 +286,9 @@ def repository_is_there(pair, name):
 
 def test_a_target_that_is_killed_on_the_way_gets_it_all(pair):
     hub = pair.hub()
-    uploads = pair.target.data_dir / "registry" / "uploads"
-
-    def coming():
-        return sum(one.stat().st_size for one in uploads.rglob("*") if one.is_file())
-
-    before = coming()
-    data = random.randbytes(200_000_000)
+    data, before = random.randbytes(LARGE), pair.coming()
     manifest = hub.image("large", [data])
-    eventually(lambda: coming() > before, every=0.002)
+    eventually(lambda: pair.coming() > before, every=0.002)
     pair.target.kill()
     pair.target.start()
     pair.complete(hub.name, manifest)
@@ -310,10 +311,10 @@ def test_a_right_that_is_taken_away_is_told_and_one_that_is_given_back_acts(pair
     other = pair.hub()
     assert pair.ended(other.name, sha256(other.image("one")))["failureCode"] == DENIED
     assert not repository_is_there(pair, other.name)
+    pair.follow(hub.name)
     third = hub.image("three")
     pair.complete(hub.name, third)
     pair.let("ecr:ReplicateImage", "ecr:CreateRepository")
-    pair.follow(hub.name)
     assert hub.put(manifest, "two").status == 201
     pair.complete(hub.name, manifest)
     assert pair.tags(hub.name)["two"] == sha256(manifest)

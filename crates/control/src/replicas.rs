@@ -14,8 +14,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_model::Change;
-use longshore_model::registry::Destination;
+use longshore_model::registry::{Destination, ImageReplication};
+use longshore_model::{AccountId, Change, State, TableName};
 use longshore_plan::replicate::{Errand, Outcome, due, tried};
 use tokio::task::{Id, JoinSet};
 
@@ -30,8 +30,8 @@ pub(crate) const HEADER: http::HeaderName = http::HeaderName::from_static("x-lon
 /// What such a header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Brought {
-    pub source: longshore_model::AccountId,
-    pub registry: longshore_model::AccountId,
+    pub source: AccountId,
+    pub registry: AccountId,
     pub region: String,
 }
 
@@ -39,13 +39,19 @@ impl Brought {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (source, to) = text.split_once(' ')?;
         let (registry, region) = to.split_once('/')?;
-        let account = longshore_model::AccountId::parse;
-        Some(Self { source: account(source)?, registry: account(registry)?, region: region.to_owned() })
+        let (source, registry) = (AccountId::parse(source)?, AccountId::parse(registry)?);
+        Some(Self { source, registry, region: region.to_owned() })
     }
 }
 
-/// What is known of a try: the version of the record when it began, and what came of it; nothing where there is no image.
-type Tried = Option<(i64, Outcome)>;
+/// How a try ended.
+#[derive(Clone, Debug)]
+enum Tried {
+    /// What came of it, and the version of the record when it began.
+    Ended(i64, Outcome),
+    /// There is nothing to be copied any more.
+    Gone,
+}
 
 pub(crate) async fn run(server: Arc<Server>) {
     let mut going = Going::default();
@@ -90,7 +96,7 @@ impl Going {
         self.busy.remove(&errand.to);
         let tried = tried.unwrap_or_else(|error| {
             tracing::error!(%error, "a replication broke off");
-            Some((i64::MAX, push::broken()))
+            Tried::Ended(i64::MAX, push::broken())
         });
         Some((errand, tried))
     }
@@ -98,16 +104,29 @@ impl Going {
 
 /// Writes down what came of a try. Returns whether it could.
 fn write(server: &Server, errand: &Errand, ended: Tried) -> bool {
-    let Some((version, outcome)) = ended else { return true };
-    tell(errand, &outcome);
+    if let Tried::Ended(_, outcome) = &ended {
+        tell(errand, outcome);
+    }
     let written = server.store.transact(|state, changes: &mut Vec<Change>| {
-        let known = state.image_replications.get(&errand.key);
-        // One that broke off does not know what it began with.
-        let row = known.and_then(|row| tried(row, &errand.to, version.min(row.version), &outcome, clock::now()));
-        changes.extend(row.map(Change::from));
+        if let Some(known) = state.image_replications.get(&errand.key) {
+            changes.extend(written_down(state, known, errand, &ended));
+        }
         Ok::<_, longshore_store::Full>(())
     });
     written.is_ok()
+}
+
+fn written_down(state: &State, known: &ImageReplication, errand: &Errand, ended: &Tried) -> Option<Change> {
+    match ended {
+        // One that broke off does not know what it began with.
+        Tried::Ended(version, outcome) => {
+            tried(known, &errand.to, (*version).min(known.version), outcome, clock::now()).map(Change::from)
+        }
+        Tried::Gone => {
+            let is_there = state.images.contains(&errand.key) && state.repository_of(&known.repository).is_some();
+            (!is_there).then(|| Change::Delete(TableName::ImageReplication, errand.key.to_string()))
+        }
+    }
 }
 
 fn tell(errand: &Errand, outcome: &Outcome) {

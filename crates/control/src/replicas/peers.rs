@@ -19,7 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, Method};
 use longshore_model::AccountId;
-use longshore_model::registry::Destination;
+use longshore_model::registry::{Destination, Digest};
 use longshore_wire::sigv4::Signer;
 use longshore_wire::{Timestamp, TimestampFormat};
 use reqwest::Url;
@@ -52,6 +52,16 @@ pub(crate) struct Peer {
     key: Key,
     /// Its registry as whoever has a token of it, and since when.
     signed_in: Mutex<Option<(Arc<Remote>, Timestamp)>>,
+    /// The upload that is not finished: of one image at a time there is one at most. The next try goes on with it.
+    pub begun: parking_lot::Mutex<Option<Begun>>,
+}
+
+/// An upload of a layer to a repository.
+#[derive(Clone, Debug)]
+pub(crate) struct Begun {
+    pub repository: String,
+    pub layer: Digest,
+    pub url: Url,
 }
 
 /// What opens it. Never shown.
@@ -96,7 +106,7 @@ impl Peers {
         let peer = |(name, key): (String, Key)| {
             let at = named(&name).ok_or_else(|| format!("{name:?} is no peer; one is named ACCOUNT/REGION"))?;
             let url = address(&key.url).map_err(|why| format!("the URL of {name} {why}"))?;
-            Ok((at.clone(), Arc::new(Peer { at, url, key, signed_in: Mutex::default() })))
+            Ok((at.clone(), Arc::new(Peer { at, url, key, signed_in: Mutex::default(), begun: Default::default() })))
         };
         keys.into_iter().map(peer).collect::<Result<_, String>>().map(Self)
     }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
-use longshore_model::AccountId;
 use longshore_model::registry::{Digest, Image, Repository, content_key, tag_key};
+use longshore_model::{AccountId, State};
 use longshore_plan::replicate::{Errand, Outcome};
 use longshore_store::blobs;
 use longshore_wire::Timestamp;
@@ -30,8 +30,8 @@ const NOT_FOUND: &str = "DESTINATION_REGISTRY_NOT_FOUND";
 const REFUSED: &str = "DESTINATION_REGISTRY_REFUSED";
 const INTERNAL: &str = "INTERNAL_FAILURE";
 
-/// What a registry does not say of an image that it might take later.
-const FINAL: &[&str] = &["MANIFEST_INVALID", "NAME_INVALID", "UNSUPPORTED", "DENIED"];
+/// What a registry says of an image that it will not take later either.
+const FINAL: &[&str] = &["MANIFEST_INVALID", "NAME_INVALID", "UNSUPPORTED"];
 
 /// Indexes list indexes no deeper, as they were pushed here.
 const DEEPEST: usize = 6;
@@ -56,6 +56,7 @@ pub(super) fn broken() -> Outcome {
 /// One image, on its way to one peer.
 pub(super) struct Push<'a> {
     pub server: &'a Arc<Server>,
+    pub peer: &'a Peer,
     pub remote: &'a Remote,
     pub repository: Arc<Repository>,
     /// The value of [`HEADER`].
@@ -64,33 +65,54 @@ pub(super) struct Push<'a> {
     since: Timestamp,
 }
 
+/// What is to be copied, as the records have it.
+struct Load {
+    version: i64,
+    since: Timestamp,
+    image: Arc<Image>,
+    repository: Arc<Repository>,
+}
+
 /// Copies an image as an errand says; what is there already stays.
 pub(super) async fn carry(server: &Arc<Server>, errand: &Errand) -> Tried {
-    let (version, since, image, repository, revision) = {
+    let (load, revision) = {
         let state = server.store.read();
-        let row = state.image_replications.get(&errand.key)?;
-        let since = row.replica(&errand.to)?.since;
-        let image = state.images.get(&errand.key)?.clone();
-        let repository = state.repository_of(&row.repository)?.clone();
-        (row.version, since, image, repository, state.revision())
+        (load(&state, errand), state.revision())
     };
     // What is not durable here must not be there.
-    server.store.durable(revision).await.ok()?;
+    if server.store.durable(revision).await.is_err() {
+        return Tried::Ended(i64::MAX, broken());
+    }
+    match load {
+        Some(load) => Tried::Ended(load.version, bring(server, errand, load).await),
+        None => Tried::Gone,
+    }
+}
+
+fn load(state: &State, errand: &Errand) -> Option<Load> {
+    let row = state.image_replications.get(&errand.key)?;
+    let since = row.replica(&errand.to)?.since;
+    let image = state.images.get(&errand.key)?.clone();
+    let repository = state.repository_of(&row.repository)?.clone();
+    Some(Load { version: row.version, since, image, repository })
+}
+
+async fn bring(server: &Arc<Server>, errand: &Errand, load: Load) -> Outcome {
     let Some(peer) = server.peer(&errand.to) else {
         let why = "the operator has not said where the registry is".to_owned();
-        return Some((version, Outcome::Failed { code: NOT_FOUND, why }));
+        return Outcome::Failed { code: NOT_FOUND, why };
     };
     let remote = match peer.sign_in().await {
         Ok(remote) => remote,
-        Err(error) => return Some((version, not_let_in(&error))),
+        Err(error) => return not_let_in(&error),
     };
-    let header = format!("{} {}", repository.account, errand.to);
-    let push = Push { server, remote: &remote, repository, header, since };
-    let outcome = match push.all(&image).await {
+    let header = format!("{} {}", load.repository.account, errand.to);
+    let Load { since, image, repository, .. } = load;
+    let push = Push { server, peer: &peer, remote: &remote, repository, header, since };
+    match push.all(&image).await {
         Ok(()) => Outcome::Complete,
         Err(failure) => failed(&peer, &failure).await,
-    };
-    Some((version, outcome))
+    }
 }
 
 /// There is no token: the key is not one that the peer knows, or may not have any.

@@ -1,5 +1,5 @@
 //! A layer, to a peer that does not have it: from another of its repositories, or in pieces, going on where a connection
-//! broke.
+//! broke, in the same try or in the next.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use longshore_model::registry::Digest;
 use longshore_store::blobs::{self, READ, Reader};
 use reqwest::{Response, Url};
 
+use super::peers::Begun;
 use super::push::{Failure, Push, aside};
 use crate::remote::{Ask, Error};
 
@@ -32,14 +33,39 @@ impl Push<'_> {
             Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        let Some(url) = self.begin(layer).await? else { return Ok(()) };
         let (blobs, wanted) = (self.server.blobs.clone(), layer.clone());
         let reader = Arc::new(aside(move || blobs.reader(&wanted)).await?);
-        self.pieces(&url, &reader).await?;
-        let mut ask = self.at(Method::PUT, url);
+        let (url, at) = match self.begun(layer).await {
+            Some(begun) => begun,
+            None => match self.begin(layer).await? {
+                Some(url) => (url, 0),
+                None => return Ok(()),
+            },
+        };
+        let sent = self.send(layer, &url, &reader, at).await;
+        if !matches!(&sent, Err(Failure::Remote(error)) if error.passes()) {
+            self.peer.begun.lock().take();
+        }
+        sent
+    }
+
+    async fn send(&self, layer: &Digest, url: &Url, reader: &Arc<Reader>, at: u64) -> Result<(), Failure> {
+        self.pieces(url, reader, at).await?;
+        let mut ask = self.at(Method::PUT, url.clone());
         ask.url.query_pairs_mut().append_pair("digest", layer.as_str());
         self.remote.ask(&ask).await?;
         Ok(())
+    }
+
+    /// The upload of this layer that an earlier try did not finish, and how far it has come. Any other is ended.
+    async fn begun(&self, layer: &Digest) -> Option<(Url, u64)> {
+        let Begun { repository, layer: of, url } = self.peer.begun.lock().clone()?;
+        if repository == self.repository.name && of == *layer {
+            return self.come(&url).await.map(|at| (url, at));
+        }
+        self.peer.begun.lock().take();
+        let _ = self.remote.ask(&self.at(Method::DELETE, url)).await;
+        None
     }
 
     /// Begins an upload; `None` where the peer takes the layer from another repository.
@@ -51,7 +77,12 @@ impl Push<'_> {
         let begun = self.remote.ask(&ask).await?;
         match begun.status() {
             StatusCode::CREATED => Ok(None),
-            _ => Ok(Some(self.location(&begun)?)),
+            _ => {
+                let url = self.location(&begun)?;
+                let (repository, layer) = (self.repository.name.clone(), layer.clone());
+                *self.peer.begun.lock() = Some(Begun { repository, layer, url: url.clone() });
+                Ok(Some(url))
+            }
         }
     }
 
@@ -61,8 +92,8 @@ impl Push<'_> {
         self.remote.url(location.unwrap_or("https://nowhere.invalid/"))
     }
 
-    async fn pieces(&self, url: &Url, reader: &Arc<Reader>) -> Result<(), Failure> {
-        let (mut at, mut failures) = (0, 0);
+    async fn pieces(&self, url: &Url, reader: &Arc<Reader>, mut at: u64) -> Result<(), Failure> {
+        let mut failures = 0;
         while at < reader.size() {
             let end = reader.size().min(at + PIECE);
             match self.piece(url, reader, at, end).await {
