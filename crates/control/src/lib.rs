@@ -51,7 +51,8 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use config::{AUDIT_MIB, Auth, Config, NODE_LOST_HOURS, TRAIL_SECONDS, audit_log};
+pub use config::{AUDIT_MIB, Auth, Config, NODE_LOST_HOURS, TRAIL_SECONDS, audit_log, upstream};
+pub use longshore_services::ecr::cache::Upstream;
 pub use longshore_store::audit::{Mark, verify};
 pub use root_key::RootKey;
 
@@ -84,6 +85,8 @@ pub struct Server {
     pub(crate) logs: Logs,
     pub(crate) audit: Audit,
     pub(crate) blobs: Blobs,
+    /// What is on its way from upstream registries.
+    pub(crate) cache: registry::Cache,
     /// The database of known vulnerabilities, if one was imported.
     pub(crate) scan_database: PathBuf,
     pub(crate) strangers: audit::Strangers,
@@ -132,12 +135,14 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         enforces: config.auth == Auth::Enforce,
         page_key: root_key::page_key(&config.data_dir)?,
         vault: vault(config, &store)?,
+        upstreams: config.upstreams.clone(),
     };
     let server = Arc::new(Server {
         store,
         logs,
         audit,
         blobs,
+        cache: registry::Cache::new(),
         scan_database: scans::database(&config.data_dir),
         strangers: audit::Strangers::new(),
         keys: signin::Keys::default(),

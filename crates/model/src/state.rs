@@ -19,7 +19,7 @@ use crate::node::Node;
 use crate::node_key::{JoinToken, NodeKey};
 use crate::parameter::{self, Parameter, ParameterVersion};
 use crate::registry::{
-    CreationTemplate, Image, ImageScan, ImageTag, Layer, LifecyclePreview, RegistryScanning, RegistrySettings,
+    CacheRule, CreationTemplate, Image, ImageScan, ImageTag, Layer, LifecyclePreview, RegistryScanning, RegistrySettings,
     Repository,
 };
 use crate::secret::{Secret, SecretVersion};
@@ -287,6 +287,7 @@ tables! {
     LifecyclePreview 60 lifecycle_previews |row| row.repository.clone();
     ImageScan 58 image_scans |row| row.key();
     RegistryScanning 59 registry_scannings |row| row.account.clone();
+    CacheRule 64 cache_rules |row| row.key();
 }
 
 impl State {

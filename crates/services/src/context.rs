@@ -10,6 +10,7 @@ use longshore_store::{Full, Revision, Snapshot, Store};
 use longshore_wire::{Fault, Timestamp};
 
 use crate::access::Leave;
+use crate::ecr::cache::{Tried, Upstream};
 use crate::{Answer, Vault};
 
 /// How this installation is set up, as far as an answer shows it.
@@ -30,6 +31,8 @@ pub struct Settings {
     pub enforces: bool,
     /// Seals secrets under the master key of this installation.
     pub vault: Vault,
+    /// Registries that the operator lets images be fetched from, beside those that ECR knows.
+    pub upstreams: Vec<Upstream>,
 }
 
 /// One request's surroundings.
@@ -59,6 +62,8 @@ pub struct Context<'a> {
     pub blobs: Option<&'a Blobs>,
     /// `host:port` that the client called.
     pub host: Option<String>,
+    /// What an upstream registry said, of a call that asks whether it answers.
+    pub tried: Option<Tried>,
     revision: Revision,
     tickets: Vec<Ticket>,
 }
@@ -91,6 +96,7 @@ impl<'a> Context<'a> {
             audit: None,
             blobs: None,
             host: None,
+            tried: None,
             revision: 0,
             tickets: Vec::new(),
         }

@@ -51,6 +51,7 @@ impl World {
                 enforces: true,
                 page_key: [7; 32],
                 vault: crate::Vault::new(&[8; 32]),
+                upstreams: Vec::new(),
             },
             directory,
             calls: 0,
