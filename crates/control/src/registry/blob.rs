@@ -20,13 +20,8 @@ use super::{Answer, DIGEST, set};
 use crate::body::Body;
 use crate::{Server, clock};
 
-/// `HEAD`: a client that asks may count on it for the manifest that it puts next.
+/// `HEAD`: a client that asks may count on it for the manifest that it puts next. Who pulls does not ask, so no upstream is.
 pub(super) async fn head(visit: &Visit<'_>, name: &str, digest: &Digest) -> Result<Answer, Refusal> {
-    if let Some((_, size)) = cache::layer(visit, name, digest).await? {
-        let mut answer = described(digest);
-        set(&mut answer, CONTENT_LENGTH, &size.to_string());
-        return Ok(answer);
-    }
     let request = api::BatchCheckLayerAvailabilityRequest {
         registry_id: Some(visit.registry.to_string()),
         repository_name: Some(name.to_owned()),

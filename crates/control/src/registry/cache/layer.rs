@@ -245,6 +245,7 @@ async fn aside<T: Send + 'static>(
 fn of_bytes(error: BlobError) -> Failure {
     match &error {
         BlobError::TooMany { .. } => Failure::Busy,
+        BlobError::TooLarge { .. } => Fault::common("LimitExceededException", 400, error.to_string()).into(),
         BlobError::Full => Fault::common("ServiceUnavailable", 503, "The disk is full.").into(),
         _ => {
             tracing::error!(error = &error as &dyn std::error::Error, "the registry's bytes failed");

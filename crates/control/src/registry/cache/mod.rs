@@ -19,6 +19,7 @@ mod layer;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use longshore_api::ecr as api;
 use longshore_model::registry::CacheRule;
 use longshore_model::{AccountId, State};
@@ -169,6 +170,9 @@ pub(super) async fn manifest(
     let needed: &[&str] = if made { &[IMPORT] } else { &[IMPORT, "ecr:CreateRepository"] };
     for action in needed {
         if let Err(sentence) = visit.judged(action, name) {
+            if is_push(visit, name) {
+                return Ok(None);
+            }
             return Err(denied(visit, "BatchGetImage", request, sentence).await);
         }
     }
@@ -179,8 +183,17 @@ pub(super) async fn manifest(
             tracing::info!(name, %failure, "what an upstream gave before is served");
             Ok(None)
         }
+        (Err(failure), _) if is_push(visit, name) => {
+            tracing::debug!(name, %failure, "what may be pushed is not upstream");
+            Ok(None)
+        }
         (Err(failure), _) => Err(failed(visit, "BatchGetImage", request, &failure, Code::ManifestUnknown).await),
     }
+}
+
+/// Whether it may be somebody who looks what is here before it pushes. It is told as ever that there is nothing.
+fn is_push(visit: &Visit<'_>, name: &str) -> bool {
+    visit.head.method == Method::HEAD && visit.judged("ecr:PutImage", name).is_ok()
 }
 
 const IMPORT: &str = "ecr:BatchImportUpstreamImage";
