@@ -87,7 +87,12 @@ pub struct Behaviour {
     pub registry_url: Option<String>,
     /// A registry that pull through cache rules may name, beside those that ECR knows; with a URL where it answers elsewhere,
     /// or in plain HTTP. May be given more than once
-    #[arg(long = "upstream-registry", env = "LONGSHORE_UPSTREAM_REGISTRIES", value_name = "HOST[=URL]", value_delimiter = ',')]
+    #[arg(
+        long = "upstream-registry",
+        env = "LONGSHORE_UPSTREAM_REGISTRIES",
+        value_name = "HOST[=URL]",
+        value_delimiter = ','
+    )]
     pub upstream_registries: Option<Vec<String>>,
     /// Where load balancers answer by their names, beside the loopback address of each: an address of the edges' machines
     /// [default: 127.0.0.1]

@@ -48,7 +48,9 @@ pub fn upstream(text: &str) -> Result<Upstream, String> {
     let (host, url) = text.split_once('=').unwrap_or((text, ""));
     let in_host = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b':');
     if host.is_empty() || !host.bytes().all(in_host) {
-        return Err(format!("{host:?} is no host: it has lower-case letters, digits, dots and hyphens, and may have a port"));
+        return Err(format!(
+            "{host:?} is no host: it has lower-case letters, digits, dots and hyphens, and may have a port"
+        ));
     }
     let url = if url.is_empty() { format!("https://{host}") } else { url.to_owned() };
     let bare = |url: &Url| {
@@ -119,8 +121,16 @@ mod tests {
         check("here:5000=http://127.0.0.1:5000", Some(("here:5000", "http://127.0.0.1:5000")));
         check("quay.io=https://mirror.test/", Some(("quay.io", "https://mirror.test/")));
         for text in [
-            "", "Harbor.test", "a/b", "https://harbor.test", "a=ftp://b", "a=http://u:p@b", "a=http://b/path", "a=b",
-            "a=http://b?x", "a b",
+            "",
+            "Harbor.test",
+            "a/b",
+            "https://harbor.test",
+            "a=ftp://b",
+            "a=http://u:p@b",
+            "a=http://b/path",
+            "a=b",
+            "a=http://b?x",
+            "a b",
         ] {
             check(text, None);
         }

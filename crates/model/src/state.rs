@@ -19,8 +19,8 @@ use crate::node::Node;
 use crate::node_key::{JoinToken, NodeKey};
 use crate::parameter::{self, Parameter, ParameterVersion};
 use crate::registry::{
-    CacheRule, CreationTemplate, Image, ImageScan, ImageTag, Layer, LifecyclePreview, RegistryScanning, RegistrySettings,
-    Repository,
+    CacheRule, CreationTemplate, Image, ImageScan, ImageTag, Layer, LifecyclePreview, RegistryScanning,
+    RegistrySettings, Repository,
 };
 use crate::secret::{Secret, SecretVersion};
 use crate::service::Service;

@@ -102,12 +102,7 @@ async fn sent(server: &Server, head: &Parts, digest: &Digest, known: i64) -> Res
 }
 
 /// What a client asks for of a layer that has so many bytes.
-fn part(
-    head: &Parts,
-    digest: &Digest,
-    size: u64,
-    body: impl FnOnce(u64, u64) -> Body,
-) -> Result<Answer, Refusal> {
+fn part(head: &Parts, digest: &Digest, size: u64, body: impl FnOnce(u64, u64) -> Body) -> Result<Answer, Refusal> {
     let range = head.headers.get(RANGE).and_then(|range| range.to_str().ok());
     let mut answer = described(digest);
     let (first, length) = match asked(range, size) {

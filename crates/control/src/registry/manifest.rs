@@ -43,7 +43,11 @@ async fn find(visit: &Visit<'_>, name: &str, reference: &Reference) -> Result<Ar
 }
 
 /// What comes from an upstream, and may not have a record yet.
-async fn fetched(visit: &Visit<'_>, name: &str, reference: &Reference) -> Result<Option<Arc<cache::Manifest>>, Refusal> {
+async fn fetched(
+    visit: &Visit<'_>,
+    name: &str,
+    reference: &Reference,
+) -> Result<Option<Arc<cache::Manifest>>, Refusal> {
     let request = request(visit, name, reference);
     let Some(found) = cache::manifest(visit, name, reference, &request).await? else { return Ok(None) };
     let pulled = visit.call("BatchGetImage", &request, |context, _| {

@@ -63,13 +63,7 @@ pub(super) async fn looked(source: &Source, reference: &Reference) {
 }
 
 /// Imports what was fetched, for whoever asks next. Until it has ended, who asks has what was fetched.
-pub(super) fn begin(
-    source: Arc<Source>,
-    reference: Reference,
-    place: &str,
-    flight: Arc<Flight>,
-    found: Arc<Manifest>,
-) {
+pub(super) fn begin(source: Arc<Source>, reference: Reference, place: &str, flight: Arc<Flight>, found: Arc<Manifest>) {
     let (server, place) = (source.server.clone(), place.to_owned());
     let alias = digest_key(&source.registry, &source.name, &found.served.digest);
     server.cache.alias(&alias, &flight);

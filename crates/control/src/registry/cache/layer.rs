@@ -85,7 +85,8 @@ impl Coming {
             };
             let length = left.min(received.saturating_sub(at)).min(BATCH as u64);
             let file = coming.file.get().cloned().filter(|_| length > 0).ok_or(io::ErrorKind::UnexpectedEof)?;
-            let bytes = tokio::task::spawn_blocking(move || read(&file, at, length)).await.map_err(io::Error::other)??;
+            let bytes =
+                tokio::task::spawn_blocking(move || read(&file, at, length)).await.map_err(io::Error::other)??;
             Ok(Some((bytes, (coming, progress, at + length, left - length))))
         })
     }
@@ -235,9 +236,7 @@ async fn keep(source: &Source, digest: &Digest, writer: Writer) -> Result<(), Ke
     linked.map(drop).map_err(|fault| Kept::Failed(fault.into()))
 }
 
-async fn aside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
-) -> Result<T, Failure> {
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, BlobError> + Send + 'static) -> Result<T, Failure> {
     let done = tokio::task::spawn_blocking(work).await.map_err(|_| Failure::from(Fault::internal()))?;
     done.map_err(of_bytes)
 }

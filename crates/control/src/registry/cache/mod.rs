@@ -23,8 +23,8 @@ use http::Method;
 use longshore_api::ecr as api;
 use longshore_model::registry::CacheRule;
 use longshore_model::{AccountId, State};
-use longshore_services::ecr::{self, cache, content};
 use longshore_services::Context;
+use longshore_services::ecr::{self, cache, content};
 use longshore_store::blobs::Digest;
 use longshore_wire::protocol::Call;
 use longshore_wire::{Fault, Shape, Value};
@@ -118,7 +118,9 @@ enum Standing {
     Good,
     /// It is here, and the upstream was not asked today.
     Old(String),
-    Absent { has_repository: bool },
+    Absent {
+        has_repository: bool,
+    },
 }
 
 impl Standing {
@@ -135,7 +137,9 @@ impl Standing {
         let key = longshore_model::registry::tag_key(&repository.id, tag);
         let Some(row) = state.image_tags.get(&key) else { return absent };
         // What somebody pushed is that one's; what may not move does not.
-        let Some(looked_at) = row.looked_at.filter(|_| !content::is_immutable(repository, tag)) else { return Self::Good };
+        let Some(looked_at) = row.looked_at.filter(|_| !content::is_immutable(repository, tag)) else {
+            return Self::Good;
+        };
         match clock::now().millis().saturating_sub(looked_at.millis()) < DAY_MILLIS {
             true => Self::Good,
             false => Self::Old(row.digest.clone()),
@@ -293,19 +297,12 @@ pub(super) async fn layer(
     };
     match coming.await {
         Ok(coming) => Ok(coming),
-        Err(failure) => {
-            Err(failed(visit, "GetDownloadUrlForLayer", &request, &failure, Code::BlobUnknown).await)
-        }
+        Err(failure) => Err(failed(visit, "GetDownloadUrlForLayer", &request, &failure, Code::BlobUnknown).await),
     }
 }
 
 /// A refusal for want of a right, with its record.
-async fn denied<R: Shape>(
-    visit: &Visit<'_>,
-    operation: &'static str,
-    request: &R,
-    sentence: String,
-) -> Refusal {
+async fn denied<R: Shape>(visit: &Visit<'_>, operation: &'static str, request: &R, sentence: String) -> Refusal {
     let fault = Fault::common("AccessDeniedException", 400, sentence);
     let refused = visit.call(operation, request, |_, _| Err::<((), Box<_>), _>(fault));
     refused.await.err().unwrap_or_else(|| Fault::internal().into())

@@ -75,7 +75,8 @@ pub fn create(
     let host = request.upstream_registry_url.unwrap_or_default();
     let has_credentials = request.credential_arn.is_some();
     let found = upstream::asked(context.settings, &host, request.upstream_registry, has_credentials)?;
-    let upstream_prefix = request.upstream_repository_prefix.map_or_else(|| ROOT.to_owned(), |given| named(Some(given)));
+    let upstream_prefix =
+        request.upstream_repository_prefix.map_or_else(|| ROOT.to_owned(), |given| named(Some(given)));
     if prefix == ROOT && upstream_prefix != ROOT {
         let words = "must be ROOT where ecrRepositoryPrefix is";
         return Err(fault::parameter("upstreamRepositoryPrefix", words));

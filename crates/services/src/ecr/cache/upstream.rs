@@ -82,12 +82,7 @@ pub fn find(settings: &Settings, host: &str) -> Option<Found> {
 ///
 /// # Errors
 /// `UnsupportedUpstreamRegistryException`
-pub fn asked(
-    settings: &Settings,
-    host: &str,
-    kind: Option<Kind>,
-    has_credentials: bool,
-) -> Result<Found, Fault> {
+pub fn asked(settings: &Settings, host: &str, kind: Option<Kind>, has_credentials: bool) -> Result<Found, Fault> {
     let refuse = |message: String| fault::of(&def::UNSUPPORTED_UPSTREAM_REGISTRY_EXCEPTION, message);
     let Some(found) = find(settings, host) else {
         return Err(refuse(match is_ecr(host) {
@@ -102,7 +97,9 @@ pub fn asked(
         }));
     };
     if kind.is_some_and(|kind| found.kind != Some(kind)) {
-        return Err(refuse(format!("The upstream registry URL {host} is not one of the upstream registry that is named")));
+        return Err(refuse(format!(
+            "The upstream registry URL {host} is not one of the upstream registry that is named"
+        )));
     }
     match found.needs_credentials && !has_credentials {
         true => {
@@ -132,8 +129,17 @@ mod tests {
         check(&bench, "registry-1.docker.io", Some((Kind::DockerHub, true)));
         check(&bench, "mine1.azurecr.io", Some((Kind::AzureContainerRegistry, true)));
         for host in [
-            "", "docker.io", "https://quay.io", "quay.io/x", "QUAY.IO", "a.azurecr.io", "a/b.azurecr.io", "evil.example",
-            "127.0.0.1", "123456789012.dkr.ecr.us-east-1.amazonaws.com", "quay.io@evil.example",
+            "",
+            "docker.io",
+            "https://quay.io",
+            "quay.io/x",
+            "QUAY.IO",
+            "a.azurecr.io",
+            "a/b.azurecr.io",
+            "evil.example",
+            "127.0.0.1",
+            "123456789012.dkr.ecr.us-east-1.amazonaws.com",
+            "quay.io@evil.example",
         ] {
             check(&bench, host, None);
         }

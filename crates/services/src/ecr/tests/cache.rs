@@ -77,7 +77,10 @@ fn a_bad_rule_is_refused() {
     check(json!({"ecrRepositoryPrefix": "ROOT", "upstreamRepositoryPrefix": "corp"}), "InvalidParameterException");
     check(json!({"registryId": "999999999999"}), "InvalidParameterException");
     check(json!({"upstreamRegistry": "harbor"}), "InvalidParameterException");
-    check(json!({"credentialArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:other/x-abcdef"}), "InvalidParam");
+    check(
+        json!({"credentialArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:other/x-abcdef"}),
+        "InvalidParam",
+    );
     for host in ["harbor.example.com", "http://127.0.0.1:5000", "127.0.0.1:5000", "quay.io/x", "", "169.254.169.254"] {
         check(json!({"upstreamRegistryUrl": host}), "UnsupportedUpstreamRegistryException");
     }
@@ -129,14 +132,20 @@ fn an_index_of_an_upstream_gets_its_images_as_they_come() {
     let account = AccountId::parse("123456789012").unwrap();
     let one = registry.manifest(&[b"one"]).to_string();
     let two = registry.manifest(&[b"two"]).to_string();
-    let described = |text: &str| {
-        json!({"mediaType": MANIFEST, "digest": digest_of(Algorithm::Sha256, text.as_bytes()).to_string(), "size": text.len()})
-    };
-    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [described(&one), described(&two)]}).to_string();
+    let described = |text: &str| json!({"mediaType": MANIFEST, "digest": digest_of(Algorithm::Sha256, text.as_bytes()).to_string(), "size": text.len()});
+    let index =
+        json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [described(&one), described(&two)]}).to_string();
     let put = |text: &str, tags: &[&str], at: Option<i64>| {
         let looked_at = at.map(Timestamp::from_millis);
-        let push =
-            Push { registry: &account, repository: NAME, bytes: text.as_bytes(), media_type: None, digest: None, tags, looked_at };
+        let push = Push {
+            registry: &account,
+            repository: NAME,
+            bytes: text.as_bytes(),
+            media_type: None,
+            digest: None,
+            tags,
+            looked_at,
+        };
         put_image(&mut registry.0.context(), &push)
     };
     assert_eq!(put(&index, &["v1"], None).unwrap_err().name, "ReferencedImagesNotFoundException");
