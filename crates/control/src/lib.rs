@@ -53,7 +53,8 @@ use replicas::peers::Peers;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use config::{AUDIT_MIB, Auth, Config, NODE_LOST_HOURS, TRAIL_SECONDS, audit_log};
+pub use config::{AUDIT_MIB, Auth, Config, NODE_LOST_HOURS, TRAIL_SECONDS, audit_log, upstream};
+pub use longshore_services::ecr::cache::Upstream;
 pub use longshore_store::audit::{Mark, verify};
 pub use root_key::RootKey;
 
@@ -91,6 +92,8 @@ pub struct Server {
     pub(crate) blobs: Blobs,
     /// The registries that images can be copied to.
     pub(crate) peers: Peers,
+    /// What is on its way from upstream registries.
+    pub(crate) cache: registry::Cache,
     /// The database of known vulnerabilities, if one was imported.
     pub(crate) scan_database: PathBuf,
     pub(crate) strangers: audit::Strangers,
@@ -141,6 +144,7 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         page_key: root_key::page_key(&config.data_dir)?,
         vault: vault(config, &store)?,
         peers: peers.places(),
+        upstreams: config.upstreams.clone(),
     };
     let server = Arc::new(Server {
         store,
@@ -148,6 +152,7 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         audit,
         blobs,
         peers,
+        cache: registry::Cache::new(),
         scan_database: scans::database(&config.data_dir),
         strangers: audit::Strangers::new(),
         keys: signin::Keys::default(),

@@ -19,8 +19,8 @@ use crate::node::Node;
 use crate::node_key::{JoinToken, NodeKey};
 use crate::parameter::{self, Parameter, ParameterVersion};
 use crate::registry::{
-    CreationTemplate, Image, ImageReplication, ImageScan, ImageTag, Layer, LifecyclePreview, RegistryReplication,
-    RegistryScanning, RegistrySettings, Repository,
+    CacheRule, CreationTemplate, Image, ImageReplication, ImageScan, ImageTag, Layer, LifecyclePreview,
+    RegistryReplication, RegistryScanning, RegistrySettings, Repository,
 };
 use crate::secret::{Secret, SecretVersion};
 use crate::service::Service;
@@ -289,8 +289,9 @@ tables! {
     LifecyclePreview 60 lifecycle_previews |row| row.repository.clone();
     ImageScan 58 image_scans |row| row.key();
     RegistryScanning 59 registry_scannings |row| row.account.clone();
-    RegistryReplication 64 registry_replications |row| row.account.clone();
-    ImageReplication 65 image_replications |row| row.key();
+    CacheRule 64 cache_rules |row| row.key();
+    RegistryReplication 68 registry_replications |row| row.account.clone();
+    ImageReplication 69 image_replications |row| row.key();
 }
 
 impl State {

@@ -154,6 +154,7 @@ mod tests {
             subject: None,
             layers: Vec::new(),
             images: Vec::new(),
+            absent: Vec::new(),
         }
     }
 

@@ -13,6 +13,7 @@ use longshore_store::{Full, Revision, Snapshot, Store};
 use longshore_wire::{Fault, Timestamp};
 
 use crate::access::Leave;
+use crate::ecr::cache::{Tried, Upstream};
 use crate::{Answer, Vault};
 
 /// How this installation is set up, as far as an answer shows it.
@@ -35,6 +36,8 @@ pub struct Settings {
     pub vault: Vault,
     /// Registries that images can be copied to.
     pub peers: BTreeSet<Destination>,
+    /// Registries that the operator lets images be fetched from, beside those that ECR knows.
+    pub upstreams: Vec<Upstream>,
 }
 
 /// One request's surroundings.
@@ -66,6 +69,8 @@ pub struct Context<'a> {
     pub blobs: Option<&'a Blobs>,
     /// `host:port` that the client called.
     pub host: Option<String>,
+    /// What an upstream registry said, of a call that asks whether it answers.
+    pub tried: Option<Tried>,
     revision: Revision,
     tickets: Vec<Ticket>,
 }
@@ -99,6 +104,7 @@ impl<'a> Context<'a> {
             audit: None,
             blobs: None,
             host: None,
+            tried: None,
             revision: 0,
             tickets: Vec::new(),
         }

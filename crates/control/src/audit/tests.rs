@@ -45,6 +45,7 @@ impl World {
             trail_seconds: 60,
             registry_url: None,
             registry_peers: None,
+            upstreams: Vec::new(),
             balancer_address: std::net::Ipv4Addr::LOCALHOST.into(),
             throttle: false,
         };

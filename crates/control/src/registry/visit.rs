@@ -7,10 +7,11 @@ use http::header::HOST;
 use http::request::Parts;
 use longshore_api::ecr;
 use longshore_model::AccountId;
+use longshore_model::Place;
 use longshore_model::iam::Caller;
 use longshore_model::policy::Context as Conditions;
 use longshore_services::Context;
-use longshore_services::access::{Leave, Replica};
+use longshore_services::access::{Leave, Needed, Replica, judge_one};
 use longshore_store::audit;
 use longshore_store::blobs::{Blobs, Error};
 use longshore_wire::protocol::{Call, Output, codec};
@@ -144,6 +145,26 @@ impl<'a> Visit<'a> {
             self.authorize(&call, &conditions, &input).ok()
         };
         judge().is_some()
+    }
+
+    /// Whether the caller may do to a repository what is no operation's own action; nothing is recorded.
+    ///
+    /// # Errors
+    /// The sentence that says what is missing.
+    pub fn judged(&self, action: &'static str, name: &str) -> Result<(), String> {
+        if self.server.auth == Auth::Permissive {
+            return Ok(());
+        }
+        let place = Place::new(&self.server.settings.region, &self.registry);
+        let needed = Needed {
+            action,
+            resource: place.arn("ecr", &format!("repository/{name}")),
+            owner: self.registry.clone(),
+            context: Conditions::default(),
+        };
+        let call = call("BatchGetImage").map_err(|_| "no such operation".to_owned())?;
+        let conditions = signin::conditions(self.server, &call, &self.caller, self.head);
+        judge_one(&self.server.store.read(), &needed, &self.caller, &conditions)
     }
 
     /// The text of a header.

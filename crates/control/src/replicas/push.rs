@@ -28,6 +28,7 @@ const DENIED: &str = "DESTINATION_REGISTRY_ACCESS_DENIED";
 const UNAVAILABLE: &str = "DESTINATION_REGISTRY_UNAVAILABLE";
 const NOT_FOUND: &str = "DESTINATION_REGISTRY_NOT_FOUND";
 const REFUSED: &str = "DESTINATION_REGISTRY_REFUSED";
+const INCOMPLETE: &str = "SOURCE_IMAGE_INCOMPLETE";
 const INTERNAL: &str = "INTERNAL_FAILURE";
 
 /// What a registry says of an image that it will not take later either.
@@ -44,6 +45,9 @@ pub(super) enum Failure {
     /// Its bytes cannot be read here.
     #[error("the image cannot be read: {0}")]
     Local(#[from] blobs::Error),
+    /// An index of an upstream registry, of which not all was fetched.
+    #[error("{0} lists images that were not fetched from upstream")]
+    Incomplete(String),
     #[error("{0}")]
     Other(String),
 }
@@ -129,7 +133,11 @@ fn not_let_in(error: &Error) -> Outcome {
 
 async fn failed(peer: &Peer, failure: &Failure) -> Outcome {
     let why = failure.to_string();
-    let Failure::Remote(error) = failure else { return Outcome::Failed { code: INTERNAL, why } };
+    let error = match failure {
+        Failure::Remote(error) => error,
+        Failure::Incomplete(_) => return Outcome::Refused { code: INCOMPLETE, why },
+        Failure::Local(_) | Failure::Other(_) => return Outcome::Failed { code: INTERNAL, why },
+    };
     match error {
         Error::Denied { status: StatusCode::UNAUTHORIZED, .. } => {
             peer.sign_out().await;
@@ -190,6 +198,9 @@ impl Push<'_> {
         match self.put(&image.digest, &image, bytes.clone()).await {
             Err(error) if says(&error, "MANIFEST_BLOB_UNKNOWN") => {}
             put => return Ok(put?),
+        }
+        if !image.absent.is_empty() {
+            return Err(Failure::Incomplete(image.digest.clone()));
         }
         if depth >= DEEPEST {
             return Err(Failure::Other("its indexes are too deep".to_owned()));

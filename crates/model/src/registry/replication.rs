@@ -288,6 +288,7 @@ mod tests {
             subject: None,
             layers: Vec::new(),
             images: Vec::new(),
+            absent: Vec::new(),
         };
         let counts = |state: &State| {
             let index = &state.index.replications;

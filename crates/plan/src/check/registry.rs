@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_api::ecr::ReplicationStatus as Status;
 use longshore_model::State;
+use longshore_model::registry::cache::MOST_RULES;
 use longshore_model::registry::{MOST_TAGS, content_key};
 
 use super::Found;
@@ -21,6 +22,11 @@ pub(super) fn registry(state: &State, found: &mut Found) {
         let is_loose = state.index.registry.loose().any(|(_, loose)| loose == key);
         let is_used = state.index.registry.uses(key) > 0;
         found.unless(is_loose != is_used, "a layer is loose unless an image names it", &**key);
+    }
+    let mut rules: BTreeMap<&str, usize> = BTreeMap::new();
+    state.cache_rules.iter().for_each(|(_, row)| *rules.entry(&row.account).or_default() += 1);
+    for (account, count) in rules {
+        found.unless(count <= MOST_RULES, "an account has no more cache rules than its quota", account);
     }
     for (id, _) in state.lifecycle_previews.iter() {
         found.unless(ids.contains(&**id), "a preview is of a repository", &**id);
@@ -92,6 +98,8 @@ fn images(state: &State, ids: &BTreeSet<&str>, found: &mut Found) {
         found.unless(layers, "an image's layers are in its repository", &**key);
         let listed = row.images.iter().all(|digest| state.image(&row.repository, digest).is_some());
         found.unless(listed, "what an index lists is in its repository", &**key);
+        let apart = row.absent.iter().all(|digest| !row.images.contains(digest));
+        found.unless(apart, "what an index lacks it does not have", &**key);
         let itself = row.subject.as_ref() != Some(&row.digest) && !row.images.contains(&row.digest);
         found.unless(itself, "an image is not about itself, nor lists itself", &**key);
     }

@@ -52,6 +52,7 @@ impl World {
                 peers: Default::default(),
                 page_key: [7; 32],
                 vault: crate::Vault::new(&[8; 32]),
+                upstreams: Vec::new(),
             },
             directory,
             calls: 0,

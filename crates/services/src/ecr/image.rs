@@ -31,6 +31,7 @@ pub fn put(context: &mut Context<'_>, request: api::PutImageRequest) -> Result<a
             media_type: request.image_manifest_media_type.as_deref(),
             digest: wanted.as_ref(),
             tags: &tags,
+            looked_at: None,
         },
     )?;
     let digest = pushed.image.digest.clone();

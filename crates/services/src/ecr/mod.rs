@@ -8,6 +8,7 @@
 //! lie on the disk as they came.
 
 mod authorization;
+pub mod cache;
 pub mod content;
 pub mod download;
 mod fault;
@@ -29,7 +30,7 @@ pub mod token;
 use crate::{Service, operations};
 
 pub use registry::mounts;
-pub use template::for_push;
+pub use template::{for_pull, for_push};
 
 /// The operations that are built, and their handlers.
 pub static SERVICE: Service = Service {
@@ -73,6 +74,11 @@ pub static SERVICE: Service = Service {
         "UpdateRepositoryCreationTemplate" => template::update,
         "DescribeRepositoryCreationTemplates" => template::describe,
         "DeleteRepositoryCreationTemplate" => template::delete,
+        "CreatePullThroughCacheRule" => cache::create,
+        "DescribePullThroughCacheRules" => cache::describe,
+        "UpdatePullThroughCacheRule" => cache::update,
+        "DeletePullThroughCacheRule" => cache::delete,
+        "ValidatePullThroughCacheRule" => cache::validate,
         "StartImageScan" => scan::start,
         "DescribeImageScanFindings" => scan::describe,
         "BatchGetRepositoryScanningConfiguration" => scan::of_repositories,

@@ -1,6 +1,5 @@
-//! Templates of repositories: what a repository is like that is made because somebody pushes to it, or a copy comes.
-//!
-//! Left out: templates for pull-through caches are kept and shown, but nothing here makes repositories for these.
+//! Templates of repositories: what a repository is like that is made because somebody pushes to it or pulls from it,
+//! or a copy comes.
 
 use longshore_api::ecr as api;
 use longshore_api::ecr::fault as def;
@@ -170,8 +169,8 @@ pub fn delete(
     })
 }
 
-/// The template for repositories that are made for this reason under a name.
-fn find<'a>(
+/// The template for repositories of a name that are made for this reason.
+fn of<'a>(
     state: &'a State,
     registry: &AccountId,
     name: &str,
@@ -194,15 +193,35 @@ pub fn for_push(context: &mut Context<'_>, registry: &AccountId, name: &str) -> 
             return Ok(());
         }
         let reason = if context.is_replica { For::Replication } else { For::CreateOnPush };
-        find(&state, registry, name, reason).cloned()
+        of(&state, registry, name, reason).cloned()
     };
     let template = match context.is_replica {
         true => Some(template.unwrap_or_default()),
         false => template.filter(|_| *registry == *context.account() && may_make(context, name)),
     };
     let template = template.ok_or_else(|| fault::no_repository(registry, name))?;
+    make(context, registry, name, template)
+}
+
+/// The repository that what somebody pulls is to be kept in: made by the template for that, or as any other. Whether the caller
+/// may make it was asked.
+///
+/// # Errors
+/// Those of making one.
+pub fn for_pull(context: &mut Context<'_>, registry: &AccountId, name: &str) -> Result<(), Fault> {
+    let template = of(&context.read(), registry, name, For::PullThroughCache).cloned();
+    make(context, registry, name, template.unwrap_or_default())
+}
+
+fn make(
+    context: &mut Context<'_>,
+    registry: &AccountId,
+    name: &str,
+    template: api::RepositoryCreationTemplate,
+) -> Result<(), Fault> {
     let wish = wish(&template, name)?;
-    let (place, settings, now) = (Place::new(&context.place.region, registry), context.settings, context.now);
+    let (settings, now) = (context.settings, context.now);
+    let place = Place::new(&context.place.region, registry);
     let ring = Ring { place: &place, vault: &settings.vault, now };
     context.transact(|state, changes, mint| {
         // Somebody else may have been faster.

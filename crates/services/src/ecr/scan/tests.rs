@@ -45,6 +45,7 @@ fn image(digest: &str, artifact_type: &str, images: &[&str]) -> Image {
         subject: None,
         layers: Vec::new(),
         images: images.iter().map(|digest| (*digest).to_owned()).collect(),
+        absent: Vec::new(),
     }
 }
 
@@ -56,6 +57,7 @@ fn bench() -> Bench {
         tag: "latest".to_owned(),
         digest: "sha256:a".to_owned(),
         moved_at: Timestamp::from_millis(9),
+        looked_at: None,
     };
     bench.apply(vec![
         repository("web", false).into(),
@@ -292,6 +294,7 @@ fn an_image_that_is_pushed_is_scanned_once() {
             media_type: None,
             digest: None,
             tags,
+            looked_at: None,
         };
         put_image(&mut context, &push).unwrap().image.digest
     };

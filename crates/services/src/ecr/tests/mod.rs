@@ -1,6 +1,7 @@
 //! Calls of the API, as JSON in and out.
 
 mod access;
+mod cache;
 mod hostile;
 mod image;
 mod layer;

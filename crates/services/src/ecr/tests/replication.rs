@@ -130,6 +130,7 @@ fn a_copy_goes_no_further_and_has_its_repository_made() {
         media_type: None,
         digest: None,
         tags: &["v1"],
+        looked_at: None,
     };
     let pushed = crate::ecr::content::put_image(&mut context, &push).unwrap();
     assert_eq!(statuses(&registry, &pushed.image.digest), json!([]));
