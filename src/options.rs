@@ -85,6 +85,19 @@ pub struct Behaviour {
     /// environment [default: the data directory]
     #[arg(long, env = "LONGSHORE_REGISTRY_URL", value_name = "URL")]
     pub registry_url: Option<String>,
+    /// A file that says which registries images can be replicated to, and by which keys [default: registry-peers.json in the
+    /// data directory, if there]
+    #[arg(long, env = "LONGSHORE_REGISTRY_PEERS", value_name = "FILE")]
+    pub registry_peers: Option<PathBuf>,
+    /// A registry that pull through cache rules may name, beside those that ECR knows; with a URL where it answers elsewhere,
+    /// or in plain HTTP. May be given more than once
+    #[arg(
+        long = "upstream-registry",
+        env = "LONGSHORE_UPSTREAM_REGISTRIES",
+        value_name = "HOST[=URL]",
+        value_delimiter = ','
+    )]
+    pub upstream_registries: Option<Vec<String>>,
     /// Where load balancers answer by their names, beside the loopback address of each: an address of the edges' machines
     /// [default: 127.0.0.1]
     #[arg(long, env = "LONGSHORE_BALANCER_ADDRESS", value_name = "IP")]
@@ -130,6 +143,8 @@ pub struct Resolved {
     pub audit_mib: u32,
     pub trail_interval: u64,
     pub registry_url: Option<String>,
+    pub registry_peers: Option<PathBuf>,
+    pub upstream_registries: Vec<String>,
     pub balancer_address: IpAddr,
     pub throttle: bool,
     pub image_cleanup: Cleanup,
@@ -176,6 +191,8 @@ impl Instance {
             audit_mib: flags.audit_mib.or(file.audit_mib).unwrap_or(AUDIT_MIB).max(1),
             throttle: flags.throttle.or(file.throttle).unwrap_or(false),
             registry_url: flags.registry_url.clone().or(file.registry_url),
+            registry_peers: flags.registry_peers.clone().or(file.registry_peers),
+            upstream_registries: flags.upstream_registries.clone().or(file.upstream_registries).unwrap_or_default(),
             trail_interval: flags.trail_interval.or(file.trail_interval).unwrap_or(TRAIL_SECONDS),
             balancer_address: flags.balancer_address.or(file.balancer_address).unwrap_or(Ipv4Addr::LOCALHOST.into()),
             image_cleanup,

@@ -197,6 +197,12 @@ fn start_logger() {
     }
 }
 
+/// The registries that the operator lets images be fetched from.
+fn upstreams(options: &Resolved) -> Result<Vec<control::Upstream>> {
+    let read = |text: &String| control::upstream(text).map_err(anyhow::Error::msg);
+    options.upstream_registries.iter().map(read).collect::<Result<_>>().context("--upstream-registry")
+}
+
 async fn bind(options: &Resolved) -> Result<control::Bound> {
     let account = longshore_model::AccountId::parse(&options.account).context("an account id has twelve digits")?;
     RootKey::ensure(&options.data_dir)?;
@@ -213,6 +219,8 @@ async fn bind(options: &Resolved) -> Result<control::Bound> {
         audit_mib: options.audit_mib,
         trail_seconds: options.trail_interval,
         registry_url: options.registry_url.clone(),
+        registry_peers: options.registry_peers.clone(),
+        upstreams: upstreams(options)?,
         balancer_address: options.balancer_address,
         throttle: options.throttle,
     };

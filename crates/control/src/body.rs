@@ -1,9 +1,10 @@
-//! What the gateway answers with: bytes that are there, or a blob that is read while it is sent.
+//! What the gateway answers with: bytes that are there, a blob that is read while it is sent, or one that still comes.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use futures_util::Stream as Bytewise;
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use longshore_store::blobs::{Error, Reader};
 use tokio::task::JoinHandle;
@@ -15,6 +16,13 @@ pub(crate) enum Body {
     /// Nothing more, once it was sent.
     Whole(Bytes),
     Blob(Stream),
+    Coming(Coming),
+}
+
+/// Bytes that come from elsewhere while they are sent.
+pub(crate) struct Coming {
+    bytes: Pin<Box<dyn Bytewise<Item = io::Result<Bytes>> + Send>>,
+    left: u64,
 }
 
 /// The rest of a part of a blob.
@@ -33,6 +41,14 @@ impl Body {
         match length {
             0 => Self::default(),
             left => Self::Blob(Stream { reader, at, left, stand_ins, waiting: None }),
+        }
+    }
+
+    /// So many bytes of a stream that has them, or breaks off.
+    pub(crate) fn coming(bytes: impl Bytewise<Item = io::Result<Bytes>> + Send + 'static, length: u64) -> Self {
+        match length {
+            0 => Self::default(),
+            left => Self::Coming(Coming { bytes: Box::pin(bytes), left }),
         }
     }
 }
@@ -86,6 +102,15 @@ impl Stream {
     }
 }
 
+impl Coming {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        let bytes = ready!(self.bytes.as_mut().poll_next(context));
+        let bytes = bytes.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))?;
+        self.left = self.left.saturating_sub(bytes.len() as u64);
+        Poll::Ready(Ok(bytes))
+    }
+}
+
 impl HttpBody for Body {
     type Data = Bytes;
     type Error = io::Error;
@@ -96,6 +121,8 @@ impl HttpBody for Body {
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Blob(stream) if stream.left == 0 => Poll::Ready(None),
             Self::Blob(stream) => stream.poll(context).map(|read| Some(read.map(Frame::data))),
+            Self::Coming(coming) if coming.left == 0 => Poll::Ready(None),
+            Self::Coming(coming) => coming.poll(context).map(|read| Some(read.map(Frame::data))),
         }
     }
 
@@ -103,6 +130,7 @@ impl HttpBody for Body {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Blob(stream) => stream.left == 0,
+            Self::Coming(coming) => coming.left == 0,
         }
     }
 
@@ -110,6 +138,7 @@ impl HttpBody for Body {
         SizeHint::with_exact(match self {
             Self::Whole(bytes) => bytes.len() as u64,
             Self::Blob(stream) => stream.left,
+            Self::Coming(coming) => coming.left,
         })
     }
 }

@@ -424,6 +424,7 @@ async fn carry_out(
     note.input(&caller, &input);
     let leave = signin::authorize(server, call, &caller, &conditions, &input)?;
     server.throttle.admit(call, &caller, &input)?;
+    let tried = registry::tried(server, call, &caller.account, &input).await;
     // Log events come with the time of other clocks, and certificates are judged by them, so theirs is the machine's.
     let now = if matches!(call.service.name, "acm" | "logs") { clock::wall() } else { clock::now() };
     let account = caller.account.clone();
@@ -435,6 +436,7 @@ async fn carry_out(
     context.audit = Some(&server.audit);
     context.blobs = Some(&server.blobs);
     context.host = header(head, HOST.as_str());
+    context.tried = tried;
     let read = Instant::now();
     let answer = match service.blocking {
         true => tokio::task::block_in_place(|| (operation.run)(&mut context, input)),

@@ -27,6 +27,8 @@ mod master_key;
 mod metrics;
 mod nodes;
 mod registry;
+mod remote;
+mod replicas;
 mod root_key;
 mod scans;
 mod session;
@@ -49,10 +51,12 @@ use longshore_store::logs::Logs;
 use longshore_store::{Revision, Sqlite, Store};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use parking_lot::Mutex;
+use replicas::peers::Peers;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use config::{AUDIT_MIB, Auth, Config, NODE_LOST_HOURS, TRAIL_SECONDS, audit_log};
+pub use config::{AUDIT_MIB, Auth, Config, NODE_LOST_HOURS, TRAIL_SECONDS, audit_log, upstream};
+pub use longshore_services::ecr::cache::Upstream;
 pub use longshore_store::audit::{Mark, verify};
 pub use root_key::RootKey;
 
@@ -75,6 +79,9 @@ pub enum Error {
     /// What is wrong with it.
     #[error("the master key: {0}")]
     MasterKey(String),
+    /// What is wrong with them.
+    #[error("the registry peers: {0}")]
+    Peers(String),
     #[error("the store failed; see the log")]
     StoreFailed,
 }
@@ -85,6 +92,10 @@ pub struct Server {
     pub(crate) logs: Logs,
     pub(crate) audit: Audit,
     pub(crate) blobs: Blobs,
+    /// The registries that images can be copied to.
+    pub(crate) peers: Peers,
+    /// What is on its way from upstream registries.
+    pub(crate) cache: registry::Cache,
     /// The database of known vulnerabilities, if one was imported.
     pub(crate) scan_database: PathBuf,
     pub(crate) strangers: audit::Strangers,
@@ -128,6 +139,7 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
     let in_listen = |source| Error::Listen { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(in_listen)?;
     let address = listener.local_addr().map_err(in_listen)?;
+    let peers = Peers::open(config.registry_peers.as_deref(), &config.data_dir).map_err(Error::Peers)?;
     let settings = Settings {
         region: config.region.clone(),
         account: config.account.clone(),
@@ -137,12 +149,16 @@ pub async fn bind(config: &Config) -> Result<Bound, Error> {
         enforces: config.auth == Auth::Enforce,
         page_key: root_key::page_key(&config.data_dir)?,
         vault: vault(config, &store)?,
+        peers: peers.places(),
+        upstreams: config.upstreams.clone(),
     };
     let server = Arc::new(Server {
         store,
         logs,
         audit,
         blobs,
+        peers,
+        cache: registry::Cache::new(),
         scan_database: scans::database(&config.data_dir),
         strangers: audit::Strangers::new(),
         keys: signin::Keys::default(),

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use longshore_model::{Change, State};
 use longshore_plan::agenda::Agenda;
 use longshore_plan::reconcile::Roles;
-use longshore_plan::{Plan, expire, heal, prune, reap, rotate, scan};
+use longshore_plan::{Plan, expire, heal, prune, reap, replicate, rotate, scan};
 use longshore_services::logs::Upkeep;
 use longshore_store::{Commit, Full, Missed, Watch};
 use tokio::task::JoinHandle;
 
 use crate::registry::collect;
-use crate::{Error, Server, certificates, clock, lifecycle, scans, trails};
+use crate::{Error, Server, certificates, clock, lifecycle, replicas, scans, trails};
 
 /// The longest a loop sleeps.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -54,6 +54,8 @@ pub fn start(server: &Arc<Server>) -> Vec<JoinHandle<()>> {
         tokio::spawn(certificates::renew(server.clone())),
         tokio::spawn(collect::run(server.clone())),
         tokio::spawn(scans::run(server.clone())),
+        tokio::spawn(replicas::run(server.clone())),
+        tokio::spawn(periodic(server.clone(), "replicate", PERIOD, |_, state| replicate::turn(state, clock::now()))),
         tokio::spawn(periodic(server.clone(), "scan", PERIOD, |_, state| scan::turn(state, clock::now()))),
     ]
 }

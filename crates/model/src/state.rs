@@ -19,8 +19,8 @@ use crate::node::Node;
 use crate::node_key::{JoinToken, NodeKey};
 use crate::parameter::{self, Parameter, ParameterVersion};
 use crate::registry::{
-    CreationTemplate, Image, ImageScan, ImageTag, Layer, LifecyclePreview, RegistryScanning, RegistrySettings,
-    Repository,
+    CacheRule, CreationTemplate, Image, ImageReplication, ImageScan, ImageTag, Layer, LifecyclePreview,
+    RegistryReplication, RegistryScanning, RegistrySettings, Repository,
 };
 use crate::secret::{Secret, SecretVersion};
 use crate::service::Service;
@@ -149,6 +149,7 @@ macro_rules! tables {
                     Record::ImageTag(row) => self.set_image_tag(&key, Some(row)),
                     Record::Layer(row) => self.set_layer(&key, Some(row)),
                     Record::ImageScan(row) => self.set_image_scan(&key, Some(row)),
+                    Record::ImageReplication(row) => self.set_image_replication(&key, Some(row)),
                     $(#[allow(unreachable_patterns)] Record::$name(row) => { self.$field.put(key, row.clone()); })*
                 }
             }
@@ -200,6 +201,7 @@ macro_rules! tables {
                     TableName::ImageTag => self.set_image_tag(&key.into(), None),
                     TableName::Layer => self.set_layer(&key.into(), None),
                     TableName::ImageScan => self.set_image_scan(&key.into(), None),
+                    TableName::ImageReplication => self.set_image_replication(&key.into(), None),
                     $(#[allow(unreachable_patterns)] TableName::$name => { self.$field.delete(key); })*
                 }
             }
@@ -287,6 +289,9 @@ tables! {
     LifecyclePreview 60 lifecycle_previews |row| row.repository.clone();
     ImageScan 58 image_scans |row| row.key();
     RegistryScanning 59 registry_scannings |row| row.account.clone();
+    CacheRule 64 cache_rules |row| row.key();
+    RegistryReplication 68 registry_replications |row| row.account.clone();
+    ImageReplication 69 image_replications |row| row.key();
 }
 
 impl State {

@@ -45,6 +45,7 @@ fn image(number: usize) -> Image {
         subject: None,
         layers: Vec::new(),
         images: Vec::new(),
+        absent: Vec::new(),
     }
 }
 
@@ -73,7 +74,8 @@ fn main() {
     for number in 0..images {
         let image = image(number);
         let tag = format!("branch-{}-{number}", number % rules);
-        let tag = ImageTag { repository: "r1".to_owned(), tag, digest: image.digest.clone(), moved_at: NOW };
+        let tag =
+            ImageTag { repository: "r1".to_owned(), tag, digest: image.digest.clone(), moved_at: NOW, looked_at: None };
         state.apply(&image.into());
         state.apply(&Change::from(tag));
     }

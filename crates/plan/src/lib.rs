@@ -12,6 +12,7 @@
 //! * [`orders`] is what sessions write: nodes that come and go, orders that arrive.
 //! * [`heal`] ends tasks whose node is gone; [`reap`] forgets what ended long ago; [`expire`] what a policy ends;
 //!   [`prune`] layers that no image needs. [`lifecycle`] lets images go by the policies of their repositories.
+//! * [`replicate`] says which images are copied to other registries now, and what becomes of a copy that was tried.
 //! * [`rotate`] has secrets rotated by tasks, by a [`schedule`].
 //! * [`agenda`] remembers which services a loop must look at and when.
 //! * [`balancer`] gives load balancers their addresses.
@@ -40,6 +41,7 @@ pub mod quota;
 pub mod rate;
 pub mod reap;
 pub mod reconcile;
+pub mod replicate;
 pub mod report;
 pub mod rollout;
 pub mod rotate;

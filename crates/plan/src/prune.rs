@@ -98,6 +98,7 @@ mod tests {
             subject: None,
             layers: layers.iter().map(|layer| (*layer).to_owned()).collect(),
             images: Vec::new(),
+            absent: Vec::new(),
         }
     }
 
@@ -147,7 +148,8 @@ mod tests {
             let digest = format!("d{number}");
             changes.push(image("r", &digest, &["x"]).into());
             changes.push(layer("r", &digest, 10).into());
-            let tag = ImageTag { repository: "r".to_owned(), tag: digest.clone(), digest, moved_at: at(0) };
+            let tag =
+                ImageTag { repository: "r".to_owned(), tag: digest.clone(), digest, moved_at: at(0), looked_at: None };
             changes.push(tag.into());
         }
         let mut state = state(changes);

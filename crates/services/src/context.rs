@@ -1,7 +1,10 @@
 //! What a handler is given: who calls, when, and the stores.
 
+use std::collections::BTreeSet;
+
 use longshore_model::iam::Caller;
 use longshore_model::policy::Context as Conditions;
+use longshore_model::registry::Destination;
 use longshore_model::{AccountId, Change, Mint, Place, State};
 use longshore_store::audit::Audit;
 use longshore_store::blobs::Blobs;
@@ -10,6 +13,7 @@ use longshore_store::{Full, Revision, Snapshot, Store};
 use longshore_wire::{Fault, Timestamp};
 
 use crate::access::Leave;
+use crate::ecr::cache::{Tried, Upstream};
 use crate::{Answer, Vault};
 
 /// How this installation is set up, as far as an answer shows it.
@@ -30,6 +34,10 @@ pub struct Settings {
     pub enforces: bool,
     /// Seals secrets under the master key of this installation.
     pub vault: Vault,
+    /// Registries that images can be copied to.
+    pub peers: BTreeSet<Destination>,
+    /// Registries that the operator lets images be fetched from, beside those that ECR knows.
+    pub upstreams: Vec<Upstream>,
 }
 
 /// One request's surroundings.
@@ -48,6 +56,8 @@ pub struct Context<'a> {
     pub judged: bool,
     /// What the call was allowed by, where policies are asked: it is looked at again where the state is a later one.
     pub leave: Option<Leave>,
+    /// Whether the call brings a copy from another registry.
+    pub is_replica: bool,
     refusal: Option<Fault>,
     pub now: Timestamp,
     pub mint: Mint,
@@ -59,6 +69,8 @@ pub struct Context<'a> {
     pub blobs: Option<&'a Blobs>,
     /// `host:port` that the client called.
     pub host: Option<String>,
+    /// What an upstream registry said, of a call that asks whether it answers.
+    pub tried: Option<Tried>,
     revision: Revision,
     tickets: Vec<Ticket>,
 }
@@ -84,6 +96,7 @@ impl<'a> Context<'a> {
             caller,
             judged: true,
             leave: None,
+            is_replica: false,
             refusal: None,
             now,
             mint: Mint::new(seed),
@@ -91,6 +104,7 @@ impl<'a> Context<'a> {
             audit: None,
             blobs: None,
             host: None,
+            tried: None,
             revision: 0,
             tickets: Vec::new(),
         }

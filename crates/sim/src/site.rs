@@ -61,7 +61,9 @@ pub fn settings() -> Option<Settings> {
         stopped_task_ttl_seconds: 3600,
         page_key: [7; 32],
         vault: longshore_services::Vault::new(&[8; 32]),
+        upstreams: Vec::new(),
         enforces: false,
+        peers: Default::default(),
     })
 }
 

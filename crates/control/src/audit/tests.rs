@@ -44,6 +44,8 @@ impl World {
             audit_mib: 64,
             trail_seconds: 60,
             registry_url: None,
+            registry_peers: None,
+            upstreams: Vec::new(),
             balancer_address: std::net::Ipv4Addr::LOCALHOST.into(),
             throttle: false,
         };

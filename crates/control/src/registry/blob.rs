@@ -12,6 +12,7 @@ use longshore_services::ecr::{content, download};
 use longshore_store::blobs::Digest;
 use longshore_wire::Fault;
 
+use super::cache;
 use super::error::{Code, Refusal};
 use super::range::{Asked, asked};
 use super::visit::{Visit, aside};
@@ -20,7 +21,7 @@ use crate::body::Body;
 use crate::line::StandIns;
 use crate::{Server, clock};
 
-/// `HEAD`: a client that asks may count on it for the manifest that it puts next.
+/// `HEAD`: a client that asks may count on it for the manifest that it puts next. Who pulls does not ask, so no upstream is.
 pub(super) async fn head(visit: &Visit<'_>, name: &str, digest: &Digest) -> Result<Answer, Refusal> {
     let request = api::BatchCheckLayerAvailabilityRequest {
         registry_id: Some(visit.registry.to_string()),
@@ -46,6 +47,15 @@ pub(super) async fn get(visit: &Visit<'_>, name: &str, digest: &Digest) -> Resul
         repository_name: Some(name.to_owned()),
         layer_digest: Some(digest.to_string()),
     };
+    if let Some((coming, size)) = cache::layer(visit, name, digest).await? {
+        let pulled = visit.call("GetDownloadUrlForLayer", &request, |context, _| {
+            content::repository(&context.read(), &visit.registry, name)?;
+            Ok(((), Box::new(api::GetDownloadUrlForLayerResponse::default()) as Box<_>))
+        });
+        pulled.await.map_err(Refusal::of_blob)?;
+        let follow = |first, length| Body::coming(coming.follow(first, length), length);
+        return part(visit.head, digest, size, follow);
+    }
     let found = visit.call("GetDownloadUrlForLayer", &request, |context, _| {
         let size = content::layer(&context.read(), &visit.registry, name, digest.as_str())?.size;
         Ok((size, Box::new(api::GetDownloadUrlForLayerResponse::default()) as Box<_>))
@@ -89,7 +99,12 @@ async fn sent(server: &Server, head: &Parts, digest: &Digest, known: i64) -> Res
         tracing::error!(%digest, "the bytes of a layer are not as many as its record says");
         return Err(Fault::internal().into());
     }
-    let size = reader.size();
+    let stand_ins = head.extensions.get::<StandIns>().cloned();
+    part(head, digest, reader.size(), |first, length| Body::blob(reader, first, length, stand_ins))
+}
+
+/// What a client asks for of a layer that has so many bytes.
+fn part(head: &Parts, digest: &Digest, size: u64, body: impl FnOnce(u64, u64) -> Body) -> Result<Answer, Refusal> {
     let range = head.headers.get(RANGE).and_then(|range| range.to_str().ok());
     let mut answer = described(digest);
     let (first, length) = match asked(range, size) {
@@ -106,7 +121,7 @@ async fn sent(server: &Server, head: &Parts, digest: &Digest, known: i64) -> Res
         }
     };
     set(&mut answer, CONTENT_LENGTH, &length.to_string());
-    *answer.body_mut() = Body::blob(reader, first, length, head.extensions.get::<StandIns>().cloned());
+    *answer.body_mut() = body(first, length);
     Ok(answer)
 }
 

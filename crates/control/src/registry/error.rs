@@ -72,7 +72,7 @@ impl Code {
 }
 
 /// What a client is told that gets nothing.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub code: Code,
     pub status: StatusCode,

@@ -7,10 +7,12 @@ use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use hyper::body::{Bytes, Incoming};
 use longshore_api::ecr as api;
 use longshore_model::registry::Image;
+use longshore_services::ecr;
 use longshore_services::ecr::content::{self, Deleted, Named, Push};
 use longshore_store::blobs::{Algorithm, Digest, digest_of};
 use longshore_wire::Fault;
 
+use super::cache;
 use super::error::{Code, Refusal};
 use super::route::Reference;
 use super::visit::{Visit, aside};
@@ -24,21 +26,39 @@ pub(super) const LARGEST: usize = 4 * 1024 * 1024;
 /// Bytes of a manifest that its audit record has; policies ask for none. It is not to be in memory many times over.
 const RECORDED: usize = 8 * 1024;
 
-/// The image that a reference leads to, if the caller may pull it.
-async fn find(visit: &Visit<'_>, name: &str, reference: &Reference) -> Result<Arc<Image>, Refusal> {
-    let request = api::BatchGetImageRequest {
+fn request(visit: &Visit<'_>, name: &str, reference: &Reference) -> api::BatchGetImageRequest {
+    api::BatchGetImageRequest {
         registry_id: Some(visit.registry.to_string()),
         repository_name: Some(name.to_owned()),
         image_ids: Some(vec![identifier(reference)]),
         accepted_media_types: None,
-    };
+    }
+}
+
+/// The image that a reference leads to, if the caller may pull it.
+async fn find(visit: &Visit<'_>, name: &str, reference: &Reference) -> Result<Arc<Image>, Refusal> {
     visit
-        .call("BatchGetImage", &request, |context, _| {
+        .call("BatchGetImage", &request(visit, name, reference), |context, _| {
             let image = content::image(&context.read(), &visit.registry, name, named(reference))?.clone();
             content::note_pull(context, std::slice::from_ref(&image));
             Ok((image, Box::new(api::BatchGetImageResponse::default()) as Box<_>))
         })
         .await
+}
+
+/// What comes from an upstream, and may not have a record yet.
+async fn fetched(
+    visit: &Visit<'_>,
+    name: &str,
+    reference: &Reference,
+) -> Result<Option<Arc<cache::Manifest>>, Refusal> {
+    let request = request(visit, name, reference);
+    let Some(found) = cache::manifest(visit, name, reference, &request).await? else { return Ok(None) };
+    let pulled = visit.call("BatchGetImage", &request, |context, _| {
+        content::repository(&context.read(), &visit.registry, name)?;
+        Ok(((), Box::new(api::BatchGetImageResponse::default()) as Box<_>))
+    });
+    pulled.await.map(|()| Some(found))
 }
 
 fn named(reference: &Reference) -> Named<'_> {
@@ -67,18 +87,33 @@ pub(super) async fn get(
     if let Reference::NoTag(tag) = reference {
         return Err(Refusal::new(Code::ManifestUnknown, format!("no image can have the tag {}", tag.escape_debug())));
     }
-    let image = find(visit, name, reference).await?;
-    if !accepts(visit, &image.media_type) {
-        let message = format!("the manifest is a {}, which the client does not accept", image.media_type);
-        return Err(Refusal::new(Code::ManifestUnknown, message));
+    if let Some(fetched) = fetched(visit, name, reference).await? {
+        let (served, size) = (&fetched.served, fetched.served.bytes.len());
+        let mut answer = described(visit, &fetched.read.media_type, served.digest.as_str(), size as u64)?;
+        if with_bytes {
+            *answer.body_mut() = Body::from(served.bytes.clone());
+        }
+        return Ok(answer);
     }
-    let mut answer = Answer::default();
-    set(&mut answer, CONTENT_TYPE, &image.media_type);
-    set(&mut answer, DIGEST, &image.digest);
-    set(&mut answer, CONTENT_LENGTH, &image.manifest_size.to_string());
+    let image = find(visit, name, reference).await?;
+    let size = u64::try_from(image.manifest_size).map_err(|_| Fault::internal())?;
+    let mut answer = described(visit, &image.media_type, &image.digest, size)?;
     if with_bytes {
         *answer.body_mut() = Body::from(bytes(visit, &image).await?);
     }
+    Ok(answer)
+}
+
+/// An answer without its bytes, for a client that takes the type.
+fn described(visit: &Visit<'_>, media_type: &str, digest: &str, size: u64) -> Result<Answer, Refusal> {
+    if !accepts(visit, media_type) {
+        let message = format!("the manifest is a {media_type}, which the client does not accept");
+        return Err(Refusal::new(Code::ManifestUnknown, message));
+    }
+    let mut answer = Answer::default();
+    set(&mut answer, CONTENT_TYPE, media_type);
+    set(&mut answer, DIGEST, digest);
+    set(&mut answer, CONTENT_LENGTH, &size.to_string());
     Ok(answer)
 }
 
@@ -143,8 +178,12 @@ pub(super) async fn put(
         media_type: visit.header(CONTENT_TYPE),
         digest: if let Reference::Digest(digest) = reference { Some(digest) } else { None },
         tags: &tag.as_deref().into_iter().collect::<Vec<_>>(),
+        looked_at: None,
     };
     let subject = visit.call("PutImage", &request, |context, _| {
+        if visit.source.is_some() {
+            ecr::for_push(context, &visit.registry, name)?;
+        }
         let pushed = tokio::task::block_in_place(|| content::put_image(context, &push))?;
         let image = api::Image {
             registry_id: request.registry_id.clone(),

@@ -11,6 +11,7 @@
 
 mod auth;
 mod blob;
+mod cache;
 pub(crate) mod collect;
 mod error;
 mod list;
@@ -31,6 +32,7 @@ use hyper::body::{Body as _, Incoming};
 
 use crate::Server;
 use crate::body::Body;
+pub(crate) use cache::{Cache, tried};
 use error::{Code, Refusal};
 use route::{Astray, Route, What, route};
 use visit::Visit;

@@ -140,7 +140,8 @@ async fn mount(visit: &Visit<'_>, name: &str, from: &str, digest: &Digest) -> Re
     });
     match mounted.await {
         Ok(()) => Ok(Some(made(name, digest))),
-        Err(refusal) if refusal.code == Code::ManifestBlobUnknown => Ok(None),
+        // A repository that is not there may be made by the upload.
+        Err(refusal) if matches!(refusal.code, Code::ManifestBlobUnknown | Code::NameUnknown) => Ok(None),
         Err(refusal) => Err(refusal),
     }
 }

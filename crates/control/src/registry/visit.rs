@@ -7,18 +7,26 @@ use http::header::HOST;
 use http::request::Parts;
 use longshore_api::ecr;
 use longshore_model::AccountId;
+use longshore_model::Place;
 use longshore_model::iam::Caller;
+use longshore_model::policy::Context as Conditions;
 use longshore_services::Context;
+use longshore_services::access::{Leave, Needed, Replica, judge_one};
 use longshore_store::audit;
 use longshore_store::blobs::{Blobs, Error};
 use longshore_wire::protocol::{Call, Output, codec};
 use longshore_wire::{Fault, ProtocolKind, Shape, Value, json};
 
 use super::auth;
-use super::error::Refusal;
+use super::error::{Code, Refusal};
 use crate::audit::Note;
 use crate::gateway::{settle, written};
+use crate::replicas::{Brought, HEADER};
 use crate::{Auth, Server, clock, signin};
+
+/// What who brings a copy may call.
+const PUSHES: &[&str] =
+    &["BatchCheckLayerAvailability", "InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload", "PutImage"];
 
 /// What an operation decided, and what its record says of it.
 pub(super) type Decided<T> = Result<(T, Box<dyn Output>), Fault>;
@@ -29,13 +37,16 @@ pub(super) struct Visit<'a> {
     pub caller: Caller,
     /// Whose registry: that of the host's name, or the caller's own.
     pub registry: AccountId,
+    /// The account whose image is brought, of a copy from another registry.
+    pub source: Option<AccountId>,
 }
 
 impl<'a> Visit<'a> {
     /// Who comes, and to whose registry.
     ///
     /// # Errors
-    /// `UNAUTHORIZED`, with the way to say who one is; `NAME_UNKNOWN` for a region that is not here.
+    /// `UNAUTHORIZED`, with the way to say who one is; `NAME_UNKNOWN` for a region that is not here; `DENIED` for a copy that
+    /// does not say where it comes from.
     pub async fn begin(server: &'a Arc<Server>, head: &'a Parts) -> Result<Self, Refusal> {
         let host = host(head);
         let named = auth::registry(host, &server.settings.region)?;
@@ -45,8 +56,10 @@ impl<'a> Visit<'a> {
             tracing::debug!(why, "a client of the registry is unknown");
             Refusal::unauthorized(host, why)
         })?;
-        let registry = named.unwrap_or_else(|| caller.account.clone());
-        Ok(Self { server, head, caller, registry })
+        let brought = brought(server, head)?;
+        let (source, meant) = brought.map(|brought| (brought.source, brought.registry)).unzip();
+        let registry = meant.or(named).unwrap_or_else(|| caller.account.clone());
+        Ok(Self { server, head, caller, registry, source })
     }
 
     pub fn blobs(&self) -> &'a Blobs {
@@ -86,13 +99,18 @@ impl<'a> Visit<'a> {
         let conditions = signin::conditions(server, call, &self.caller, self.head);
         let input = call.input(self.head, body)?;
         note.input(&self.caller, &input);
-        let leave = signin::authorize(server, call, &self.caller, &conditions, &input)?;
+        if self.source.is_some() && !PUSHES.contains(&call.operation.name) {
+            let message = format!("Who brings a copy from another registry may not call {}", call.operation.name);
+            return Err(Fault::common("AccessDeniedException", 400, message));
+        }
+        let leave = self.authorize(call, &conditions, &input)?;
         server.throttle.admit(call, &self.caller, &input)?;
         let account = self.caller.account.clone();
         let context = Context::new(&server.store, &server.logs, &server.settings, account, clock::now(), clock::seed());
         let mut context = context.called_by(self.caller.clone(), conditions);
         context.judged = server.auth == Auth::Enforce;
         context.leave = leave;
+        context.is_replica = self.source.is_some();
         context.audit = Some(&server.audit);
         context.blobs = Some(&server.blobs);
         let (decided, recorded) = decided(act(&mut context, input), &mut context, note);
@@ -102,15 +120,51 @@ impl<'a> Visit<'a> {
         decided
     }
 
+    /// Whether the caller may do this: who brings a copy, whatever it may do as who it is, with a repository that it may
+    /// bring copies to.
+    fn authorize(&self, call: &Call, conditions: &Conditions, input: &Value) -> Result<Option<Leave>, Fault> {
+        let Some(source) = &self.source else {
+            return signin::authorize(self.server, call, &self.caller, conditions, input);
+        };
+        let repository = match input {
+            Value::Structure(input) => input.get("repositoryName"),
+            _ => None,
+        };
+        let Some(Value::String(repository)) = repository else { return Err(Fault::internal()) };
+        let (source, registry) = (source.clone(), self.registry.clone());
+        let replica = Replica { source, registry, repository: repository.clone() };
+        signin::authorize_replica(self.server, call, &self.caller, conditions, replica)
+    }
+
     /// Whether the caller might carry out an operation; nothing is recorded.
     pub fn might<R: Shape>(&self, operation: &'static str, request: &R) -> bool {
         let judge = || {
             let call = call(operation).ok()?;
             let conditions = signin::conditions(self.server, &call, &self.caller, self.head);
             let input = call.input(self.head, &json::to_vec(request)).ok()?;
-            signin::authorize(self.server, &call, &self.caller, &conditions, &input).ok()
+            self.authorize(&call, &conditions, &input).ok()
         };
         judge().is_some()
+    }
+
+    /// Whether the caller may do to a repository what is no operation's own action; nothing is recorded.
+    ///
+    /// # Errors
+    /// The sentence that says what is missing.
+    pub fn judged(&self, action: &'static str, name: &str) -> Result<(), String> {
+        if self.server.auth == Auth::Permissive {
+            return Ok(());
+        }
+        let place = Place::new(&self.server.settings.region, &self.registry);
+        let needed = Needed {
+            action,
+            resource: place.arn("ecr", &format!("repository/{name}")),
+            owner: self.registry.clone(),
+            context: Conditions::default(),
+        };
+        let call = call("BatchGetImage").map_err(|_| "no such operation".to_owned())?;
+        let conditions = signin::conditions(self.server, &call, &self.caller, self.head);
+        judge_one(&self.server.store.read(), &needed, &self.caller, &conditions)
     }
 
     /// The text of a header.
@@ -150,6 +204,17 @@ fn call(operation: &'static str) -> Result<Call, Refusal> {
     let service = &ecr::SERVICE;
     let operation = service.operation(operation).ok_or_else(Fault::unknown_operation)?;
     Ok(Call { service, operation, protocol: codec(ProtocolKind::AwsJson11) })
+}
+
+/// What a push says that brings a copy from another registry.
+fn brought(server: &Server, head: &Parts) -> Result<Option<Brought>, Refusal> {
+    let Some(header) = head.headers.get(HEADER) else { return Ok(None) };
+    let brought = header.to_str().ok().and_then(Brought::parse);
+    let brought = brought.ok_or_else(|| Refusal::new(Code::Denied, "The copy does not say where it is from"))?;
+    match brought.region == server.settings.region {
+        true => Ok(Some(brought)),
+        false => Err(Refusal::new(Code::NameUnknown, "There is no such registry here")),
+    }
 }
 
 fn host(head: &Parts) -> &str {

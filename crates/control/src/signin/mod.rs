@@ -19,7 +19,7 @@ use longshore_model::iam::{AccessKey, Caller, Identity, key};
 use longshore_model::node_key::{NodeKey, node_of};
 use longshore_model::policy::{Context as Conditions, Known};
 use longshore_model::{AccountId, Place, State};
-use longshore_services::access::{self, Asked, Leave, Needed};
+use longshore_services::access::{self, Asked, Leave, Needed, Replica};
 use longshore_services::ecs::role;
 use longshore_services::sts::token;
 use longshore_services::{authority, node};
@@ -127,6 +127,26 @@ pub(crate) fn authorize(
     let asked = Asked { place: &place, state: &state, input, user: access::user(caller) };
     access::judge(service, operation, &asked, caller, conditions).map_err(refuse)?;
     Ok(Leave::new(call, input, state.revision()))
+}
+
+/// Whether the caller may bring a copy from another registry; what it may by, where policies are asked.
+///
+/// # Errors
+/// The protocol's refusal, with the sentence that says why.
+pub(crate) fn authorize_replica(
+    server: &Server,
+    call: &Call,
+    caller: &Caller,
+    conditions: &Conditions,
+    replica: Replica,
+) -> Result<Option<Leave>, Fault> {
+    if server.auth == Auth::Permissive {
+        return Ok(None);
+    }
+    let state = server.store.read();
+    let judged = replica.judge(&state, &server.settings.region, caller, conditions);
+    judged.map_err(|sentence| authority::denied(call.protocol.kind(), &sentence))?;
+    Ok(Some(Leave::of_replica(call, replica, state.revision())))
 }
 
 /// Operations that decide for themselves who may call them, or that everybody may call.

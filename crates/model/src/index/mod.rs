@@ -7,6 +7,7 @@
 pub mod ages;
 pub mod balancing;
 pub mod registry;
+pub mod replications;
 pub mod room;
 pub mod scans;
 pub mod spans;
@@ -28,6 +29,7 @@ use crate::task::{Task, TaskStatus};
 use ages::Ages;
 use balancing::Balancing;
 use registry::Registry;
+use replications::Replications;
 use room::Rooms;
 use scans::Scans;
 use spans::Spans;
@@ -114,6 +116,8 @@ pub struct Index {
     pub registry: Registry,
     /// Which images are to be scanned.
     pub scans: Scans,
+    /// Which images are to be copied to other registries.
+    pub replications: Replications,
 }
 
 /// Nothing is used.

@@ -9,8 +9,10 @@
 //! bit by bit.
 
 pub mod account;
+pub mod cache;
 mod digest;
 pub mod pattern;
+pub mod replication;
 pub mod scan;
 
 use std::collections::BTreeMap;
@@ -24,7 +26,9 @@ use crate::arn::{Arn, Place};
 use crate::ids::AccountId;
 
 pub use account::{CreationTemplate, LifecyclePreview, RegistrySettings};
+pub use cache::CacheRule;
 pub use digest::{Algorithm, BadDigest, Digest};
+pub use replication::{Destination, ImageReplication, RegistryReplication, Replica};
 pub use scan::{ImageScan, RegistryScanning};
 
 /// Repositories of an account: ECR's quota.
@@ -97,6 +101,8 @@ record! {
         pub layers: Vec<String> = "layers",
         /// Digests of the images that it lists, each once.
         pub images: Vec<String> = "images",
+        /// Of an index that came from an upstream: what it lists that is not here, and comes when it is asked for.
+        pub absent: Vec<String> = "absent",
     }
 
     /// Where a tag leads. To move it is one change.
@@ -106,6 +112,8 @@ record! {
         pub tag: String = "tag",
         pub digest: String = "digest",
         pub moved_at: Timestamp = "movedAt",
+        /// When the upstream that it came from was last asked where it leads; none for one that was pushed.
+        pub looked_at: Option<Timestamp> = "lookedAt",
     }
 
     /// A blob that was pushed to, or mounted into, a repository. Only there it may be pulled, or named by an image.
@@ -167,6 +175,12 @@ impl ImageTag {
     pub fn key(&self) -> String {
         tag_key(&self.repository, &self.tag)
     }
+
+    /// The tag, once the upstream that it came from has said that it still leads there; none for one that did not come so.
+    pub fn looked_again(&self, at: Option<Timestamp>) -> Option<Self> {
+        let looked_at = at.filter(|_| self.looked_at.is_some() && self.looked_at != at)?;
+        Some(Self { looked_at: Some(looked_at), ..self.clone() })
+    }
 }
 
 impl Layer {
@@ -223,6 +237,8 @@ impl State {
         let pushed = |key: &str| layers.get(key).map(|layer| layer.pushed_at);
         self.index.registry.replace_image(key, old.as_deref(), row.map(AsRef::as_ref), pushed);
         self.index.scans.note_image(key, row.is_some(), self.image_scans.contains(key));
+        let replication = self.image_replications.get(key).map(AsRef::as_ref);
+        self.index.replications.note_image(key, row.is_some(), replication);
     }
 
     pub(crate) fn set_image_tag(&mut self, key: &Arc<str>, row: Option<&Arc<ImageTag>>) {

@@ -133,6 +133,7 @@ mod tests {
             subject: None,
             layers: Vec::new(),
             images: Vec::new(),
+            absent: Vec::new(),
         };
         image.into()
     }

@@ -44,11 +44,13 @@ fn image(digest: &str, layers: &[&str], images: &[&str], subject: Option<&str>) 
         subject: subject.map(str::to_owned),
         layers: owned(layers),
         images: owned(images),
+        absent: Vec::new(),
     }
 }
 
 fn tag(name: &str, digest: &str) -> ImageTag {
-    ImageTag { repository: REPOSITORY.to_owned(), tag: name.to_owned(), digest: digest.to_owned(), moved_at: at(9) }
+    let (repository, tag, digest) = (REPOSITORY.to_owned(), name.to_owned(), digest.to_owned());
+    ImageTag { repository, tag, digest, moved_at: at(9), looked_at: None }
 }
 
 fn state(changes: impl IntoIterator<Item = Change>) -> State {

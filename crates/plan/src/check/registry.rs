@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use longshore_api::ecr::ReplicationStatus as Status;
 use longshore_model::State;
+use longshore_model::registry::cache::MOST_RULES;
 use longshore_model::registry::{Image, ImageScan, ImageTag, Layer, MOST_TAGS, Repository, content_key};
 
 use super::Found;
@@ -13,6 +15,7 @@ pub(super) fn registry(state: &State, found: &mut Found) {
     tags(state, found);
     images(state, &ids, found);
     scans(state, found);
+    replications(state, found);
     index(state, found);
     let loose: BTreeSet<&str> = state.index.registry.loose().map(|(_, key)| &**key).collect();
     for (key, row) in state.layers.iter() {
@@ -21,6 +24,11 @@ pub(super) fn registry(state: &State, found: &mut Found) {
         let is_loose = loose.contains(&**key);
         let is_used = state.index.registry.uses(key) > 0;
         found.unless(is_loose != is_used, "a layer is loose unless an image names it", &**key);
+    }
+    let mut rules: BTreeMap<&str, usize> = BTreeMap::new();
+    state.cache_rules.iter().for_each(|(_, row)| *rules.entry(&row.account).or_default() += 1);
+    for (account, count) in rules {
+        found.unless(count <= MOST_RULES, "an account has no more cache rules than its quota", account);
     }
     for (id, _) in state.lifecycle_previews.iter() {
         found.unless(ids.contains(&**id), "a preview is of a repository", &**id);
@@ -57,6 +65,27 @@ fn scans(state: &State, found: &mut Found) {
     found.unless(all, "a scan that waits or is lost is there", "");
 }
 
+fn replications(state: &State, found: &mut Found) {
+    let index = &state.index.replications;
+    let waiting: BTreeSet<_> = index.waiting().map(|(to, at, key)| (to.clone(), *at, &**key)).collect();
+    let lost: BTreeSet<&str> = index.lost().map(|key| &**key).collect();
+    let mut wanted = BTreeSet::new();
+    for (key, row) in state.image_replications.iter() {
+        let has_image = state.images.contains(key);
+        found.unless(lost.contains(&**key) != has_image, "a replication without its image is lost", &**key);
+        wanted.extend(row.waiting().filter(|_| has_image).map(|(to, at)| (to, at, &**key)));
+        let places: BTreeSet<_> = row.replicas.iter().map(|one| one.destination()).collect();
+        found.unless(places.len() == row.replicas.len(), "an image goes to a registry once", &**key);
+        for replica in &row.replicas {
+            let is_told = replica.failure_code.is_some();
+            found.unless(replica.status != Status::Failed || is_told, "a copy that failed says why", &**key);
+            found.unless(replica.status != Status::Complete || !is_told, "a copy that is there did not fail", &**key);
+        }
+    }
+    found.unless(waiting == wanted, "the copies that are to be made wait, and no others", "");
+    found.unless(lost.len() <= state.image_replications.len(), "a replication that is lost is there", "");
+}
+
 fn tags(state: &State, found: &mut Found) {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for (key, row) in state.image_tags.iter() {
@@ -86,6 +115,8 @@ fn images(state: &State, ids: &BTreeSet<&str>, found: &mut Found) {
         found.unless(layers, "an image's layers are in its repository", &**key);
         let listed = row.images.iter().all(|digest| state.image(&row.repository, digest).is_some());
         found.unless(listed, "what an index lists is in its repository", &**key);
+        let apart = row.absent.iter().all(|digest| !row.images.contains(digest));
+        found.unless(apart, "what an index lacks it does not have", &**key);
         let itself = row.subject.as_ref() != Some(&row.digest) && !row.images.contains(&row.digest);
         found.unless(itself, "an image is not about itself, nor lists itself", &**key);
     }

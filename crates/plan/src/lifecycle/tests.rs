@@ -25,6 +25,7 @@ pub(super) fn image(digest: &str, pushed_at: i64) -> Image {
         subject: None,
         layers: Vec::new(),
         images: Vec::new(),
+        absent: Vec::new(),
     }
 }
 

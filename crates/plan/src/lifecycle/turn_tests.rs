@@ -34,7 +34,7 @@ fn image(digest: &str, pushed_at: i64, images: &[&str]) -> Change {
 
 fn tag(tag: &str, digest: &str) -> Change {
     let (repository, digest) = ("r1".to_owned(), digest.to_owned());
-    ImageTag { repository, tag: tag.to_owned(), digest, moved_at: at(0) }.into()
+    ImageTag { repository, tag: tag.to_owned(), digest, moved_at: at(0), looked_at: None }.into()
 }
 
 fn state(changes: impl IntoIterator<Item = Change>) -> State {

@@ -99,6 +99,7 @@ pub(super) static TABLE: Table = Table {
         "BatchGetImage": "ecr:BatchGetImage" on REPOSITORY [];
         "BatchGetRepositoryScanningConfiguration": "ecr:BatchGetRepositoryScanningConfiguration" on REPOSITORIES [];
         "CompleteLayerUpload": "ecr:CompleteLayerUpload" on REPOSITORY [];
+        "CreatePullThroughCacheRule": "ecr:CreatePullThroughCacheRule" on NONE [];
         "CreateRepository":
             "ecr:CreateRepository" on REPOSITORY [TAGS],
             "ecr:TagResource" on TAGGED_NEW [TAGS],
@@ -106,6 +107,7 @@ pub(super) static TABLE: Table = Table {
             "kms:CreateGrant" on KEY [VIA CALLER];
         "CreateRepositoryCreationTemplate": "ecr:CreateRepositoryCreationTemplate" on NONE [];
         "DeleteLifecyclePolicy": "ecr:DeleteLifecyclePolicy" on REPOSITORY [];
+        "DeletePullThroughCacheRule": "ecr:DeletePullThroughCacheRule" on NONE [];
         "DeleteRegistryPolicy": "ecr:DeleteRegistryPolicy" on NONE [];
         "DeleteRepository": "ecr:DeleteRepository" on REPOSITORY [];
         "DeleteRepositoryCreationTemplate": "ecr:DeleteRepositoryCreationTemplate" on NONE [];
@@ -113,6 +115,7 @@ pub(super) static TABLE: Table = Table {
         "DescribeImageReplicationStatus": "ecr:DescribeImageReplicationStatus" on REPOSITORY [];
         "DescribeImageScanFindings": "ecr:DescribeImageScanFindings" on REPOSITORY [];
         "DescribeImages": "ecr:DescribeImages" on REPOSITORY [];
+        "DescribePullThroughCacheRules": "ecr:DescribePullThroughCacheRules" on NONE [];
         "DescribeRegistry": "ecr:DescribeRegistry" on NONE [];
         "DescribeRepositories": "ecr:DescribeRepositories" on REPOSITORIES [];
         "DescribeRepositoryCreationTemplates": "ecr:DescribeRepositoryCreationTemplates" on NONE [];
@@ -141,7 +144,9 @@ pub(super) static TABLE: Table = Table {
         "StartLifecyclePolicyPreview": "ecr:StartLifecyclePolicyPreview" on REPOSITORY [];
         "TagResource": "ecr:TagResource" on TAGGED [TAGS];
         "UntagResource": "ecr:UntagResource" on TAGGED [TAG_KEYS];
+        "UpdatePullThroughCacheRule": "ecr:UpdatePullThroughCacheRule" on NONE [];
         "UpdateRepositoryCreationTemplate": "ecr:UpdateRepositoryCreationTemplate" on NONE [];
         "UploadLayerPart": "ecr:UploadLayerPart" on REPOSITORY [];
+        "ValidatePullThroughCacheRule": "ecr:ValidatePullThroughCacheRule" on NONE [];
     },
 };

@@ -13,7 +13,7 @@ use longshore_store::Revision;
 use longshore_wire::protocol::Call;
 use longshore_wire::{Fault, ProtocolKind, Value};
 
-use super::{Asked, judge};
+use super::{Asked, Replica, judge};
 use crate::authority::denied;
 
 /// Operations that are judged once: their input is too large to be kept beside the handler's.
@@ -21,11 +21,15 @@ const ONCE: &[(&str, &str)] = &[("logs", "PutLogEvents")];
 
 /// A call that may be carried out, as the state was at a revision.
 pub struct Leave {
-    service: &'static str,
-    operation: &'static str,
+    what: What,
     kind: ProtocolKind,
-    input: Value,
     revision: Revision,
+}
+
+/// What was judged.
+enum What {
+    Operation { service: &'static str, operation: &'static str, input: Value },
+    Replica(Replica),
 }
 
 impl Leave {
@@ -33,7 +37,13 @@ impl Leave {
     pub fn new(call: &Call, input: &Value, revision: Revision) -> Option<Self> {
         let (service, operation) = (call.service.name, call.operation.name);
         let kept = !ONCE.contains(&(service, operation));
-        kept.then(|| Self { service, operation, kind: call.protocol.kind(), input: input.clone(), revision })
+        let what = || What::Operation { service, operation, input: input.clone() };
+        kept.then(|| Self { what: what(), kind: call.protocol.kind(), revision })
+    }
+
+    /// Of a call that brings a copy, and was judged as that.
+    pub fn of_replica(call: &Call, replica: Replica, revision: Revision) -> Self {
+        Self { what: What::Replica(replica), kind: call.protocol.kind(), revision }
     }
 
     /// Whether it is good on this state too.
@@ -50,8 +60,13 @@ impl Leave {
         if revision == self.revision {
             return Ok(());
         }
-        let asked = Asked { place, state, input: &self.input, user: user(caller) };
-        let judged = judge(self.service, self.operation, &asked, caller, conditions);
+        let judged = match &self.what {
+            What::Operation { service, operation, input } => {
+                let asked = Asked { place, state, input, user: user(caller) };
+                judge(service, operation, &asked, caller, conditions)
+            }
+            What::Replica(replica) => replica.judge(state, &place.region, caller, conditions),
+        };
         judged.map_err(|sentence| denied(self.kind, &sentence))?;
         self.revision = revision;
         Ok(())
@@ -129,7 +144,11 @@ mod tests {
             state.revision()
         };
         let (service, operation, kind) = ("ecs", def.name, ProtocolKind::AwsJson11);
-        context.leave = Some(Leave { service, operation, kind, input: input.clone(), revision: judged_at });
+        context.leave = Some(Leave {
+            what: What::Operation { service, operation, input: input.clone() },
+            kind,
+            revision: judged_at,
+        });
         bench.apply(change);
         let answer = (ecs::SERVICE.operation(def.name).unwrap().run)(&mut context, input);
         context.refused(answer)

@@ -24,6 +24,7 @@ mod logs;
 mod longshore;
 mod node;
 mod policy;
+mod replica;
 mod secretsmanager;
 mod ssm;
 mod sts;
@@ -40,6 +41,7 @@ pub use asked::Asked;
 pub use leave::{Leave, user};
 pub use policy::bears_policies;
 use policy::{Attached, attached};
+pub use replica::Replica;
 
 /// The operations of a service.
 pub struct Table {

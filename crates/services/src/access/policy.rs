@@ -31,7 +31,7 @@ pub(super) fn attached(state: &State, text: &str, action: &str) -> Attached {
     let Some(arn) = Arn::parse(text).filter(|arn| bears_policies(arn.service)) else { return Attached::Nothing };
     let read = match arn.service {
         "kms" => key_policies(state, &arn, action).map(|policies| (policies, ResourceRule::Required)),
-        "ecr" => registry_policies(state, &arn, text).map(|policies| (policies, ResourceRule::Suffices)),
+        "ecr" => registry_policies(state, &arn, text, action).map(|policies| (policies, ResourceRule::Suffices)),
         _ => secret_policy(state, &arn).map(|text| (vec![text_read(text)], ResourceRule::Suffices)),
     };
     let Some((policies, rule)) = read else { return Attached::Nothing };
@@ -57,6 +57,8 @@ fn key_policies(state: &State, arn: &Arn<'_>, action: &str) -> Option<Vec<Option
     Some(std::iter::once(own).chain(grants).collect())
 }
 
+const REPLICATE: &str = "ecr:ReplicateImage";
+
 const RETIRE: &str = "kms:RetireGrant";
 
 fn leave_to_account(account: &str) -> String {
@@ -65,10 +67,12 @@ fn leave_to_account(account: &str) -> String {
     json!({"Version": "2012-10-17", "Statement": statement}).to_string()
 }
 
-/// That of the account's registry, which is one for all its repositories, and the repository's own.
-fn registry_policies(state: &State, arn: &Arn<'_>, text: &str) -> Option<Vec<Option<Arc<Policy>>>> {
+/// That of the account's registry, which is one for all its repositories, and the repository's own. What is copied from
+/// another registry the registry's says alone.
+fn registry_policies(state: &State, arn: &Arn<'_>, text: &str, action: &str) -> Option<Vec<Option<Arc<Policy>>>> {
     let registry = state.registry_settings.get(arn.account).and_then(|settings| settings.policy.as_deref());
-    let policies = registry.into_iter().chain(repository_policy(state, text)).map(text_read);
+    let own = repository_policy(state, text).filter(|_| action != REPLICATE);
+    let policies = registry.into_iter().chain(own).map(text_read);
     Some(policies.collect::<Vec<_>>()).filter(|policies| !policies.is_empty())
 }
 

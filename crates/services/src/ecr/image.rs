@@ -33,6 +33,7 @@ pub fn put(context: &mut Context<'_>, request: api::PutImageRequest) -> Result<a
             media_type: request.image_manifest_media_type.as_deref(),
             digest: wanted.as_ref(),
             tags: &tags,
+            looked_at: None,
         },
     )?;
     let digest = pushed.image.digest.clone();
@@ -289,19 +290,4 @@ fn referrer(context: &Context<'_>, image: &Image) -> Result<Option<api::ImageRef
         annotations: (!annotations.is_empty()).then_some(annotations),
         artifact_status: Some(api::ArtifactStatus::Active),
     }))
-}
-
-/// Where nothing is replicated, nothing is on its way.
-pub fn replication(
-    context: &mut Context<'_>,
-    request: api::DescribeImageReplicationStatusRequest,
-) -> Result<api::DescribeImageReplicationStatusResponse, Fault> {
-    let which = Which::of(context, request.registry_id, request.repository_name);
-    let id = request.image_id.unwrap_or_default();
-    let found = content::image(&context.read(), &which.registry, &which.name, Named::of(&id))?.digest.clone();
-    Ok(api::DescribeImageReplicationStatusResponse {
-        repository_name: which.repository_name(),
-        image_id: Some(identifier(found, id.image_tag)),
-        replication_statuses: Some(Vec::new()),
-    })
 }

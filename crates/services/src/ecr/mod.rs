@@ -4,10 +4,11 @@
 //! has in common with the distribution API under `/v2/`. A registry is an account's; of another account's repository a
 //! caller sees what both its own policies and the repository's allow.
 //!
-//! Left out: replication to other registries, signing, archiving. What is encrypted by a key of KMS is so in name: the bytes
+//! Left out: signing, archiving. What is encrypted by a key of KMS is so in name: the bytes
 //! lie on the disk as they came.
 
 mod authorization;
+pub mod cache;
 pub mod content;
 pub mod download;
 mod fault;
@@ -18,6 +19,7 @@ mod layer;
 mod lifecycle;
 mod policy;
 mod registry;
+mod replication;
 mod repository;
 pub mod scan;
 mod setting;
@@ -28,7 +30,7 @@ pub mod token;
 use crate::{Service, operations};
 
 pub use registry::mounts;
-pub use template::for_push;
+pub use template::{for_pull, for_push};
 
 /// The operations that are built, and their handlers.
 pub static SERVICE: Service = Service {
@@ -54,15 +56,15 @@ pub static SERVICE: Service = Service {
         "ListImages" => image::list,
         "BatchDeleteImage" => image::delete,
         "ListImageReferrers" => image::referrers,
-        "DescribeImageReplicationStatus" => image::replication,
+        "DescribeImageReplicationStatus" => replication::status,
         "BatchCheckLayerAvailability" => layer::check,
         "GetDownloadUrlForLayer" => layer::url,
         "InitiateLayerUpload" => layer::initiate,
         "UploadLayerPart" => layer::upload,
         "CompleteLayerUpload" => layer::complete,
         "GetAuthorizationToken" => authorization::get,
-        "DescribeRegistry" => registry::describe,
-        "PutReplicationConfiguration" => registry::put_replication,
+        "DescribeRegistry" => replication::describe,
+        "PutReplicationConfiguration" => replication::put,
         "PutRegistryPolicy" => registry::put_policy,
         "GetRegistryPolicy" => registry::get_policy,
         "DeleteRegistryPolicy" => registry::delete_policy,
@@ -72,6 +74,11 @@ pub static SERVICE: Service = Service {
         "UpdateRepositoryCreationTemplate" => template::update,
         "DescribeRepositoryCreationTemplates" => template::describe,
         "DeleteRepositoryCreationTemplate" => template::delete,
+        "CreatePullThroughCacheRule" => cache::create,
+        "DescribePullThroughCacheRules" => cache::describe,
+        "UpdatePullThroughCacheRule" => cache::update,
+        "DeletePullThroughCacheRule" => cache::delete,
+        "ValidatePullThroughCacheRule" => cache::validate,
         "StartImageScan" => scan::start,
         "DescribeImageScanFindings" => scan::describe,
         "BatchGetRepositoryScanningConfiguration" => scan::of_repositories,

@@ -1,6 +1,4 @@
-//! The registry as a whole: its policy, settings, and what it would replicate.
-//!
-//! Left out: replication. No peer can be configured, so a configuration with rules is refused rather than kept and not acted on.
+//! The registry as a whole: its policy and its settings.
 
 use longshore_api::ecr as api;
 use longshore_api::ecr::fault as def;
@@ -30,31 +28,6 @@ fn change<T>(
         changes.push(row.into());
         Ok(answer)
     })
-}
-
-fn no_rules() -> api::ReplicationConfiguration {
-    api::ReplicationConfiguration { rules: Some(Vec::new()) }
-}
-
-pub fn describe(
-    context: &mut Context<'_>,
-    _: api::DescribeRegistryRequest,
-) -> Result<api::DescribeRegistryResponse, Fault> {
-    Ok(api::DescribeRegistryResponse {
-        registry_id: Some(context.account().to_string()),
-        replication_configuration: Some(no_rules()),
-    })
-}
-
-pub fn put_replication(
-    _: &mut Context<'_>,
-    request: api::PutReplicationConfigurationRequest,
-) -> Result<api::PutReplicationConfigurationResponse, Fault> {
-    let rules = request.replication_configuration.and_then(|given| given.rules).unwrap_or_default();
-    match rules.is_empty() {
-        true => Ok(api::PutReplicationConfigurationResponse { replication_configuration: Some(no_rules()) }),
-        false => Err(fault::validation("Longshore has no other registry to replicate to: the rules must be empty.")),
-    }
 }
 
 pub fn put_policy(

@@ -1,6 +1,5 @@
-//! Templates of repositories: what a repository is like that is made because somebody pushes to it.
-//!
-//! Left out: templates for replication and pull-through caches are kept and shown, but nothing here makes repositories for these.
+//! Templates of repositories: what a repository is like that is made because somebody pushes to it or pulls from it,
+//! or a copy comes.
 
 use longshore_api::ecr as api;
 use longshore_api::ecr::fault as def;
@@ -170,15 +169,20 @@ pub fn delete(
     })
 }
 
-/// The template for repositories that are made by pushes to a name.
-fn of_push<'a>(state: &'a State, registry: &AccountId, name: &str) -> Option<&'a api::RepositoryCreationTemplate> {
+/// The template for repositories of a name that are made for this reason.
+fn of<'a>(
+    state: &'a State,
+    registry: &AccountId,
+    name: &str,
+    reason: For,
+) -> Option<&'a api::RepositoryCreationTemplate> {
     let found = prefixes(name).filter_map(|prefix| state.creation_templates.get(&key(registry.as_str(), &prefix)));
-    let mut pushed = found.filter(|row| row.template.applied_for.iter().flatten().any(|one| *one == For::CreateOnPush));
-    pushed.next().map(|row| &row.template)
+    let mut meant = found.filter(|row| row.template.applied_for.iter().flatten().any(|one| *one == reason));
+    meant.next().map(|row| &row.template)
 }
 
 /// The repository that somebody begins to push to. Where there is none, but a template for it, it is made, if the caller may
-/// make repositories.
+/// make repositories; for a copy from another registry without a template too, as whoever may bring it may.
 ///
 /// # Errors
 /// `RepositoryNotFoundException`, and those of making one.
@@ -188,13 +192,36 @@ pub fn for_push(context: &mut Context<'_>, registry: &AccountId, name: &str) -> 
         if state.repository(registry.as_str(), name).is_some() {
             return Ok(());
         }
-        of_push(&state, registry, name).cloned()
+        let reason = if context.is_replica { For::Replication } else { For::CreateOnPush };
+        of(&state, registry, name, reason).cloned()
     };
-    let Some(template) = template.filter(|_| *registry == *context.account() && may_make(context, name)) else {
-        return Err(fault::no_repository(registry, name));
+    let template = match context.is_replica {
+        true => Some(template.unwrap_or_default()),
+        false => template.filter(|_| *registry == *context.account() && may_make(context, name)),
     };
+    let template = template.ok_or_else(|| fault::no_repository(registry, name))?;
+    make(context, registry, name, template)
+}
+
+/// The repository that what somebody pulls is to be kept in: made by the template for that, or as any other. Whether the caller
+/// may make it was asked.
+///
+/// # Errors
+/// Those of making one.
+pub fn for_pull(context: &mut Context<'_>, registry: &AccountId, name: &str) -> Result<(), Fault> {
+    let template = of(&context.read(), registry, name, For::PullThroughCache).cloned();
+    make(context, registry, name, template.unwrap_or_default())
+}
+
+fn make(
+    context: &mut Context<'_>,
+    registry: &AccountId,
+    name: &str,
+    template: api::RepositoryCreationTemplate,
+) -> Result<(), Fault> {
     let wish = wish(&template, name)?;
-    let (place, settings, now) = (context.place.clone(), context.settings, context.now);
+    let (settings, now) = (context.settings, context.now);
+    let place = Place::new(&context.place.region, registry);
     let ring = Ring { place: &place, vault: &settings.vault, now };
     context.transact(|state, changes, mint| {
         // Somebody else may have been faster.

@@ -178,7 +178,9 @@ fn settings(account: &AccountId) -> Settings {
         stopped_task_ttl_seconds: 3600,
         page_key: [7; 32],
         vault: crate::Vault::new(&[8; 32]),
+        upstreams: Vec::new(),
         enforces: false,
+        peers: Default::default(),
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Bench {
     pub now: i64,
     /// The `x-longshore-batch` header of the next calls.
     pub batch: Option<String>,
-    settings: Settings,
+    pub settings: Settings,
     directory: PathBuf,
 }
 
@@ -49,7 +49,9 @@ impl Bench {
                 stopped_task_ttl_seconds: 3600,
                 page_key: [7; 32],
                 vault: crate::Vault::new(&[8; 32]),
+                upstreams: Vec::new(),
                 enforces: false,
+                peers: Default::default(),
             },
             account,
             now: NOW,

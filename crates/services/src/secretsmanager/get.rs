@@ -53,6 +53,14 @@ pub fn read(
     Ok(shown(&place, &secret, &found, plain))
 }
 
+/// The current value of a secret, if it is text: for a service that is given the secret's ARN. Whether it may be read was asked.
+///
+/// # Errors
+/// As of [`read`].
+pub fn text(context: &mut Context<'_>, arn: &str) -> Result<Option<String>, Fault> {
+    Ok(read(context, arn, None, None)?.secret_string)
+}
+
 /// The version that is meant.
 ///
 /// # Errors

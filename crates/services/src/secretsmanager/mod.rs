@@ -32,7 +32,7 @@ mod version;
 use crate::{Service, operations};
 
 pub use find::find;
-pub use get::current;
+pub use get::{current, text};
 
 /// The name that KMS knows this service by.
 pub const NAME: &str = "secretsmanager";

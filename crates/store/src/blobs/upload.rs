@@ -79,6 +79,14 @@ impl Writer {
         self.bytes
     }
 
+    /// To read what has come while more comes.
+    ///
+    /// # Errors
+    /// [`Error::File`]
+    pub fn follow(&self) -> Result<File, Error> {
+        self.file.try_clone().map_err(|error| Error::at(&self.path, error))
+    }
+
     /// The algorithm that the bytes will be named by, where that is known before they come.
     pub fn expect(&mut self, algorithm: Algorithm) {
         if self.bytes == 0 {

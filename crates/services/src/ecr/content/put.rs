@@ -24,6 +24,9 @@ const DEEPEST: usize = 4;
 /// What is looked at to find out.
 const MOST_LISTED: usize = 4 * longshore_model::registry::MOST_REFERENCES;
 
+/// Indexes that one image completes.
+const MOST_COMPLETED: usize = 16;
+
 /// Tags that one push sets.
 const MOST_SET: usize = 100;
 
@@ -38,6 +41,8 @@ pub struct Push<'a> {
     /// What its digest must be.
     pub digest: Option<&'a Digest>,
     pub tags: &'a [&'a str],
+    /// Of what comes from an upstream: when that was asked. An index may then list what is not here.
+    pub looked_at: Option<Timestamp>,
 }
 
 /// What a push led to.
@@ -78,7 +83,15 @@ pub fn put_image(context: &mut Context<'_>, push: &Push<'_>) -> Result<Pushed, F
     }
     let now = context.now;
     let digest_text = digest.to_string();
-    let decide = |state: &State, changes: &mut Vec<Change>| decide(state, changes, push, &manifest, &digest_text, now);
+    // What came from elsewhere goes no further.
+    let goes_on = !context.is_replica && push.looked_at.is_none();
+    let decide = |state: &State, changes: &mut Vec<Change>| {
+        let pushed = decide(state, changes, push, &manifest, &digest_text, now)?;
+        if goes_on {
+            replicate(state, changes, push, &pushed, now)?;
+        }
+        Ok::<_, Fault>(pushed)
+    };
     // What will be refused leaves no bytes.
     decide(&context.read(), &mut Vec::new())?;
     let blobs = context.blobs()?;
@@ -105,9 +118,24 @@ fn decide(
     if known.is_none() {
         changes.push(image.clone().into());
         changes.extend(scan::on_push(state, place.repository, &image, now));
+        place.complete(changes, &image);
     }
     let moved = place.tag(changes, digest, now)?;
     Ok(Pushed { image, is_new: known.is_none(), moved })
+}
+
+/// Has copies made of what was pushed.
+fn replicate(
+    state: &State,
+    changes: &mut Vec<Change>,
+    push: &Push<'_>,
+    pushed: &Pushed,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let repository = repository(state, push.registry, push.repository)?;
+    let row = state.replication_of_push(repository, &pushed.image.digest, pushed.is_change(), now);
+    changes.extend(row.map(Change::from));
+    Ok(())
 }
 
 struct Place<'a> {
@@ -139,8 +167,28 @@ impl Place<'_> {
             pulled_at: None,
             subject: manifest.subject.clone(),
             layers: manifest.layers.iter().filter(there).map(|part| part.digest.clone()).collect(),
-            images: manifest.images.iter().map(|part| part.digest.clone()).collect(),
+            images: manifest.images.iter().filter(|part| self.is_here(part)).map(|part| part.digest.clone()).collect(),
+            absent: manifest.images.iter().filter(|part| !self.is_here(part)).map(|part| part.digest.clone()).collect(),
         })
+    }
+
+    fn is_here(&self, part: &Part) -> bool {
+        self.state.image(&self.repository.id, &part.digest).is_some()
+    }
+
+    /// Of an image that came from an upstream, the indexes that list it have now what they lacked.
+    fn complete(&self, changes: &mut Vec<Change>, image: &Image) {
+        if self.push.looked_at.is_none() {
+            return;
+        }
+        let indexes = self.state.images_of(&self.repository.id).filter(|index| index.absent.contains(&image.digest));
+        for index in indexes.take(MOST_COMPLETED) {
+            let mut index = Image::clone(index);
+            index.absent.retain(|digest| *digest != image.digest);
+            index.images.push(image.digest.clone());
+            index.size = index.size.saturating_add(image.size);
+            changes.push(index.into());
+        }
     }
 
     /// The sum of the layers' bytes, which must be there.
@@ -167,6 +215,7 @@ impl Place<'_> {
             match self.state.image(&self.repository.id, &part.digest) {
                 Some(image) if image.manifest_size != part.size => return Err(wrong_size(part, image.manifest_size)),
                 Some(image) => sum = sum.saturating_add(image.size),
+                None if self.push.looked_at.is_some() => {}
                 None => missing.push(part.digest.as_str()),
             }
         }
@@ -207,9 +256,14 @@ impl Place<'_> {
                 tag: (*tag).to_owned(),
                 digest: digest.to_owned(),
                 moved_at: now,
+                looked_at: self.push.looked_at,
             };
             let known = self.state.image_tags.get(&row.key());
-            if known.is_some_and(|known| known.digest == digest) || moved.contains(&row.tag) {
+            if let Some(known) = known.filter(|known| known.digest == digest) {
+                changes.extend(known.looked_again(self.push.looked_at).map(Change::from));
+                continue;
+            }
+            if moved.contains(&row.tag) {
                 continue;
             }
             if known.is_some() && is_immutable(self.repository, tag) {

@@ -45,6 +45,7 @@ fn image(digest: &str, artifact_type: &str, images: &[&str]) -> Image {
         subject: None,
         layers: Vec::new(),
         images: images.iter().map(|digest| (*digest).to_owned()).collect(),
+        absent: Vec::new(),
     }
 }
 
@@ -56,6 +57,7 @@ fn bench() -> Bench {
         tag: "latest".to_owned(),
         digest: "sha256:a".to_owned(),
         moved_at: Timestamp::from_millis(9),
+        looked_at: None,
     };
     bench.apply(vec![
         repository("web", false).into(),
@@ -286,8 +288,15 @@ fn an_image_that_is_pushed_is_scanned_once() {
         config.digest
     ));
     let mut push = |tags: &[&str]| {
-        let push =
-            Push { registry: &registry, repository: "web", bytes: &manifest, media_type: None, digest: None, tags };
+        let push = Push {
+            registry: &registry,
+            repository: "web",
+            bytes: &manifest,
+            media_type: None,
+            digest: None,
+            tags,
+            looked_at: None,
+        };
         put_image(&mut context, &push).unwrap().image.digest
     };
     let digest = push(&["one"]);

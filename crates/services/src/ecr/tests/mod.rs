@@ -1,11 +1,13 @@
 //! Calls of the API, as JSON in and out.
 
 mod access;
+mod cache;
 mod hostile;
 mod image;
 mod layer;
 mod lifecycle;
 mod quota;
+mod replication;
 mod repository;
 mod template;
 
