@@ -59,6 +59,7 @@ impl Place {
             subject: None,
             layers: Vec::new(),
             images: Vec::new(),
+            absent: Vec::new(),
         }
     }
 
