@@ -217,8 +217,7 @@ def test_pages_and_what_is_not_built(ecr, repository):
     assert len(tags_of(ecr, repository)) == 12
     pages = ecr.get_paginator("list_images").paginate(repositoryName=repository, PaginationConfig={"PageSize": 5})
     assert [len(page["imageIds"]) for page in pages] == [5, 5, 2]
-    check_refused("UnsupportedOperationException", "does not implement", ecr.create_pull_through_cache_rule,
-                  ecrRepositoryPrefix="docker", upstreamRegistryUrl="registry-1.docker.io")
+    check_refused("UnsupportedOperationException", "does not implement", ecr.get_signing_configuration)
 
 
 def test_what_was_answered_survives_a_kill(fresh):
