@@ -21,6 +21,9 @@ use crate::gateway::read_limited;
 /// Bytes of a manifest: ECR's and the specification's bound.
 pub(super) const LARGEST: usize = 4 * 1024 * 1024;
 
+/// Bytes of a manifest that its audit record has; policies ask for none. It is not to be in memory many times over.
+const RECORDED: usize = 8 * 1024;
+
 /// The image that a reference leads to, if the caller may pull it.
 async fn find(visit: &Visit<'_>, name: &str, reference: &Reference) -> Result<Arc<Image>, Refusal> {
     let request = api::BatchGetImageRequest {
@@ -125,7 +128,7 @@ pub(super) async fn put(
     let request = api::PutImageRequest {
         registry_id: Some(visit.registry.to_string()),
         repository_name: Some(name.to_owned()),
-        image_manifest: Some(text.to_owned()),
+        image_manifest: Some(text[..text.floor_char_boundary(RECORDED)].to_owned()),
         image_manifest_media_type: visit.header(CONTENT_TYPE).map(str::to_owned),
         image_tag: tag.clone(),
         image_digest: Some(match reference {

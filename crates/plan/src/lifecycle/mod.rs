@@ -108,7 +108,8 @@ impl Errand {
     /// The repository as it is now, if it has the policy that was evaluated.
     fn policy<'a>(&self, state: &'a State) -> Option<(&'a Repository, &'a Lifecycle)> {
         let repository = state.repository_of(&self.repository.id)?;
-        let policy = repository.lifecycle.as_ref().filter(|policy| Some(*policy) == self.repository.lifecycle.as_ref())?;
+        let policy =
+            repository.lifecycle.as_ref().filter(|policy| Some(*policy) == self.repository.lifecycle.as_ref())?;
         Some((repository, policy))
     }
 

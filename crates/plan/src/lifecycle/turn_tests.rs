@@ -135,7 +135,8 @@ fn indexes_go_before_what_they_list_in_as_few_turns_as_there_is_room_for() {
 fn what_changed_since_a_policy_was_evaluated_stays() {
     let old = |digest: &str| image(digest, 1, &[]);
     let rows = ["listed", "pulled", "tagged", "untagged", "left"].map(old);
-    let mut state = state([repository(Some(KEEP_ONE)), image("new", 9, &[]), tag("t", "untagged")].into_iter().chain(rows));
+    let mut state =
+        state([repository(Some(KEEP_ONE)), image("new", 9, &[]), tag("t", "untagged")].into_iter().chain(rows));
     let mut errand = errand(&state, 10).unwrap();
     let pulled = Image::clone(state.image("r1", "pulled").unwrap());
     state.apply(&Image { pulled_at: Some(at(10)), ..pulled }.into());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use longshore_api::ecr as api;
 use longshore_api::ecr::ImageFailureCode as Code;
 use longshore_model::State;
@@ -19,7 +20,7 @@ const MOST_BYTES: usize = 32 * 1024 * 1024;
 
 pub fn put(context: &mut Context<'_>, request: api::PutImageRequest) -> Result<api::PutImageResponse, Fault> {
     let which = Which::of(context, request.registry_id, request.repository_name);
-    let text = request.image_manifest.unwrap_or_default();
+    let bytes = Bytes::from(request.image_manifest.unwrap_or_default());
     let tag = request.image_tag.filter(|tag| !tag.is_empty());
     let wanted = request.image_digest.as_deref().map(digest).transpose()?;
     let tags: Vec<&str> = tag.as_deref().into_iter().collect();
@@ -28,7 +29,7 @@ pub fn put(context: &mut Context<'_>, request: api::PutImageRequest) -> Result<a
         &Push {
             registry: &which.registry,
             repository: &which.name,
-            bytes: text.as_bytes(),
+            bytes: &bytes,
             media_type: request.image_manifest_media_type.as_deref(),
             digest: wanted.as_ref(),
             tags: &tags,
@@ -38,6 +39,7 @@ pub fn put(context: &mut Context<'_>, request: api::PutImageRequest) -> Result<a
     if !pushed.is_change() {
         return Err(fault::same_image(&which.registry, &which.name, &digest, tag.as_deref()));
     }
+    let text = String::from_utf8(bytes.into()).map_err(|_| Fault::internal())?;
     let image = shown(&which, identifier(digest, tag), text, pushed.image.media_type);
     Ok(api::PutImageResponse { image: Some(image) })
 }

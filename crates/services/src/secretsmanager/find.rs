@@ -17,8 +17,7 @@ pub fn find<'a>(state: &'a State, place: &Place, given: &str) -> Option<&'a Arc<
         return by_name(given);
     }
     let arn = Arn::parse(given)?;
-    let here =
-        arn.service == "secretsmanager" && arn.region == place.region && arn.account == place.account.as_str();
+    let here = arn.service == "secretsmanager" && arn.region == place.region && arn.account == place.account.as_str();
     let whole = arn.resource.strip_prefix("secret:").filter(|_| here)?;
     let full = split(arn.resource).and_then(|(name, suffix)| by_name(name).filter(|found| found.suffix == suffix));
     full.or_else(|| by_name(whole))

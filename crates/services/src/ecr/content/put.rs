@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use longshore_api::ecr::ImageTagMutability as Mutability;
 use longshore_model::registry::{
-    Algorithm, Digest, Image, ImageTag, MOST_IMAGES, MOST_REFERENCES_IN_ALL, MOST_TAGS, Repository, content_key, pattern,
+    Algorithm, Digest, Image, ImageTag, MOST_IMAGES, MOST_REFERENCES_IN_ALL, MOST_TAGS, Repository, content_key,
+    pattern,
 };
 use longshore_model::{AccountId, Change, State};
 
@@ -30,7 +32,7 @@ const MOST_SET: usize = 100;
 pub struct Push<'a> {
     pub registry: &'a AccountId,
     pub repository: &'a str,
-    pub bytes: &'a [u8],
+    pub bytes: &'a Bytes,
     /// As the request says.
     pub media_type: Option<&'a str>,
     /// What its digest must be.
@@ -80,7 +82,7 @@ pub fn put_image(context: &mut Context<'_>, push: &Push<'_>) -> Result<Pushed, F
     // What will be refused leaves no bytes.
     decide(&context.read(), &mut Vec::new())?;
     let blobs = context.blobs()?;
-    let kept = blobs.put(algorithm, push.bytes.to_vec().into()).map_err(|error| fault::bytes(&error))?;
+    let kept = blobs.put(algorithm, push.bytes.clone()).map_err(|error| fault::bytes(&error))?;
     let pushed = context.transact(|state, changes, _| decide(state, changes));
     drop(kept);
     pushed

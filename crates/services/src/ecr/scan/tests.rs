@@ -280,19 +280,13 @@ fn an_image_that_is_pushed_is_scanned_once() {
     let mut context = bench.context();
     context.blobs = Some(&bytes.1);
     content::link(&mut context, &registry, "web", &config.digest.to_string(), 2).unwrap();
-    let manifest = format!(
+    let manifest = bytes::Bytes::from(format!(
         r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"{CONFIG}","digest":"{}","size":2}},"layers":[]}}"#,
         config.digest
-    );
+    ));
     let mut push = |tags: &[&str]| {
-        let push = Push {
-            registry: &registry,
-            repository: "web",
-            bytes: manifest.as_bytes(),
-            media_type: None,
-            digest: None,
-            tags,
-        };
+        let push =
+            Push { registry: &registry, repository: "web", bytes: &manifest, media_type: None, digest: None, tags };
         put_image(&mut context, &push).unwrap().image.digest
     };
     let digest = push(&["one"]);

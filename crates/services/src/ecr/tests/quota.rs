@@ -30,9 +30,11 @@ fn a_repository_has_so_many_layers_that_no_image_names() {
     registry.put(&manifest, None).unwrap();
     let known = manifest["layers"][0].clone();
     let (repository, pushed_at) = (id(&registry), Timestamp::from_millis(NOW));
-    let layer = |number: usize| Layer { repository: repository.clone(), digest: format!("d{number}"), size: 1, pushed_at };
+    let layer =
+        |number: usize| Layer { repository: repository.clone(), digest: format!("d{number}"), size: 1, pushed_at };
     apply(&registry, (0..MOST_LOOSE).map(|number| layer(number).into()));
-    let upload = registry.0.of(&SERVICE, "InitiateLayerUpload", json!({"repositoryName": NAME})).unwrap()["uploadId"].clone();
+    let upload =
+        registry.0.of(&SERVICE, "InitiateLayerUpload", json!({"repositoryName": NAME})).unwrap()["uploadId"].clone();
     let part = json!({"repositoryName": NAME, "uploadId": upload, "partFirstByte": 0, "partLastByte": 0, "layerPartBlob": "eA=="});
     registry.0.of(&SERVICE, "UploadLayerPart", part).unwrap();
     let digest = digest_of(Algorithm::Sha256, b"x").to_string();
@@ -61,7 +63,8 @@ fn the_images_of_a_repository_name_so_much_in_all() {
     }
     // There is room for one reference: the configuration.
     let config = json!({"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest_of(Algorithm::Sha256, b"{}").to_string(), "size": 2});
-    let manifest = |name: &str| json!({"schemaVersion": 2, "config": config, "layers": [], "annotations": {"name": name}});
+    let manifest =
+        |name: &str| json!({"schemaVersion": 2, "config": config, "layers": [], "annotations": {"name": name}});
     registry.put(&manifest("last"), None).unwrap();
     let fault = registry.put(&manifest("beyond"), None).unwrap_err();
     assert!(fault.starts_with("LimitExceededException: The images of a repository may refer to 2000000"), "{fault}");
