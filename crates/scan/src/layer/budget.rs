@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
+use longshore_layer::Refused;
+
 use super::Limits;
 use crate::Error;
 
@@ -22,11 +24,6 @@ pub(super) enum Exceeded {
     Packages,
 }
 
-/// A layer is not what it should be, in words of our own: those of decoders may quote its bytes.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Damaged(pub &'static str);
-
 /// The layer's bytes could not be had.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -35,12 +32,6 @@ pub(super) struct Unread(pub io::Error);
 impl From<Exceeded> for io::Error {
     fn from(exceeded: Exceeded) -> Self {
         Self::other(exceeded)
-    }
-}
-
-impl From<Damaged> for io::Error {
-    fn from(damaged: Damaged) -> Self {
-        Self::new(io::ErrorKind::InvalidData, damaged)
     }
 }
 
@@ -101,8 +92,8 @@ pub(super) fn told(layer: usize, error: io::Error, limits: &Limits) -> Error {
             Exceeded::Packages => Error::TooManyPackages(limits.package_bytes),
         };
     }
-    if let Some(damaged) = inner.and_then(|inner| inner.downcast_ref::<Damaged>()) {
-        return Error::Damaged { layer, reason: damaged.to_string() };
+    if let Some(refused) = inner.and_then(|inner| inner.downcast_ref::<Refused>()) {
+        return Error::Damaged { layer, reason: refused.to_string() };
     }
     let source = error.downcast::<Unread>().map_or_else(|error| error, |unread| unread.0);
     Error::Layer { layer, source }
