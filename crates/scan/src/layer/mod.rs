@@ -10,8 +10,9 @@ mod stack;
 mod unpack;
 
 use std::io::{self, BufReader, Read};
+use std::time::Instant;
 
-pub(crate) use budget::Budget;
+pub(crate) use budget::{Budget, is_late};
 use longshore_layer::{Archive, Entry, Kind};
 
 use crate::Error;
@@ -40,6 +41,8 @@ pub struct Limits {
     pub package_bytes: usize,
     /// Of a path.
     pub path_bytes: usize,
+    /// When to give up.
+    pub until: Option<Instant>,
 }
 
 impl Default for Limits {
@@ -50,9 +53,10 @@ impl Default for Limits {
             ratio: 200,
             free_bytes: 64 << 20,
             file_bytes: 64 << 20,
-            rpm_bytes: 256 << 20,
+            rpm_bytes: 64 << 20,
             package_bytes: 64 << 20,
             path_bytes: 4096,
+            until: None,
         }
     }
 }
@@ -115,7 +119,8 @@ fn place<R: Read>(
             stack.put(path, found);
         }
         Kind::HardLink | Kind::SymbolicLink => {
-            let found = format::of_path(&path).and_then(format::linked);
+            let target = (entry.kind == Kind::SymbolicLink).then(|| path::target(&path, &entry.link));
+            let found = format::linked(&path, target.as_deref());
             if found.is_some() {
                 budget.take_memory(path.len())?;
             }
@@ -149,6 +154,7 @@ fn read_file<R: Read>(
     if shelf.is_full() {
         return Err(budget.full());
     }
+    budget.check_time()?;
     Ok(found)
 }
 

@@ -3,11 +3,12 @@
 use std::cell::Cell;
 use std::io::{self, BufReader, Cursor, Read};
 use std::rc::Rc;
+use std::time::Instant;
 
 use flate2::bufread::MultiGzDecoder;
 use longshore_layer::{Packing, Refused};
 
-use super::budget::{Budget, Exceeded, Unread};
+use super::budget::{Budget, Exceeded, Unread, is_late};
 
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
@@ -32,8 +33,8 @@ pub(super) fn open<'a>(layer: impl Read + 'a, media_type: &str, budget: &Budget)
         }
     };
     let limits = budget.limits();
-    let (ratio, free) = (limits.ratio, limits.free_bytes);
-    Ok(Box::new(Bounded { inner, packed, unpacked: 0, left: budget.unpacked(), ratio, free }))
+    let (ratio, free, until) = (limits.ratio, limits.free_bytes, limits.until);
+    Ok(Box::new(Bounded { inner, packed, unpacked: 0, left: budget.unpacked(), ratio, free, until }))
 }
 
 struct Counted<R> {
@@ -73,10 +74,14 @@ struct Bounded<R> {
     left: Rc<Cell<u64>>,
     ratio: u64,
     free: u64,
+    until: Option<Instant>,
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if is_late(self.until) {
+            return Err(Exceeded::Time.into());
+        }
         let length = self.inner.read(buffer)?;
         let read = length as u64;
         self.left.set(self.left.get().checked_sub(read).ok_or(Exceeded::Unpacked)?);
