@@ -58,7 +58,8 @@ def test_who_has_no_token_gets_nothing(strict, hub):
     for creds in (["--no-creds"], ["--creds", "AWS:nonsense"]):
         done = subprocess.run([*words, *creds, f"docker://127.0.0.1:{strict.port}/{hub.name}:one"],
                               text=True, capture_output=True, timeout=60)
-        assert done.returncode != 0 and "authentication required" in done.stderr.lower() or "unauthorized" in done.stderr.lower()
+        told = done.stderr.lower()
+        assert done.returncode != 0 and ("authentication required" in told or "unauthorized" in told), (done.returncode, told)
 
 
 class Docker:
