@@ -30,7 +30,7 @@ fn put(tree: &mut Tree, entry: &Entry) -> Option<()> {
     let text = String::from_utf8(entry.name.clone()).unwrap();
     let names: Vec<&str> = text.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
     let what = match entry.kind {
-        Kind::Global => return Some(()),
+        Kind::Global => "nothing".to_owned(),
         Kind::Directory => "directory".to_owned(),
         Kind::File => format!("file of {}", entry.size),
         Kind::SymbolicLink => format!("link to {}", String::from_utf8_lossy(&entry.link)),
@@ -46,7 +46,10 @@ fn put(tree: &mut Tree, entry: &Entry) -> Option<()> {
     if !is_kept {
         tree.retain(|other, _| !other.starts_with(&format!("{path}/")));
     }
-    tree.insert(path, what);
+    match what.as_str() {
+        "nothing" => drop(tree.remove(&path)),
+        _ => drop(tree.insert(path, what)),
+    }
     Some(())
 }
 

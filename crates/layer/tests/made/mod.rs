@@ -45,7 +45,7 @@ fn extension(chance: &mut Chance) -> Vec<u8> {
             b'g',
             &records(&[chance.one(&[("comment", "x"), ("comment", "x"), ("path", "p"), ("size", "512")])]),
         ),
-        3 => special(b'g', b""),
+        3 => header(b'g', chance.one(&["special", "a", "b/c", "d", "new/place"]), 0, b"ustar\x0000", ""),
         _ => {
             let many = 1 + chance.below(2);
             special(b'x', &records(&(0..many).map(|_| record(chance)).collect::<Vec<_>>()))

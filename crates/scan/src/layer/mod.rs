@@ -126,6 +126,8 @@ fn place<R: Read>(
             }
             stack.put(path, found);
         }
+        // containerd makes room for it, and then makes nothing.
+        Kind::Global => stack.take_own(&path),
         _ => stack.put(path, None),
     }
     Ok(())

@@ -112,6 +112,10 @@ fn later_layers_lie_over_earlier_ones() {
         (&[&[file(STATUS, &a)], &[file("var/lib/dpkg", "")]], ""),
         (&[&[file(STATUS, &a)], &[("var/lib", EntryType::Symlink, b"/elsewhere")]], ""),
         (&[&[file(STATUS, &a)], &[dir(STATUS)]], ""),
+        // A global header takes away what its own layer has under its name.
+        (&[&[file(STATUS, &a)], &[(STATUS, EntryType::XGlobalHeader, b"")]], "a"),
+        (&[&[file(STATUS, &a), (STATUS, EntryType::XGlobalHeader, b"")]], ""),
+        (&[&[file(STATUS, &a)], &[("var/lib/dpkg/.wh.status", EntryType::XGlobalHeader, b"")]], ""),
         // The last of two wins.
         (&[&[file(STATUS, &a), file(STATUS, &b)]], "b"),
         // As whoever unpacks it finds it.
