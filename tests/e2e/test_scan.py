@@ -134,6 +134,13 @@ def test_without_a_database_a_scan_fails_and_says_what_to_do(instance, ecr):
     assert "imageScanFindings" not in failed
 
     # Once there is one, the image is scanned again when somebody asks; one that holds nothing of Debian 12 does not do.
+    other = advisory("CVE-2024-1", "zsh", "2")
+    other["affected"][0]["package"]["ecosystem"] = "Debian:11"
+    import_advisories(instance, other)
+    ecr.start_image_scan(repositoryName="web", imageId={"imageTag": "latest"})
+    failed = scan_of(ecr, "web")["imageScanStatus"]
+    assert failed["status"] == "FAILED" and "holds nothing for Debian:12" in failed["description"], failed
+
     import_advisories(instance, advisory("CVE-2024-1", "zsh", "2"))
     ecr.start_image_scan(repositoryName="web", imageId={"imageTag": "latest"})
     complete = scan_of(ecr, "web")

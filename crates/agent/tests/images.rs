@@ -2,6 +2,8 @@
 //!
 //! These need root, containerd, docker-registry and skopeo, and fail where one is missing.
 
+#[path = "images/agree.rs"]
+mod agree;
 #[path = "images/archive.rs"]
 mod archive;
 #[path = "images/daemon.rs"]
@@ -10,6 +12,8 @@ mod daemon;
 mod hostile;
 #[path = "images/keep.rs"]
 mod keep;
+#[path = "../../layer/tests/made/mod.rs"]
+mod made;
 #[path = "images/moved.rs"]
 mod moved;
 #[path = "images/node.rs"]

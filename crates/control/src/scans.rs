@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use longshore_api::ecr as api;
 use longshore_model::Change;
 use longshore_model::registry::{Algorithm, Digest, Image, ImageScan};
-use longshore_scan::{Database, Findings, Limits, System, find, read_layers};
+use longshore_scan::{Database, Findings, Limits, System, find_until, read_typed_layers};
 use longshore_services::ecr::content;
 use longshore_services::ecr::scan::line;
 use longshore_store::blobs::{Blobs, Kept, READ, Reader};
@@ -29,6 +29,12 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Before another try when what came of a scan could not be written.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// How long a scan may take; the others wait meanwhile.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+
+/// How often a scan is begun: one may take more memory than there is, and end the process each time.
+const MOST_TRIES: i64 = 2;
+
 /// Bytes of a manifest.
 const MANIFEST: u64 = 4 * 1024 * 1024;
 
@@ -41,22 +47,22 @@ const COMPLETE: &str = "The scan was completed successfully.";
 
 pub(crate) async fn run(server: Arc<Server>) {
     loop {
-        if next(&server).is_none() {
+        let Some((image, scan)) = next(&server) else {
             tokio::time::sleep(PERIOD).await;
             continue;
-        }
+        };
         let turn = {
-            let server = server.clone();
-            alone(move || turn(&server)).await
+            let (server, scan) = (server.clone(), scan.clone());
+            alone(move || turn(&server, &image, &scan)).await
         };
         match turn {
             Ok(Turn::Scanned) => {}
-            Ok(Turn::Idle) => tokio::time::sleep(PERIOD).await,
+            Ok(Turn::Over) => tokio::time::sleep(PERIOD).await,
             Ok(Turn::Unwritten) => tokio::time::sleep(PAUSE).await,
             // The others go on.
             Err(error) => {
                 tracing::error!(%error, "a scan broke off");
-                give_up(&server);
+                give_up(&server, &scan);
                 tokio::time::sleep(PERIOD).await;
             }
         }
@@ -75,8 +81,8 @@ async fn alone<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 
 enum Turn {
     Scanned,
-    /// Nothing is to be scanned.
-    Idle,
+    /// The process ends.
+    Over,
     /// What came of it is lost.
     Unwritten,
 }
@@ -88,30 +94,40 @@ fn next(server: &Server) -> Option<(Arc<Image>, Arc<ImageScan>)> {
     Some((state.images.get(key)?.clone(), state.image_scans.get(key)?.clone()))
 }
 
-fn give_up(server: &Server) {
-    let Some((_, scan)) = next(server) else { return };
+fn give_up(server: &Server, scan: &ImageScan) {
     let outcome = Outcome::failed("the scan broke off because of a failure of the registry");
-    write(server, &scan, ImageScan { completed_at: Some(clock::now()), ..outcome.of(&scan) });
+    write(server, scan, ImageScan { completed_at: Some(clock::now()), ..outcome.of(scan) });
 }
 
-fn turn(server: &Server) -> Turn {
-    let Some((image, scan)) = next(server) else { return Turn::Idle };
-    let begun = ImageScan { status: api::ScanStatus::InProgress, ..ImageScan::clone(&scan) };
-    if !write(server, &scan, begun) {
+fn turn(server: &Server, image: &Image, scan: &ImageScan) -> Turn {
+    let Some(begun) = begun(scan) else {
+        let outcome = Outcome::failed("the registry ended each time that the image was scanned");
+        let ended = ImageScan { completed_at: Some(clock::now()), ..outcome.of(scan) };
+        return if write(server, scan, ended) { Turn::Scanned } else { Turn::Unwritten };
+    };
+    if !write(server, scan, begun) {
         return Turn::Unwritten;
     }
     let is_over = || *server.stop.borrow();
-    let outcome = Scanner { blobs: &server.blobs, database: &server.scan_database, is_over: &is_over }.scan(&image);
+    let outcome = Scanner { blobs: &server.blobs, database: &server.scan_database, is_over: &is_over }.scan(image);
     if is_over() {
-        // The next process carries it out.
-        return Turn::Idle;
+        // The next process carries it out, as if it had not been begun.
+        write(server, scan, scan.clone());
+        return Turn::Over;
     }
-    let ended = ImageScan { completed_at: Some(clock::now()), ..outcome.of(&scan) };
+    let ended = ImageScan { completed_at: Some(clock::now()), ..outcome.of(scan) };
     // The findings are pinned until the record that holds them is written.
-    match write(server, &scan, ended) {
+    match write(server, scan, ended) {
         true => Turn::Scanned,
         false => Turn::Unwritten,
     }
+}
+
+/// A scan that is begun; `None` if it was often enough.
+fn begun(scan: &ImageScan) -> Option<ImageScan> {
+    let tries = scan.tries.unwrap_or(0);
+    let begun = || ImageScan { status: api::ScanStatus::InProgress, tries: Some(tries + 1), ..scan.clone() };
+    (tries < MOST_TRIES).then(begun)
 }
 
 /// Writes how a scan goes, unless it is none any more: another was asked for, or the image is gone.
@@ -176,21 +192,23 @@ impl Scanner<'_> {
             Ok(layers) => layers,
             Err(reason) => return Outcome::failed(reason),
         };
-        let found = read_layers(layers, &Limits::default()).and_then(|contents| find(&contents, &database));
+        let until = Some(Instant::now() + LONGEST);
+        let read = read_typed_layers(layers, &Limits { until, ..Limits::default() });
+        let found = read.and_then(|contents| find_until(&contents, &database, until));
         match found {
             Ok(found) => self.keep(found),
             Err(error) => Outcome::failed(error),
         }
     }
 
-    /// The layers, lowest first, which are opened when they are read.
-    fn layers(&self, image: &Image) -> Result<Vec<Layer<'_>>, String> {
+    /// The layers with their media types, lowest first, which are opened when they are read.
+    fn layers(&self, image: &Image) -> Result<Vec<(String, Layer<'_>)>, String> {
         let unreadable = |reason: String| format!("the image's manifest cannot be read: {reason}");
         let digest = Digest::parse(&image.digest).map_err(|error| unreadable(error.to_string()))?;
         let bytes = self.blobs.read(&digest, MANIFEST).map_err(|error| unreadable(error.to_string()))?;
-        let layer = |digest: String| {
+        let layer = |(media_type, digest): (String, String)| {
             let digest = Digest::parse(&digest).map_err(|error| unreadable(error.to_string()))?;
-            Ok(Layer { of: self, digest, reader: None, at: 0, rest: Bytes::new() })
+            Ok((media_type, Layer { of: self, digest, reader: None, at: 0, rest: Bytes::new() }))
         };
         content::layers(&bytes).map_err(unreadable)?.into_iter().map(layer).collect()
     }

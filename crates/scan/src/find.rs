@@ -1,10 +1,13 @@
 //! What is known to be wrong with an image's packages.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::layer::is_late;
 use crate::osv::{Candidate, Database, Severity};
 use crate::package::{Contents, Ecosystem, Kind, Package};
 use crate::version::Scheme;
@@ -69,11 +72,29 @@ struct Asked {
 /// # Errors
 /// When the database cannot be read.
 pub fn find(contents: &Contents, database: &Database) -> Result<Findings, Error> {
-    let mut search = Search { database, contents, found: BTreeMap::new(), unjudged: BTreeMap::new(), is_cut: false };
+    find_until(contents, database, None)
+}
+
+/// As [`find`], which gives up at a time.
+///
+/// # Errors
+/// As [`find`], and `TooLong`.
+pub fn find_until(contents: &Contents, database: &Database, until: Option<Instant>) -> Result<Findings, Error> {
+    let mut search = Search {
+        database,
+        contents,
+        found: BTreeMap::new(),
+        unjudged: BTreeMap::new(),
+        candidates: Candidates::default(),
+        is_cut: false,
+    };
     let mut ecosystems = BTreeMap::new();
     for asked in contents.packages.iter().flat_map(asked).collect::<BTreeSet<_>>() {
         if search.is_cut {
             break;
+        }
+        if is_late(until) {
+            return Err(Error::TooLong);
         }
         let ecosystem = match ecosystems.get(&asked.kind) {
             Some(known) => known,
@@ -117,7 +138,13 @@ fn system(contents: &Contents, ecosystems: &BTreeMap<Kind, Where>) -> System {
         Some((_, Ok(_))) => System::Judged,
         Some((_, Err(Nowhere::Unsupported(reason)))) => System::Unsupported(reason.clone()),
         Some((_, Err(Nowhere::NotInDatabase(reason)))) => System::NotInDatabase(reason.clone()),
-        None => languages(ecosystems),
+        None => match &contents.distribution {
+            // Wherever its packages are listed, it is not where its package manager does.
+            Some(distribution) => {
+                System::Unsupported(format!("the image is of {}, and lists no packages of it", distribution.name()))
+            }
+            None => languages(ecosystems),
+        },
     }
 }
 
@@ -141,6 +168,13 @@ fn asked(package: &Package) -> Vec<Asked> {
     }
 }
 
+/// Those of the name that was looked for last: packages come by their names, and one may be there in many versions.
+#[derive(Default)]
+struct Candidates {
+    of: Option<(Kind, String)>,
+    list: Rc<Vec<Candidate>>,
+}
+
 /// By name, package and version: the same vulnerability may come from several databases.
 type Key = (String, String, String);
 
@@ -150,6 +184,7 @@ struct Search<'a> {
     found: BTreeMap<Key, Finding>,
     /// Reasons, with how many packages each speaks of.
     unjudged: BTreeMap<String, usize>,
+    candidates: Candidates,
     is_cut: bool,
 }
 
@@ -175,19 +210,31 @@ impl Search<'_> {
 
     fn judge(&mut self, asked: &Asked, ecosystem: &Ecosystem) -> Result<(), Error> {
         let scheme = asked.kind.scheme();
-        let mut candidates = self.database.candidates(ecosystem, &asked.name)?;
-        // One that speaks of a single vulnerability knows more of it than one that sums up several.
-        candidates.sort_by_key(|candidate| candidate.names.len());
-        for candidate in &candidates {
+        let mut is_known = true;
+        for candidate in self.candidates(asked, ecosystem)?.iter() {
             let is_listed = candidate.versions.iter().any(|listed| is_same(scheme, listed, &asked.version));
             match candidate.events.judge(scheme, &asked.version) {
                 _ if is_listed => self.put(asked, ecosystem, candidate),
                 Some(true) => self.put(asked, ecosystem, candidate),
                 Some(false) => {}
-                None => *self.unjudged.entry("versions cannot be compared".to_owned()).or_default() += 1,
+                None => is_known = false,
             }
         }
+        if !is_known {
+            *self.unjudged.entry("versions cannot be compared".to_owned()).or_default() += 1;
+        }
         Ok(())
+    }
+
+    fn candidates(&mut self, asked: &Asked, ecosystem: &Ecosystem) -> Result<Rc<Vec<Candidate>>, Error> {
+        let is_same = |(kind, name): &(Kind, String)| *kind == asked.kind && *name == asked.name;
+        if !self.candidates.of.as_ref().is_some_and(is_same) {
+            let mut list = self.database.candidates(ecosystem, &asked.name)?;
+            // One that speaks of a single vulnerability knows more of it than one that sums up several.
+            list.sort_by_key(|candidate| candidate.names.len());
+            self.candidates = Candidates { of: Some((asked.kind, asked.name.clone())), list: Rc::new(list) };
+        }
+        Ok(self.candidates.list.clone())
     }
 
     fn put(&mut self, asked: &Asked, ecosystem: &Ecosystem, candidate: &Candidate) {

@@ -19,8 +19,8 @@ mod purl;
 mod version;
 
 pub use cyclonedx::{Document, sbom};
-pub use find::{Attribute, Finding, Findings, System, find};
-pub use layer::{Limits, read_layers};
+pub use find::{Attribute, Finding, Findings, System, find, find_until};
+pub use layer::{Limits, read_layers, read_typed_layers};
 pub use osv::{Database, Import, Imported, Refused, Severity, Status};
 pub use package::{Contents, Distribution, Ecosystem, Kind, Package, Problem, Source};
 pub use version::Scheme;
@@ -46,6 +46,8 @@ pub enum Error {
     LongPath { layer: usize, most: usize },
     #[error("what the image says of its packages takes more than {0} bytes")]
     TooManyPackages(usize),
+    #[error("the image takes longer to scan than it may")]
+    TooLong,
     #[error("no vulnerability database has been imported: run `longshore scan-db import FILE` with files of OSV")]
     NoDatabase,
     #[error(

@@ -43,9 +43,16 @@ pub fn overlay(lowers: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> 
     let lower = opened.iter().map(descriptor).collect::<Vec<_>>().join(":");
     let (upper, work) = (directory(upper)?, directory(work)?);
     let options = format!("lowerdir={lower},upperdir={},workdir={}", descriptor(&upper), descriptor(&work));
-    let attempt = |options: &str| mount(Some("overlay"), target, Some("overlay"), MsFlags::empty(), Some(options));
-    // Without `volatile` the kernel syncs a whole file system when the container ends; older kernels do not know it.
-    let mounted = attempt(&format!("{options},volatile")).or_else(|_| attempt(&options));
+    let attempt = |more: &str| {
+        let options = format!("{options}{more}");
+        mount(Some("overlay"), target, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
+    };
+    // An attribute of a layer's file must not lead to another's content, whatever the kernel does by default. Without
+    // `volatile` the kernel syncs a whole file system when the container ends. Older kernels do not know either.
+    let mounted = attempt(",redirect_dir=nofollow,metacopy=off,volatile")
+        .or_else(|_| attempt(",redirect_dir=nofollow,metacopy=off"))
+        .or_else(|_| attempt(",volatile"))
+        .or_else(|_| attempt(""));
     mounted.map_err(|e| Error::File { action: "mount overlay", path: target.into(), source: e.into() })
 }
 

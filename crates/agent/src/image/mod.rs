@@ -10,7 +10,8 @@
 //! A tag may move. As on Fargate, the registry is asked each time where a tag that was pulled leads now, and what is new
 //! is pulled. It is not asked about a digest, nor about an image that was imported; and when it cannot be reached, the
 //! image that is here is used. One that was pulled with credentials is private: the registry is asked about its digest as
-//! well, whether it lets the caller in, and when it cannot be asked, callers without credentials are not given it.
+//! well, whether it lets the caller in, and when it cannot be asked, callers without credentials are not given it. What is in
+//! ECR is not given then but to whom ECR has let in before.
 //!
 //! A container needs no snapshot of its own: the supervisor mounts an overlay with its own upper directory over the
 //! snapshots of the image. One read-only view an image, under a lease, tells the directories of those snapshots and
@@ -41,7 +42,7 @@ mod store;
 mod transfer;
 mod writer;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -78,6 +79,8 @@ const ASK_WITHIN: Duration = Duration::from_secs(5);
 const LEASE: Duration = Duration::from_secs(3 * 3600);
 /// What the ECS agent calls the step in which a name is resolved.
 const RESOLVE: &str = "pull image manifest";
+/// Most that are remembered to have been let in to an image of ECR; then all are forgotten.
+const MOST_ADMITTED: usize = 4096;
 /// What the leases of views begin with.
 const VIEW: &str = "longshore-view-";
 
@@ -123,6 +126,8 @@ struct Inner {
     loaded: Mutex<HashMap<Digest, Image>>,
     pulls: Mutex<HashMap<(Name, Auth), Pull>>,
     holds: Holds,
+    /// Who was let in to which image of ECR.
+    admitted: Mutex<HashSet<(Name, Auth)>>,
     /// Closed while an image is let go: what is looked for then would be gone when it is found.
     gate: tokio::sync::RwLock<()>,
 }
@@ -178,13 +183,13 @@ impl Images {
 
     fn open(store: Store, retry: Retry, credentials: Option<Credentials>, ecr: Option<Ecr>) -> Self {
         let (loaded, pulls, holds) = (Mutex::default(), Mutex::default(), Holds::default());
-        let gate = tokio::sync::RwLock::default();
-        Self(Arc::new(Inner { store, retry, credentials, ecr, loaded, pulls, holds, gate }))
+        let (admitted, gate) = (Mutex::default(), tokio::sync::RwLock::default());
+        Self(Arc::new(Inner { store, retry, credentials, ecr, loaded, pulls, holds, admitted, gate }))
     }
 
     /// Whether `reference` is the name of an image in ECR.
     pub fn is_of_ecr(&self, reference: &str) -> bool {
-        self.0.ecr.as_ref().is_some_and(|ecr| Name::parse(reference).is_ok_and(|name| ecr.has(name.registry())))
+        Name::parse(reference).is_ok_and(|name| self.is_in_ecr(&name))
     }
 
     /// The registry of `name`, for one caller.
@@ -215,10 +220,12 @@ impl Images {
             return Ok(found.image.clone());
         }
         let auth = self.auth(&name, auth).await?;
-        match here {
-            Some(found) if self.is_current(&name, &auth, &found).await? => Ok(found.image),
-            _ => self.shared_pull(name, auth, Box::new(on_progress)).await,
-        }
+        let image = match here {
+            Some(found) if self.is_current(&name, &auth, &found).await? => found.image,
+            _ => self.shared_pull(name.clone(), auth.clone(), Box::new(on_progress)).await?,
+        };
+        self.admit(name, auth);
+        Ok(image)
     }
 
     /// The image of `reference` as the registry has it now, whether or not it is here.
@@ -427,11 +434,32 @@ impl Images {
         }
     }
 
+    /// Remembers that ECR has let a caller in. (Whoever has none of another registry's credentials is told from one who has;
+    /// in ECR all have some.)
+    fn admit(&self, name: Name, auth: Auth) {
+        if self.is_in_ecr(&name) {
+            let mut admitted = lock(&self.0.admitted);
+            if admitted.len() >= MOST_ADMITTED {
+                admitted.clear();
+            }
+            admitted.insert((name, auth));
+        }
+    }
+
+    fn is_in_ecr(&self, name: &Name) -> bool {
+        self.0.ecr.as_ref().is_some_and(|ecr| ecr.has(name.registry()))
+    }
+
     /// Whether `name` still leads to what was found in its registry. A registry that cannot be reached leaves it at that,
-    /// unless the image is private and the caller has nothing to show; one that refuses does not.
+    /// unless the image is private and the caller has nothing to show; one that refuses does not. ECR leaves it at that for
+    /// whom it has let in; for others it must be pulled.
     async fn is_current(&self, name: &Name, auth: &Auth, found: &Found) -> Result<bool, Error> {
         let image = &found.image;
-        let trusted = *auth != Auth::Anonymous || !transfer::is_private(&found.record);
+        let is_in_ecr = self.is_in_ecr(name);
+        let trusted = match is_in_ecr {
+            true => lock(&self.0.admitted).contains(&(name.clone(), auth.clone())),
+            false => *auth != Auth::Anonymous || !transfer::is_private(&found.record),
+        };
         let registry = self.registry(name, auth)?;
         let version = name.version();
         match tokio::time::timeout(ASK_WITHIN, registry.digest(&version))
@@ -443,7 +471,9 @@ impl Images {
                 tracing::warn!(image = %name, digest = %image.digest, %reason, "its registry cannot be asked; the image that is here is used");
                 Ok(true)
             }
+            Err(Error::Registry { .. }) if is_in_ecr => Ok(false),
             Err(reason) => {
+                lock(&self.0.admitted).remove(&(name.clone(), auth.clone()));
                 let reason = Box::new(unresolved(name, reason));
                 Err(Error::Retried { step: RESOLVE, tries: 1, reason })
             }

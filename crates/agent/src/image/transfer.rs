@@ -175,6 +175,7 @@ struct Fetches<'a> {
 
 /// Fetches the layers, and unpacks each as soon as it and those below are there.
 async fn bring(store: &Store, source: &Source, layers: &[Layer<'_>], on_progress: &OnProgress) -> Result<(), Error> {
+    check_types(layers)?;
     let mut times = HashMap::new();
     // A layer that is there twice is fetched once: the first of its kind is unpacked before the second.
     let first: Vec<bool> = layers
@@ -188,7 +189,7 @@ async fn bring(store: &Store, source: &Source, layers: &[Layer<'_>], on_progress
     let sizes = layers.iter().zip(&first).filter(|(_, first)| **first).map(|(layer, _)| layer.packed.size);
     let total_bytes = sizes.fold(0, u64::saturating_add);
     let meter = Meter { done: AtomicU64::new(0), total_bytes, on_progress };
-    let fetches = Fetches { store, source, meter, allowance: Arc::new(Allowance::of(total_bytes)), times };
+    let fetches = Fetches { store, source, meter, allowance: Arc::default(), times };
     let (senders, arrivals): (Vec<_>, Vec<_>) = layers.iter().map(|_| oneshot::channel()).unzip();
     let mut each: Vec<BoxFuture<'_, Result<(), Error>>> = Vec::new();
     for ((layer, arrived), first) in layers.iter().zip(senders).zip(first) {
@@ -196,6 +197,17 @@ async fn bring(store: &Store, source: &Source, layers: &[Layer<'_>], on_progress
     }
     let fetching = stream::iter(each).buffer_unordered(FETCHES).try_collect::<()>();
     tokio::try_join!(fetching, unpack_in_order(store, layers, arrivals)).map(drop)
+}
+
+/// One digest is inspected once, as what its media type says; as another it might be other entries.
+fn check_types(layers: &[Layer<'_>]) -> Result<(), Error> {
+    let mut types = HashMap::new();
+    let mut is_other =
+        |layer: &Descriptor| *types.entry(layer.digest.clone()).or_insert(layer.media_type.clone()) != layer.media_type;
+    match layers.iter().find(|layer| is_other(layer.packed)) {
+        Some(layer) => Err(Error::malformed("manifest", format!("{} is of two media types", layer.packed.digest))),
+        None => Ok(()),
+    }
 }
 
 impl Fetches<'_> {

@@ -113,6 +113,31 @@ async fn what_the_inspection_refuses_is_not_unpacked_and_said() {
     }
 }
 
+/// As a plain archive it holds a file whose name is the magic number of what zstd skips; as zstd's it holds another.
+#[tokio::test]
+async fn bytes_that_are_called_two_things_are_refused() {
+    let node = Node::new().await;
+    let mut plain = layer(&[(tar::EntryType::Regular, "name", "", b"")]);
+    let length = u32::try_from(plain.len() - 8).unwrap().to_le_bytes();
+    let mut header = tar::Header::from_byte_slice(&plain[..512]).clone();
+    header.as_mut_bytes()[..8].copy_from_slice(&[&[0x50, 0x2a, 0x4d, 0x18][..], &length].concat());
+    header.set_cksum();
+    plain[..512].copy_from_slice(header.as_bytes());
+    let other = layer(&[(tar::EntryType::Regular, "other", "", b"")]);
+    let both = [plain, zstd::encode_all(&other[..], 1).unwrap()].concat();
+    let types = ["application/vnd.oci.image.layer.v1.tar", ZSTD];
+    let diff_ids = [Digest::of(&both).to_string(), Digest::of(&other).to_string()];
+    let archive = node.file("image.tar");
+    let layers = types.iter().zip(&diff_ids).map(|(kind, diff_id)| (*kind, both.clone(), diff_id.clone()));
+    Picture::packed(layers.clone().collect()).write(&archive, false);
+    let told = node.images.import(&archive, Some("app:both")).await.unwrap_err().to_string();
+    assert!(told.contains("is of two media types"), "{told}");
+    for one in layers {
+        Picture::packed(vec![one]).write(&archive, false);
+        node.images.import(&archive, Some("app:one")).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn bombs_are_refused_and_cost_no_room() {
     let node = Node::new().await;

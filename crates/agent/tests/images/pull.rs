@@ -101,6 +101,29 @@ async fn images_of_ecr_are_asked_for_at_the_control_plane() {
 }
 
 #[tokio::test]
+async fn an_image_of_ecr_that_is_here_is_not_given_to_whom_ecr_has_not_let_in() {
+    let node = Node::new().await;
+    let plane = Own::start(Manners { picture: two_layers(), ..Manners::default() });
+    let images = node.fresh_images().with_ecr(Ecr::new(&plane.endpoint(), "us-east-1"));
+    let by_tag = "111122223333.dkr.ecr.us-east-1.localhost/app:1".to_owned();
+    let image = images.ensure(&by_tag, &basic("one role's"), quiet).await.unwrap();
+    let pinned = format!("111122223333.dkr.ecr.us-east-1.localhost/app@{}", image.digest);
+    images.ensure(&pinned, &basic("one role's"), quiet).await.unwrap();
+    plane.set_away(true);
+    for name in [&by_tag, &pinned] {
+        check_two_layers(&images.ensure(name, &basic("one role's"), quiet).await.unwrap());
+        for other in [basic("another's"), Auth::Anonymous] {
+            let told = reason(&images, name, &other).await;
+            assert!(told.starts_with("CannotPullContainerError: ") && told.contains("429 Too Many Requests"), "{told}");
+        }
+    }
+    plane.set_away(false);
+    check_two_layers(&images.ensure(&by_tag, &basic("another's"), quiet).await.unwrap());
+    plane.set_away(true);
+    check_two_layers(&images.ensure(&by_tag, &basic("another's"), quiet).await.unwrap());
+}
+
+#[tokio::test]
 async fn what_a_registry_does_not_have_is_not_found_at_once() {
     let (node, registry) = (Node::new().await, Debian::start(false));
     for name in [registry.name("nothing:1"), registry.name(&format!("nothing@sha256:{}", "0".repeat(64)))] {

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -120,6 +120,7 @@ struct State {
     manners: Manners,
     address: SocketAddr,
     failed: AtomicU32,
+    is_away: AtomicBool,
     asked: Mutex<Vec<String>>,
 }
 
@@ -127,8 +128,8 @@ impl Own {
     pub fn start(manners: Manners) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (failed, asked) = (AtomicU32::new(0), Mutex::default());
-        let state = Arc::new(State { manners, address, failed, asked });
+        let (failed, is_away, asked) = (AtomicU32::new(0), AtomicBool::new(false), Mutex::default());
+        let state = Arc::new(State { manners, address, failed, is_away, asked });
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -146,6 +147,11 @@ impl Own {
     /// Host and port.
     pub fn endpoint(&self) -> String {
         self.address.to_string()
+    }
+
+    /// Answers all requests with 429 from now on, or no longer.
+    pub fn set_away(&self, is_away: bool) {
+        self.state.is_away.store(is_away, Ordering::SeqCst);
     }
 
     /// The requests whose line, range or host holds `part`.
@@ -167,6 +173,9 @@ impl State {
         let range = headers.get("range").cloned().unwrap_or_default();
         let host = headers.get("host").cloned().unwrap_or_default();
         self.asked.lock().unwrap().push(format!("{method} {path} {range} at {host}"));
+        if self.is_away.load(Ordering::SeqCst) {
+            return self.reply(&stream, "429 Too Many Requests", "", b"").ok();
+        }
         if method == "HEAD" {
             // As an old registry: the manifest itself must be asked for.
             return self.reply(&stream, "405 Method Not Allowed", "", b"").ok();

@@ -116,6 +116,39 @@ fn what_is_found_is_kept_a_line_each() {
     assert_eq!(finding.attributes.unwrap().len(), 3);
 }
 
+/// A frame of zstd with one block that is not compressed.
+fn zstd_of(bytes: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(bytes.len()).unwrap();
+    let content = u16::try_from(size - 256).unwrap().to_le_bytes();
+    let block = (size << 3 | 1).to_le_bytes();
+    [&[0x28, 0xb5, 0x2f, 0xfd, 0x60][..], &content, &block[..3], bytes].concat()
+}
+
+#[test]
+fn a_scan_that_ended_the_process_twice_is_not_begun_again() {
+    let mut scan = ImageScan::pending("r", "d", Timestamp::from_millis(0));
+    for tries in 1..=MOST_TRIES {
+        scan = begun(&scan).unwrap();
+        assert_eq!((scan.status, scan.tries), (api::ScanStatus::InProgress, Some(tries)));
+    }
+    assert_eq!(begun(&scan), None);
+}
+
+#[test]
+fn layers_are_read_as_a_node_unpacks_them() {
+    let place = Place::new();
+    place.import(ADVISORY);
+    let packed = zstd_of(&tar(DEBIAN));
+    let of = |media_type: &str| {
+        let layer = serde_json::json!({"digest": place.put(packed.clone()), "size": 1, "mediaType": media_type});
+        let digest = place.put(serde_json::json!({"schemaVersion": 2, "layers": [layer]}).to_string());
+        Image { digest, ..place.of_layers(&[]) }
+    };
+    let oci = "application/vnd.oci.image.layer.v1.tar";
+    place.check(&of(&format!("{oci}+zstd")), api::ScanStatus::Complete, COMPLETE);
+    place.check(&of(oci), api::ScanStatus::Failed, "layer 0 cannot be read");
+}
+
 #[test]
 fn nothing_found_is_complete_only_where_it_was_looked_for() {
     let place = Place::new();

@@ -30,6 +30,8 @@ record! {
         pub source_updated_at: Option<Timestamp> = "sourceUpdatedAt",
         /// How many findings there are of each severity.
         pub counts: BTreeMap<String, i32> = "counts",
+        /// How often it was begun.
+        pub tries: Option<i64> = "tries",
         /// Digest of the bytes that the findings are.
         pub findings: Option<String> = "findings",
     }
@@ -53,6 +55,7 @@ impl ImageScan {
             completed_at: None,
             source_updated_at: None,
             counts: BTreeMap::new(),
+            tries: None,
             findings: None,
         }
     }

@@ -135,6 +135,19 @@ fn listed_versions_are_found_however_they_are_written() {
     check(&of("2.1"), std::slice::from_ref(&advisory), &[]);
 }
 
+#[test]
+fn a_package_of_many_versions_is_looked_for_once_and_not_for_ever() {
+    let packages = (0..300).map(|minor| package(Kind::Npm, "a", &format!("1.{minor}.0"), None)).collect();
+    let contents = Contents { packages, ..Contents::default() };
+    let advisories = [advisory("A-1", "npm", "a", "1.100.0"), advisory("A-2", "npm", "b", "9.0.0")];
+    let database = Place::new().database(&advisories);
+    assert_eq!(find(&contents, &database).unwrap().findings.len(), 100);
+    let late = find_until(&contents, &database, Some(Instant::now()));
+    assert!(matches!(late, Err(Error::TooLong)), "{late:?}");
+    let later = Instant::now() + std::time::Duration::from_secs(3600);
+    assert_eq!(find_until(&contents, &database, Some(later)).unwrap().findings.len(), 100);
+}
+
 /// "No findings" is never said of what nobody looked at.
 #[test]
 fn what_is_not_judged_is_told() {
@@ -162,6 +175,12 @@ fn what_is_not_judged_is_told() {
 
     let odd = Contents { packages: vec![package(Kind::Npm, "a", "one", None)], ..Contents::default() };
     assert_eq!(check(&odd, &advisories, &[]).unjudged, ["1 package was not judged: versions cannot be compared"]);
+
+    let several = [advisory("A-1", "npm", "a", "2.0.0"), advisory("A-2", "npm", "a", "3.0.0")];
+    assert_eq!(check(&odd, &several, &[]).unjudged, ["1 package was not judged: versions cannot be compared"]);
+
+    let hidden = check(&image("debian", "12", vec![package(Kind::Npm, "b", "1.0.0", None)]), &advisories, &[]);
+    assert_eq!(hidden.system, System::Unsupported("the image is of debian 12, and lists no packages of it".to_owned()));
 
     let problem = Problem {
         path: "var/lib/rpm/Packages".to_owned(),

@@ -52,6 +52,8 @@ const HEADER: usize = 32;
 const IS_INLINE: u8 = 2;
 /// Of what the linker writes.
 const LARGEST_INFO: usize = 2 * 1024 * 1024;
+/// Of what a toolchain calls itself.
+const LONGEST_TOOLCHAIN: usize = 256;
 pub(super) const CHUNK: usize = 256 * 1024;
 
 /// Looks through a program, a piece of it in memory at a time. Returns why it cannot be read, if it is Go's and cannot.
@@ -62,20 +64,26 @@ pub(super) fn read_program(program: &mut impl Read, shelf: &mut Shelf<'_>) -> io
         return Ok(None);
     }
     let finder = memmem::Finder::new(MAGIC);
+    let (mut from, mut is_end) = (0, false);
     loop {
-        let is_end = fill(program, &mut piece, CHUNK)?;
-        if let Some(at) = finder.find(&piece) {
-            piece.drain(..at);
-            fill(program, &mut piece, LARGEST_INFO)?;
-            if let Some(found) = read_info(&piece, shelf) {
+        if let Some(at) = finder.find(&piece[from..]) {
+            from += at;
+            // Bytes are moved once for all that is found in as many: the magic may be there again and again.
+            if piece.len() - from < LARGEST_INFO && !is_end {
+                piece.drain(..std::mem::take(&mut from));
+                is_end = fill(program, &mut piece, 2 * LARGEST_INFO)?;
+            }
+            if let Some(found) = read_info(&piece[from..], shelf) {
                 return Ok(found.err());
             }
-            piece.drain(..MAGIC.len());
+            from += MAGIC.len();
         } else if is_end {
             return Ok(None);
         } else {
             // The magic may lie across two pieces.
-            piece.drain(..piece.len().saturating_sub(MAGIC.len()));
+            piece.drain(..piece.len().saturating_sub(MAGIC.len()).max(from));
+            from = 0;
+            is_end = fill(program, &mut piece, CHUNK)?;
         }
     }
 }
@@ -94,16 +102,41 @@ fn read_info(bytes: &[u8], shelf: &mut Shelf<'_>) -> Option<Result<(), String>> 
         return is_old.then(|| Err("a program that Go built before version 1.18, which is not read".to_owned()));
     }
     let mut rest = bytes.get(HEADER..)?;
-    let version = std::str::from_utf8(text(&mut rest)?).ok()?.strip_prefix("go")?;
+    let version = toolchain(text(&mut rest)?)?;
     let modules = text(&mut rest)?;
     // The list lies between two marks of sixteen bytes.
     let modules = modules.get(16..modules.len().checked_sub(16)?).and_then(|text| std::str::from_utf8(text).ok());
-    let release = version.split([' ', '-']).next().unwrap_or(version);
-    if release.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        shelf.add(Kind::Go, "stdlib", release);
+    match release(version) {
+        Some(release) => shelf.add(Kind::Go, "stdlib", &release),
+        // Built by something between two releases.
+        None => shelf.refuse(),
     }
     read_modules(modules.unwrap_or_default(), shelf);
     Some(Ok(()))
+}
+
+/// What a toolchain calls itself: `go1.22.1`, `devel go1.23-abcdef`.
+fn toolchain(text: &[u8]) -> Option<&str> {
+    let is_one = text.len() <= LONGEST_TOOLCHAIN && (text.starts_with(b"go") || text.starts_with(b"devel"));
+    std::str::from_utf8(text).ok().filter(|_| is_one)
+}
+
+/// The version of a toolchain's standard library, as advisories write it: `1.22.0-rc.1` of `go1.22rc1`.
+fn release(toolchain: &str) -> Option<String> {
+    let version = toolchain.strip_prefix("go")?.split([' ', '-']).next()?;
+    let (numbers, before) = version.split_at(version.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(version.len()));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !numbers.split('.').all(is_number) {
+        return None;
+    }
+    let stage = ["rc", "beta"].into_iter().find_map(|stage| Some((stage, before.strip_prefix(stage)?)));
+    match stage {
+        None => before.is_empty().then(|| numbers.to_owned()),
+        Some((stage, count)) => {
+            let missing = ".0".repeat(2_usize.saturating_sub(numbers.matches('.').count()));
+            is_number(count).then(|| format!("{numbers}{missing}-{stage}.{count}"))
+        }
+    }
 }
 
 /// A text behind its length, which is a number of seven bits a byte.

@@ -54,7 +54,10 @@ pub(crate) enum Found {
     Release(Distribution),
     Packages {
         packages: Vec<Package>,
+        /// How many more have a name or version that is none.
         refused: usize,
+        /// Why there may be others.
+        unread: Option<String>,
     },
     /// It may speak of packages, and cannot be read for this reason.
     Unread(String),
@@ -78,7 +81,8 @@ impl Format {
 
 /// What a file of this path is; `None` if it says nothing of packages.
 pub(crate) fn of_path(path: &[u8]) -> Option<Format> {
-    let path = std::str::from_utf8(path).ok().unwrap_or_default();
+    // Whatever the directories above are called.
+    let path = &*String::from_utf8_lossy(path);
     let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
     match path {
         "etc/os-release" | "usr/lib/os-release" => return Some(Format::OsRelease),
@@ -128,10 +132,30 @@ fn of_language(directory: &str, name: &str) -> Option<Format> {
     }
 }
 
-/// What is said where such a file should be and a link is. Links are not followed: those of distributions' own files lead
-/// to places that are known by their own paths.
-pub(crate) fn linked(format: Format) -> Option<Found> {
-    format.is_of_distribution().then(|| Found::Unread("it is a link, which is not followed".to_owned()))
+/// Where distributions' package managers keep what they installed.
+const DATABASES: &[&str] = &[
+    "var/lib/dpkg/status",
+    "var/lib/dpkg/status.d/any",
+    "lib/apk/db/installed",
+    "usr/lib/apk/db/installed",
+    "var/lib/rpm/rpmdb.sqlite",
+    "usr/lib/sysimage/rpm/rpmdb.sqlite",
+    "usr/share/rpm/rpmdb.sqlite",
+];
+
+/// What is said where a package manager's file should be, or a directory above it, and a link is. Links are not followed: those
+/// that distributions make lead to places that are known by their own paths (`lib` to `usr/lib`).
+pub(crate) fn linked(path: &[u8], target: Option<&[u8]>) -> Option<Found> {
+    let is_known = |path: &[u8]| of_path(path).is_some_and(Format::is_of_distribution);
+    let hides = |rest: &[u8]| target.is_none_or(|target| !is_known(&[target, rest].concat()));
+    let mut below = DATABASES.iter().filter_map(|database| below(database, path));
+    let is_hidden = is_known(path) || below.any(hides);
+    is_hidden.then(|| Found::Unread("it is a link, which is not followed".to_owned()))
+}
+
+/// What of a database's path is below another one, with the slash.
+fn below<'a>(database: &'a str, path: &[u8]) -> Option<&'a [u8]> {
+    database.as_bytes().strip_prefix(path).filter(|rest| rest.starts_with(b"/"))
 }
 
 /// Reads a file. What it names goes to the shelf until that is full.
@@ -163,10 +187,14 @@ pub(crate) fn read(format: Format, bytes: Vec<u8>, shelf: &mut Shelf<'_>) -> Opt
         }),
     };
     let (packages, refused) = shelf.take();
-    match done {
-        Ok(()) if packages.is_empty() && refused == 0 => None,
-        Ok(()) => Some(Found::Packages { packages, refused }),
-        Err(reason) => Some(Found::Unread(reason)),
+    found(packages, refused, done.err())
+}
+
+fn found(packages: Vec<Package>, refused: usize, unread: Option<String>) -> Option<Found> {
+    match unread {
+        None if packages.is_empty() && refused == 0 => None,
+        Some(reason) if packages.is_empty() && refused == 0 => Some(Found::Unread(reason)),
+        unread => Some(Found::Packages { packages, refused, unread }),
     }
 }
 
@@ -177,11 +205,7 @@ pub(crate) fn read(format: Format, bytes: Vec<u8>, shelf: &mut Shelf<'_>) -> Opt
 pub(crate) fn read_program(program: &mut impl Read, shelf: &mut Shelf<'_>) -> io::Result<Option<Found>> {
     let reason = golang::read_program(program, shelf)?;
     let (packages, refused) = shelf.take();
-    Ok(match reason {
-        Some(reason) => Some(Found::Unread(reason)),
-        None if packages.is_empty() && refused == 0 => None,
-        None => Some(Found::Packages { packages, refused }),
-    })
+    Ok(found(packages, refused, reason))
 }
 
 /// Which of rpm's databases a file is: the newest is 0. Rpm leaves the ones before where they are.
@@ -206,16 +230,17 @@ pub(crate) fn gather(files: BTreeMap<Vec<u8>, Found>) -> Contents {
         if is_old && is_read(&found) {
             continue;
         }
-        let hides_distribution = !is_old && of_path(&path).is_some_and(Format::is_of_distribution);
+        let is_above = DATABASES.iter().any(|database| below(database, &path).is_some());
+        let hides_distribution = is_above || !is_old && of_path(&path).is_some_and(Format::is_of_distribution);
         let path = String::from_utf8_lossy(&path).into_owned();
         match found {
             Found::Release(release) => drop(releases.insert(path, release)),
-            Found::Packages { packages, refused } => {
+            Found::Packages { packages, refused, unread } => {
                 contents.packages.extend(packages);
-                if refused > 0 {
-                    let reason = format!("{refused} of its packages have a name or version that is none");
-                    contents.problems.push(Problem { path, reason, hides_distribution: false });
-                }
+                let refused =
+                    (refused > 0).then(|| format!("{refused} of its packages have a name or version that is none"));
+                let problem = |reason| Problem { path: path.clone(), reason, hides_distribution };
+                contents.problems.extend(refused.into_iter().chain(unread).map(problem));
             }
             Found::Unread(reason) => contents.problems.push(Problem { path, reason, hides_distribution }),
             Found::Journal(0) => {}

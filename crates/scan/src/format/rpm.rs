@@ -37,15 +37,17 @@ pub(super) fn read(mut bytes: Vec<u8>, shelf: &mut Shelf<'_>) -> Result<(), Stri
     if let Some([read, write]) = bytes.get_mut(18..20) {
         (*read, *write) = (1, 1);
     }
-    read_headers(&bytes, shelf).map_err(|error| match error {
+    read_headers(bytes, shelf).map_err(|error| match error {
         rusqlite::Error::SqliteFailure(code, _) => format!("unsupported rpm database: {code}"),
         _ => "unsupported rpm database: its table of packages is not as rpm makes it".to_owned(),
     })
 }
 
-fn read_headers(bytes: &[u8], shelf: &mut Shelf<'_>) -> rusqlite::Result<()> {
+fn read_headers(bytes: Vec<u8>, shelf: &mut Shelf<'_>) -> rusqlite::Result<()> {
     let mut database = Connection::open_in_memory()?;
-    database.deserialize_read_exact("main", bytes, bytes.len(), true)?;
+    database.deserialize_read_exact("main", bytes.as_slice(), bytes.len(), true)?;
+    // There is a copy now.
+    drop(bytes);
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     database.set_limit(Limit::SQLITE_LIMIT_LENGTH, LARGEST_HEADER)?;

@@ -3,7 +3,7 @@
 use super::shelf::Shelf;
 use crate::package::Kind;
 
-/// Ends of versions that name a platform: `1.15.4-x86_64-linux`.
+/// A version may end with a platform, which is cut off: `1.15.4-x86_64-linux`.
 pub(super) fn read(text: &str, shelf: &mut Shelf<'_>) {
     let mut is_of_gems = false;
     for line in text.lines() {

@@ -25,6 +25,18 @@ impl<'a> Shelf<'a> {
         self.is_full
     }
 
+    /// Pays for bytes that a file unpacks to; whether the image may unpack to them, and there is time.
+    pub(super) fn pay_unpacked(&mut self, bytes: u64) -> bool {
+        let is_paid = self.budget.unpacked_left() >= bytes && !self.budget.is_late();
+        self.budget.pay_unpacked(bytes);
+        is_paid
+    }
+
+    /// Counts a package of which something is not known.
+    pub(super) fn refuse(&mut self) {
+        self.refused = self.refused.saturating_add(1);
+    }
+
     pub(crate) fn add(&mut self, kind: Kind, name: &str, version: &str) {
         self.add_whole(kind, name, version, None, None);
     }
@@ -44,7 +56,7 @@ impl<'a> Shelf<'a> {
             return;
         }
         if !words.clone().all(is_word) {
-            self.refused = self.refused.saturating_add(1);
+            self.refuse();
             return;
         }
         let bytes = words.by_ref().map(str::len).sum::<usize>() + size_of::<Package>();

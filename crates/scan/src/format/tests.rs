@@ -28,9 +28,9 @@ fn check_bytes(path: &str, bytes: &[u8], expected: &str) {
         format!("{}@{}{source}", package.name, package.version)
     };
     let told = match found(path, bytes) {
-        Some(Found::Packages { packages, refused }) => {
+        Some(Found::Packages { packages, refused, unread }) => {
             let refused = (refused > 0).then(|| format!("refused {refused}"));
-            packages.iter().map(one).chain(refused).collect::<Vec<_>>().join(" ")
+            packages.iter().map(one).chain(refused).chain(unread).collect::<Vec<_>>().join(" ")
         }
         Some(Found::Unread(reason)) => reason,
         Some(other) => format!("{other:?}"),
@@ -60,6 +60,7 @@ fn files_are_known_by_their_paths() {
         ("opt/app.jar", Some(Format::Jar)),
         ("composer.lock", Some(Format::ComposerLock)),
     ];
+    assert_eq!(of_path(b"\xff\xfe/composer.lock"), Some(Format::ComposerLock));
     for (path, expected) in rows {
         assert_eq!(of_path(path.as_bytes()), expected, "{path}");
     }
@@ -265,6 +266,90 @@ fn archives_of_java_are_read_with_those_inside() {
     check_bytes("opt/a.jar", &jar(&[("META-INF/maven/g/a/pom.properties", &large)]), reason);
 }
 
+#[test]
+fn what_archives_of_java_do_not_say_is_told() {
+    let pom = b"groupId=g\nartifactId=a\nversion=1\n";
+    let named = jar(&[("META-INF/maven/g/a/pom.properties", pom)]);
+    let silent = jar(&[("A.class", b"x")]);
+    let told = |count: usize, what: &str| format!("of the archives that it is or holds {count} {what}");
+    check_bytes("opt/a.jar", &silent, &told(1, "do not say what they are"));
+    let war = jar(&[("a.jar", &named), ("b.jar", &silent), ("c.jar", &silent), ("d.jar", b"noise")]);
+    let expected = format!("g:a@1 {}, {}", told(2, "do not say what they are"), told(1, "cannot be read"));
+    check_bytes("opt/a.war", &war, &expected);
+    let ear = jar(&[("a.war", &war), ("b.jar", &named)]);
+    check_bytes("opt/a.ear", &ear, &format!("g:a@1 {}", told(4, "lie deeper than is read")));
+    // An end that leads to one of ZIP64's, which may say of any number.
+    let end = named.len() - 22;
+    for field in [10..12, 12..16, 16..20] {
+        let mut large = named.clone();
+        large[end + field.start..end + field.end].fill(0xff);
+        check_bytes("opt/a.jar", &large, "it has more than 65534 entries");
+    }
+}
+
+#[test]
+fn what_archives_unpack_to_is_the_images() {
+    let inner = jar(&[("META-INF/maven/g/a/pom.properties", b"groupId=g\nartifactId=a\nversion=1\n")]);
+    let bytes = jar(&[("a.jar", &inner), ("b.jar", &inner)]);
+    let limits = Limits { unpacked_bytes: inner.len() as u64 * 2, ..Limits::default() };
+    let mut budget = Budget::new(&limits);
+    let found = read(Format::Jar, bytes, &mut Shelf::new("a.war", &mut budget));
+    let Some(Found::Packages { packages, unread, .. }) = found else { panic!("{found:?}") };
+    assert_eq!(packages.len(), 1);
+    assert_eq!(unread.as_deref(), Some("it unpacks to more than is read of an image"));
+    assert_eq!(budget.unpacked_left(), 0);
+}
+
+#[test]
+fn what_was_refused_of_a_distributions_packages_hides_them() {
+    let of =
+        |path: &str, text: &str| gather([(path.as_bytes().to_vec(), found(path, text.as_bytes()).unwrap())].into());
+    let half = "Package: a b\nVersion: 1\n\nPackage: c\nVersion: 1\n";
+    for text in ["Package: a b\nVersion: 1\n", half] {
+        let contents = of("var/lib/dpkg/status", text);
+        assert!(contents.problems[0].hides_distribution, "{:?}", contents.problems);
+        assert_eq!(contents.problems[0].reason, "1 of its packages have a name or version that is none");
+    }
+    assert!(!of("composer.lock", r#"{"packages":[{"name":"a b","version":"1"}]}"#).problems[0].hides_distribution);
+    let noise = rpm_database(RPM_TABLE, &[b"noise".to_vec()], "DELETE");
+    assert!(
+        gather([(RPM_PATH.as_bytes().to_vec(), found(RPM_PATH, &noise).unwrap())].into()).problems[0]
+            .hides_distribution
+    );
+}
+
+#[test]
+fn links_above_a_list_of_packages_are_told_unless_they_lead_to_a_known_place() {
+    let rows: [(&str, Option<&str>, bool); 12] = [
+        ("var/lib/dpkg/status", Some("x"), true),
+        ("var/lib/dpkg", Some("opt/dpkg"), true),
+        ("var/lib/dpkg", None, true),
+        ("var", Some("elsewhere/var"), true),
+        ("usr/lib/apk", Some("opt/apk"), true),
+        ("lib", Some("usr/lib"), false),
+        ("lib", Some("opt/lib"), true),
+        ("var/lib/rpm", Some("usr/lib/sysimage/rpm"), false),
+        ("usr/share/rpm", Some("usr/lib/sysimage/rpm"), false),
+        ("var/lib/rpm", Some("opt/rpm"), true),
+        ("var/lib/other", Some("opt"), false),
+        ("li", Some("opt"), false),
+    ];
+    for (path, target, is_told) in rows {
+        let found = linked(path.as_bytes(), target.map(str::as_bytes));
+        assert_eq!(found.is_some(), is_told, "{path}");
+        let contents = gather(found.into_iter().map(|found| (path.as_bytes().to_vec(), found)).collect());
+        assert!(contents.problems.iter().all(|problem| problem.hides_distribution), "{path}");
+    }
+}
+
+#[test]
+fn magic_again_and_again_is_passed_over_in_no_time() {
+    // Were bytes moved for each, it would be a terabyte.
+    let bytes = [b"\x7fELF".to_vec(), b"\xff Go buildinf:".repeat(600_000)].concat();
+    check_program(&bytes, "");
+    check_program(&[&bytes[..], &program(0, "go1.21.3", "")].concat(), "stdlib@1.21.3");
+}
+
 /// A program with what Go's linker writes into it, so far from its beginning.
 fn program(before: usize, version: &str, modules: &str) -> Vec<u8> {
     let modules = format!("{:16}{modules}{:16}", "", "");
@@ -288,8 +373,10 @@ fn check_program(bytes: &[u8], expected: &str) {
     let mut budget = Budget::new(&Limits::default());
     let found = read_program(&mut &bytes[..], &mut Shelf::new("app", &mut budget)).unwrap();
     let told = match found {
-        Some(Found::Packages { packages, .. }) => {
-            packages.iter().map(|of| format!("{}@{}", of.name, of.version)).collect::<Vec<_>>().join(" ")
+        Some(Found::Packages { packages, refused, .. }) => {
+            let refused = (refused > 0).then(|| format!("refused {refused}"));
+            let packages = packages.iter().map(|of| format!("{}@{}", of.name, of.version));
+            packages.chain(refused).collect::<Vec<_>>().join(" ")
         }
         Some(Found::Unread(reason)) => reason,
         _ => String::new(),
@@ -307,7 +394,11 @@ fn programs_of_go_say_what_they_were_built_of() {
         check_program(&program(before, "go1.21.3", modules), expected);
     }
     check_program(&program(5, "go1.22.1 X:loopvar", "mod\town\tv1.2.3\th\n"), "stdlib@1.22.1 own@v1.2.3");
-    check_program(&program(5, "go1.22rc1", ""), "");
+    check_program(&program(5, "go1.22rc1", ""), "stdlib@1.22.0-rc.1");
+    check_program(&program(5, "go1.4.2beta1-fork", ""), "stdlib@1.4.2-beta.1");
+    check_program(&program(5, "devel go1.23-abcdef Tue", "mod\town\tv1.2.3\th\n"), "own@v1.2.3 refused 1");
+    check_program(&program(5, "go1.x", ""), "refused 1");
+    check_program(&program(5, &format!("go1.{}", "9".repeat(300)), ""), "");
     check_program(b"\x7fELF and nothing", "");
     check_program(b"#!/bin/sh\n\xff Go buildinf:\x08\x02", "");
     check_program(b"\x7fELF\xff Go buildinf:", "");

@@ -3,6 +3,9 @@
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
+use std::time::Instant;
+
+use longshore_layer::Refused;
 
 use super::Limits;
 use crate::Error;
@@ -20,12 +23,9 @@ pub(super) enum Exceeded {
     Path,
     #[error("too many packages")]
     Packages,
+    #[error("it takes too long")]
+    Time,
 }
-
-/// A layer is not what it should be, in words of our own: those of decoders may quote its bytes.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Damaged(pub &'static str);
 
 /// The layer's bytes could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +35,6 @@ pub(super) struct Unread(pub io::Error);
 impl From<Exceeded> for io::Error {
     fn from(exceeded: Exceeded) -> Self {
         Self::other(exceeded)
-    }
-}
-
-impl From<Damaged> for io::Error {
-    fn from(damaged: Damaged) -> Self {
-        Self::new(io::ErrorKind::InvalidData, damaged)
     }
 }
 
@@ -84,9 +78,31 @@ impl Budget {
         left.is_some()
     }
 
+    /// Pays for bytes that a file inside of a layer unpacks to, as far as there are any left.
+    pub(crate) fn pay_unpacked(&mut self, bytes: u64) {
+        self.unpacked.set(self.unpacked.get().saturating_sub(bytes));
+    }
+
+    /// Bytes that may be unpacked still.
+    pub(crate) fn unpacked_left(&self) -> u64 {
+        self.unpacked.get()
+    }
+
+    pub(crate) fn is_late(&self) -> bool {
+        is_late(self.limits.until)
+    }
+
+    pub(super) fn check_time(&self) -> io::Result<()> {
+        if self.is_late() { Err(Exceeded::Time.into()) } else { Ok(()) }
+    }
+
     pub(super) fn full(&self) -> io::Error {
         Exceeded::Packages.into()
     }
+}
+
+pub(crate) fn is_late(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() >= until)
 }
 
 /// What went wrong with a layer, as it is told.
@@ -99,10 +115,11 @@ pub(super) fn told(layer: usize, error: io::Error, limits: &Limits) -> Error {
             Exceeded::Ratio => Error::Swells { layer, times: limits.ratio },
             Exceeded::Path => Error::LongPath { layer, most: limits.path_bytes },
             Exceeded::Packages => Error::TooManyPackages(limits.package_bytes),
+            Exceeded::Time => Error::TooLong,
         };
     }
-    if let Some(damaged) = inner.and_then(|inner| inner.downcast_ref::<Damaged>()) {
-        return Error::Damaged { layer, reason: damaged.to_string() };
+    if let Some(refused) = inner.and_then(|inner| inner.downcast_ref::<Refused>()) {
+        return Error::Damaged { layer, reason: refused.to_string() };
     }
     let source = error.downcast::<Unread>().map_or_else(|error| error, |unread| unread.0);
     Error::Layer { layer, source }

@@ -7,18 +7,21 @@
 mod budget;
 mod path;
 mod stack;
-mod tar;
 mod unpack;
 
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
+use std::time::Instant;
 
-pub(crate) use budget::Budget;
+pub(crate) use budget::{Budget, is_late};
+use longshore_layer::{Archive, Entry, Kind};
 
 use crate::Error;
 use crate::format::{self, Found, Shelf};
 use crate::package::Contents;
 use stack::Stack;
-use tar::{Entries, Entry, EntryKind};
+
+/// Bytes read at once.
+const CHUNK: usize = 64 * 1024;
 
 /// What an image may be at most.
 #[derive(Clone, Debug)]
@@ -38,6 +41,8 @@ pub struct Limits {
     pub package_bytes: usize,
     /// Of a path.
     pub path_bytes: usize,
+    /// When to give up.
+    pub until: Option<Instant>,
 }
 
 impl Default for Limits {
@@ -48,32 +53,46 @@ impl Default for Limits {
             ratio: 200,
             free_bytes: 64 << 20,
             file_bytes: 64 << 20,
-            rpm_bytes: 256 << 20,
+            rpm_bytes: 64 << 20,
             package_bytes: 64 << 20,
             path_bytes: 4096,
+            until: None,
         }
     }
 }
 
-/// Reads the packages of an image whose layers come lowest first: tar archives, plain or packed by gzip or zstd.
+/// Reads the packages of an image whose layers come lowest first: tar archives, plain or packed by gzip or zstd, whatever their
+/// media types say.
 ///
 /// # Errors
 /// When a layer is damaged or cannot be read, and when the image exceeds a limit.
 pub fn read_layers<R: Read>(layers: impl IntoIterator<Item = R>, limits: &Limits) -> Result<Contents, Error> {
+    read_typed_layers(layers.into_iter().map(|layer| (String::new(), layer)), limits)
+}
+
+/// As [`read_layers`], of layers with their media types, which decide as they do where the image is unpacked.
+///
+/// # Errors
+/// As [`read_layers`].
+pub fn read_typed_layers<R: Read>(
+    layers: impl IntoIterator<Item = (String, R)>,
+    limits: &Limits,
+) -> Result<Contents, Error> {
     let mut budget = Budget::new(limits);
     let mut stack = Stack::default();
-    for (number, layer) in layers.into_iter().enumerate() {
-        read_layer(layer, &mut stack, &mut budget).map_err(|error| budget::told(number, error, limits))?;
+    for (number, (media_type, layer)) in layers.into_iter().enumerate() {
+        let read = read_layer(layer, &media_type, &mut stack, &mut budget);
+        read.map_err(|error| budget::told(number, error, limits))?;
     }
     Ok(format::gather(stack.into_files()))
 }
 
-fn read_layer(layer: impl Read, stack: &mut Stack, budget: &mut Budget) -> io::Result<()> {
-    let unpacked = unpack::open(layer, budget)?;
-    let mut entries = Entries::new(unpacked);
-    while let Some(entry) = entries.next()? {
+fn read_layer(layer: impl Read, media_type: &str, stack: &mut Stack, budget: &mut Budget) -> io::Result<()> {
+    let unpacked = unpack::open(layer, media_type, budget)?;
+    let mut entries = Archive::new(BufReader::with_capacity(CHUNK, unpacked));
+    while let Some(entry) = entries.next_entry()? {
         budget.take_entry()?;
-        let path = path::clean(&entry.path, budget.limits().path_bytes)?;
+        let path = path::clean(&entry.name, budget.limits().path_bytes)?;
         if !path.is_empty() {
             place(path, &entry, &mut entries, stack, budget)?;
         }
@@ -85,7 +104,7 @@ fn read_layer(layer: impl Read, stack: &mut Stack, budget: &mut Budget) -> io::R
 fn place<R: Read>(
     path: Vec<u8>,
     entry: &Entry,
-    entries: &mut Entries<R>,
+    entries: &mut Archive<R>,
     stack: &mut Stack,
     budget: &mut Budget,
 ) -> io::Result<()> {
@@ -94,19 +113,22 @@ fn place<R: Read>(
         return Ok(());
     }
     match entry.kind {
-        EntryKind::Directory => stack.make_directory(&path),
-        EntryKind::File => {
+        Kind::Directory => stack.make_directory(&path),
+        Kind::File | Kind::SparseFile => {
             let found = read_file(&path, entry, entries, budget)?;
             stack.put(path, found);
         }
-        EntryKind::Link => {
-            let found = format::of_path(&path).and_then(format::linked);
+        Kind::HardLink | Kind::SymbolicLink => {
+            let target = (entry.kind == Kind::SymbolicLink).then(|| path::target(&path, &entry.link));
+            let found = format::linked(&path, target.as_deref());
             if found.is_some() {
                 budget.take_memory(path.len())?;
             }
             stack.put(path, found);
         }
-        EntryKind::Other => stack.put(path, None),
+        // containerd makes room for it, and then makes nothing.
+        Kind::Global => stack.take_own(&path),
+        _ => stack.put(path, None),
     }
     Ok(())
 }
@@ -115,24 +137,26 @@ fn place<R: Read>(
 fn read_file<R: Read>(
     path: &[u8],
     entry: &Entry,
-    entries: &mut Entries<R>,
+    entries: &mut Archive<R>,
     budget: &mut Budget,
 ) -> io::Result<Option<Found>> {
     let Some(format) = format::of_path(path) else { return read_program(path, entry, entries, budget) };
     budget.take_memory(path.len())?;
-    if entry.is_sparse {
+    if entry.kind == Kind::SparseFile {
         return Ok(Some(Found::Unread("it is stored as a sparse file".to_owned())));
     }
     let most = if format.is_rpm() { budget.limits().rpm_bytes } else { budget.limits().file_bytes };
     if entry.size > most {
         return Ok(Some(Found::Unread(format!("its {} bytes are more than the {most} that are read", entry.size))));
     }
-    let bytes = entries.content()?;
+    let mut bytes = Vec::new();
+    entries.read_to_end(&mut bytes)?;
     let mut shelf = Shelf::new(&String::from_utf8_lossy(path), budget);
     let found = format::read(format, bytes, &mut shelf);
     if shelf.is_full() {
         return Err(budget.full());
     }
+    budget.check_time()?;
     Ok(found)
 }
 
@@ -140,10 +164,10 @@ fn read_file<R: Read>(
 fn read_program<R: Read>(
     path: &[u8],
     entry: &Entry,
-    entries: &mut Entries<R>,
+    entries: &mut Archive<R>,
     budget: &mut Budget,
 ) -> io::Result<Option<Found>> {
-    if !entry.is_executable || entry.is_sparse {
+    if entry.mode & 0o111 == 0 || entry.kind == Kind::SparseFile {
         return Ok(None);
     }
     let mut shelf = Shelf::new(&String::from_utf8_lossy(path), budget);

@@ -21,6 +21,10 @@ pub(super) fn clean(path: &[u8], most: usize) -> io::Result<Vec<u8>> {
     if path.len() > most {
         return Err(Exceeded::Path.into());
     }
+    Ok(cleaned(path))
+}
+
+fn cleaned(path: &[u8]) -> Vec<u8> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in path.split(|byte| *byte == b'/') {
         match part {
@@ -29,7 +33,14 @@ pub(super) fn clean(path: &[u8], most: usize) -> io::Result<Vec<u8>> {
             part => parts.push(part),
         }
     }
-    Ok(parts.join(&b'/'))
+    parts.join(&b'/')
+}
+
+/// Where a symbolic link leads to, as a path from the image's root, other links aside.
+pub(super) fn target(path: &[u8], link: &[u8]) -> Vec<u8> {
+    let above = path.iter().rposition(|byte| *byte == b'/').map_or(&b""[..], |slash| &path[..slash]);
+    let from = if link.starts_with(b"/") { b"" } else { above };
+    cleaned(&[from, b"/", link].concat())
 }
 
 /// What an entry of this path takes away, if it is a whiteout.
@@ -65,6 +76,19 @@ mod tests {
             assert_eq!(clean(path.as_bytes(), 4096).unwrap(), expected.as_bytes(), "{path}");
         }
         assert!(clean(&[b'a'; 4097], 4096).is_err());
+    }
+
+    #[test]
+    fn links_lead_from_where_they_lie() {
+        let rows = [
+            ("var/lib/rpm", "../../usr/lib/sysimage/rpm", "usr/lib/sysimage/rpm"),
+            ("lib", "usr/lib", "usr/lib"),
+            ("var/lib/dpkg", "/opt/dpkg", "opt/dpkg"),
+            ("a", "../../b/./c/", "b/c"),
+        ];
+        for (path, link, expected) in rows {
+            assert_eq!(target(path.as_bytes(), link.as_bytes()), expected.as_bytes(), "{path}");
+        }
     }
 
     #[test]

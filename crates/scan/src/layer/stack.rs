@@ -31,6 +31,11 @@ impl Stack {
         self.own.remove(path);
     }
 
+    /// What this layer has at `path` is taken away, and what lower ones have is not.
+    pub(super) fn take_own(&mut self, path: &[u8]) {
+        remove_tree(&mut self.own, path);
+    }
+
     pub(super) fn take_away(&mut self, whiteout: &Whiteout) {
         match whiteout {
             Whiteout::Tree(path) => remove_tree(&mut self.below, path),

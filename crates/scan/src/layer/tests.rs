@@ -112,6 +112,10 @@ fn later_layers_lie_over_earlier_ones() {
         (&[&[file(STATUS, &a)], &[file("var/lib/dpkg", "")]], ""),
         (&[&[file(STATUS, &a)], &[("var/lib", EntryType::Symlink, b"/elsewhere")]], ""),
         (&[&[file(STATUS, &a)], &[dir(STATUS)]], ""),
+        // A global header takes away what its own layer has under its name.
+        (&[&[file(STATUS, &a)], &[(STATUS, EntryType::XGlobalHeader, b"")]], "a"),
+        (&[&[file(STATUS, &a), (STATUS, EntryType::XGlobalHeader, b"")]], ""),
+        (&[&[file(STATUS, &a)], &[("var/lib/dpkg/.wh.status", EntryType::XGlobalHeader, b"")]], ""),
         // The last of two wins.
         (&[&[file(STATUS, &a), file(STATUS, &b)]], "b"),
         // As whoever unpacks it finds it.
@@ -156,9 +160,59 @@ fn names_longer_than_a_header_are_read() {
 }
 
 #[test]
+fn records_of_any_bytes_are_read() {
+    let mut builder = Builder::new(Vec::new());
+    builder.append_pax_extensions([("SCHILY.xattr.security.capability", &b"\x01\n\x02 9 x=\n"[..])]).unwrap();
+    let text = paragraph("a");
+    builder.append(&header(STATUS.as_bytes(), EntryType::Regular, text.len() as u64), text.as_bytes()).unwrap();
+    assert_eq!(read(&[builder.into_inner().unwrap()]).unwrap().packages.len(), 1);
+}
+
+#[test]
+fn layers_are_read_as_what_their_media_types_say() {
+    let plain = tar(&[file(STATUS, &paragraph("a"))]);
+    let check = |media_type: &str, bytes: &[u8]| {
+        read_typed_layers([(media_type.to_owned(), bytes)], &Limits::default()).map(|contents| contents.packages.len())
+    };
+    let oci = "application/vnd.oci.image.layer.v1.tar";
+    assert_eq!(check(oci, &plain).unwrap(), 1);
+    assert_eq!(check(&format!("{oci}+gzip"), &gzip(&plain)).unwrap(), 1);
+    assert_eq!(check("application/vnd.docker.image.rootfs.diff.tar", &gzip(&plain)).unwrap(), 1);
+    assert!(matches!(check(oci, &gzip(&plain)), Err(Error::Damaged { layer: 0, .. })));
+}
+
+#[test]
+fn a_scan_has_an_end() {
+    let layer = tar(&[file(STATUS, &paragraph("a"))]);
+    let limits = Limits { until: Some(Instant::now()), ..Limits::default() };
+    for packed in [layer.clone(), gzip(&layer), zstd(&layer)] {
+        assert!(matches!(read_layers([packed.as_slice()], &limits), Err(Error::TooLong)));
+    }
+    let limits = Limits { until: Some(Instant::now() + std::time::Duration::from_secs(3600)), ..Limits::default() };
+    assert_eq!(read_layers([layer.as_slice()], &limits).unwrap().packages.len(), 1);
+}
+
+#[test]
+fn a_link_above_a_list_of_packages_hides_it() {
+    let check = |rows: &[Row<'_>]| read(&[tar(rows)]).unwrap().problems.iter().any(|of| of.hides_distribution);
+    let link = |path, target: &'static str| (path, EntryType::Symlink, target.as_bytes());
+    assert!(check(&[link("var/lib/dpkg", "../../opt/dpkg"), file("opt/dpkg/status", "")]));
+    assert!(!check(&[link("lib", "usr/lib"), link("var/lib/rpm", "../../usr/lib/sysimage/rpm")]));
+    // Another layer has it where it should be.
+    let layers = [tar(&[link("var/lib/dpkg", "/opt")]), tar(&[(("var/lib/dpkg/"), EntryType::Directory, b"")])];
+    assert!(read(&layers).unwrap().problems.is_empty());
+}
+
+#[test]
 fn sparse_and_large_files_are_told_and_not_read() {
     let mut builder = Builder::new(Vec::new());
-    builder.append_pax_extensions([("GNU.sparse.major", &b"1"[..]), ("GNU.sparse.name", STATUS.as_bytes())]).unwrap();
+    builder
+        .append_pax_extensions([
+            ("GNU.sparse.major", &b"1"[..]),
+            ("GNU.sparse.minor", b"0"),
+            ("GNU.sparse.name", STATUS.as_bytes()),
+        ])
+        .unwrap();
     builder.append(&header(b"var/lib/dpkg/GNUSparseFile.0/status", EntryType::Regular, 1), &b"x"[..]).unwrap();
     let contents = read(&[builder.into_inner().unwrap()]).unwrap();
     assert!(contents.problems[0].reason.contains("sparse"), "{:?}", contents.problems);
@@ -219,8 +273,8 @@ fn bombs_are_refused() {
 fn a_long_name_without_end_is_refused() {
     let name = "n".repeat(2 << 20);
     let bomb = tar(&[("././@LongLink", EntryType::GNULongName, name.as_bytes()), file("x", "")]);
-    assert!(matches!(read(&[bomb]).unwrap_err(), Error::LongPath { layer: 0, most: 4096 }));
-    let long = "d/".repeat(3000);
+    assert!(matches!(read(&[bomb]).unwrap_err(), Error::Damaged { layer: 0, .. }));
+    let long = "d/".repeat(3000) + "f";
     let long = tar(&[("././@LongLink", EntryType::GNULongName, long.as_bytes()), file("x", "")]);
     assert!(matches!(read(&[long]).unwrap_err(), Error::LongPath { .. }));
     let chain = tar(&[("././@LongLink", EntryType::GNULongName, &b"x"[..]); 40]);

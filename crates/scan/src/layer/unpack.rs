@@ -3,45 +3,38 @@
 use std::cell::Cell;
 use std::io::{self, BufReader, Cursor, Read};
 use std::rc::Rc;
+use std::time::Instant;
 
 use flate2::bufread::MultiGzDecoder;
+use longshore_layer::{Packing, Refused};
 
-use super::budget::{Budget, Damaged, Exceeded, Unread};
+use super::budget::{Budget, Exceeded, Unread, is_late};
 
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
 /// The largest window that zstd may ask for, as a power of two: 64 MiB. Packers take 8 MiB unless told otherwise.
 const LARGEST_WINDOW: u32 = 26;
 
-const GZIP: &[u8] = &[0x1f, 0x8b];
-const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
-
-/// Opens a layer by what its first bytes say that it is.
-pub(super) fn open<'a>(layer: impl Read + 'a, budget: &Budget) -> io::Result<Box<dyn Read + 'a>> {
+/// Opens a layer of a media type.
+pub(super) fn open<'a>(layer: impl Read + 'a, media_type: &str, budget: &Budget) -> io::Result<Box<dyn Read + 'a>> {
     let packed = Rc::new(Cell::new(0));
     let mut layer = Counted { inner: layer, count: packed.clone() };
     let mut first = Vec::with_capacity(4);
     layer.by_ref().take(4).read_to_end(&mut first)?;
-    let is_gzip = first.starts_with(GZIP);
-    let is_zstd = first.starts_with(ZSTD) || is_skippable(&first);
+    let packing = Packing::of(media_type, &first);
     let whole = BufReader::with_capacity(CHUNK, Cursor::new(first).chain(layer));
-    let inner: Box<dyn Read + 'a> = if is_gzip {
-        Box::new(Decoder(MultiGzDecoder::new(whole)))
-    } else if is_zstd {
-        let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
-        decoder.window_log_max(LARGEST_WINDOW)?;
-        Box::new(Decoder(decoder))
-    } else {
-        Box::new(whole)
+    let inner: Box<dyn Read + 'a> = match packing {
+        Packing::None => Box::new(whole),
+        Packing::Gzip => Box::new(Decoder(MultiGzDecoder::new(whole))),
+        Packing::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
+            decoder.window_log_max(LARGEST_WINDOW)?;
+            Box::new(Decoder(decoder))
+        }
     };
     let limits = budget.limits();
-    let (ratio, free) = (limits.ratio, limits.free_bytes);
-    Ok(Box::new(Bounded { inner, packed, unpacked: 0, left: budget.unpacked(), ratio, free }))
-}
-
-/// Whether zstd's frames begin with one that holds no content.
-fn is_skippable(first: &[u8]) -> bool {
-    matches!(first, [low, 0x2a, 0x4d, 0x18] if low & 0xf0 == 0x50)
+    let (ratio, free, until) = (limits.ratio, limits.free_bytes, limits.until);
+    Ok(Box::new(Bounded { inner, packed, unpacked: 0, left: budget.unpacked(), ratio, free, until }))
 }
 
 struct Counted<R> {
@@ -60,7 +53,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// A decoder whose complaints about its input are told as damage. That its input could not be read passes.
+/// A decoder whose complaints about its input are told as damage, in words of our own: its may quote the bytes. That its input could not be read passes.
 struct Decoder<R>(R);
 
 impl<R: Read> Read for Decoder<R> {
@@ -68,8 +61,8 @@ impl<R: Read> Read for Decoder<R> {
         self.0.read(buffer).map_err(|error| match error.get_ref() {
             Some(inner) if inner.is::<Unread>() => error,
             _ if error.kind() == io::ErrorKind::Interrupted => error,
-            _ if error.kind() == io::ErrorKind::UnexpectedEof => Damaged("its packed bytes end too early").into(),
-            _ => Damaged("it cannot be unpacked").into(),
+            _ if error.kind() == io::ErrorKind::UnexpectedEof => Refused("its packed bytes end too early").into(),
+            _ => Refused("it cannot be unpacked").into(),
         })
     }
 }
@@ -81,10 +74,14 @@ struct Bounded<R> {
     left: Rc<Cell<u64>>,
     ratio: u64,
     free: u64,
+    until: Option<Instant>,
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if is_late(self.until) {
+            return Err(Exceeded::Time.into());
+        }
         let length = self.inner.read(buffer)?;
         let read = length as u64;
         self.left.set(self.left.get().checked_sub(read).ok_or(Exceeded::Unpacked)?);

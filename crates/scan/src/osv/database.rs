@@ -55,6 +55,8 @@ pub(crate) enum Event {
     Fixed(String),
     /// After this version it is not.
     LastAffected(String),
+    /// Of versions from here on nothing is said, unless there is a later limit.
+    Limit(String),
 }
 
 impl Database {
@@ -158,7 +160,9 @@ impl Database {
 impl Event {
     pub(super) fn version(&self) -> &str {
         match self {
-            Self::Introduced(version) | Self::Fixed(version) | Self::LastAffected(version) => version,
+            Self::Introduced(version) | Self::Fixed(version) | Self::LastAffected(version) | Self::Limit(version) => {
+                version
+            }
         }
     }
 }
@@ -174,6 +178,7 @@ impl Events {
             Event::Introduced(version) => format!("i{version}\n"),
             Event::Fixed(version) => format!("f{version}\n"),
             Event::LastAffected(version) => format!("l{version}\n"),
+            Event::Limit(version) => format!("m{version}\n"),
         };
         self.0.iter().map(|range| range.iter().map(line).collect::<String>() + "\n").collect()
     }
@@ -183,6 +188,7 @@ impl Events {
             ("i", version) => Some(Event::Introduced(version.to_owned())),
             ("f", version) => Some(Event::Fixed(version.to_owned())),
             ("l", version) => Some(Event::LastAffected(version.to_owned())),
+            ("m", version) => Some(Event::Limit(version.to_owned())),
             _ => None,
         };
         Self(text.split_terminator("\n\n").map(|range| range.lines().filter_map(event).collect()).collect())
@@ -214,25 +220,52 @@ impl Events {
 
 /// The last event that is not after the version decides.
 fn judge_range(range: &[Event], scheme: Scheme, version: &str) -> Option<bool> {
+    if is_beyond(range, scheme, version)? {
+        return Some(false);
+    }
     let mut decides: Option<&Event> = None;
     for event in range {
         let is_reached = match event {
             Event::Introduced(from) => from == "0" || scheme.compare(version, from)?.is_ge(),
             Event::Fixed(from) => scheme.compare(version, from)?.is_ge(),
-            Event::LastAffected(last) => scheme.compare(version, last)?.is_gt(),
+            Event::LastAffected(last) => scheme.is_after(version, last)?,
+            Event::Limit(_) => false,
         };
-        let is_later = |known: &Event| match (known.version(), event.version()) {
-            ("0", _) => Some(true),
-            (_, "0") => Some(false),
-            // At the same version, that it is there is the last word.
-            (known, new) => {
-                let order = scheme.compare(new, known)?;
-                Some(order.is_gt() || order.is_eq() && matches!(event, Event::Introduced(_)))
-            }
-        };
-        if is_reached && decides.map_or(Some(true), is_later)? {
+        if is_reached && decides.map_or(Some(true), |known| is_later(event, known, scheme))? {
             decides = Some(event);
         }
     }
     Some(matches!(decides, Some(Event::Introduced(_))))
+}
+
+/// Whether a version is none that the range speaks of.
+fn is_beyond(range: &[Event], scheme: Scheme, version: &str) -> Option<bool> {
+    let mut is_limited = false;
+    for event in range {
+        let Event::Limit(limit) = event else { continue };
+        if scheme.compare(version, limit)?.is_lt() {
+            return Some(false);
+        }
+        is_limited = true;
+    }
+    Some(is_limited)
+}
+
+fn is_later(event: &Event, known: &Event, scheme: Scheme) -> Option<bool> {
+    // What holds from a version on, and then what holds after it.
+    let rank = |event: &Event| match event {
+        Event::Fixed(_) | Event::Limit(_) => 0,
+        Event::Introduced(_) => 1,
+        Event::LastAffected(_) => 2,
+    };
+    let is_later_at_one = rank(event) > rank(known);
+    match (known.version(), event.version()) {
+        ("0", "0") => Some(is_later_at_one),
+        ("0", _) => Some(true),
+        (_, "0") => Some(false),
+        (known, new) => {
+            let order = scheme.compare(new, known)?;
+            Some(order.is_gt() || order.is_eq() && is_later_at_one)
+        }
+    }
 }

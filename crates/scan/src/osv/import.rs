@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::record::{self, Advisory, Read};
+use super::record::{self, Advisory, Read, Withdrawn};
 use super::{APPLICATION, TABLES, VERSION, source};
 use crate::Error;
 
@@ -86,8 +86,13 @@ impl Import<'_> {
         }
         let mut connection = open(new)?;
         let transaction = connection.transaction()?;
-        let mut filling =
-            Filling { to: &transaction, imported: Imported::default(), ecosystems: HashMap::new(), last: 0 };
+        let mut filling = Filling {
+            to: &transaction,
+            imported: Imported::default(),
+            ecosystems: HashMap::new(),
+            withdrawn: HashMap::new(),
+            last: 0,
+        };
         source::read(self.source, &mut |name, bytes| filling.take(name, bytes))?;
         let imported = filling.finish(self)?;
         transaction.commit()?;
@@ -120,6 +125,8 @@ struct Filling<'a> {
     to: &'a Connection,
     imported: Imported,
     ecosystems: HashMap<String, i64>,
+    /// When each that is withdrawn was changed last, in seconds since 1970.
+    withdrawn: HashMap<String, i64>,
     /// The number of the last advisory. None is given twice.
     last: i64,
 }
@@ -128,7 +135,7 @@ impl Filling<'_> {
     fn take(&mut self, name: &str, bytes: Result<&[u8], String>) -> Result<(), Error> {
         match bytes.and_then(record::read) {
             Ok(Read::Advisory(advisory)) => self.put(&advisory)?,
-            Ok(Read::Withdrawn) => self.imported.withdrawn += 1,
+            Ok(Read::Withdrawn(withdrawn)) => self.withdraw(withdrawn)?,
             Ok(Read::Bare) => self.imported.bare += 1,
             Err(reason) => self.refuse(name, reason),
         }
@@ -146,8 +153,22 @@ impl Filling<'_> {
         }
     }
 
+    /// Takes away what is older than the withdrawal, which keeps out what will come of it.
+    fn withdraw(&mut self, withdrawn: Withdrawn) -> Result<(), Error> {
+        self.imported.withdrawn += 1;
+        let remove = "DELETE FROM advisory WHERE id = ?1 AND modified <= ?2";
+        let removed = self.to.prepare_cached(remove)?.execute(params![withdrawn.id, withdrawn.modified])?;
+        self.imported.advisories -= removed as u64;
+        let at = self.withdrawn.entry(withdrawn.id).or_insert(withdrawn.modified);
+        *at = withdrawn.modified.max(*at);
+        Ok(())
+    }
+
     /// Of two with the same id the newer one counts. What belongs to a row that is gone is found by nobody.
     fn put(&mut self, advisory: &Advisory) -> Result<(), Error> {
+        if self.withdrawn.get(&advisory.id).is_some_and(|at| *at >= advisory.modified) {
+            return Ok(());
+        }
         let known = "SELECT modified FROM advisory WHERE id = ?1";
         let known = self.to.prepare_cached(known)?.query_row([&advisory.id], |row| row.get::<_, i64>(0)).optional()?;
         if known.is_some_and(|known| known >= advisory.modified) {
@@ -161,14 +182,13 @@ impl Filling<'_> {
         self.imported.newest_at = self.imported.newest_at.max(advisory.modified);
         self.last += 1;
         let rating = text(&advisory.rating);
-        self.to.prepare_cached("INSERT INTO advisory VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(params![
+        self.to.prepare_cached("INSERT INTO advisory VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(params![
             self.last,
             advisory.id,
             advisory.modified,
             advisory.names.join("\n"),
             advisory.description,
             advisory.uri,
-            advisory.references.join("\n"),
             rating
         ])?;
         self.put_affected(self.last, advisory)

@@ -20,7 +20,7 @@ use crate::version::Scheme;
 /// What SQLite's header says the file is: `LSdb`.
 const APPLICATION: i64 = 0x4c53_6462;
 /// Of the tables below; an older database is to be imported again.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -28,7 +28,7 @@ CREATE TABLE refused (name TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE TABLE ecosystem (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE advisory (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, modified INTEGER NOT NULL, names TEXT NOT NULL, description TEXT NOT NULL,
-    uri TEXT NOT NULL, references_ TEXT NOT NULL, rating TEXT NOT NULL);
+    uri TEXT NOT NULL, rating TEXT NOT NULL);
 CREATE TABLE affected (
     ecosystem INTEGER NOT NULL, package TEXT NOT NULL, advisory INTEGER NOT NULL, place INTEGER NOT NULL,
     events TEXT NOT NULL, versions TEXT NOT NULL, rating TEXT,

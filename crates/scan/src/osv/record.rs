@@ -15,7 +15,6 @@ const LONGEST_DESCRIPTION: usize = 1000;
 /// Of ids, names of packages, versions, ecosystems.
 const LONGEST_NAME: usize = 512;
 const LONGEST_URI: usize = 2048;
-const MOST_REFERENCES: usize = 10;
 const MOST_NAMES: usize = 64;
 const MOST_AFFECTED: usize = 100_000;
 const MOST_EVENTS: usize = 10_000;
@@ -98,7 +97,6 @@ pub(super) struct Advisory {
     pub(super) names: Vec<String>,
     pub(super) description: String,
     pub(super) uri: String,
-    pub(super) references: Vec<String>,
     pub(super) rating: Rating,
     pub(super) affected: Vec<Affected>,
 }
@@ -114,10 +112,18 @@ pub(super) struct Affected {
     pub(super) rating: Option<Rating>,
 }
 
+/// What is no advisory any more.
+#[derive(Debug, PartialEq)]
+pub(super) struct Withdrawn {
+    pub(super) id: String,
+    /// Seconds since 1970.
+    pub(super) modified: i64,
+}
+
 /// What a file holds.
 pub(super) enum Read {
     Advisory(Box<Advisory>),
-    Withdrawn,
+    Withdrawn(Withdrawn),
     /// It names no package that could be looked for.
     Bare,
 }
@@ -129,11 +135,13 @@ pub(super) enum Read {
 pub(super) fn read(bytes: &[u8]) -> Result<Read, String> {
     let refuse = |error: serde_json::Error| format!("it is no advisory of OSV: {error}");
     let record: Record = serde_json::from_slice(bytes).map_err(refuse)?;
-    if record.withdrawn.as_ref().is_some_and(|withdrawn| !withdrawn.is_null()) {
-        return Ok(Read::Withdrawn);
-    }
     if !is_name(&record.id) {
         return Err("its id is none".to_owned());
+    }
+    let modified = record.modified.parse::<Timestamp>();
+    let modified = modified.map_err(|_| "when it was modified is no time".to_owned())?.as_second();
+    if record.withdrawn.as_ref().is_some_and(|withdrawn| !withdrawn.is_null()) {
+        return Ok(Read::Withdrawn(Withdrawn { id: record.id, modified }));
     }
     let names = record.names();
     let rating = record.rating();
@@ -146,20 +154,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Read, String> {
     if affected.is_empty() {
         return Ok(Read::Bare);
     }
-    let (uri, references) = record.links();
+    let uri = record.link();
     let description = cut(record.description(), LONGEST_DESCRIPTION);
-    let modified = record.modified.parse::<Timestamp>();
-    let modified = modified.map_err(|_| "when it was modified is no time".to_owned())?.as_second();
-    Ok(Read::Advisory(Box::new(Advisory {
-        id: record.id,
-        modified,
-        names,
-        description,
-        uri,
-        references,
-        rating,
-        affected,
-    })))
+    Ok(Read::Advisory(Box::new(Advisory { id: record.id, modified, names, description, uri, rating, affected })))
 }
 
 impl Record {
@@ -186,17 +183,16 @@ impl Record {
     }
 
     /// Where it is told of: the advisory itself if it has a place, else any.
-    fn links(&self) -> (String, Vec<String>) {
+    fn link(&self) -> String {
         let is_link = |reference: &&Reference| {
             let url = &reference.url;
             let is_web = url.starts_with("https://") || url.starts_with("http://");
             is_web && url.len() <= LONGEST_URI && url.chars().all(|c| c.is_ascii_graphic())
         };
-        let links: Vec<&Reference> = self.references.iter().flatten().filter(is_link).collect();
-        let advisory = links.iter().find(|link| link.kind == "ADVISORY").or(links.first());
+        let links = || self.references.iter().flatten().filter(is_link);
+        let advisory = links().find(|link| link.kind == "ADVISORY").or_else(|| links().next());
         let home = || format!("https://osv.dev/vulnerability/{}", self.id);
-        let uri = advisory.map_or_else(home, |link| link.url.clone());
-        (uri, links.iter().take(MOST_REFERENCES).map(|link| link.url.clone()).collect())
+        advisory.map_or_else(home, |link| link.url.clone())
     }
 }
 
@@ -258,8 +254,11 @@ impl RecordAffected {
 impl RecordEvent {
     fn read(&self) -> Option<Event> {
         let introduced = self.introduced.clone().map(Event::Introduced);
-        let fixed = self.fixed.clone().or_else(|| self.limit.clone()).map(Event::Fixed);
-        introduced.or(fixed).or_else(|| self.last_affected.clone().map(Event::LastAffected))
+        let fixed = self.fixed.clone().map(Event::Fixed);
+        let last = self.last_affected.clone().map(Event::LastAffected);
+        // An asterisk is the limit that there is without one.
+        let limit = self.limit.clone().filter(|limit| limit != "*").map(Event::Limit);
+        introduced.or(fixed).or(last).or(limit)
     }
 }
 

@@ -109,7 +109,10 @@ fn what_is_no_advisory_is_told_and_does_not_stop_an_import() {
     let place = Place::new();
     let good = || advisory("GHSA-1", "npm", "a", "1.0.0");
     place.write("osv/00.json", good().to_string());
-    place.write("osv/01.json", with(good(), "withdrawn", json!("2024-01-01T00:00:00Z")).to_string());
+    place.write(
+        "osv/01.json",
+        with(advisory("GHSA-9", "npm", "a", "1"), "withdrawn", json!("2024-01-01T00:00:00Z")).to_string(),
+    );
     let bad = [
         "noise".to_owned(),
         "[]".to_owned(),
@@ -216,6 +219,44 @@ fn of_two_with_one_id_the_newer_counts() {
     let fixed: Vec<_> = candidates.iter().map(|candidate| candidate.events.fixed_after(Scheme::Semver, "0")).collect();
     assert_eq!(fixed, [Some("3"), Some("9")]);
     assert_eq!(database.status().unwrap().advisories, 2);
+}
+
+#[test]
+fn a_withdrawal_takes_away_what_is_older_whichever_is_read_first() {
+    let at = |when: &str| with(advisory("GHSA-1", "npm", "a", "2"), "modified", json!(when));
+    let withdrawn = with(at("2024-01-02T00:00:00Z"), "withdrawn", json!("2024-01-02T00:00:00Z"));
+    let (older, newer) = (at("2024-01-01T00:00:00Z"), at("2024-01-03T00:00:00Z"));
+    let other = advisory("GHSA-2", "npm", "b", "2");
+    let rows: [(Vec<&Value>, usize); 5] = [
+        (vec![&older, &withdrawn], 0),
+        (vec![&withdrawn, &older], 0),
+        (vec![&withdrawn, &newer], 1),
+        (vec![&newer, &withdrawn], 1),
+        (vec![&older, &withdrawn, &newer, &older], 1),
+    ];
+    for (number, (advisories, expected)) in rows.into_iter().enumerate() {
+        let place = Place::new();
+        let all: Vec<Value> = advisories.into_iter().chain([&other]).cloned().collect();
+        let database = place.database(&all);
+        assert_eq!(of(&database, "npm", "a").len(), expected, "row {number}");
+        assert_eq!(database.status().unwrap().advisories, expected as u64 + 1, "row {number}");
+    }
+}
+
+#[test]
+fn limits_are_no_fixes_and_an_asterisk_is_none() {
+    let place = Place::new();
+    let of_limit = |id: &str, limit: &str| {
+        let mut advisory = advisory(id, "npm", id, "x");
+        advisory["affected"][0]["ranges"][0]["events"] = json!([{"introduced": "1.0.0"}, {"limit": limit}]);
+        advisory
+    };
+    let database = place.database(&[of_limit("all", "*"), of_limit("some", "2.0.0")]);
+    for (name, version, expected) in [("all", "9.0.0", true), ("some", "1.5.0", true), ("some", "2.0.0", false)] {
+        let events = of(&database, "npm", name).remove(0).events;
+        assert_eq!(events.judge(Scheme::Semver, version), Some(expected), "{name} {version}");
+        assert_eq!(events.fixed_after(Scheme::Semver, version), None, "{name}");
+    }
 }
 
 #[test]
@@ -330,6 +371,7 @@ fn ranges_are_judged_as_osv_says() {
         let event = |word: &str| match word.split_at(1) {
             ("i", version) => Event::Introduced(version.to_owned()),
             ("f", version) => Event::Fixed(version.to_owned()),
+            ("m", version) => Event::Limit(version.to_owned()),
             (_, version) => Event::LastAffected(version.to_owned()),
         };
         Events(text.split('|').map(|range| range.split_whitespace().map(event).collect()).collect())
@@ -341,6 +383,12 @@ fn ranges_are_judged_as_osv_says() {
         // Events may come in any order.
         ("f4 i3 f2 i1", &["1", "1.9", "3", "3.9"], &["0.9", "2", "2.9", "4"]),
         ("i1 l2", &["1", "2"], &["0.9", "2.0.1"]),
+        ("i1 l1", &["1"], &["0.9", "1.0.1", "2"]),
+        ("l1 i1", &["1"], &["0.9", "1.0.1", "2"]),
+        ("i0 l0", &["0"], &["0.0.1", "1"]),
+        ("i1 l1 i2", &["1", "2", "3"], &["0.9", "1.5"]),
+        ("i0 m2", &["0", "1.9"], &["2", "3"]),
+        ("i0 f1 i2 m3 m4", &["0.5", "2", "3.9"], &["1", "4"]),
         ("i1 f2|i3", &["1", "3", "4"], &["0", "2"]),
         ("f2 i2", &["2"], &["1"]),
         ("", &[], &["1"]),
@@ -355,6 +403,12 @@ fn ranges_are_judged_as_osv_says() {
         }
     }
     assert_eq!(events("i1 f2").judge(Scheme::Semver, "latest"), None);
+    assert_eq!(events("i0 m2").fixed_after(Scheme::Semver, "1"), None);
+    // A last version of rpm's without a release is all of its releases.
+    for (version, expected) in [("0:1.0-1", true), ("1.0-99.el9", true), ("1.0.1-1", false), ("1:1.0-1", false)] {
+        assert_eq!(events("i0 l1.0").judge(Scheme::Rpm, version), Some(expected), "{version}");
+        assert_eq!(events("i0 l1.0-5").judge(Scheme::Rpm, "1.0-6"), Some(false));
+    }
     assert_eq!(events("i1 fx|i0").judge(Scheme::Semver, "5"), Some(true));
     assert_eq!(events("i1 fx").judge(Scheme::Semver, "5"), None);
     assert_eq!(events("i1 f2 i3 f4").fixed_after(Scheme::Semver, "3.1"), Some("4"));

@@ -35,6 +35,16 @@ pub enum Scheme {
 const LONGEST: usize = 512;
 
 impl Scheme {
+    /// Whether a version comes after the last of some; `None` as in [`Scheme::compare`]. Of rpm's a last one without a release
+    /// stands for all of its releases.
+    pub(crate) fn is_after(self, version: &str, last: &str) -> Option<bool> {
+        let version = match self {
+            Self::Rpm if !last.contains('-') => version.rsplit_once('-').map_or(version, |(version, _)| version),
+            _ => version,
+        };
+        Some(self.compare(version, last)?.is_gt())
+    }
+
     /// Which of two versions is the later; `None` when either is no version by these rules.
     #[must_use]
     pub fn compare(self, one: &str, other: &str) -> Option<Ordering> {

@@ -7,7 +7,7 @@ use super::compare_digits;
 pub(super) fn compare(one: &str, other: &str) -> Option<Ordering> {
     let (one, other) = (Parts::parse(one)?, Parts::parse(other)?);
     let order = compare_digits(one.epoch, other.epoch).then_with(|| compare_part(one.version, other.version));
-    // A version without a release stands for all of its releases.
+    // A version without a release comes before all of its releases.
     Some(match (one.release, other.release) {
         (Some(release), Some(other)) => order.then_with(|| compare_part(release, other)),
         (None, None) => order,

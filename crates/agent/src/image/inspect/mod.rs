@@ -7,11 +7,11 @@
 //!
 //! containerd keeps what it unpacks inside its directory, but unpacks whatever there is of it. Here a layer is refused that
 //! swells beyond all reason, has too many or too deep entries, has devices of the machine, or that readers of archives
-//! might not agree about ([`tar`]). What is compressed is found out as containerd does: by the first bytes.
+//! might not agree about ([`entries`]). What is compressed is found out as containerd does.
 //!
 //! Left out: what lies on the disk in the end (names that are there twice are counted twice).
 
-mod tar;
+mod entries;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::{Buf, Bytes};
 use flate2::bufread::MultiGzDecoder;
 use futures_util::stream::StreamExt;
+use longshore_layer::Packing;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -29,42 +30,56 @@ use super::document::Descriptor;
 use super::error::Error;
 use super::writer::Blob;
 
-/// The layers of an image may unpack to so many times their packed size, once that is more than `FREE`.
+/// The layers of an image may unpack to so many times what has come of them, once that is more than `FREE`.
 const SWELLS: u64 = 200;
 const FREE: u64 = 1024 * 1024 * 1024;
 /// And to no more than this in any case: the largest ephemeral storage of a Fargate task.
 const MOST_BYTES: u64 = 200 * 1024 * 1024 * 1024;
 /// Most entries of all layers together.
 const MOST_ENTRIES: u64 = 1_000_000;
-/// A layer of this type is never looked into for compression.
-const PLAIN: &str = "application/vnd.oci.image.layer.v1.tar";
 /// Parts of a layer that wait to be looked at.
 const WAITING: usize = 16;
 
 /// What the layers of one image may unpack to, together.
 pub(super) struct Allowance {
-    bytes: AtomicU64,
+    /// Packed bytes that have come. What a manifest says of layers that are still to come counts for nothing.
+    packed: AtomicU64,
+    /// Bytes that they unpacked to.
+    unpacked: AtomicU64,
+    /// Entries that may be still.
     entries: AtomicU64,
 }
 
-impl Allowance {
-    /// That of layers that are so many bytes when packed.
-    pub(super) fn of(packed: u64) -> Self {
-        let bytes = packed.saturating_mul(SWELLS).clamp(FREE, MOST_BYTES);
-        Self { bytes: AtomicU64::new(bytes), entries: AtomicU64::new(MOST_ENTRIES) }
-    }
-
-    fn take_bytes(&self, bytes: u64) -> io::Result<()> {
-        take(&self.bytes, bytes).ok_or_else(|| refused("the layers swell to more than an image may unpack to"))
-    }
-
-    fn take_entries(&self, entries: u64) -> io::Result<()> {
-        take(&self.entries, entries).ok_or_else(|| refused(format!("the layers have more than {MOST_ENTRIES} entries")))
+impl Default for Allowance {
+    fn default() -> Self {
+        let (packed, unpacked) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { packed, unpacked, entries: AtomicU64::new(MOST_ENTRIES) }
     }
 }
 
-fn take(from: &AtomicU64, amount: u64) -> Option<()> {
-    from.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(amount)).ok().map(drop)
+impl Allowance {
+    fn add_packed(&self, bytes: u64) {
+        add(&self.packed, bytes);
+    }
+
+    fn take_bytes(&self, bytes: u64) -> io::Result<()> {
+        let most = self.packed.load(Ordering::Relaxed).saturating_mul(SWELLS).clamp(FREE, MOST_BYTES);
+        match add(&self.unpacked, bytes) > most {
+            true => Err(refused("the layers swell to more than an image may unpack to")),
+            false => Ok(()),
+        }
+    }
+
+    fn take_entries(&self, entries: u64) -> io::Result<()> {
+        let taken = self.entries.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(entries));
+        taken.map(drop).map_err(|_| refused(format!("the layers have more than {MOST_ENTRIES} entries")))
+    }
+}
+
+/// The sum.
+fn add(to: &AtomicU64, amount: u64) -> u64 {
+    let sum = |before: u64| before.saturating_add(amount);
+    to.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| Some(sum(before))).map_or_else(sum, sum)
 }
 
 /// What a layer may take, which is unpacked so many times.
@@ -79,8 +94,8 @@ impl Share {
         self.allowance.take_bytes(bytes.saturating_mul(self.times))
     }
 
-    fn take_entry(&self) -> io::Result<()> {
-        self.allowance.take_entries(self.times)
+    fn take_entries(&self, entries: u64) -> io::Result<()> {
+        self.allowance.take_entries(entries.saturating_mul(self.times))
     }
 }
 
@@ -103,13 +118,16 @@ impl Verdict {
 /// The same bytes, which are looked at as they go by. They are those of a whole layer, which the image has `times` times.
 pub(super) fn watch(blob: Blob, layer: &Descriptor, allowance: &Arc<Allowance>, times: u64) -> (Blob, Verdict) {
     let (sender, receiver) = mpsc::channel(WAITING);
+    let counted = Arc::clone(allowance);
     let share = Share { allowance: Arc::clone(allowance), times };
-    let plain = layer.media_type == PLAIN;
-    let looking = tokio::task::spawn_blocking(move || inspect(Parts { receiver, part: Bytes::new() }, plain, &share));
+    let media_type = layer.media_type.clone();
+    let parts = Parts { receiver, part: Bytes::new() };
+    let looking = tokio::task::spawn_blocking(move || inspect(parts, &media_type, &share));
     let bytes = blob.bytes.then(move |part| {
-        let sender = sender.clone();
+        let (sender, counted) = (sender.clone(), Arc::clone(&counted));
         async move {
             if let Ok(bytes) = &part {
+                counted.add_packed(bytes.len() as u64);
                 // Nobody looks any more when something was found, which is told in the end.
                 let _ = sender.send(bytes.clone()).await;
             }
@@ -140,42 +158,23 @@ impl Read for Parts {
 }
 
 /// Reads a packed layer to its end.
-fn inspect(packed: impl Read, plain: bool, share: &Share) -> io::Result<()> {
-    let mut tar = Metered { inner: unpack(packed, plain)?, share };
-    tar::check(&mut tar, share)?;
+fn inspect(packed: impl Read, media_type: &str, share: &Share) -> io::Result<()> {
+    let mut tar = Metered { inner: unpack(packed, media_type)?, share };
+    entries::check(&mut tar, share)?;
     io::copy(&mut tar, &mut io::sink()).map(drop)
 }
 
-fn unpack<'a>(mut packed: impl Read + 'a, plain: bool) -> io::Result<Box<dyn Read + 'a>> {
+fn unpack<'a>(mut packed: impl Read + 'a, media_type: &str) -> io::Result<Box<dyn Read + 'a>> {
     let mut head = Vec::with_capacity(4);
     packed.by_ref().take(4).read_to_end(&mut head)?;
-    let kind = Compression::of(&head);
+    let packing = Packing::of(media_type, &head);
     let whole = BufReader::with_capacity(64 * 1024, Read::chain(Cursor::new(head), packed));
-    Ok(match kind {
-        _ if plain => Box::new(whole),
-        Compression::None => Box::new(whole),
-        Compression::Gzip => Box::new(MultiGzDecoder::new(whole)),
+    Ok(match packing {
+        Packing::None => Box::new(whole),
+        Packing::Gzip => Box::new(MultiGzDecoder::new(whole)),
         // Windows above 128 MiB are refused by default.
-        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(whole)?),
+        Packing::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(whole)?),
     })
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Compression {
-    None,
-    Gzip,
-    Zstd,
-}
-
-impl Compression {
-    /// By the first bytes; a frame of zstd may be one that is to be skipped.
-    fn of(head: &[u8]) -> Self {
-        match head {
-            [0x1f, 0x8b, 0x08, ..] => Self::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Self::Zstd,
-            _ => Self::None,
-        }
-    }
 }
 
 /// Takes what is read from the allowance.

@@ -5,6 +5,7 @@ use std::io::{Cursor, Read, Write};
 use flate2::Compression as Level;
 use flate2::write::GzEncoder;
 
+use super::super::document::Digest;
 use super::*;
 
 const BLOCK: usize = 512;
@@ -38,6 +39,10 @@ fn padded(content: &[u8]) -> Vec<u8> {
 }
 
 fn plain(_: &mut [u8; BLOCK]) {}
+
+fn gnu(block: &mut [u8; BLOCK]) {
+    block[257..265].copy_from_slice(b"ustar  \0");
+}
 
 /// A file, or whatever else has content.
 fn entry(kind: u8, name: &[u8], content: &[u8]) -> Vec<u8> {
@@ -80,14 +85,22 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+/// A share of which so many bytes are left before layers must not swell.
 fn of_bytes(bytes: u64) -> Share {
-    let allowance = Allowance { bytes: AtomicU64::new(bytes), entries: AtomicU64::new(MOST_ENTRIES) };
-    Share { allowance: Arc::new(allowance), times: 1 }
+    Share {
+        allowance: Arc::new(Allowance { unpacked: AtomicU64::new(FREE - bytes), ..Allowance::default() }),
+        times: 1,
+    }
+}
+
+fn of_entries(entries: u64, times: u64) -> Share {
+    let allowance = Allowance { entries: AtomicU64::new(entries), ..Allowance::default() };
+    Share { allowance: Arc::new(allowance), times }
 }
 
 /// What is said of a layer that may unpack to 64 MiB.
 fn said(packed: impl Read) -> String {
-    match inspect(packed, false, &of_bytes(64 << 20)) {
+    match inspect(packed, "", &of_bytes(64 << 20)) {
         Ok(()) => "nothing".to_owned(),
         Err(error) => error.to_string(),
     }
@@ -107,6 +120,8 @@ fn layers_as_they_are_built_are_let_through() {
         link(b'1', b"bin/other", b"bin/one"),
         device(b'3', 1, 3),
         device(b'3', 0, 0),
+        device(b'3', 5, 0),
+        device(b'3', 5, 2),
         entry(b'6', b"run/fifo", b""),
         entry(b'0', b"gone/.wh.file", b""),
         entry(b'0', b"gone/.wh..wh..opq", b""),
@@ -154,10 +169,11 @@ fn entries_that_break_a_rule_are_refused() {
         (device(b'3', 10, 200), "is the device 10:200 of the machine"),
         (entry(b'V', b"volume", b""), "is of the unknown type 'V'"),
         (entry(b'7', b"contiguous", b""), "is of the unknown type '7'"),
-        (entry(b'S', b"sparse", b""), "is a sparse file of the old form"),
+        (header(b'S', b"sparse", 0, gnu), "is a sparse file"),
+        (entry(b'S', b"sparse", b""), "a sparse file is of no form that is known"),
         (with(&[("path", &deep)], file()), "more than 256 directories deep"),
         (with(&[("path", &long)], file()), "is no path"),
-        (with(&[("path", "a\0b")], file()), "is no path"),
+        (with(&[("path", "a\0b")], file()), "a name that is none"),
         (with(&[("path", &wide)], file()), "has a name that is too long"),
         ([entry(b'K', b"l", long.as_bytes()), link(b'2', b"s", b"x")].concat(), "is no path"),
         (with(&[("uid", "4294967296")], file()), "belongs to 4294967296, which is nobody"),
@@ -166,11 +182,34 @@ fn entries_that_break_a_rule_are_refused() {
         (field(108, &[0xff; 8]), "a number of a header does not read"),
         (field(124, b"99999999999"), "a number of a header does not read"),
         (field(124, &[0xff; 12]), "a number of a header does not read"),
-        (with(&[("size", "700")], file()), "has 3 bytes or 700"),
+        (with(&[("size", "700")], file()), "an entry has two sizes"),
         (with(&[("size", "-1")], file()), "does not read"),
         (with(&[("size", "99999999999999999999")], file()), "does not read"),
-        (with(&[("GNU.sparse.realsize", "1125899906842624")], file()), "swell"),
-        (with(&[("GNU.sparse.size", "1125899906842624")], file()), "swell"),
+        (
+            with(&[("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.name", "s")], file()),
+            "\"s\" is a sparse",
+        ),
+        (with(&[("GNU.sparse.map", "0,3"), ("GNU.sparse.size", "1125899906842624")], file()), "is a sparse file"),
+        (with(&[("GNU.sparse.size", "1125899906842624")], file()), "a sparse file is of no form that is known"),
+        (with(&[("SCHILY.xattr.trusted.overlay.redirect", "/etc")], file()), "\"f\" has an attribute of overlays"),
+        (with(&[("SCHILY.xattr.user.overlay.opaque", "y")], file()), "\"f\" has an attribute of overlays"),
+        (device(b'3', 4, 1), "is the device 4:1 of the machine"),
+        (device(b'3', 5, 1), "is the device 5:1 of the machine"),
+        (device(b'3', 136, 1), "is the device 136:1 of the machine"),
+        (entry(b'g', b"../canary", &pax(&[("comment", "commit")])), "\"../canary\" leads out of the layer"),
+        (entry(b'0', b"d/", b""), "a file is named as directories are"),
+        // What readers disagree about: Go forgets at a global header, takes the header's size where the last record of it is
+        // empty, and the header's name where the long one is.
+        ([extended(&[("size", "512")]), entry(b'g', b"g", b""), file()].concat(), "stands between an entry"),
+        ([entry(b'L', b"l", b"long"), entry(b'g', b"g", b""), file()].concat(), "stands between an entry"),
+        (with(&[("size", "3"), ("size", "")], header(b'0', b"f", 0, plain)), "does not read"),
+        (with(&[("path", "")], file()), "a name that is none"),
+        (with(&[("path", "a"), ("path", "b")], file()), "two extended headers of one kind"),
+        ([entry(b'L', b"l", b""), entry(0, b"d/", b"abc")].concat(), "a long name is empty"),
+        (entry(0, b"d/", b"abc"), "a file is named as directories are"),
+        (with(&[("GNU.sparse.name", "x")], entry(0, b"d/", b"abc")), "a sparse file is of no form that is known"),
+        (with(&[("GNU.sparse.major", "9"), ("GNU.sparse.minor", "0")], file()), "a sparse file is of no form"),
+        (with(&[("path", "a")], [entry(b'L', b"l", b"b"), file()].concat()), "two long names"),
         ([extended(&[("uid", "1")]), extended(&[("uid", "2")]), file()].concat(), "two extended headers of one kind"),
         ([entry(b'L', b"l", b"one"), entry(b'L', b"l", b"two"), file()].concat(), "two extended headers of one kind"),
         (entry(b'g', b"g", &pax(&[("path", "x")])), "a global extended header"),
@@ -245,28 +284,65 @@ fn layers_of_an_image_swell_together_and_one_that_is_there_twice_does_twice() {
     let tar = [entry(b'0', b"f", &vec![7; 1 << 20]), end()].concat();
     let share = of_bytes(5 << 20);
     let twice = Share { times: 2, ..share.clone() };
-    assert!(inspect(Cursor::new(&tar), false, &twice).is_ok());
-    assert!(inspect(Cursor::new(&tar), false, &twice).is_ok());
-    assert!(inspect(Cursor::new(&tar), false, &share).is_err());
+    assert!(inspect(Cursor::new(&tar), "", &twice).is_ok());
+    assert!(inspect(Cursor::new(&tar), "", &twice).is_ok());
+    assert!(inspect(Cursor::new(&tar), "", &share).is_err());
 }
 
 #[test]
 fn a_small_image_may_swell_freely_and_a_large_one_to_a_limit() {
-    let bytes = |packed| Allowance::of(packed).bytes.into_inner();
-    assert_eq!((bytes(0), bytes(1 << 20)), (FREE, FREE));
-    assert_eq!(bytes(1 << 26), 200 << 26);
-    assert_eq!((bytes(1 << 40), bytes(u64::MAX)), (MOST_BYTES, MOST_BYTES));
+    let most = |packed| {
+        let may = |bytes| {
+            let unpacked = AtomicU64::new(bytes);
+            Allowance { unpacked, packed: AtomicU64::new(packed), ..Allowance::default() }.take_bytes(0).is_ok()
+        };
+        [FREE, 200 << 26, MOST_BYTES].map(|bytes| (may(bytes), may(bytes + 1)))
+    };
+    let (all, edge, none) = ((true, true), (true, false), (false, false));
+    assert_eq!((most(0), most(1 << 20)), ([edge, none, none], [edge, none, none]));
+    assert_eq!(most(1 << 26), [all, edge, none]);
+    assert_eq!((most(1 << 40), most(u64::MAX)), ([all, all, edge], [all, all, edge]));
+}
+
+#[tokio::test]
+async fn what_a_manifest_says_of_layers_to_come_lets_nothing_swell() {
+    let allowance = Arc::new(Allowance { unpacked: AtomicU64::new(FREE), ..Allowance::default() });
+    let tar = [entry(b'0', b"f", &vec![7; 1 << 20]), end()].concat();
+    let packed = Bytes::from(gzip(&tar));
+    let descriptor = Descriptor { media_type: String::new(), digest: Digest::of(&packed), size: u64::MAX };
+    let parts = futures_util::stream::iter([Ok(packed.clone())]).boxed();
+    let (mut blob, verdict) = watch(Blob { offset: 0, bytes: parts }, &descriptor, &allowance, 1);
+    while blob.bytes.next().await.is_some() {}
+    drop(blob);
+    assert!(verdict.reached().await.unwrap_err().to_string().contains("swell"));
+    assert_eq!(allowance.packed.load(Ordering::Relaxed), packed.len() as u64);
 }
 
 #[test]
 fn entries_are_counted_over_all_layers() {
-    let allowance = Allowance { bytes: AtomicU64::new(FREE), entries: AtomicU64::new(1000) };
-    let share = Share { allowance: Arc::new(allowance), times: 2 };
+    let share = of_entries(1000, 2);
     let unit = gzip(&entry(b'0', b"f", b"").repeat(100));
-    assert!(inspect(Again::new(unit.clone(), 3), false, &share).is_ok());
-    assert!(inspect(Again::new(unit.clone(), 2), false, &share).is_ok());
-    let told = inspect(Again::new(unit, 1), false, &share).unwrap_err().to_string();
+    assert!(inspect(Again::new(unit.clone(), 3), "", &share).is_ok());
+    assert!(inspect(Again::new(unit.clone(), 2), "", &share).is_ok());
+    let told = inspect(Again::new(unit, 1), "", &share).unwrap_err().to_string();
     assert_eq!((told.as_str(), MOST_ENTRIES), ("the layers have more than 1000000 entries", 1_000_000));
+}
+
+#[test]
+fn directories_that_have_no_entry_are_counted_once_each() {
+    let rows: Vec<(Vec<u8>, u64)> = vec![
+        (entry(b'0', b"a/b/c/f", b""), 4),
+        ([entry(b'0', b"a/b/f", b""), entry(b'0', b"./a//b/g", b""), entry(b'0', b"a/c/f", b"")].concat(), 6),
+        ([entry(b'5', b"a/", b""), entry(b'5', b"a/b", b""), entry(b'0', b"a/b/f", b"")].concat(), 3),
+        (entry(b'g', b"x/y/z", &pax(&[("comment", "x")])), 3),
+        (link(b'2', b"l", b"../../a/b/c/d/e/f/g/h"), 1),
+        (link(b'2', b"l", b"../../a/b/c/d/e/f/g/h/i/j"), 3),
+    ];
+    for (row, expected) in rows {
+        let shown = String::from_utf8_lossy(&row).chars().take(20).collect::<String>();
+        assert!(inspect(Cursor::new(&row), "", &of_entries(expected, 1)).is_ok(), "{shown:?}");
+        assert!(inspect(Cursor::new(&row), "", &of_entries(expected - 1, 1)).is_err(), "{shown:?}");
+    }
 }
 
 #[test]
@@ -292,6 +368,6 @@ fn a_window_of_two_gigabytes_is_refused() {
 #[test]
 fn what_is_called_plain_is_not_unpacked() {
     let tar = gzip(&end());
-    assert!(inspect(Cursor::new(&tar), true, &of_bytes(1 << 20)).is_err());
-    assert!(inspect(Cursor::new(&tar), false, &of_bytes(1 << 20)).is_ok());
+    assert!(inspect(Cursor::new(&tar), "application/vnd.oci.image.layer.v1.tar", &of_bytes(1 << 20)).is_err());
+    assert!(inspect(Cursor::new(&tar), "", &of_bytes(1 << 20)).is_ok());
 }

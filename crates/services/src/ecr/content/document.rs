@@ -137,14 +137,17 @@ fn words(error: &serde_json::Error) -> String {
     }
 }
 
-/// The digests of an image's layers, the lowest first; one may be there more than once.
+/// The media types and digests of an image's layers, the lowest first; one may be there more than once.
 ///
 /// # Errors
 /// What is wrong with its manifest, in a few words.
-pub fn layers(bytes: &[u8]) -> Result<Vec<String>, String> {
+pub fn layers(bytes: &[u8]) -> Result<Vec<(String, String)>, String> {
     let layers = read(bytes)?.layers.ok_or_else(|| "layers is missing".to_owned())?;
-    let digest = |layer: Descriptor| layer.digest.ok_or_else(|| "digest is missing".to_owned());
-    layers.into_iter().map(digest).collect()
+    let named = |layer: Descriptor| {
+        let digest = layer.digest.ok_or_else(|| "digest is missing".to_owned())?;
+        Ok((layer.media_type.unwrap_or_default(), digest))
+    };
+    layers.into_iter().map(named).collect()
 }
 
 /// A manifest's annotations; none where it does not read.
