@@ -104,9 +104,11 @@ impl Bucket {
 
     /// Asks the bucket whose it is.
     pub fn confirm(&self) -> Result<(), Error> {
-        let claim = tokio::time::timeout(ASKED_FOR, owner::claim(&*self.store, &self.prefix, &self.owner));
         let late = |_| Err(object_store::Error::Generic { store: "bucket", source: "no answer in time".into() });
-        let found = self.write(async { claim.await.unwrap_or_else(late) })?;
+        let found = self.write(async {
+            let claim = owner::claim(&*self.store, &self.prefix, &self.owner);
+            tokio::time::timeout(ASKED_FOR, claim).await.unwrap_or_else(late)
+        })?;
         self.is_ours.store(found == Ownership::Ours, Ordering::Relaxed);
         match found {
             Ownership::Ours => Ok(()),
@@ -279,9 +281,7 @@ fn of(url: &url::Url) -> object_store::Result<(Ways, Path)> {
             Ways::both(MicrosoftAzureBuilder::from_env().with_url(url.as_str()).with_retry(retry).build()?)
         }
         // What is told of must be durable there as well.
-        ObjectStoreScheme::Local => {
-            Ways { store: Arc::new(LocalFileSystem::new().with_fsync(true)), by_parts: None }
-        }
+        ObjectStoreScheme::Local => Ways { store: Arc::new(LocalFileSystem::new().with_fsync(true)), by_parts: None },
         _ => {
             let source = format!("{} is no bucket's URL: s3://, gs:// and az:// are", url.scheme()).into();
             return Err(object_store::Error::NotSupported { source });
