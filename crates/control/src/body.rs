@@ -72,10 +72,7 @@ impl Stream {
             Some(waiting) => waiting,
             None => match self.at_hand() {
                 Some(bytes) => return Poll::Ready(Ok(self.sent(bytes))),
-                None => {
-                    let (reader, at, left) = (self.reader.clone(), self.at, self.left);
-                    self.waiting.insert(tokio::task::spawn_blocking(move || reader.read(at, left)))
-                }
+                None => self.waiting.insert(self.reader.read_later(self.at, self.left)),
             },
         };
         let read = ready!(Pin::new(waiting).poll(context));

@@ -128,10 +128,26 @@ fn a_child_that_reads() {
         .enable_all()
         .build()
         .unwrap();
+    let readers: Vec<_> =
+        contents.iter().map(|bytes| blobs.reader(&digest_of(Algorithm::Sha256, bytes)).unwrap()).collect();
     let read = move |bytes: &[u8]| {
         let reader = blobs.reader(&digest_of(Algorithm::Sha256, bytes)).unwrap();
         assert_eq!(reader.read(0, 1000).unwrap(), bytes);
     };
+    // None of the threads that may wait is free, nor needed.
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    runtime.block_on(async {
+        for _ in 0..WAITING {
+            let released = released.clone();
+            tokio::task::spawn_blocking(move || drop(released.lock().unwrap().recv()));
+        }
+        let reading: Vec<_> = readers.iter().map(|reader| reader.read_later(0, 1000)).collect();
+        for (one, bytes) in reading.into_iter().zip(&contents) {
+            assert_eq!(one.await.unwrap().unwrap(), bytes);
+        }
+        drop(release);
+    });
     runtime.block_on(async move {
         let mut reading: Vec<_> = contents[1..]
             .iter()

@@ -23,6 +23,7 @@ use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, ObjectStoreScheme, PutPayload, RetryConfig};
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
 
 use super::digest::of_hex;
 use super::owner::{self, Ownership};
@@ -103,9 +104,11 @@ impl Bucket {
 
     /// Asks the bucket whose it is.
     pub fn confirm(&self) -> Result<(), Error> {
-        let claim = tokio::time::timeout(ASKED_FOR, owner::claim(&*self.store, &self.prefix, &self.owner));
         let late = |_| Err(object_store::Error::Generic { store: "bucket", source: "no answer in time".into() });
-        let found = self.write(async { claim.await.unwrap_or_else(late) })?;
+        let found = self.write(async {
+            let claim = owner::claim(&*self.store, &self.prefix, &self.owner);
+            tokio::time::timeout(ASKED_FOR, claim).await.unwrap_or_else(late)
+        })?;
         self.is_ours.store(found == Ownership::Ours, Ordering::Relaxed);
         match found {
             Ownership::Ours => Ok(()),
@@ -314,10 +317,19 @@ pub(super) struct Object {
 
 impl Object {
     pub fn read(&self, at: u64, most: u64) -> Result<Bytes, Error> {
-        if most == 0 {
-            return Err(Error::Missing);
-        }
-        let range = at..at + most.min(READ);
-        self.carrier.run(self.store.get_range(&self.path, range)).map_err(error)
+        self.carrier.run(self.range(at, most)).map_err(error)
+    }
+
+    /// The same, by the bucket's own runtime; `None` when that ends.
+    pub fn read_later(&self, at: u64, most: u64) -> Option<JoinHandle<Result<Bytes, Error>>> {
+        let range = self.range(at, most);
+        Some(self.carrier.0.as_ref()?.spawn(async { range.await.map_err(error) }))
+    }
+
+    fn range(&self, at: u64, most: u64) -> impl Future<Output = object_store::Result<Bytes>> + Send + 'static {
+        let (store, path) = (self.store.clone(), self.path.clone());
+        let beyond = || object_store::Error::NotFound { path: path.to_string(), source: "nothing is there".into() };
+        let range = if most == 0 { Err(beyond()) } else { Ok(at..at + most.min(READ)) };
+        async move { store.get_range(&path, range?).await }
     }
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rustix::fs::sendfile;
 use rustix::io::{ReadWriteFlags, preadv2};
+use tokio::task::JoinHandle;
 
 use super::Error;
 use super::bucket::Object;
@@ -126,6 +127,18 @@ impl Reader {
             0 => Err(Error::Missing),
             _ => Ok(Bytes::from_owner(filled)),
         }
+    }
+
+    /// As [`Self::read`], for those who cannot wait. No thread waits for a bucket.
+    pub fn read_later(&self, at: u64, most: u64) -> JoinHandle<Result<Bytes, Error>> {
+        let later = match &*self.source {
+            Source::Object(object) => object.read_later(at, most.min(self.size.saturating_sub(at))),
+            Source::File { .. } => None,
+        };
+        later.unwrap_or_else(|| {
+            let reader = self.clone();
+            tokio::task::spawn_blocking(move || reader.read(at, most))
+        })
     }
 
     pub(super) fn read_all(&self) -> Result<Bytes, Error> {
