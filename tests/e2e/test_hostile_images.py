@@ -170,6 +170,13 @@ def test_a_root_file_system_reaches_nothing(real, tmp_path, canary, what):
     assert "probed" in said or (task["stopCode"] == "TaskFailedToStart" and task["stoppedReason"]), why(task)
 
 
+def test_without_any_of_it_the_same_image_runs(real, tmp_path, canary):
+    """What keeps the others from starting is their own."""
+    config = {"WorkingDir": "/work", "Cmd": shell(PROBE % canary.place)}
+    task, said = ran(real, tmp_path / "image.tar", [layer(*busybox())], config)
+    assert "probed" in said, why(task)
+
+
 def test_the_node_goes_on_after_all_of_it(real):
     assert run(real, copied(real), ["true"])[0]["containers"][0]["exitCode"] == 0
 
