@@ -9,7 +9,7 @@ import pytest
 from account import eventually, unique, why
 from conftest import ROOM, Instance
 from ecr import HOST, host, skopeo, token
-from test_ecr_clients import docker  # noqa: F401
+from test_registry_clients import docker  # noqa: F401
 from test_ecr_tasks import PULL, ended
 from test_identity import allow, root
 from test_images import Registry
