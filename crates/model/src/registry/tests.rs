@@ -20,6 +20,7 @@ fn repository() -> Repository {
         scan_on_push: false,
         encryption: api::EncryptionType::Aes256,
         kms_key: None,
+        data_key: None,
         policy: None,
         lifecycle: None,
         tags: BTreeMap::new(),
