@@ -15,8 +15,8 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 use tokio::runtime::Handle;
 
-use super::digest::of_hex;
-use super::{Algorithm, Digest, Error, Reader};
+use super::address::SEALED;
+use super::{Address, Error, Reader, SealId, Shelf};
 
 /// Bytes of a part of a large object; a bucket takes ten thousand parts.
 const PART: u64 = 8 * 1024 * 1024;
@@ -43,37 +43,38 @@ impl Bucket {
         self.runtime.block_on(request).map_err(error)
     }
 
-    fn path(&self, digest: &Digest) -> Path {
-        self.shelf(digest.algorithm(), &digest.hex()[..2]).join(digest.hex())
+    fn path(&self, address: &Address) -> Path {
+        self.below(&address.shelf()).join(address.digest.hex())
     }
 
-    fn shelf(&self, algorithm: Algorithm, part: &str) -> Path {
-        self.prefix.clone().join("blobs").join(algorithm.name()).join(part)
+    fn below(&self, path: &str) -> Path {
+        path.split('/').fold(self.prefix.clone(), Path::join)
     }
 
-    pub fn size(&self, digest: &Digest) -> Result<u64, Error> {
-        Ok(self.run(self.store.head(&self.path(digest)))?.size)
+    /// Bytes of the object.
+    pub fn size(&self, address: &Address) -> Result<u64, Error> {
+        Ok(self.run(self.store.head(&self.path(address)))?.size)
     }
 
-    pub fn reader(&self, digest: &Digest) -> Result<Reader, Error> {
-        let object = Object { store: self.store.clone(), path: self.path(digest), runtime: self.runtime.clone() };
-        Ok(Reader::of_object(object, self.size(digest)?))
+    pub fn reader(&self, address: &Address) -> Result<Reader, Error> {
+        let object = Object { store: self.store.clone(), path: self.path(address), runtime: self.runtime.clone() };
+        Ok(Reader::of_object(object, self.size(address)?))
     }
 
-    pub fn put(&self, digest: &Digest, bytes: Bytes) -> Result<(), Error> {
-        self.run(self.store.put(&self.path(digest), PutPayload::from(bytes))).map(drop)
+    pub fn put(&self, address: &Address, bytes: Bytes) -> Result<(), Error> {
+        self.run(self.store.put(&self.path(address), PutPayload::from(bytes))).map(drop)
     }
 
     /// Sends a file in parts, unless the object is there.
-    pub fn keep(&self, digest: &Digest, file: &File, size: u64) -> Result<(), Error> {
-        if self.size(digest).is_ok_and(|found| found == size) {
+    pub fn keep(&self, address: &Address, file: &File, size: u64) -> Result<(), Error> {
+        if self.size(address).is_ok_and(|found| found == size) {
             return Ok(());
         }
         if size <= PART {
-            return self.put(digest, piece(file, 0, size)?);
+            return self.put(address, piece(file, 0, size)?);
         }
         let part = PART.max(size.div_ceil(10_000));
-        let mut parts = self.run(self.store.put_multipart(&self.path(digest)))?;
+        let mut parts = self.run(self.store.put_multipart(&self.path(address)))?;
         let mut send = || {
             let mut at = 0;
             while at < size {
@@ -90,18 +91,24 @@ impl Bucket {
         sent
     }
 
-    pub fn remove(&self, digest: &Digest) -> Result<(), Error> {
-        match self.run(self.store.delete(&self.path(digest))) {
+    pub fn remove(&self, address: &Address) -> Result<(), Error> {
+        match self.run(self.store.delete(&self.path(address))) {
             Err(Error::Missing) => Ok(()),
             removed => removed,
         }
     }
 
-    pub fn part(&self, algorithm: Algorithm, part: u8) -> Result<Vec<Digest>, Error> {
-        let listed = self.store.list(Some(&self.shelf(algorithm, &format!("{part:02x}"))));
-        let named = |path: &Path| of_hex(algorithm, path.filename()?);
-        let digests = listed.try_filter_map(|object| std::future::ready(Ok(named(&object.location))));
-        self.run(digests.try_collect())
+    pub fn on(&self, shelf: &Shelf) -> Result<Vec<Address>, Error> {
+        let listed = self.store.list(Some(&self.below(&shelf.path())));
+        let named = |path: &Path| shelf.address(path.filename()?);
+        let addresses = listed.try_filter_map(|object| std::future::ready(Ok(named(&object.location))));
+        self.run(addresses.try_collect())
+    }
+
+    /// Data keys under which anything was sealed.
+    pub fn seals(&self) -> Result<Vec<SealId>, Error> {
+        let listed = self.run(self.store.list_with_delimiter(Some(&self.below(SEALED))))?;
+        Ok(listed.common_prefixes.iter().filter_map(|path| SealId::parse(path.filename()?)).collect())
     }
 }
 

@@ -5,8 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::digest::of_hex;
-use super::{ALGORITHMS, Algorithm, Digest, Error, Reader};
+use super::address::SEALED;
+use super::{ALGORITHMS, Address, Error, Reader, SealId, Shelf};
 
 pub(super) struct Disk {
     dir: PathBuf,
@@ -14,28 +14,28 @@ pub(super) struct Disk {
 
 impl Disk {
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        let dir = dir.join("blobs");
         for algorithm in ALGORITHMS {
-            make(&dir.join(algorithm.name()))?;
+            make(&dir.join("blobs").join(algorithm.name()))?;
         }
-        Ok(Self { dir })
+        Ok(Self { dir: dir.to_owned() })
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
-        self.shelf(digest.algorithm(), &digest.hex()[..2]).join(digest.hex())
+    fn path(&self, address: &Address) -> PathBuf {
+        self.shelf(address).join(address.digest.hex())
     }
 
-    fn shelf(&self, algorithm: Algorithm, part: &str) -> PathBuf {
-        self.dir.join(algorithm.name()).join(part)
+    fn shelf(&self, address: &Address) -> PathBuf {
+        self.dir.join(address.shelf())
     }
 
-    pub fn size(&self, digest: &Digest) -> Result<u64, Error> {
-        let path = self.path(digest);
+    /// Bytes of the file.
+    pub fn size(&self, address: &Address) -> Result<u64, Error> {
+        let path = self.path(address);
         Ok(fs::metadata(&path).map_err(|error| Error::at(&path, error))?.len())
     }
 
-    pub fn reader(&self, digest: &Digest) -> Result<Reader, Error> {
-        let path = self.path(digest);
+    pub fn reader(&self, address: &Address) -> Result<Reader, Error> {
+        let path = self.path(address);
         let in_path = |error| Error::at(&path, error);
         let file = File::open(&path).map_err(in_path)?;
         let size = file.metadata().map_err(in_path)?.len();
@@ -43,24 +43,24 @@ impl Disk {
     }
 
     /// Small bytes by way of a file aside.
-    pub fn put(&self, digest: &Digest, aside: &Path, bytes: &[u8]) -> Result<(), Error> {
-        if self.size(digest).is_ok_and(|found| found == bytes.len() as u64) {
+    pub fn put(&self, address: &Address, aside: &Path, bytes: &[u8]) -> Result<(), Error> {
+        if self.size(address).is_ok_and(|found| found == bytes.len() as u64) {
             // Who gave it its name may not have come so far yet.
-            return sync_dir(&self.shelf(digest.algorithm(), &digest.hex()[..2]));
+            return sync_dir(&self.shelf(address));
         }
         let in_aside = |error| Error::at(aside, error);
         let write = || {
             let mut file = create(aside).map_err(in_aside)?;
             file.write_all(bytes).map_err(in_aside)?;
-            self.keep(digest, aside, &file, bytes.len() as u64)
+            self.keep(address, aside, &file, bytes.len() as u64)
         };
         write().inspect_err(|_| drop(fs::remove_file(aside)))
     }
 
-    /// Gives verified bytes their name, once they have reached the disk.
-    pub fn keep(&self, digest: &Digest, staged: &Path, file: &File, size: u64) -> Result<(), Error> {
-        let path = self.path(digest);
-        let shelf = self.shelf(digest.algorithm(), &digest.hex()[..2]);
+    /// Gives verified bytes their name, once they have reached the disk. `size` is that of the file.
+    pub fn keep(&self, address: &Address, staged: &Path, file: &File, size: u64) -> Result<(), Error> {
+        let path = self.path(address);
+        let shelf = self.shelf(address);
         let known = fs::metadata(&path).is_ok_and(|found| found.len() == size);
         if known {
             fs::remove_file(staged).map_err(|error| Error::at(staged, error))?;
@@ -73,27 +73,48 @@ impl Disk {
         sync_dir(&shelf)
     }
 
-    pub fn remove(&self, digest: &Digest) -> Result<(), Error> {
-        let path = self.path(digest);
+    pub fn remove(&self, address: &Address) -> Result<(), Error> {
+        let path = self.path(address);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::at(&path, error)),
             _ => Ok(()),
         }
     }
 
-    pub fn part(&self, algorithm: Algorithm, part: u8) -> Result<Vec<Digest>, Error> {
-        let shelf = self.shelf(algorithm, &format!("{part:02x}"));
-        let entries = match fs::read_dir(&shelf) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(|error| Error::at(&shelf, error))?,
-        };
-        let mut digests = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(|error| Error::at(&shelf, error))?.file_name();
-            digests.extend(name.to_str().and_then(|hex| of_hex(algorithm, hex)));
-        }
-        Ok(digests)
+    pub fn on(&self, shelf: &Shelf) -> Result<Vec<Address>, Error> {
+        let names = names(&self.dir.join(shelf.path()))?;
+        Ok(names.iter().filter_map(|name| shelf.address(name)).collect())
     }
+
+    /// Data keys under which anything was sealed.
+    pub fn seals(&self) -> Result<Vec<SealId>, Error> {
+        Ok(names(&self.dir.join(SEALED))?.iter().filter_map(|name| SealId::parse(name)).collect())
+    }
+
+    /// Removes the directories of a data key, as far as nothing lies in them.
+    pub fn clear(&self, seal: &SealId) -> Result<(), Error> {
+        let room = self.dir.join(SEALED).join(seal.as_str());
+        for algorithm in names(&room)? {
+            let algorithm = room.join(algorithm);
+            names(&algorithm)?.iter().for_each(|part| drop(fs::remove_dir(algorithm.join(part))));
+            let _ = fs::remove_dir(algorithm);
+        }
+        let _ = fs::remove_dir(room);
+        Ok(())
+    }
+}
+
+/// What is in a directory; nothing in one that is not there.
+fn names(dir: &Path) -> Result<Vec<String>, Error> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| Error::at(dir, error))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry.map_err(|error| Error::at(dir, error))?.file_name().into_string());
+    }
+    Ok(names)
 }
 
 /// A directory and those above it, durably.

@@ -1,7 +1,7 @@
 //! Reading a blob piece by piece.
 
 use std::fs::File;
-use std::io::IoSliceMut;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,8 +10,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rustix::io::{ReadWriteFlags, preadv2};
 
-use super::Error;
 use super::bucket::Object;
+use super::seal::{FileKey, HEAD, Head, RAW, Span};
+use super::{Digest, Error, Seal};
 
 /// Bytes that are read at a time.
 pub const READ: usize = 256 * 1024;
@@ -21,15 +22,16 @@ const SPARE: usize = 64;
 
 static BUFFERS: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
 
-/// The first bytes of a buffer, which goes back to the others when it was sent.
+/// Some bytes of a buffer, which goes back to the others when they were sent.
 struct Filled {
     buffer: Box<[u8]>,
+    begin: usize,
     length: usize,
 }
 
 impl AsRef<[u8]> for Filled {
     fn as_ref(&self) -> &[u8] {
-        &self.buffer[..self.length]
+        &self.buffer[self.begin..self.begin + self.length]
     }
 }
 
@@ -44,7 +46,7 @@ impl Drop for Filled {
 
 fn buffer() -> Filled {
     let spare = BUFFERS.lock().pop();
-    Filled { buffer: spare.unwrap_or_else(|| vec![0; READ].into()), length: 0 }
+    Filled { buffer: spare.unwrap_or_else(|| vec![0; READ].into()), begin: 0, length: 0 }
 }
 
 enum Source {
@@ -57,15 +59,32 @@ enum Source {
 pub struct Reader {
     source: Arc<Source>,
     size: u64,
+    /// What it opens with, of a blob that is sealed.
+    key: Option<FileKey>,
 }
+
+/// Segments of a sealed blob that are read at a time: from a file as many as a buffer has room for.
+const SEGMENTS: usize = READ / RAW;
+const OF_OBJECT: usize = 64;
 
 impl Reader {
     pub(super) fn of_file(path: PathBuf, file: File, size: u64) -> Self {
-        Self { source: Arc::new(Source::File { path, file }), size }
+        Self { source: Arc::new(Source::File { path, file }), size, key: None }
     }
 
     pub(super) fn of_object(object: Object, size: u64) -> Self {
-        Self { source: Arc::new(Source::Object(object)), size }
+        Self { source: Arc::new(Source::Object(object)), size, key: None }
+    }
+
+    /// What is sealed in it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if it is not what the data key once sealed under this digest; [`Error::File`], [`Error::Bucket`].
+    pub(super) fn opened(self, seal: &Seal, digest: &Digest) -> Result<Self, Error> {
+        let mut head = [0; HEAD];
+        self.source.fill(&mut head, 0)?;
+        let (key, size) = Head::verify(&head, seal, digest, self.size)?;
+        Ok(Self { source: self.source, size, key: Some(key) })
     }
 
     /// Bytes of the whole blob.
@@ -77,17 +96,29 @@ impl Reader {
     pub fn read_now(&self, at: u64, most: u64) -> Option<Bytes> {
         let Source::File { file, .. } = &*self.source else { return None };
         let mut filled = buffer();
-        let wanted = usize::try_from(most).unwrap_or(READ).min(READ);
-        let read = preadv2(file, &mut [IoSliceMut::new(&mut filled.buffer[..wanted])], at, ReadWriteFlags::NOWAIT);
-        filled.length = read.ok().filter(|read| *read > 0)?;
+        let mut read = |wanted: usize, at| {
+            let read = preadv2(file, &mut [IoSliceMut::new(&mut filled.buffer[..wanted])], at, ReadWriteFlags::NOWAIT);
+            read.ok().filter(|read| *read > 0)
+        };
+        let Some(key) = &self.key else {
+            filled.length = read(usize::try_from(most).unwrap_or(READ).min(READ), at)?;
+            return Some(Bytes::from_owner(filled));
+        };
+        let span = Span::of(at, most, self.size, SEGMENTS)?;
+        // What cannot be opened is told to who waits.
+        read(span.length, span.at).filter(|read| *read == span.length)?;
+        filled.open(key, &span).ok()?;
         Some(Bytes::from_owner(filled))
     }
 
     /// At most `most` bytes from `at` on, and at least one.
     ///
     /// # Errors
-    /// [`Error::Missing`] at the end; [`Error::File`] and [`Error::Bucket`].
+    /// [`Error::Missing`] at the end; [`Error::Damaged`]; [`Error::File`] and [`Error::Bucket`].
     pub fn read(&self, at: u64, most: u64) -> Result<Bytes, Error> {
+        if let Some(key) = &self.key {
+            return self.read_sealed(key, at, most);
+        }
         let (path, file) = match &*self.source {
             Source::Object(object) => return object.read(at, most.min(self.size.saturating_sub(at))),
             Source::File { path, file } => (path, file),
@@ -101,12 +132,63 @@ impl Reader {
         }
     }
 
+    fn read_sealed(&self, key: &FileKey, at: u64, most: u64) -> Result<Bytes, Error> {
+        let (mut filled, segments) = match &*self.source {
+            Source::File { .. } => (buffer(), SEGMENTS),
+            Source::Object(_) => (Filled { buffer: Box::default(), begin: 0, length: 0 }, OF_OBJECT),
+        };
+        let span = Span::of(at, most, self.size, segments).ok_or(Error::Missing)?;
+        if filled.buffer.len() < span.length {
+            filled.buffer = vec![0; span.length].into();
+        }
+        self.source.fill(&mut filled.buffer[..span.length], span.at)?;
+        filled.open(key, &span)?;
+        Ok(Bytes::from_owner(filled))
+    }
+
     pub(super) fn read_all(&self) -> Result<Bytes, Error> {
         let mut all = Vec::with_capacity(usize::try_from(self.size).unwrap_or_default());
         while (all.len() as u64) < self.size {
             all.extend_from_slice(&self.read(all.len() as u64, self.size - all.len() as u64)?);
         }
         Ok(all.into())
+    }
+}
+
+impl Filled {
+    /// Opens the segments that were read, and keeps what is asked for.
+    fn open(&mut self, key: &FileKey, span: &Span) -> Result<(), Error> {
+        let length = key.open_all(span.first, &mut self.buffer[..span.length])?;
+        if length < span.skip + span.wanted {
+            return Err(Error::Damaged);
+        }
+        (self.begin, self.length) = (span.skip, span.wanted);
+        Ok(())
+    }
+}
+
+impl Source {
+    /// All of a range; one that is not there was cut off.
+    fn fill(&self, to: &mut [u8], at: u64) -> Result<(), Error> {
+        match self {
+            Self::File { path, file } => file.read_exact_at(to, at).map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => Error::Damaged,
+                _ => Error::at(path, error),
+            }),
+            Self::Object(object) => {
+                let mut done = 0;
+                while done < to.len() {
+                    let piece = object.read(at + done as u64, (to.len() - done) as u64)?;
+                    let length = piece.len().min(to.len() - done);
+                    to[done..done + length].copy_from_slice(&piece[..length]);
+                    done += length;
+                    if length == 0 {
+                        return Err(Error::Damaged);
+                    }
+                }
+                Ok(())
+            }
+        }
     }
 }
 

@@ -56,10 +56,13 @@ fn content(number: u64, length: usize) -> Vec<u8> {
     (0..length.div_ceil(8)).flat_map(|_| next()).take(length).collect()
 }
 
+/// What lies as it came, or is sealed.
+fn there(blobs: &Blobs, seal: Option<&SealId>) -> Vec<Address> {
+    Blobs::shelves(seal).flat_map(|shelf| blobs.on(&shelf).unwrap()).collect()
+}
+
 fn all(blobs: &Blobs) -> Vec<Digest> {
-    let part = |(algorithm, part)| blobs.part(algorithm, part).unwrap();
-    let parts = ALGORITHMS.into_iter().flat_map(|algorithm| (0..=PARTS).map(move |part| (algorithm, part)));
-    parts.flat_map(part).collect()
+    there(blobs, None).into_iter().map(|address| address.digest).collect()
 }
 
 fn whole(blobs: &Blobs, digest: &Digest) -> Vec<u8> {
@@ -119,7 +122,7 @@ fn an_upload_goes_on_after_a_restart() {
     let blobs = room.open();
     assert!(!room.0.join("uploads/aside-7").exists());
     assert_eq!(blobs.received(&key(1)).unwrap(), 60_000);
-    assert_eq!(blobs.0.uploads.count(), 1);
+    assert_eq!(blobs.open.uploads.count(), 1);
     let mut writer = blobs.append(&key(1), Some(60_000)).unwrap();
     writer.write(&bytes[60_000..]).unwrap();
     writer.finish(&sha(&bytes)).unwrap();
@@ -215,7 +218,7 @@ fn ten_thousand_abandoned_uploads_are_reclaimed_and_no_other() {
     blobs.begin(&key(10_000)).unwrap();
     assert!(matches!(blobs.begin(&key(10_001)), Err(Error::TooMany { .. })));
     blobs.append(&key(5), None).unwrap().write(b"x").unwrap();
-    let untouched = blobs.0.uploads.count() - 2;
+    let untouched = blobs.open.uploads.count() - 2;
     assert_eq!(blobs.sweep(pause), untouched);
     assert_eq!((blobs.open_uploads(), room.staged()), (2, 2));
     drop(blobs);
@@ -240,13 +243,13 @@ fn small_blobs_are_put_read_and_removed() {
     assert_eq!(cold.cached(&kept.digest), Some(bytes.clone()));
     let digest = kept.digest.clone();
     drop(kept);
-    assert!(!blobs.remove_unless(&digest, || false).unwrap(), "somebody has a pin");
+    assert!(!blobs.remove_unless(&blobs.address(&digest), || false).unwrap(), "somebody has a pin");
     drop(again);
-    assert!(!blobs.remove_unless(&digest, || true).unwrap(), "it is needed");
-    assert!(blobs.remove_unless(&digest, || false).unwrap());
+    assert!(!blobs.remove_unless(&blobs.address(&digest), || true).unwrap(), "it is needed");
+    assert!(blobs.remove_unless(&blobs.address(&digest), || false).unwrap());
     assert!(matches!(blobs.read(&digest, 2), Err(Error::Missing)));
     assert_eq!((blobs.size(&digest).unwrap(), all(&blobs)), (None, vec![]));
-    assert!(blobs.remove_unless(&digest, || false).unwrap());
+    assert!(blobs.remove_unless(&blobs.address(&digest), || false).unwrap());
 }
 
 #[test]
@@ -266,7 +269,7 @@ fn a_blob_is_read_in_pieces_from_anywhere() {
     assert!(reader.read_now(bytes.len() as u64, 1).is_none());
     assert!(matches!(reader.read(bytes.len() as u64, 1), Err(Error::Missing)));
     drop(kept.pin);
-    assert!(blobs.remove_unless(&kept.digest, || false).unwrap());
+    assert!(blobs.remove_unless(&blobs.address(&kept.digest), || false).unwrap());
     assert_eq!(reader.read_all().unwrap(), bytes, "who began to read reads on");
 }
 
@@ -276,7 +279,7 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     let blobs = room.open();
     blobs.begin(&key(1)).unwrap();
     let mut writer = blobs.append(&key(1), None).unwrap();
-    writer.file = fs::File::options().write(true).open("/dev/full").unwrap();
+    writer.staged.file = fs::File::options().write(true).open("/dev/full").unwrap();
     assert!(matches!(writer.write(b"bytes"), Err(Error::Full)));
     drop(writer);
     assert!(matches!(blobs.received(&key(1)), Err(Error::UnknownUpload)));
@@ -309,8 +312,8 @@ async fn a_bucket_keeps_what_a_directory_does() {
         assert_eq!(reader.read(7, 9).unwrap(), large[7..16]);
         drop(kept);
         for digest in all(&blobs) {
-            assert!(blobs.remove_unless(&digest, || false).unwrap());
-            assert!(blobs.remove_unless(&digest, || false).unwrap());
+            assert!(blobs.remove_unless(&blobs.address(&digest), || false).unwrap());
+            assert!(blobs.remove_unless(&blobs.address(&digest), || false).unwrap());
             assert!(matches!(blobs.reader(&digest), Err(Error::Missing)));
         }
         assert_eq!(all(&blobs).len(), 0);
@@ -361,7 +364,7 @@ fn what_a_record_holds_is_never_removed() {
         while !done.load(Ordering::Relaxed) {
             for number in 0..CONTENTS {
                 let digest = sha(&content(number, 3000));
-                let gone = blobs.remove_unless(&digest, || records.lock().contains_key(&digest)).unwrap();
+                let gone = blobs.remove_unless(&blobs.address(&digest), || records.lock().contains_key(&digest)).unwrap();
                 *removed.lock() += usize::from(gone);
             }
         }

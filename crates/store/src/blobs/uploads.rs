@@ -10,30 +10,41 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::digest::{Running, digest_of};
-use super::{Algorithm, Error, disk};
+use super::{Algorithm, Error, SealId, disk, seal};
 
 /// Characters of the hash of a repository's name in a file's.
 const OWNER: usize = 32;
 
-/// Which upload: an account's, for one of its repositories. Of another repository nobody finds it.
+/// Which upload: an account's, for one of its repositories. Of another repository nobody finds it, nor under another data key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     account: String,
-    /// `OWNER.ID`.
+    /// `OWNER.ID`; of one that is sealed, `OWNER.ID.SEAL`.
     name: String,
+    seal: Option<SealId>,
 }
 
 impl Key {
     /// `None` unless the id is a UUID in lower-case digits and the account one of twelve digits.
     pub fn new(account: &str, repository: &str, id: &str) -> Option<Self> {
         let named = is_account(account) && is_uuid(id);
-        named.then(|| Self { account: account.to_owned(), name: format!("{}.{id}", owner(repository)) })
+        named.then(|| Self { account: account.to_owned(), name: format!("{}.{id}", owner(repository)), seal: None })
     }
 
     fn of_file(account: &str, name: &str) -> Option<Self> {
-        let (owner, id) = name.split_once('.')?;
+        let (owner, rest) = name.split_once('.')?;
+        let (id, seal) = match rest.split_once('.') {
+            Some((id, seal)) => (id, Some(SealId::parse(seal)?)),
+            None => (rest, None),
+        };
         let named = is_account(account) && owner.len() == OWNER && is_uuid(id);
-        named.then(|| Self { account: account.to_owned(), name: name.to_owned() })
+        named.then(|| Self { account: account.to_owned(), name: name.to_owned(), seal })
+    }
+
+    /// The same, of what is sealed under a data key.
+    pub(super) fn under(&self, seal: Option<&SealId>) -> Self {
+        let Some(seal) = seal else { return self.clone() };
+        Self { account: self.account.clone(), name: format!("{}.{seal}", self.name), seal: Some(seal.clone()) }
     }
 }
 
@@ -239,7 +250,12 @@ fn find(dir: &Path, account: &str, open: &mut Open) -> Result<(), Error> {
         let about = entry.metadata().map_err(in_dir)?;
         let age = about.modified().ok().and_then(|touched| touched.elapsed().ok()).unwrap_or_default();
         let touched = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
-        open.insert(key, Slot::Idle(Progress { bytes: about.len(), hash: None }, touched));
+        // What is torn is found when it is gone on with.
+        let bytes = match key.seal {
+            Some(_) => seal::plain_length(about.len()).unwrap_or_default(),
+            None => about.len(),
+        };
+        open.insert(key, Slot::Idle(Progress { bytes, hash: None }, touched));
     }
     Ok(())
 }
