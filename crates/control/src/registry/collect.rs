@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_model::{Change, TableName};
-use longshore_store::blobs::{ALGORITHMS, Digest, Error, PARTS};
+use longshore_store::blobs::{Address, Blobs, Error, SealId};
 use longshore_store::{Commit, Missed, Watch};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -35,10 +35,10 @@ pub(crate) async fn run(server: Arc<Server>) {
             () = tokio::time::sleep_until(due) => continue,
         };
         match freed {
-            Ok(digests) if digests.is_empty() => {}
-            Ok(digests) => {
+            Ok(addresses) if addresses.is_empty() => {}
+            Ok(addresses) => {
                 let server = server.clone();
-                aside(move || digests.iter().try_for_each(|digest| remove(&server, digest))).await;
+                aside(move || addresses.iter().try_for_each(|address| remove(&server, address))).await;
             }
             Err(Missed::Compacted(_)) => {
                 commits = server.store.read_and_watch().1;
@@ -49,23 +49,22 @@ pub(crate) async fn run(server: Arc<Server>) {
     }
 }
 
-/// Digests that some record held and holds no more, of a commit and of all that queued up behind it.
-fn freed(commits: &mut Watch, first: &Commit) -> Result<Vec<Digest>, Missed> {
-    let mut digests = Vec::new();
-    note(&mut digests, &first.changes);
+/// Bytes that some record held and holds no more, of a commit and of all that queued up behind it.
+fn freed(commits: &mut Watch, first: &Commit) -> Result<Vec<Address>, Missed> {
+    let mut addresses = Vec::new();
+    note(&mut addresses, &first.changes);
     while let Some(commit) = commits.try_next()? {
-        note(&mut digests, &commit.changes);
+        note(&mut addresses, &commit.changes);
     }
-    digests.sort();
-    digests.dedup();
-    Ok(digests)
+    addresses.sort();
+    addresses.dedup();
+    Ok(addresses)
 }
 
-fn note(digests: &mut Vec<Digest>, changes: &[Change]) {
+fn note(addresses: &mut Vec<Address>, changes: &[Change]) {
     for change in changes {
         let Change::Delete(TableName::Layer | TableName::Image, key) = change else { continue };
-        let digest = key.split_once('@').and_then(|(_, digest)| Digest::parse(digest).ok());
-        digests.extend(digest);
+        addresses.extend(Address::of_content(key));
     }
 }
 
@@ -80,18 +79,42 @@ async fn everything(server: &Arc<Server>) -> Result<(), ()> {
         Ok(())
     })
     .await;
-    for (algorithm, part) in ALGORITHMS.into_iter().flat_map(|algorithm| (0..=PARTS).map(move |part| (algorithm, part)))
-    {
+    room(server, None).await?;
+    let blobs = server.blobs.clone();
+    let seals = tokio::task::spawn_blocking(move || blobs.seals()).await;
+    let Ok(Ok(seals)) = seals else {
+        tracing::error!("the sealed bytes of the registry were not looked through");
+        return Err(());
+    };
+    for seal in &seals {
+        room(server, Some(seal)).await?;
+    }
+    Ok(())
+}
+
+/// Looks through what lies as it came, or what is sealed under one data key.
+async fn room(server: &Arc<Server>, seal: Option<&SealId>) -> Result<(), ()> {
+    for shelf in Blobs::shelves(seal) {
         let server = server.clone();
         let look = move || {
-            let found = server.blobs.part(algorithm, part)?;
-            found.iter().try_for_each(|digest| remove(&server, digest))
+            let found = server.blobs.on(&shelf)?;
+            found.iter().try_for_each(|address| remove(&server, address))
         };
         if !aside(look).await {
             return Err(());
         }
     }
-    Ok(())
+    let Some(seal) = seal.filter(|seal| is_over(server, seal)).cloned() else { return Ok(()) };
+    let blobs = server.blobs.clone();
+    match aside(move || blobs.clear(&seal)).await {
+        true => Ok(()),
+        false => Err(()),
+    }
+}
+
+/// Whether the repository of a data key is gone: its id comes never again.
+fn is_over(server: &Server, seal: &SealId) -> bool {
+    server.store.read().repository_of(seal.as_str()).is_none()
 }
 
 /// Returns whether it worked; that it did not is logged.
@@ -107,8 +130,8 @@ async fn aside(work: impl FnOnce() -> Result<(), Error> + Send + 'static) -> boo
 }
 
 /// Removes bytes unless a record holds them; one that does not reach the disk holds them too, or its end does not.
-fn remove(server: &Server, digest: &Digest) -> Result<(), Error> {
-    let text = digest.to_string();
+fn remove(server: &Server, address: &Address) -> Result<(), Error> {
+    let text = address.to_string();
     let held = || server.store.read().index.registry.is_held(&text);
     if held() {
         return Ok(());
@@ -120,8 +143,8 @@ fn remove(server: &Server, digest: &Digest) -> Result<(), Error> {
         };
         held_now || Handle::current().block_on(server.store.durable(revision)).is_err() || held()
     };
-    if server.blobs.remove_unless(digest, needed)? {
-        tracing::debug!(%digest, "bytes that nothing holds were removed");
+    if server.blobs.remove_unless(address, needed)? {
+        tracing::debug!(%address, "bytes that nothing holds were removed");
     }
     Ok(())
 }

@@ -189,7 +189,7 @@ impl From<Error> for Refusal {
             Error::Mismatch { .. } => Code::DigestInvalid,
             Error::Missing => Code::BlobUnknown,
             Error::Full => Code::Unavailable,
-            Error::File { .. } | Error::Bucket(_) | Error::NoRuntime => {
+            Error::Damaged | Error::NoRandomness | Error::File { .. } | Error::Bucket(_) | Error::NoRuntime => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the registry's bytes failed");
                 return Self::new(Code::Unknown, "The request has failed because of a failure of the registry");
             }

@@ -8,7 +8,7 @@ use hyper::body::{Bytes, Incoming};
 use longshore_api::ecr as api;
 use longshore_model::registry::Image;
 use longshore_services::ecr::content::{self, Deleted, Named, Push};
-use longshore_store::blobs::{Algorithm, Digest, digest_of};
+use longshore_store::blobs::{Algorithm, Blobs, Digest, digest_of};
 use longshore_wire::Fault;
 
 use super::error::{Code, Refusal};
@@ -21,8 +21,13 @@ use crate::gateway::read_limited;
 /// Bytes of a manifest: ECR's and the specification's bound.
 pub(super) const LARGEST: usize = 4 * 1024 * 1024;
 
-/// The image that a reference leads to, if the caller may pull it.
-async fn find(visit: &Visit<'_>, name: &str, reference: &Reference) -> Result<Arc<Image>, Refusal> {
+/// The image that a reference leads to, if the caller may pull it; and where its bytes are, if these are wanted.
+async fn find(
+    visit: &Visit<'_>,
+    name: &str,
+    reference: &Reference,
+    with_bytes: bool,
+) -> Result<(Arc<Image>, Option<Blobs>), Refusal> {
     let request = api::BatchGetImageRequest {
         registry_id: Some(visit.registry.to_string()),
         repository_name: Some(name.to_owned()),
@@ -32,8 +37,9 @@ async fn find(visit: &Visit<'_>, name: &str, reference: &Reference) -> Result<Ar
     visit
         .call("BatchGetImage", &request, |context, _| {
             let image = content::image(&context.read(), &visit.registry, name, named(reference))?.clone();
+            let blobs = with_bytes.then(|| content::bytes(context, &visit.registry, name)).transpose()?;
             content::note_pull(context, std::slice::from_ref(&image))?;
-            Ok((image, Box::new(api::BatchGetImageResponse::default()) as Box<_>))
+            Ok(((image, blobs), Box::new(api::BatchGetImageResponse::default()) as Box<_>))
         })
         .await
 }
@@ -64,7 +70,7 @@ pub(super) async fn get(
     if let Reference::NoTag(tag) = reference {
         return Err(Refusal::new(Code::ManifestUnknown, format!("no image can have the tag {}", tag.escape_debug())));
     }
-    let image = find(visit, name, reference).await?;
+    let (image, blobs) = find(visit, name, reference, with_bytes).await?;
     if !accepts(visit, &image.media_type) {
         let message = format!("the manifest is a {}, which the client does not accept", image.media_type);
         return Err(Refusal::new(Code::ManifestUnknown, message));
@@ -73,19 +79,19 @@ pub(super) async fn get(
     set(&mut answer, CONTENT_TYPE, &image.media_type);
     set(&mut answer, DIGEST, &image.digest);
     set(&mut answer, CONTENT_LENGTH, &image.manifest_size.to_string());
-    if with_bytes {
-        *answer.body_mut() = Body::from(bytes(visit, &image).await?);
+    if let Some(blobs) = blobs {
+        *answer.body_mut() = Body::from(bytes(&blobs, &image).await?);
     }
     Ok(answer)
 }
 
 /// The bytes of an image's manifest.
-pub(super) async fn bytes(visit: &Visit<'_>, image: &Image) -> Result<Bytes, Refusal> {
+pub(super) async fn bytes(blobs: &Blobs, image: &Image) -> Result<Bytes, Refusal> {
     let digest = Digest::parse(&image.digest).map_err(|_| Fault::internal())?;
-    if let Some(bytes) = visit.blobs().cached(&digest) {
+    if let Some(bytes) = blobs.cached(&digest) {
         return Ok(bytes);
     }
-    let blobs = visit.blobs().clone();
+    let blobs = blobs.clone();
     aside(move || blobs.read(&digest, LARGEST as u64)).await
 }
 

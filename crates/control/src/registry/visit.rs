@@ -10,7 +10,7 @@ use longshore_model::AccountId;
 use longshore_model::iam::Caller;
 use longshore_services::Context;
 use longshore_store::audit;
-use longshore_store::blobs::{Blobs, Error};
+use longshore_store::blobs::Error;
 use longshore_wire::protocol::{Call, Output, codec};
 use longshore_wire::{Fault, ProtocolKind, Shape, Value, json};
 
@@ -47,10 +47,6 @@ impl<'a> Visit<'a> {
         })?;
         let registry = named.unwrap_or_else(|| caller.account.clone());
         Ok(Self { server, head, caller, registry })
-    }
-
-    pub fn blobs(&self) -> &'a Blobs {
-        &self.server.blobs
     }
 
     /// Carries out an operation of ECR's, with what the request amounts to, as the gateway does.

@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use longshore_api::ecr as api;
 use longshore_api::ecr::ImageFailureCode as Code;
+use longshore_api::ecr::fault as def;
 use longshore_model::State;
 use longshore_model::registry::{Digest, Image, content_key};
+use longshore_store::blobs::Blobs;
 use longshore_wire::Fault;
 
 use super::content::{self, Deleted, MANIFEST, Named, Push};
 use super::find::{List, Which};
 use super::{fault, scan};
 use crate::Context;
+
+/// What is refused because the repository's key cannot be used is told of each image.
+const KMS: &str = def::KMS_EXCEPTION.name;
 
 /// Bytes of the manifests of one answer.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
@@ -70,6 +75,10 @@ pub fn get(context: &mut Context<'_>, request: api::BatchGetImageRequest) -> Res
     let accepted = request.accepted_media_types.unwrap_or_default();
     let (mut images, mut failures, mut pulled) = (Vec::new(), Vec::new(), Vec::new());
     let mut left = MOST_BYTES;
+    let blobs = match content::bytes(context, &which.registry, &which.name) {
+        Err(fault) if fault.name != KMS => return Err(fault),
+        blobs => blobs,
+    };
     for id in request.image_ids.unwrap_or_default() {
         let found = match find(context, &which, &id)? {
             Ok(found) if accepted.is_empty() || accepted.contains(&found.media_type) => found,
@@ -83,7 +92,13 @@ pub fn get(context: &mut Context<'_>, request: api::BatchGetImageRequest) -> Res
                 continue;
             }
         };
-        let text = manifest(context, &found)?;
+        let text = match &blobs {
+            Ok(blobs) => manifest(blobs, &found)?,
+            Err(fault) => {
+                failures.push(failure(&id, Code::KmsError, fault.message.clone()));
+                continue;
+            }
+        };
         left =
             left.checked_sub(text.len()).ok_or_else(|| fault::limit("The manifests are too large for one answer."))?;
         images.push(shown(&which, identifier(found.digest.clone(), id.image_tag), text, found.media_type.clone()));
@@ -115,9 +130,9 @@ fn find(
 }
 
 /// A manifest's bytes, as they were pushed.
-fn manifest(context: &Context<'_>, image: &Image) -> Result<String, Fault> {
+fn manifest(blobs: &Blobs, image: &Image) -> Result<String, Fault> {
     let digest = digest(&image.digest)?;
-    let bytes = context.blobs()?.read(&digest, MANIFEST as u64).map_err(|error| fault::bytes(&error))?;
+    let bytes = blobs.read(&digest, MANIFEST as u64).map_err(|error| fault::bytes(&error))?;
     String::from_utf8(bytes.to_vec()).map_err(|_| Fault::internal())
 }
 
@@ -262,12 +277,14 @@ pub fn referrers(
     let found = found.filter(|image| is_meant(image) && page.after().is_none_or(|after| image.digest.as_str() > after));
     let rows: Vec<_> = found.take(page.limit() + 1).map(|image| (image.digest.clone(), image.clone())).collect();
     let (images, next_token) = list.take(context, &page, rows);
-    let referrers = images.iter().map(|image| referrer(context, image)).collect::<Result<_, Fault>>()?;
+    drop(state);
+    let blobs = content::bytes(context, &which.registry, &which.name)?;
+    let referrers = images.iter().map(|image| referrer(&blobs, image)).collect::<Result<_, Fault>>()?;
     Ok(api::ListImageReferrersResponse { referrers: Some(referrers), next_token })
 }
 
-fn referrer(context: &Context<'_>, image: &Image) -> Result<api::ImageReferrer, Fault> {
-    let annotations = content::annotations(manifest(context, image)?.as_bytes());
+fn referrer(blobs: &Blobs, image: &Image) -> Result<api::ImageReferrer, Fault> {
+    let annotations = content::annotations(manifest(blobs, image)?.as_bytes());
     Ok(api::ImageReferrer {
         digest: Some(image.digest.clone()),
         media_type: Some(image.media_type.clone()),

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use longshore_api::ecr::fault as def;
-use longshore_model::registry::Layer;
+use longshore_model::registry::{Layer, bytes_key};
 use longshore_model::{AccountId, Change, State, TableName};
+use longshore_store::blobs::Kept;
 use longshore_wire::{Fault, Timestamp};
 
-use super::{fault, repository};
+use super::{check_place, fault, repository};
 use crate::Context;
 use crate::ecr::mounts;
 
@@ -45,7 +46,7 @@ fn is_old(layer: &Layer, now: Timestamp) -> bool {
     now.millis().saturating_sub(layer.pushed_at.millis()) >= FRESH
 }
 
-/// A blob whose bytes are in their place, and pinned, is the repository's. Returns whether it was so already.
+/// A blob whose bytes are in their place is the repository's. Returns whether it was so already.
 ///
 /// # Errors
 /// `RepositoryNotFoundException`
@@ -53,13 +54,13 @@ pub fn link(
     context: &mut Context<'_>,
     registry: &AccountId,
     name: &str,
-    digest: &str,
-    size: u64,
+    kept: &Kept,
 ) -> Result<bool, Fault> {
     let now = context.now;
-    let size = i64::try_from(size).map_err(|_| Fault::internal())?;
+    let (digest, size) = (kept.digest.as_str(), i64::try_from(kept.size).map_err(|_| Fault::internal())?);
     context.transact(|state, changes, _| {
         let repository = repository(state, registry, name)?;
+        check_place(repository, (registry, name), kept)?;
         changes.extend(linked(state, &repository.id, digest, size, now));
         Ok(state.layer(&repository.id, digest).is_some())
     })
@@ -72,7 +73,8 @@ fn linked(state: &State, repository: &str, digest: &str, size: i64, now: Timesta
     (!is_fresh).then(|| layer.into())
 }
 
-/// Makes a layer of one repository one of another's. Returns whether the first has it, and the account lets layers be mounted.
+/// Makes a layer of one repository one of another's. Returns whether the first has it, its bytes lie where the other's do, and the
+/// account lets layers be mounted.
 ///
 /// # Errors
 /// `RepositoryNotFoundException`, of the one that it goes to.
@@ -89,6 +91,9 @@ pub fn mount(
             return Ok(false);
         }
         let Ok(source) = layer(state, registry, from, digest) else { return Ok(false) };
+        if bytes_key(&source.repository, digest) != bytes_key(&target.id, digest) {
+            return Ok(false);
+        }
         changes.extend(linked(state, &target.id, &source.digest, source.size, now));
         Ok(true)
     })

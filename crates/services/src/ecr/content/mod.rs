@@ -3,6 +3,7 @@
 //! A push writes bytes first and then the record, under a pin of the bytes ([`put_image`], [`link`]); whatever takes a record
 //! away leaves bytes to the planner. Who may do it was asked before. Errors are ECR's; the other face has codes for them.
 
+mod bytes;
 mod delete;
 mod document;
 mod image;
@@ -18,6 +19,7 @@ use longshore_wire::Fault;
 
 use super::fault;
 
+pub use bytes::{bytes, bytes_of, check_place};
 pub use delete::{Deleted, delete_image};
 pub use document::annotations;
 pub use image::{MANIFEST, Named, find_image, image, is_tag, note_pull, referrers};
