@@ -21,13 +21,9 @@ use crate::gateway::read_limited;
 /// Bytes of a manifest: ECR's and the specification's bound.
 pub(super) const LARGEST: usize = 4 * 1024 * 1024;
 
-/// The image that a reference leads to, if the caller may pull it; and where its bytes are, if these are wanted.
-async fn find(
-    visit: &Visit<'_>,
-    name: &str,
-    reference: &Reference,
-    with_bytes: bool,
-) -> Result<(Arc<Image>, Option<Blobs>), Refusal> {
+/// The image that a reference leads to, if the caller may pull it; and where its bytes are. Who has the bytes already asks for
+/// no more than that there is such an image, and is refused where others are.
+async fn find(visit: &Visit<'_>, name: &str, reference: &Reference) -> Result<(Arc<Image>, Blobs), Refusal> {
     let request = api::BatchGetImageRequest {
         registry_id: Some(visit.registry.to_string()),
         repository_name: Some(name.to_owned()),
@@ -37,7 +33,7 @@ async fn find(
     visit
         .call("BatchGetImage", &request, |context, _| {
             let image = content::image(&context.read(), &visit.registry, name, named(reference))?.clone();
-            let blobs = with_bytes.then(|| content::bytes(context, &visit.registry, name)).transpose()?;
+            let blobs = content::bytes(context, &visit.registry, name)?;
             content::note_pull(context, std::slice::from_ref(&image))?;
             Ok(((image, blobs), Box::new(api::BatchGetImageResponse::default()) as Box<_>))
         })
@@ -70,7 +66,7 @@ pub(super) async fn get(
     if let Reference::NoTag(tag) = reference {
         return Err(Refusal::new(Code::ManifestUnknown, format!("no image can have the tag {}", tag.escape_debug())));
     }
-    let (image, blobs) = find(visit, name, reference, with_bytes).await?;
+    let (image, blobs) = find(visit, name, reference).await?;
     if !accepts(visit, &image.media_type) {
         let message = format!("the manifest is a {}, which the client does not accept", image.media_type);
         return Err(Refusal::new(Code::ManifestUnknown, message));
@@ -79,7 +75,7 @@ pub(super) async fn get(
     set(&mut answer, CONTENT_TYPE, &image.media_type);
     set(&mut answer, DIGEST, &image.digest);
     set(&mut answer, CONTENT_LENGTH, &image.manifest_size.to_string());
-    if let Some(blobs) = blobs {
+    if with_bytes {
         *answer.body_mut() = Body::from(bytes(&blobs, &image).await?);
     }
     Ok(answer)

@@ -135,6 +135,23 @@ fn contents_are_held_by_whatever_has_them() {
 }
 
 #[test]
+fn what_is_sealed_is_held_by_its_own_repository_alone() {
+    let sealed = sealed_id("1");
+    let row = |repository: &str| Layer { repository: repository.to_owned(), ..layer("a", 1) };
+    let mut state = state([row(REPOSITORY).into(), row(&sealed).into()]);
+    let held = |state: &State, bytes: &str| state.index.registry.is_held(bytes);
+    assert!(held(&state, "a") && held(&state, "k1@a"));
+    delete(&mut state, TableName::Layer, content_key(REPOSITORY, "a"));
+    assert!(!held(&state, "a") && held(&state, "k1@a"));
+    state.apply(&Image { repository: sealed.clone(), ..image("a", &[], &[], None) }.into());
+    delete(&mut state, TableName::Layer, content_key(&sealed, "a"));
+    assert!(held(&state, "k1@a"), "an image is these bytes");
+    delete(&mut state, TableName::Image, content_key(&sealed, "a"));
+    assert!(!held(&state, "k1@a"));
+    assert!(is_sealed(&sealed) && !is_sealed(REPOSITORY));
+}
+
+#[test]
 fn what_was_in_a_deleted_repository_is_found_until_it_is_gone() {
     let mut state = state([repository().into(), layer("a", 1).into(), tag("t", "m").into()]);
     assert_eq!(state.repository_of(REPOSITORY).map(|row| row.name.as_str()), Some("team/web"));

@@ -8,6 +8,8 @@ use parking_lot::Mutex;
 
 use super::*;
 
+mod sealed;
+
 const ACCOUNT: &str = "123456789012";
 const ID: &str = "01234567-89ab-cdef-0123-456789abcdef";
 
@@ -327,22 +329,25 @@ async fn a_bucket_keeps_what_a_directory_does() {
     }
 }
 
-/// Threads push the same few contents and drop them again while others remove whatever no record holds.
+/// Threads push the same few contents, as they come and under two data keys, and drop them again while others remove whatever no
+/// record holds.
 #[test]
 fn what_a_record_holds_is_never_removed() {
     const CONTENTS: u64 = 4;
     const ROUNDS: u64 = 400;
     let room = Room::new("stress");
-    let blobs = room.open();
-    let records: Mutex<HashMap<Digest, usize>> = Mutex::default();
-    let (done, removed) = (AtomicBool::new(false), Mutex::new(0));
+    let open = room.open();
+    let rooms = [open.clone(), open.under(Some(sealed::seal(1))), open.under(Some(sealed::seal(2)))];
+    let records: Mutex<HashMap<Address, usize>> = Mutex::default();
+    let (done, removed) = (AtomicBool::new(false), Mutex::new([0; 3]));
     let hold = |kept: Kept| {
-        *records.lock().entry(kept.digest.clone()).or_default() += 1;
+        *records.lock().entry(kept.address().clone()).or_default() += 1;
         kept.digest.clone()
     };
     let push = |thread: u32| {
         for round in 0..ROUNDS {
             let bytes = content(round % CONTENTS, 3000);
+            let blobs = &rooms[usize::try_from(round / CONTENTS % 3).unwrap()];
             let digest = if thread.is_multiple_of(2) {
                 hold(blobs.put(Algorithm::Sha256, bytes.clone().into()).unwrap())
             } else {
@@ -351,10 +356,10 @@ fn what_a_record_holds_is_never_removed() {
                 writer.write(&bytes).unwrap();
                 hold(writer.finish(&sha(&bytes)).unwrap())
             };
-            assert_eq!(whole(&blobs, &digest), bytes, "there is a record of it");
-            let mut records = records.lock();
-            match records.get_mut(&digest) {
-                Some(1) => drop(records.remove(&digest)),
+            assert_eq!(whole(blobs, &digest), bytes, "there is a record of it");
+            let (mut records, address) = (records.lock(), blobs.address(&digest));
+            match records.get_mut(&address) {
+                Some(1) => drop(records.remove(&address)),
                 Some(held) => *held -= 1,
                 None => panic!("no record"),
             }
@@ -362,10 +367,12 @@ fn what_a_record_holds_is_never_removed() {
     };
     let collect = || {
         while !done.load(Ordering::Relaxed) {
-            for number in 0..CONTENTS {
-                let digest = sha(&content(number, 3000));
-                let gone = blobs.remove_unless(&blobs.address(&digest), || records.lock().contains_key(&digest)).unwrap();
-                *removed.lock() += usize::from(gone);
+            for (place, blobs) in rooms.iter().enumerate() {
+                for number in 0..CONTENTS {
+                    let address = blobs.address(&sha(&content(number, 3000)));
+                    let gone = blobs.remove_unless(&address, || records.lock().contains_key(&address)).unwrap();
+                    removed.lock()[place] += usize::from(gone);
+                }
             }
         }
     };
@@ -382,16 +389,19 @@ fn what_a_record_holds_is_never_removed() {
         }
         done.store(true, Ordering::Relaxed);
     });
-    assert!(*removed.lock() > 0, "nothing was removed meanwhile");
+    assert!(removed.lock().iter().all(|count| *count > 0), "nothing was removed meanwhile: {removed:?}");
 }
 
 const CHILD: &str = "LONGSHORE_BLOBS_CHILD";
+
+/// Set for one whose bytes are sealed.
+const SEALED: &str = "LONGSHORE_BLOBS_SEALED";
 
 /// Where the child of [`a_kill_at_any_byte_leaves_nothing_half`] begins; alone it does nothing.
 #[test]
 fn a_child_that_uploads() {
     let Ok(dir) = std::env::var(CHILD) else { return };
-    let blobs = Blobs::open(&Options::of(&dir)).unwrap();
+    let blobs = Blobs::open(&Options::of(&dir)).unwrap().under(std::env::var(SEALED).ok().map(|_| sealed::seal(1)));
     let first = blobs.open_uploads() as u64 * 1000 + u64::from(std::process::id()) * 100_000;
     for number in first.. {
         let bytes = content(number, usize::try_from(number * 7919 % 400_000).unwrap());
@@ -408,12 +418,21 @@ fn a_child_that_uploads() {
 
 #[test]
 fn a_kill_at_any_byte_leaves_nothing_half() {
-    let room = Room::new("kill");
+    kill(&Room::new("kill"), None);
+}
+
+#[test]
+fn a_kill_at_any_byte_leaves_nothing_half_that_is_sealed() {
+    kill(&Room::new("kill-sealed"), Some(sealed::seal(1)));
+}
+
+fn kill(room: &Room, seal: Option<Seal>) {
     let mut told = Vec::new();
     for round in 0..15_u64 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "blobs::tests::a_child_that_uploads", "--nocapture", "--test-threads=1"])
             .env(CHILD, &room.0)
+            .envs(seal.as_ref().map(|_| (SEALED, "1")))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -426,8 +445,9 @@ fn a_kill_at_any_byte_leaves_nothing_half() {
         child.wait().unwrap();
         told.extend(lines.map_while(Result::ok).filter(is_kept));
     }
-    let blobs = room.open();
-    let found = all(&blobs);
+    let blobs = room.open().under(seal.clone());
+    let found: Vec<Digest> =
+        there(&blobs, seal.as_ref().map(Seal::id)).into_iter().map(|address| address.digest).collect();
     for digest in &found {
         whole(&blobs, digest);
     }

@@ -6,6 +6,7 @@ mod image;
 mod layer;
 mod lifecycle;
 mod repository;
+mod sealed;
 mod template;
 
 use base64::Engine as _;
