@@ -14,9 +14,9 @@ use longshore_model::{AccountId, Place, State};
 use longshore_store::blobs::{Seal, SealId};
 use longshore_wire::{Blob, Fault, Timestamp, Value};
 
+use crate::Settings;
 use crate::kms::{self, EncryptionContext, Ring};
 use crate::vault::random;
-use crate::Settings;
 
 /// What a wrapped data key is bound to.
 fn bound(place: &Place, id: &str, name: &str) -> EncryptionContext {
@@ -39,12 +39,7 @@ pub fn wrapped(ring: &Ring<'_>, key: &EncryptionKey, (id, name): (&str, &str)) -
 ///
 /// # Errors
 /// `KmsException`: its key is disabled, pending deletion or gone.
-pub fn of(
-    state: &State,
-    settings: &Settings,
-    repository: &Repository,
-    now: Timestamp,
-) -> Result<Option<Seal>, Fault> {
+pub fn of(state: &State, settings: &Settings, repository: &Repository, now: Timestamp) -> Result<Option<Seal>, Fault> {
     let Some(wrapped) = &repository.data_key else { return Ok(None) };
     let account = AccountId::parse(&repository.account).ok_or_else(Fault::internal)?;
     let place = Place::new(&settings.region, &account);

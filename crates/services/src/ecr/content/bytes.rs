@@ -31,11 +31,7 @@ pub fn bytes_of(context: &Context<'_>, state: &State, repository: &Repository) -
 ///
 /// # Errors
 /// `RepositoryNotFoundException`, of the one that is gone.
-pub fn check_place(
-    repository: &Repository,
-    (registry, name): (&AccountId, &str),
-    kept: &Kept,
-) -> Result<(), Fault> {
+pub fn check_place(repository: &Repository, (registry, name): (&AccountId, &str), kept: &Kept) -> Result<(), Fault> {
     match kept.address().seal == SealId::parse(&repository.id) {
         true => Ok(()),
         false => Err(fault::no_repository(registry, name)),

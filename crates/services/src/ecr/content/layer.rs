@@ -50,12 +50,7 @@ fn is_old(layer: &Layer, now: Timestamp) -> bool {
 ///
 /// # Errors
 /// `RepositoryNotFoundException`
-pub fn link(
-    context: &mut Context<'_>,
-    registry: &AccountId,
-    name: &str,
-    kept: &Kept,
-) -> Result<bool, Fault> {
+pub fn link(context: &mut Context<'_>, registry: &AccountId, name: &str, kept: &Kept) -> Result<bool, Fault> {
     let now = context.now;
     let (digest, size) = (kept.digest.as_str(), i64::try_from(kept.size).map_err(|_| Fault::internal())?);
     context.transact(|state, changes, _| {

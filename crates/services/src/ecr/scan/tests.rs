@@ -241,7 +241,10 @@ fn findings_that_cannot_be_read_are_the_servers_fault() {
     let (bench, bytes) = (bench(), Bytes::new());
     complete(&bench, &bytes.1, 3);
     let digest = bench.store.read().image_scan("id-web", "sha256:a").unwrap().findings.clone().unwrap();
-    bytes.1.remove_unless(&bytes.1.address(&longshore_model::registry::Digest::parse(&digest).unwrap()), || false).unwrap();
+    bytes
+        .1
+        .remove_unless(&bytes.1.address(&longshore_model::registry::Digest::parse(&digest).unwrap()), || false)
+        .unwrap();
     assert!(code(describe_of(&bench, Some(&bytes.1), None, None)).contains("ServerException"));
 }
 

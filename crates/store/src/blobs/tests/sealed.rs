@@ -84,7 +84,10 @@ fn what_is_under_one_key_is_not_there_under_another() {
     assert_eq!((one.cached(&digest).is_some(), two.cached(&digest), blobs.cached(&digest)), (true, None, None));
     drop(push(&two, &bytes));
     drop(push(&blobs, &bytes));
-    assert_eq!(blobs.seals().unwrap().into_iter().collect::<BTreeSet<_>>(), [seal(1).id().clone(), seal(2).id().clone()].into());
+    assert_eq!(
+        blobs.seals().unwrap().into_iter().collect::<BTreeSet<_>>(),
+        [seal(1).id().clone(), seal(2).id().clone()].into()
+    );
     assert!(blobs.remove_unless(&one.address(&digest), || false).unwrap());
     assert!(matches!(one.read(&digest, 9999), Err(Error::Missing)));
     assert_eq!((whole(&two, &digest), whole(&blobs, &digest)), (bytes.clone(), bytes));
@@ -122,7 +125,9 @@ fn a_sealed_upload_goes_on_after_a_restart() {
 #[test]
 fn what_the_machine_lost_of_a_sealed_upload_is_sent_again() {
     let bytes = content(5, 2 * PLAIN + 5000);
-    for (cut, left) in [(HEAD + 2 * RAW + 100, 2 * PLAIN), (HEAD + RAW + RAW / 2, PLAIN), (HEAD, 0), (HEAD / 2, 0), (0, 0)] {
+    for (cut, left) in
+        [(HEAD + 2 * RAW + 100, 2 * PLAIN), (HEAD + RAW + RAW / 2, PLAIN), (HEAD, 0), (HEAD / 2, 0), (0, 0)]
+    {
         let room = Room::new(&format!("torn-{cut}"));
         {
             let blobs = sealed(&room);
