@@ -1,6 +1,7 @@
 """Repositories that are encrypted by a key of KMS: nothing of an image lies in clear, and without its key nobody has it."""
 
 import concurrent.futures
+import http.client
 import json
 import os
 import random
@@ -212,7 +213,7 @@ def test_changed_bytes_are_not_served(fresh):
         assert one("GET", f"blobs/{sha256(data)}").status == 500
     here.write_bytes(kept[:150_000] + bytes([kept[150_000] ^ 1]) + kept[150_001:])
     assert one("GET", f"blobs/{sha256(data)}", Range="bytes=0-9999").body == data[:10_000]
-    with pytest.raises(Exception):
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
         assert one("GET", f"blobs/{sha256(data)}").body == data
     one.line = None
     here.write_bytes(kept)
@@ -301,7 +302,7 @@ def test_a_repository_made_again_has_nothing_of_the_one_before(alone):
         assert one("GET", path).status == 404
     assert one.request("PUT", f"{place}?digest={sha256(data)}", data).refusal == (404, "BLOB_UPLOAD_UNKNOWN")
     one.push(data)
-    assert one.put(manifest, "it").refusal == (404, "MANIFEST_BLOB_UNKNOWN")
+    assert one.put(manifest, "it").refusal == (400, "MANIFEST_BLOB_UNKNOWN")
 
 
 def test_sealed_bytes_may_lie_in_a_bucket(fresh, tmp_path):
