@@ -11,9 +11,10 @@ import uuid
 import pytest
 from account import eventually, unique, why
 from botocore.exceptions import ClientError
-from ecr import HOST, digest, host, push, repository, skopeo, token
-from hub import Hub, hub, strict, token_of  # noqa: F401
-from hub import sha256
+from ecr import HOST, digest, host, push, repository, skopeo
+from ecr import token as login_of
+from hub import Hub, sha256, token_of
+from hub import hub, strict, token  # noqa: F401
 from picture import busybox, entry, layer, write
 from test_ecr_tasks import PULL, ended
 from test_identity import allow, root
@@ -84,7 +85,7 @@ def test_nothing_of_an_image_lies_in_clear(alone, tmp_path, kind):
     assert lies(alone, *samples(data)) == set() and lies(alone, manifest, below=registry) == set()
     assert {pushed, blob["digest"]} <= sealed(alone)
     out = tmp_path / "out"
-    skopeo("copy", "--quiet", "--src-tls-verify=false", "--src-creds", token(root(alone).client("ecr")),
+    skopeo("copy", "--quiet", "--src-tls-verify=false", "--src-creds", login_of(root(alone).client("ecr")),
            f"docker://{host(alone)}/{closed.name}:1", f"dir:{out}")
     assert (out / blob["digest"][7:]).read_bytes() == data
     open_one = repository(alone)
@@ -155,7 +156,7 @@ def test_without_its_key_an_image_is_neither_pushed_nor_pulled(alone, tmp_path):
     kms.disable_key(KeyId=of)
     check_refused(one, ecr, manifest, data, url, "DisabledException")
     assert one.request("PATCH", place, data[1000:]).refusal == (403, "DENIED")
-    login = token(ecr)
+    login = login_of(ecr)
     failed = skopeo("copy", "--src-tls-verify=false", "--src-creds", login, f"docker://{host(alone)}/{one.name}:it",
                     f"dir:{tmp_path}/out", check=False)
     assert failed.returncode != 0 and "is disabled" in failed.stderr, failed.stderr
