@@ -62,6 +62,17 @@ def test_who_may_push_may_not_pull(hub):
     assert pusher("DELETE", "manifests/two").refusal == (403, "DENIED")
 
 
+def test_who_may_not_complete_an_upload_does_not_use_it_up(hub):
+    data = os.urandom(5000)
+    _, half = seen_by(hub, allow("ecr:InitiateLayerUpload", "ecr:UploadLayerPart", resource=arn(hub)))
+    place = half.begin()
+    assert half.request("PATCH", place, data[:3000]).status == 202
+    answer = half.request("PUT", f"{place}?digest={sha256(data)}", data[3000:])
+    assert answer.refusal == (403, "DENIED") and b"ecr:CompleteLayerUpload" in answer.body
+    assert half.request("GET", place).headers["Range"] == "0-2999"
+    assert hub.request("PUT", f"{place}?digest={sha256(data)}", data[3000:]).status == 201
+
+
 def test_a_mount_tells_nothing_of_a_repository_that_is_closed(strict, hub):
     secret = os.urandom(5000)
     hub.push(secret)

@@ -8,6 +8,8 @@ use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use longshore_store::blobs::{Error, Reader};
 use tokio::task::JoinHandle;
 
+use crate::line::{LONGEST_PART, StandIns};
+
 /// A body of a known length.
 pub(crate) enum Body {
     /// Nothing more, once it was sent.
@@ -20,15 +22,17 @@ pub(crate) struct Stream {
     reader: Reader,
     at: u64,
     left: u64,
+    /// Of the line that it is sent on, if that can send it without reading.
+    stand_ins: Option<StandIns>,
     /// What the disk is asked for.
     waiting: Option<JoinHandle<Result<Bytes, Error>>>,
 }
 
 impl Body {
-    pub(crate) fn blob(reader: Reader, at: u64, length: u64) -> Self {
+    pub(crate) fn blob(reader: Reader, at: u64, length: u64, stand_ins: Option<StandIns>) -> Self {
         match length {
             0 => Self::default(),
-            left => Self::Blob(Stream { reader, at, left, waiting: None }),
+            left => Self::Blob(Stream { reader, at, left, stand_ins, waiting: None }),
         }
     }
 }
@@ -50,7 +54,7 @@ impl Stream {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         let waiting = match &mut self.waiting {
             Some(waiting) => waiting,
-            None => match self.reader.read_now(self.at, self.left) {
+            None => match self.at_hand() {
                 Some(bytes) => return Poll::Ready(Ok(self.sent(bytes))),
                 None => {
                     let (reader, at, left) = (self.reader.clone(), self.at, self.left);
@@ -62,6 +66,17 @@ impl Stream {
         self.waiting = None;
         let bytes = read.map_err(io::Error::other)?.map_err(io::Error::other)?;
         Poll::Ready(Ok(self.sent(bytes)))
+    }
+
+    /// What need not be waited for.
+    fn at_hand(&self) -> Option<Bytes> {
+        let length = usize::try_from(self.left).unwrap_or(LONGEST_PART).min(LONGEST_PART);
+        match &self.stand_ins {
+            Some(stand_ins) if self.reader.is_at_hand(self.at, length) => {
+                Some(stand_ins.stand_in(self.reader.clone(), self.at, length))
+            }
+            _ => self.reader.read_now(self.at, self.left),
+        }
     }
 
     fn sent(&mut self, bytes: Bytes) -> Bytes {

@@ -32,6 +32,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::audit::{Note, knocked, turned_away};
 use crate::body::Body;
+use crate::line::Line;
 use crate::registry::{self, Answer};
 use crate::{Auth, Server, clock, edges, session, signin, telemetry};
 
@@ -87,10 +88,13 @@ async fn serve(server: Arc<Server>, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let handler = server.clone();
     let peer = stream.peer_addr().ok().map(signin::Peer::new);
+    let line = Line::new(stream);
+    let stand_ins = line.stand_ins();
     let service = service_fn(move |mut request: Request<Incoming>| {
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
+        request.extensions_mut().insert(stand_ins.clone());
         let server = handler.clone();
         async move { Ok::<_, Infallible>(handle(server, request).await) }
     });
@@ -98,7 +102,7 @@ async fn serve(server: Arc<Server>, stream: TcpStream) {
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(LONGEST_HEAD);
     // So nothing is read while a call is carried out: one that has begun is ended, whether its client is still there or not.
     builder.half_close(true);
-    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let connection = builder.serve_connection(TokioIo::new(line), service).with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -20,6 +20,7 @@ mod config;
 mod drops;
 mod edges;
 mod gateway;
+mod line;
 mod loops;
 mod master_key;
 mod metrics;

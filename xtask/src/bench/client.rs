@@ -60,14 +60,18 @@ impl Client {
     }
 
     pub fn ecs(&mut self, operation: &str, input: &Value) -> Result<Value> {
-        self.call("AmazonEC2ContainerServiceV20141113", operation, input)
+        self.call("ecs", "AmazonEC2ContainerServiceV20141113", operation, input)
     }
 
-    fn call(&mut self, prefix: &str, operation: &str, input: &Value) -> Result<Value> {
+    pub fn ecr(&mut self, operation: &str, input: &Value) -> Result<Value> {
+        self.call("ecr", "AmazonEC2ContainerRegistry_V20150921", operation, input)
+    }
+
+    fn call(&mut self, service: &str, prefix: &str, operation: &str, input: &Value) -> Result<Value> {
         let body = input.to_string();
         let target = format!("{prefix}.{operation}");
         let content_type = "application/x-amz-json-1.1";
-        self.post_call(&Call { address: "", service: "ecs", content_type, target: Some(&target) }, &body)?;
+        self.post_call(&Call { address: "", service, content_type, target: Some(&target) }, &body)?;
         let (status, body) = self.read_answer()?;
         if status != 200 {
             bail!("{operation} answered {status}: {}", String::from_utf8_lossy(&body));

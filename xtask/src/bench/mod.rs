@@ -17,6 +17,7 @@ mod launch;
 mod memory;
 mod moto;
 mod pressure;
+mod registry;
 mod reset;
 mod scale;
 mod signed;
@@ -39,6 +40,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("scale", scale::run),
     ("million", scale::million),
     ("edge", edge::run),
+    ("registry", registry::run),
 ];
 
 /// What the command line asks for.

@@ -75,6 +75,11 @@ pub fn resident_mb(pid: u32) -> Result<f64> {
     status_kb(pid, "VmRSS:").map(|kb| kb / 1e3)
 }
 
+/// The most resident memory that a process has ever had, in MB.
+pub fn peak_mb(pid: u32) -> Result<f64> {
+    status_kb(pid, "VmHWM:").map(|kb| kb / 1e3)
+}
+
 fn status_kb(pid: u32, field: &str) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find(|line| line.starts_with(field)).context("the field")?;

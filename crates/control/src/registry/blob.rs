@@ -17,6 +17,7 @@ use super::range::{Asked, asked};
 use super::visit::{Visit, aside};
 use super::{Answer, DIGEST, set};
 use crate::body::Body;
+use crate::line::StandIns;
 use crate::{Server, clock};
 
 /// `HEAD`: a client that asks may count on it for the manifest that it puts next.
@@ -119,7 +120,7 @@ async fn sent(blobs: Blobs, head: &Parts, digest: &Digest, known: i64) -> Result
         }
     };
     set(&mut answer, CONTENT_LENGTH, &length.to_string());
-    *answer.body_mut() = Body::blob(reader, first, length);
+    *answer.body_mut() = Body::blob(reader, first, length, head.extensions.get::<StandIns>().cloned());
     Ok(answer)
 }
 

@@ -19,6 +19,7 @@ use longshore_services::ecr::{self, content};
 use longshore_store::blobs::{Blobs, Digest, Error, Kept, Key, LARGEST_UPLOAD, Writer};
 use longshore_wire::{Blob, Fault};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::error::{Code, Refusal, received};
 use super::range::{number, sent};
@@ -26,7 +27,7 @@ use super::visit::{Visit, aside};
 use super::{Answer, DIGEST, UPLOAD, set};
 use crate::clock;
 
-/// For the next bytes of an upload to come.
+/// For the next [`LEAST`] bytes of an upload to come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Uploads whose bytes come at one time.
@@ -145,12 +146,7 @@ async fn complete<T>(
 ) -> Result<T, Refusal> {
     // An upload that is none, a mount, has an id for the record's sake.
     let id = if id.is_empty() { clock::mint().uuid() } else { id.to_owned() };
-    let request = api::CompleteLayerUploadRequest {
-        registry_id: Some(visit.registry.to_string()),
-        repository_name: Some(name.to_owned()),
-        upload_id: Some(id.clone()),
-        layer_digests: Some(vec![digest.to_string()]),
-    };
+    let request = completion(visit, name, &id, digest);
     visit
         .call("CompleteLayerUpload", &request, |context, _| {
             let done = act(context)?;
@@ -163,6 +159,15 @@ async fn complete<T>(
             Ok((done, Box::new(output) as Box<_>))
         })
         .await
+}
+
+fn completion(visit: &Visit<'_>, name: &str, id: &str, digest: &Digest) -> api::CompleteLayerUploadRequest {
+    api::CompleteLayerUploadRequest {
+        registry_id: Some(visit.registry.to_string()),
+        repository_name: Some(name.to_owned()),
+        upload_id: Some(id.to_owned()),
+        layer_digests: Some(vec![digest.to_string()]),
+    }
 }
 
 /// `PATCH`: the next bytes.
@@ -184,6 +189,10 @@ pub(super) async fn finish(visit: &Visit<'_>, name: &str, id: &str, body: &mut I
 
 async fn end(visit: &Visit<'_>, place: &Place<'_>, digest: &Digest, body: &mut Incoming) -> Result<Answer, Refusal> {
     let chunk = Chunk::of(visit)?;
+    if !visit.might("CompleteLayerUpload", &completion(visit, place.name, &place.id, digest)) {
+        // Refused before the upload is used up.
+        return complete(visit, place.name, &place.id, digest, |_| Err(Fault::internal())).await;
+    }
     let writer = write(visit, place, &chunk, Some(digest), body).await?;
     let wanted = digest.clone();
     let kept: Kept = aside(move || writer.finish(&wanted)).await?;
@@ -326,8 +335,9 @@ impl Drop for Active {
 async fn receive(writer: Writer, body: &mut Incoming) -> Result<Writer, Refusal> {
     let mut pen = Pen::Idle(writer);
     let (mut gathered, mut bytes) = (Vec::new(), 0);
+    let (mut deadline, mut since) = (Instant::now() + PATIENCE, 0);
     let ended = loop {
-        let frame = match tokio::time::timeout(PATIENCE, body.frame()).await {
+        let frame = match tokio::time::timeout_at(deadline, body.frame()).await {
             Ok(None) => break Ok(()),
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(_))) => break Err(Refusal::new(Code::UploadInvalid, "the bytes broke off")),
@@ -338,7 +348,11 @@ async fn receive(writer: Writer, body: &mut Incoming) -> Result<Writer, Refusal>
         };
         let Ok(data) = frame.into_data() else { continue };
         bytes += data.len();
+        since += data.len();
         gathered.push(data);
+        if since >= LEAST {
+            (deadline, since) = (Instant::now() + PATIENCE, 0);
+        }
         if bytes >= Active::batch() {
             pen = pen.write(std::mem::take(&mut gathered)).await?;
             bytes = 0;

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use rustix::fs::sendfile;
 use rustix::io::{ReadWriteFlags, preadv2};
 
 use super::bucket::Object;
@@ -90,6 +92,40 @@ impl Reader {
     /// Bytes of the whole blob.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The file whose bytes are those of the blob: none of what is sealed, nor in a bucket.
+    fn plain_file(&self) -> Option<&File> {
+        match &*self.source {
+            Source::File { file, .. } if self.key.is_none() => Some(file),
+            _ => None,
+        }
+    }
+
+    /// Whether so many bytes from `at` on seem to be in the kernel's memory, as they are to be sent: the first and the last are.
+    pub fn is_at_hand(&self, at: u64, length: usize) -> bool {
+        let Some(file) = self.plain_file() else { return false };
+        let is_there = |at| {
+            let mut byte = [0];
+            preadv2(file, &mut [IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT) == Ok(1)
+        };
+        let last = at + (length as u64).saturating_sub(1);
+        is_there(at) && is_there(last)
+    }
+
+    /// Sends at most `most` bytes from `at` on, without their coming by here, and says how many; for a reader whose bytes are at
+    /// hand ([`Self::is_at_hand`]).
+    ///
+    /// # Errors
+    /// Those of `sendfile`, so that a socket that takes no more would block; the end of the blob, and a blob that is sealed or in
+    /// a bucket.
+    pub fn send(&self, to: impl AsFd, at: u64, most: usize) -> io::Result<usize> {
+        let file = self.plain_file().ok_or(io::ErrorKind::Unsupported)?;
+        let mut at = at;
+        match sendfile(to, file, Some(&mut at), most)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            sent => Ok(sent),
+        }
     }
 
     /// At most `most` bytes from `at` on that are in the kernel's memory; `None` if that would take waiting.

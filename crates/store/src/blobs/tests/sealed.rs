@@ -59,6 +59,9 @@ fn uploads_and_small_blobs_are_sealed_wherever_they_lie() {
     let put = blobs.put(Algorithm::Sha512, small.clone().into()).unwrap();
     assert_eq!((kept.size, put.size), (large.len() as u64, 300));
     for (digest, bytes) in [(&kept.digest, &large), (&put.digest, &small)] {
+        let reader = blobs.reader(digest).unwrap();
+        let sink = fs::File::create("/dev/null").unwrap();
+        assert!(!reader.is_at_hand(0, 1) && reader.send(sink, 0, 1).is_err(), "the file is not what is sent");
         assert_eq!(blobs.size(digest).unwrap(), Some(bytes.len() as u64));
         assert_eq!(&whole(&blobs, digest), bytes);
         assert_eq!(fs::metadata(file(&room, &blobs, digest)).unwrap().len(), raw_length(bytes.len() as u64));
