@@ -169,14 +169,15 @@ impl Reader {
     }
 
     fn read_sealed(&self, key: &FileKey, at: u64, most: u64) -> Result<Bytes, Error> {
-        let (mut filled, segments) = match &*self.source {
-            Source::File { .. } => (buffer(), SEGMENTS),
-            Source::Object(_) => (Filled { buffer: Box::default(), begin: 0, length: 0 }, OF_OBJECT),
-        };
+        let segments = if matches!(*self.source, Source::File { .. }) { SEGMENTS } else { OF_OBJECT };
         let span = Span::of(at, most, self.size, segments).ok_or(Error::Missing)?;
-        if filled.buffer.len() < span.length {
-            filled.buffer = vec![0; span.length].into();
+        if segments > SEGMENTS {
+            let mut raw = vec![0; span.length];
+            self.source.fill(&mut raw, span.at)?;
+            key.open_span(&span, &mut raw)?;
+            return Ok(Bytes::from(raw).slice(span.skip..span.skip + span.wanted));
         }
+        let mut filled = buffer();
         self.source.fill(&mut filled.buffer[..span.length], span.at)?;
         filled.open(key, &span)?;
         Ok(Bytes::from_owner(filled))
@@ -194,10 +195,7 @@ impl Reader {
 impl Filled {
     /// Opens the segments that were read, and keeps what is asked for.
     fn open(&mut self, key: &FileKey, span: &Span) -> Result<(), Error> {
-        let length = key.open_all(span.first, &mut self.buffer[..span.length])?;
-        if length < span.skip + span.wanted {
-            return Err(Error::Damaged);
-        }
+        key.open_span(span, &mut self.buffer[..span.length])?;
         (self.begin, self.length) = (span.skip, span.wanted);
         Ok(())
     }

@@ -149,6 +149,14 @@ impl FileKey {
         Ok(plain)
     }
 
+    /// Opens the segments of a span, so that what is asked for begins at its `skip`.
+    pub fn open_span(&self, span: &Span, raw: &mut [u8]) -> Result<(), Error> {
+        match self.open_all(span.first, raw)? >= span.skip + span.wanted {
+            true => Ok(()),
+            false => Err(Error::Damaged),
+        }
+    }
+
     /// Opens segments that follow each other, and puts what they hold together at the beginning. How many bytes it is.
     pub fn open_all(&self, first: u64, raw: &mut [u8]) -> Result<usize, Error> {
         let (mut from, mut to) = (0, 0);

@@ -36,7 +36,6 @@ pub fn describe(
         let missing = || fault::no_scan(&registry, &name, &image.digest, named.tag);
         state.image_scan(&image.repository, &image.digest).cloned().ok_or_else(missing)?
     };
-    let blobs = content::bytes(context, &registry, &name)?;
     // A page goes on in the findings that it began in.
     let filter = format!("{}\n{}\n{}", scan.repository, scan.digest, scan.findings.as_deref().unwrap_or_default());
     let scope = Scope { account: context.account().as_str(), operation: OPERATION, filter: &filter };
@@ -47,7 +46,7 @@ pub fn describe(
     let at = token.map_or(Ok(0), |token| open(token).ok_or_else(invalid))?;
     let limit = usize::try_from(request.max_results.unwrap_or(USUAL)).unwrap_or_default();
     let (findings, next) = match &scan.findings {
-        Some(digest) => read(&blobs, digest, at, limit)?,
+        Some(digest) => read(&content::bytes(context, &registry, &name)?, digest, at, limit)?,
         None => (Vec::new(), None),
     };
     Ok(api::DescribeImageScanFindingsResponse {

@@ -65,7 +65,7 @@ fn uploads_and_small_blobs_are_sealed_wherever_they_lie() {
         assert_eq!(blobs.size(digest).unwrap(), Some(bytes.len() as u64));
         assert_eq!(&whole(&blobs, digest), bytes);
         assert_eq!(fs::metadata(file(&room, &blobs, digest)).unwrap().len(), raw_length(bytes.len() as u64));
-        for part in bytes.chunks(bytes.len() / 5) {
+        for part in bytes.chunks_exact(bytes.len() / 5) {
             assert!(!is_anywhere(&room, &part[..16]));
         }
     }
