@@ -74,6 +74,7 @@ fn an_arn_of_a_repository_leads_to_its_key() {
     assert_eq!(key_of(arn).as_deref(), Some("123456789012/team/web"));
     assert_eq!(key_of("arn:aws:ecs:us-east-1:123456789012:repository/web"), None);
     assert_eq!(key_of("arn:aws:ecr:us-east-1:123456789012:web"), None);
+    assert_eq!(key_of("arn:zz:ecr:us-east-1:123456789012:repository/team/web"), None);
 }
 
 #[test]

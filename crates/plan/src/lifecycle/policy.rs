@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use longshore_model::State;
-use longshore_model::registry::{Image, pattern};
+use longshore_model::registry::{Image, content_key, pattern};
 use longshore_wire::Timestamp;
 
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
@@ -64,8 +64,10 @@ pub struct Picture {
 impl Picture {
     /// Of the repository with this id.
     pub fn of(state: &State, repository: &str) -> Self {
-        let tags = |image: &Image| state.index.registry.tags(&image.key()).cloned().collect();
-        Self { images: state.images_of(repository).map(|image| (image.clone(), tags(image))).collect() }
+        let tags = |key: &str| state.index.registry.tags(key).cloned().collect();
+        let prefix = content_key(repository, "");
+        let images = state.images.scan(&prefix).map(|(key, image)| (image.clone(), tags(key)));
+        Self { images: images.collect() }
     }
 
     pub fn subjects(&self) -> Vec<Subject<'_>> {

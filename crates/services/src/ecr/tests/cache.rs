@@ -130,8 +130,10 @@ fn what_an_upstream_said_is_told_of_the_rule_that_it_was_asked_for() {
 fn an_index_of_an_upstream_gets_its_images_as_they_come() {
     let registry = Registry::new();
     let account = AccountId::parse("123456789012").unwrap();
-    let one = registry.manifest(&[b"one"]).to_string();
-    let two = registry.manifest(&[b"two"]).to_string();
+    let mut manifest = registry.manifest(&[b"one"]);
+    let one = manifest.to_string();
+    manifest["layers"] = json!([registry.layer(b"two")]);
+    let two = manifest.to_string();
     let described = |text: &str| json!({"mediaType": MANIFEST, "digest": digest_of(Algorithm::Sha256, text.as_bytes()).to_string(), "size": text.len()});
     let index =
         json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [described(&one), described(&two)]}).to_string();
