@@ -343,7 +343,7 @@ impl Drop for Active {
 
 /// The bytes of a body, written in batches while the next is read. What has come before a connection breaks stays.
 async fn receive(writer: Writer, body: &mut Incoming) -> Result<Writer, Refusal> {
-    let mut pen = Pen::Idle(writer);
+    let mut pen = Pen::Idle(Box::new(writer));
     let (mut gathered, mut bytes) = (Vec::new(), 0);
     let (mut deadline, mut since) = (Instant::now() + PATIENCE, 0);
     let ended = loop {
@@ -380,14 +380,14 @@ async fn receive(writer: Writer, body: &mut Incoming) -> Result<Writer, Refusal>
 
 /// A writer that may be at work.
 enum Pen {
-    Idle(Writer),
+    Idle(Box<Writer>),
     Writing(JoinHandle<Result<Writer, Error>>),
 }
 
 impl Pen {
     async fn idle(self) -> Result<Writer, Refusal> {
         match self {
-            Self::Idle(writer) => Ok(writer),
+            Self::Idle(writer) => Ok(*writer),
             Self::Writing(work) => work.await.map_err(|_| Fault::internal())?.map_err(Refusal::from),
         }
     }
@@ -395,7 +395,7 @@ impl Pen {
     async fn write(self, gathered: Vec<Bytes>) -> Result<Self, Refusal> {
         let mut writer = self.idle().await?;
         if gathered.is_empty() {
-            return Ok(Self::Idle(writer));
+            return Ok(Self::Idle(Box::new(writer)));
         }
         Ok(Self::Writing(tokio::task::spawn_blocking(move || {
             gathered.iter().try_for_each(|bytes| writer.write(bytes))?;
