@@ -17,8 +17,9 @@ use longshore_model::registry::{Algorithm, Digest, Image, ImageScan};
 use longshore_scan::{Database, Findings, Limits, System, find_until, read_typed_layers};
 use longshore_services::ecr::content;
 use longshore_services::ecr::scan::line;
+use longshore_services::ecr::seal;
 use longshore_store::blobs::{Blobs, Kept, READ, Reader};
-use longshore_wire::Timestamp;
+use longshore_wire::{Fault, Timestamp};
 use tokio::sync::oneshot;
 
 use crate::{Server, clock};
@@ -109,7 +110,10 @@ fn turn(server: &Server, image: &Image, scan: &ImageScan) -> Turn {
         return Turn::Unwritten;
     }
     let is_over = || *server.stop.borrow();
-    let outcome = Scanner { blobs: &server.blobs, database: &server.scan_database, is_over: &is_over }.scan(image);
+    let outcome = match bytes(server, image) {
+        Ok(blobs) => Scanner { blobs: &blobs, database: &server.scan_database, is_over: &is_over }.scan(image),
+        Err(fault) => Outcome::failed(fault.message),
+    };
     if is_over() {
         // The next process carries it out, as if it had not been begun.
         write(server, scan, scan.clone());
@@ -128,6 +132,16 @@ fn begun(scan: &ImageScan) -> Option<ImageScan> {
     let tries = scan.tries.unwrap_or(0);
     let begun = || ImageScan { status: api::ScanStatus::InProgress, tries: Some(tries + 1), ..scan.clone() };
     (tries < MOST_TRIES).then(begun)
+}
+
+/// Where the bytes of an image are.
+///
+/// # Errors
+/// `KmsException` while its repository's key cannot be used.
+fn bytes(server: &Server, image: &Image) -> Result<Blobs, Fault> {
+    let state = server.store.read();
+    let repository = state.repository_of(&image.repository).ok_or_else(Fault::internal)?;
+    Ok(server.blobs.under(seal::of(&state, &server.settings, repository, clock::now())?))
 }
 
 /// Writes how a scan goes, unless it is none any more: another was asked for, or the image is gone.

@@ -26,6 +26,7 @@ fn repository(policy: String) -> Repository {
         scan_on_push: false,
         encryption: api::EncryptionType::Aes256,
         kms_key: None,
+        data_key: None,
         policy: None,
         lifecycle: Some(Lifecycle { text: policy, set_at: NOW, evaluated_at: None }),
         tags: Default::default(),

@@ -7,9 +7,9 @@ use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, R
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use longshore_api::ecr as api;
-use longshore_model::AccountId;
-use longshore_services::ecr::{content, download};
-use longshore_store::blobs::Digest;
+use longshore_model::{AccountId, State};
+use longshore_services::ecr::{content, download, seal};
+use longshore_store::blobs::{Blobs, Digest};
 use longshore_wire::Fault;
 
 use super::cache;
@@ -49,7 +49,7 @@ pub(super) async fn get(visit: &Visit<'_>, name: &str, digest: &Digest) -> Resul
     };
     if let Some((coming, size)) = cache::layer(visit, name, digest).await? {
         let pulled = visit.call("GetDownloadUrlForLayer", &request, |context, _| {
-            content::repository(&context.read(), &visit.registry, name)?;
+            content::bytes(context, &visit.registry, name)?;
             Ok(((), Box::new(api::GetDownloadUrlForLayerResponse::default()) as Box<_>))
         });
         pulled.await.map_err(Refusal::of_blob)?;
@@ -58,10 +58,11 @@ pub(super) async fn get(visit: &Visit<'_>, name: &str, digest: &Digest) -> Resul
     }
     let found = visit.call("GetDownloadUrlForLayer", &request, |context, _| {
         let size = content::layer(&context.read(), &visit.registry, name, digest.as_str())?.size;
-        Ok((size, Box::new(api::GetDownloadUrlForLayerResponse::default()) as Box<_>))
+        let blobs = content::bytes(context, &visit.registry, name)?;
+        Ok(((size, blobs), Box::new(api::GetDownloadUrlForLayerResponse::default()) as Box<_>))
     });
-    let size = found.await.map_err(Refusal::of_blob)?;
-    sent(visit.server, visit.head, digest, size).await
+    let (size, blobs) = found.await.map_err(Refusal::of_blob)?;
+    sent(blobs, visit.head, digest, size).await
 }
 
 /// `GET` by the URL that GetDownloadUrlForLayer gave, without saying who one is; `None` for any other.
@@ -78,22 +79,35 @@ pub(super) async fn given(
     if !download::opens(&server.settings.vault, what, (expires, signature), clock::now()) {
         return Some(Err(Refusal::new(Code::Denied, "The URL has expired, or is not one that was given")));
     }
-    let (size, revision) = {
+    let (found, revision) = {
         let state = server.store.read();
-        (content::layer(&state, &registry, name, digest.as_str()).map(|layer| layer.size), state.revision())
+        (layer(server, &state, (&registry, name), digest), state.revision())
     };
     if server.store.durable(revision).await.is_err() {
         return Some(Err(Fault::internal().into()));
     }
-    match size {
-        Ok(size) => Some(sent(server, head, digest, size).await),
+    match found {
+        Ok((size, blobs)) => Some(sent(blobs, head, digest, size).await),
         Err(fault) => Some(Err(Refusal::from(fault).of_blob())),
     }
 }
 
+/// How many bytes a layer has, and where they are.
+fn layer(
+    server: &Server,
+    state: &State,
+    (registry, name): (&AccountId, &str),
+    digest: &Digest,
+) -> Result<(i64, Blobs), Fault> {
+    let size = content::layer(state, registry, name, digest.as_str())?.size;
+    let repository = content::repository(state, registry, name)?;
+    let seal = seal::of(state, &server.settings, repository, clock::now())?;
+    Ok((size, server.blobs.under(seal)))
+}
+
 /// The bytes of a layer that has so many.
-async fn sent(server: &Server, head: &Parts, digest: &Digest, known: i64) -> Result<Answer, Refusal> {
-    let (blobs, wanted) = (server.blobs.clone(), digest.clone());
+async fn sent(blobs: Blobs, head: &Parts, digest: &Digest, known: i64) -> Result<Answer, Refusal> {
+    let wanted = digest.clone();
     let reader = aside(move || blobs.reader(&wanted)).await?;
     if i64::try_from(reader.size()) != Ok(known) {
         tracing::error!(%digest, "the bytes of a layer are not as many as its record says");

@@ -9,8 +9,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use longshore_model::registry::{ImageScan, content_key};
 use longshore_model::{Change, Record, State, TableName};
-use longshore_store::blobs::{ALGORITHMS, Digest, Error, PARTS};
+use longshore_store::blobs::{Address, Blobs, Error, SealId};
 use longshore_store::{Commit, Missed, Watch};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -42,9 +43,9 @@ pub(crate) async fn run(server: Arc<Server>) {
             Ok(()) if loose.let_go(&server).await => {}
             Ok(()) => due = due.min(Instant::now() + PAUSE),
             Err(Missed::Compacted(_)) => {
-                let left = std::mem::take(&mut loose.digests);
+                let left = std::mem::take(&mut loose.addresses);
                 (loose, commits) = begin(&server);
-                loose.digests = left;
+                loose.addresses = left;
                 due = Instant::now();
             }
             Err(Missed::Closed(_)) => return,
@@ -60,17 +61,17 @@ fn begin(server: &Server) -> (Loose, Watch) {
 /// Bytes that some record held and holds no more.
 #[derive(Debug, Default)]
 struct Loose {
-    digests: BTreeSet<Digest>,
+    addresses: BTreeSet<Address>,
     /// Whether a repository was deleted, whose uploads go.
     repository: bool,
     /// What is held by scans, by their keys: a record that is gone does not say what it held.
-    findings: HashMap<String, String>,
+    findings: HashMap<String, Address>,
 }
 
 impl Loose {
     fn of(state: &State) -> Self {
         let findings = state.image_scans.iter();
-        let findings = findings.filter_map(|(key, scan)| Some((key.to_string(), scan.findings.clone()?)));
+        let findings = findings.filter_map(|(key, scan)| Some((key.to_string(), found(scan)?)));
         Self { findings: findings.collect(), ..Self::default() }
     }
 
@@ -86,41 +87,44 @@ impl Loose {
     fn note(&mut self, change: &Change) {
         self.repository |= matches!(change, Change::Delete(TableName::Repository, _));
         let old = match change {
-            Change::Delete(TableName::Layer | TableName::Image, key) => {
-                key.split_once('@').map(|(_, digest)| digest.to_owned())
-            }
+            Change::Delete(TableName::Layer | TableName::Image, key) => Address::of_content(key),
             Change::Delete(TableName::ImageScan, key) => self.findings.remove(key),
-            Change::Put(Record::ImageScan(scan)) => match &scan.findings {
-                Some(findings) => self.findings.insert(scan.key(), findings.clone()).filter(|old| old != findings),
+            Change::Put(Record::ImageScan(scan)) => match found(scan) {
+                Some(found) => self.findings.insert(scan.key(), found.clone()).filter(|old| *old != found),
                 None => self.findings.remove(&scan.key()),
             },
             _ => None,
         };
-        self.digests.extend(old.and_then(|digest| Digest::parse(&digest).ok()));
+        self.addresses.extend(old);
     }
 
     /// Removes what no record holds. What could not be removed is tried again. Returns whether nothing is left.
     async fn let_go(&mut self, server: &Arc<Server>) -> bool {
         let repository = std::mem::take(&mut self.repository);
-        if self.digests.is_empty() && !repository {
+        if self.addresses.is_empty() && !repository {
             return true;
         }
-        let (server, mut digests) = (server.clone(), std::mem::take(&mut self.digests));
+        let (server, mut addresses) = (server.clone(), std::mem::take(&mut self.addresses));
         let work = move || {
             if repository {
                 forget(&server);
             }
-            let done = each(digests.clone(), |digest| {
-                remove(&server, &digest)?;
-                digests.remove(&digest);
+            let done = each(addresses.clone(), |address| {
+                remove(&server, &address)?;
+                addresses.remove(&address);
                 Ok(())
             });
-            (digests, done)
+            (addresses, done)
         };
         let Ok((left, done)) = tokio::task::spawn_blocking(work).await else { return false };
-        self.digests = left;
+        self.addresses = left;
         is_done(done)
     }
+}
+
+/// Where what a scan found lies.
+fn found(scan: &ImageScan) -> Option<Address> {
+    Address::of_content(&content_key(&scan.repository, scan.findings.as_deref()?))
 }
 
 /// Ends the uploads of repositories that are gone for good.
@@ -167,22 +171,48 @@ async fn everything(server: &Arc<Server>) -> bool {
     }
     let blobs = server.blobs.clone();
     let mut is_all = is_done(aside(move || blobs.abort_left().map(drop)).await);
-    for (algorithm, part) in ALGORITHMS.into_iter().flat_map(|algorithm| (0..=PARTS).map(move |part| (algorithm, part)))
-    {
-        let server = server.clone();
-        let look = move || each(server.blobs.part(algorithm, part)?, |digest| remove_lone(&server, &digest));
-        let looked = aside(look).await;
-        let is_over = looked.as_ref().is_err_and(Error::is_of_all);
-        is_all &= is_done(looked);
-        if is_over {
-            break;
+    let blobs = server.blobs.clone();
+    let sealed = match aside(move || blobs.seals()).await {
+        Ok(sealed) => sealed,
+        Err(error) => return is_done(Err(error)),
+    };
+    for seal in std::iter::once(None).chain(sealed.into_iter().map(Some)) {
+        match room(server, seal.as_ref()).await {
+            Ok(is_whole) => is_all &= is_whole,
+            Err(error) => return is_done(Err(error)),
         }
     }
     is_all
 }
 
+/// Looks through what lies as it came, or what is sealed under one data key. Returns whether it worked, all of it.
+///
+/// # Errors
+/// What would fail for everything else too.
+async fn room(server: &Arc<Server>, seal: Option<&SealId>) -> Result<bool, Error> {
+    let mut is_all = true;
+    for shelf in Blobs::shelves(seal) {
+        let server = server.clone();
+        let look = move || each(server.blobs.on(&shelf)?, |address| remove_lone(&server, &address));
+        match aside(look).await {
+            Err(error) if error.is_of_all() => return Err(error),
+            looked => is_all &= is_done(looked),
+        }
+    }
+    if let Some(seal) = seal.filter(|seal| is_over(server, seal)).cloned() {
+        let blobs = server.blobs.clone();
+        is_all &= is_done(aside(move || blobs.clear(&seal)).await);
+    }
+    Ok(is_all)
+}
+
+/// Whether the repository of a data key is gone: its id comes never again.
+fn is_over(server: &Server, seal: &SealId) -> bool {
+    server.store.read().repository_of(seal.as_str()).is_none()
+}
+
 /// Does what waits for the disk or the bucket.
-async fn aside(work: impl FnOnce() -> Result<(), Error> + Send + 'static) -> Result<(), Error> {
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(Error::File { path: "a thread".into(), source: io::Error::other(error) }))
 }
@@ -196,17 +226,17 @@ fn is_done(done: Result<(), Error>) -> bool {
 }
 
 /// As [`remove`], of bytes that no commit told of.
-fn remove_lone(server: &Server, digest: &Digest) -> Result<(), Error> {
-    let is_held = server.store.read().index.registry.is_held(&digest.to_string());
-    match is_held || !server.blobs.is_settled(digest)? {
+fn remove_lone(server: &Server, address: &Address) -> Result<(), Error> {
+    let is_held = server.store.read().index.registry.is_held(&address.to_string());
+    match is_held || !server.blobs.is_settled(address)? {
         true => Ok(()),
-        false => remove(server, digest),
+        false => remove(server, address),
     }
 }
 
 /// Removes bytes unless a record holds them; one that does not reach the disk holds them too, or its end does not.
-fn remove(server: &Server, digest: &Digest) -> Result<(), Error> {
-    let text = digest.to_string();
+fn remove(server: &Server, address: &Address) -> Result<(), Error> {
+    let text = address.to_string();
     let held = || server.store.read().index.registry.is_held(&text);
     if held() {
         return Ok(());
@@ -218,8 +248,8 @@ fn remove(server: &Server, digest: &Digest) -> Result<(), Error> {
         };
         held_now || Handle::current().block_on(server.store.durable(revision)).is_err() || held()
     };
-    if server.blobs.remove_unless(digest, needed)? {
-        tracing::debug!(%digest, "bytes that nothing holds were removed");
+    if server.blobs.remove_unless(address, needed)? {
+        tracing::debug!(%address, "bytes that nothing holds were removed");
     }
     Ok(())
 }
@@ -227,8 +257,7 @@ fn remove(server: &Server, digest: &Digest) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use longshore_api::ecr::ScanStatus;
-    use longshore_model::registry::ImageScan;
-    use longshore_store::blobs::{Algorithm, digest_of};
+    use longshore_store::blobs::{Algorithm, Digest, digest_of};
     use longshore_wire::Timestamp;
 
     use super::*;
@@ -237,21 +266,29 @@ mod tests {
         digest_of(Algorithm::Sha256, of.as_bytes())
     }
 
-    fn scan(of: &str, findings: Option<&str>) -> ImageScan {
+    fn scan_in(repository: &str, of: &str, findings: Option<&str>) -> ImageScan {
         let findings = findings.map(|of| digest(of).to_string());
-        let pending = ImageScan::pending("r", digest(of).as_str(), Timestamp::from_millis(0));
+        let pending = ImageScan::pending(repository, digest(of).as_str(), Timestamp::from_millis(0));
         ImageScan { status: ScanStatus::Complete, findings, ..pending }
     }
 
     #[test]
     fn what_a_scan_found_goes_when_it_is_replaced_and_when_it_is_deleted() {
+        for repository in ["r", "k1"] {
+            replaced_and_deleted(repository);
+        }
+    }
+
+    fn replaced_and_deleted(repository: &str) {
+        let scan = |of: &str, findings: Option<&str>| scan_in(repository, of, findings);
         let mut state = State::default();
         state.apply(&scan("image", Some("first")).into());
         let mut loose = Loose::of(&state);
         let mut check = |change: Change, gone: &[&str]| {
             loose.note(&change);
-            let gone: BTreeSet<Digest> = gone.iter().map(|of| digest(of)).collect();
-            assert_eq!(std::mem::take(&mut loose.digests), gone, "{change:?}");
+            let gone: BTreeSet<Address> =
+                gone.iter().map(|of| Address { seal: SealId::parse(repository), digest: digest(of) }).collect();
+            assert_eq!(std::mem::take(&mut loose.addresses), gone, "{change:?}");
         };
         check(scan("image", Some("first")).into(), &[]);
         check(scan("image", Some("second")).into(), &["first"]);

@@ -193,7 +193,7 @@ impl From<Error> for Refusal {
                 tracing::error!(error = &error as &dyn std::error::Error, "the registry's bucket failed");
                 return Self::new(Code::Unavailable, "The registry's bucket does not answer as it should");
             }
-            Error::File { .. } => {
+            Error::Damaged | Error::NoRandomness | Error::File { .. } => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the registry's bytes failed");
                 return Self::new(Code::Unknown, "The request has failed because of a failure of the registry");
             }

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue};
 use longshore_api::ecr as api;
 use longshore_model::registry::{Image, tag_key};
 use longshore_services::ecr::content;
-use longshore_store::blobs::Digest;
+use longshore_store::blobs::{Blobs, Digest};
 
 use super::error::{Code, Refusal};
 use super::range::number;
@@ -103,18 +103,19 @@ pub(super) async fn referrers(visit: &Visit<'_>, name: &str, subject: &Digest) -
     let found = visit.call("ListImageReferrers", &request, |context, _| {
         let state = context.read();
         let repository = content::repository(&state, &visit.registry, name)?;
+        let blobs = content::bytes_of(context, &state, repository)?;
         let wanted =
             |image: &Image| types.is_empty() || image.artifact_type.as_ref().is_some_and(|of| types.contains(of));
         let images = content::referrers(&state, &repository.id, subject.as_str(), &last);
         let images: Vec<_> = images.filter(|image| wanted(image)).take(REFERRERS + 1).cloned().collect();
-        Ok((images, Box::new(api::ListImageReferrersResponse::default()) as Box<_>))
+        Ok(((images, blobs), Box::new(api::ListImageReferrersResponse::default()) as Box<_>))
     });
-    let mut images = found.await?;
+    let (mut images, blobs) = found.await?;
     let more = images.len() > REFERRERS;
     images.truncate(REFERRERS);
     let mut manifests = Vec::with_capacity(images.len());
     for image in &images {
-        match descriptor(visit, image).await {
+        match descriptor(&blobs, image).await {
             Ok(descriptor) => manifests.push(descriptor),
             // It has gone meanwhile.
             Err(refusal) if refusal.code == Code::BlobUnknown => {}
@@ -133,8 +134,8 @@ pub(super) async fn referrers(visit: &Visit<'_>, name: &str, subject: &Digest) -
     Ok(answer)
 }
 
-async fn descriptor(visit: &Visit<'_>, image: &Image) -> Result<Descriptor, Refusal> {
-    let bytes = manifest::bytes(visit, image).await?;
+async fn descriptor(blobs: &Blobs, image: &Image) -> Result<Descriptor, Refusal> {
+    let bytes = manifest::bytes(blobs, image).await?;
     let annotations = content::annotations(&bytes);
     let length: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     Ok(Descriptor {

@@ -9,7 +9,7 @@ use longshore_api::ecr as api;
 use longshore_model::registry::Image;
 use longshore_services::ecr;
 use longshore_services::ecr::content::{self, Deleted, Named, Push};
-use longshore_store::blobs::{Algorithm, Digest, digest_of};
+use longshore_store::blobs::{Algorithm, Blobs, Digest, digest_of};
 use longshore_wire::Fault;
 
 use super::cache;
@@ -35,13 +35,15 @@ fn request(visit: &Visit<'_>, name: &str, reference: &Reference) -> api::BatchGe
     }
 }
 
-/// The image that a reference leads to, if the caller may pull it.
-async fn find(visit: &Visit<'_>, name: &str, reference: &Reference) -> Result<Arc<Image>, Refusal> {
+/// The image that a reference leads to, if the caller may pull it; and where its bytes are. Who has the bytes already asks for
+/// no more than that there is such an image, and is refused where others are.
+async fn find(visit: &Visit<'_>, name: &str, reference: &Reference) -> Result<(Arc<Image>, Blobs), Refusal> {
     visit
         .call("BatchGetImage", &request(visit, name, reference), |context, _| {
             let image = content::image(&context.read(), &visit.registry, name, named(reference))?.clone();
+            let blobs = content::bytes(context, &visit.registry, name)?;
             content::note_pull(context, std::slice::from_ref(&image));
-            Ok((image, Box::new(api::BatchGetImageResponse::default()) as Box<_>))
+            Ok(((image, blobs), Box::new(api::BatchGetImageResponse::default()) as Box<_>))
         })
         .await
 }
@@ -55,7 +57,7 @@ async fn fetched(
     let request = request(visit, name, reference);
     let Some(found) = cache::manifest(visit, name, reference, &request).await? else { return Ok(None) };
     let pulled = visit.call("BatchGetImage", &request, |context, _| {
-        content::repository(&context.read(), &visit.registry, name)?;
+        content::bytes(context, &visit.registry, name)?;
         Ok(((), Box::new(api::BatchGetImageResponse::default()) as Box<_>))
     });
     pulled.await.map(|()| Some(found))
@@ -95,11 +97,11 @@ pub(super) async fn get(
         }
         return Ok(answer);
     }
-    let image = find(visit, name, reference).await?;
+    let (image, blobs) = find(visit, name, reference).await?;
     let size = u64::try_from(image.manifest_size).map_err(|_| Fault::internal())?;
     let mut answer = described(visit, &image.media_type, &image.digest, size)?;
     if with_bytes {
-        *answer.body_mut() = Body::from(bytes(visit, &image).await?);
+        *answer.body_mut() = Body::from(bytes(&blobs, &image).await?);
     }
     Ok(answer)
 }
@@ -118,12 +120,12 @@ fn described(visit: &Visit<'_>, media_type: &str, digest: &str, size: u64) -> Re
 }
 
 /// The bytes of an image's manifest.
-pub(super) async fn bytes(visit: &Visit<'_>, image: &Image) -> Result<Bytes, Refusal> {
+pub(super) async fn bytes(blobs: &Blobs, image: &Image) -> Result<Bytes, Refusal> {
     let digest = Digest::parse(&image.digest).map_err(|_| Fault::internal())?;
-    if let Some(bytes) = visit.blobs().cached(&digest) {
+    if let Some(bytes) = blobs.cached(&digest) {
         return Ok(bytes);
     }
-    let blobs = visit.blobs().clone();
+    let blobs = blobs.clone();
     aside(move || blobs.read(&digest, LARGEST as u64)).await
 }
 

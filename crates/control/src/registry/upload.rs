@@ -16,7 +16,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Bytes, Incoming};
 use longshore_api::ecr as api;
 use longshore_services::ecr::{self, content};
-use longshore_store::blobs::{Digest, Error, Kept, Key, LARGEST_UPLOAD, Writer};
+use longshore_store::blobs::{Blobs, Digest, Error, Kept, Key, LARGEST_UPLOAD, Writer};
 use longshore_wire::{Blob, Fault};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -99,20 +99,20 @@ pub(super) async fn begin(visit: &Visit<'_>, name: &str, body: &mut Incoming) ->
     };
     let begun = visit.call("InitiateLayerUpload", &request, |context, _| {
         longshore_services::ecr::for_push(context, &visit.registry, name)?;
+        let blobs = content::bytes(context, &visit.registry, name)?;
         let output = api::InitiateLayerUploadResponse { upload_id: Some(id.clone()), ..Default::default() };
-        Ok(((), Box::new(output)))
+        Ok((blobs, Box::new(output)))
     });
-    begun.await?;
+    let blobs = begun.await?;
     // The repository may have been made for it.
     let place = Place::new(visit, name, &id)?;
-    let (blobs, key) = (visit.blobs().clone(), place.key.clone());
-    aside(move || blobs.begin(&key)).await?;
+    let (begun, key) = (blobs.clone(), place.key.clone());
+    aside(move || begun.begin(&key)).await?;
     let Some(digest) = whole else { return Ok(place.answer(StatusCode::ACCEPTED, 0)) };
     let ended = end(visit, &place, &digest, body).await;
     if ended.is_err() {
         // Nobody knows of it.
-        let (blobs, key) = (visit.blobs().clone(), place.key.clone());
-        let _ = aside(move || blobs.cancel(&key)).await;
+        let _ = aside(move || blobs.cancel(&place.key)).await;
     }
     ended
 }
@@ -185,9 +185,8 @@ pub(super) async fn patch(visit: &Visit<'_>, name: &str, id: &str, body: &mut In
     let place = Place::new(visit, name, id)?;
     let chunk = Chunk::of(visit)?;
     let written = write(visit, &place, &chunk, None, body).await.map_err(|refusal| place.refused(refusal))?;
-    let bytes = written.received();
     // It is the next one's when the client knows how far it has come.
-    drop(written);
+    let bytes = aside(move || written.pause()).await?;
     Ok(place.answer(StatusCode::ACCEPTED, bytes))
 }
 
@@ -207,11 +206,10 @@ async fn end(visit: &Visit<'_>, place: &Place<'_>, digest: &Digest, body: &mut I
     let writer = write(visit, place, &chunk, Some(digest), body).await?;
     let wanted = digest.clone();
     let kept: Kept = aside(move || writer.finish(&wanted)).await?;
-    let size = kept.size;
-    complete(visit, place.name, &place.id, digest, |context| {
-        content::link(context, (&visit.registry, place.name), place.key.repository(), digest.as_str(), size)
-    })
-    .await?;
+    let link = complete(visit, place.name, &place.id, digest, |context| {
+        content::link(context, (&visit.registry, place.name), place.key.repository(), &kept)
+    });
+    link.await?;
     // The record is durable: from here on it keeps the bytes.
     drop(kept);
     Ok(made(place.name, digest))
@@ -220,24 +218,22 @@ async fn end(visit: &Visit<'_>, place: &Place<'_>, digest: &Digest, body: &mut I
 /// `GET`: how far it has come.
 pub(super) async fn status(visit: &Visit<'_>, name: &str, id: &str) -> Result<Answer, Refusal> {
     let place = Place::new(visit, name, id)?;
-    judge(visit, &place).await?;
-    let bytes = visit.blobs().received(&place.key)?;
+    let bytes = judge(visit, &place).await?.received(&place.key)?;
     Ok(place.answer(StatusCode::NO_CONTENT, bytes))
 }
 
 /// `DELETE`
 pub(super) async fn cancel(visit: &Visit<'_>, name: &str, id: &str) -> Result<Answer, Refusal> {
     let place = Place::new(visit, name, id)?;
-    judge(visit, &place).await?;
-    let blobs = visit.blobs().clone();
+    let blobs = judge(visit, &place).await?;
     aside(move || blobs.cancel(&place.key)).await?;
     let mut answer = Answer::default();
     *answer.status_mut() = StatusCode::NO_CONTENT;
     Ok(answer)
 }
 
-/// Whether the caller may write to an upload.
-async fn judge(visit: &Visit<'_>, place: &Place<'_>) -> Result<(), Refusal> {
+/// Whether the caller may write to an upload; and where that is.
+async fn judge(visit: &Visit<'_>, place: &Place<'_>) -> Result<Blobs, Refusal> {
     let request = api::UploadLayerPartRequest {
         registry_id: Some(visit.registry.to_string()),
         repository_name: Some(place.name.to_owned()),
@@ -247,9 +243,9 @@ async fn judge(visit: &Visit<'_>, place: &Place<'_>) -> Result<(), Refusal> {
         layer_part_blob: Some(Blob::default()),
     };
     let judged = visit.call("UploadLayerPart", &request, |context, _| {
-        content::repository(&context.read(), &visit.registry, place.name)?;
+        let blobs = content::bytes(context, &visit.registry, place.name)?;
         let output = api::UploadLayerPartResponse { upload_id: Some(place.id.clone()), ..Default::default() };
-        Ok(((), Box::new(output)))
+        Ok((blobs, Box::new(output)))
     });
     judged.await
 }
@@ -306,9 +302,9 @@ async fn write(
     digest: Option<&Digest>,
     body: &mut Incoming,
 ) -> Result<Writer, Refusal> {
-    judge(visit, place).await?;
+    let blobs = judge(visit, place).await?;
     let _active = Active::enter()?;
-    let (blobs, key, first) = (visit.blobs().clone(), place.key.clone(), chunk.first);
+    let (key, first) = (place.key.clone(), chunk.first);
     let mut writer = aside(move || blobs.append(&key, first)).await?;
     if let Some(digest) = digest {
         writer.expect(digest.algorithm());
@@ -347,7 +343,7 @@ impl Drop for Active {
 
 /// The bytes of a body, written in batches while the next is read. What has come before a connection breaks stays.
 async fn receive(writer: Writer, body: &mut Incoming) -> Result<Writer, Refusal> {
-    let mut pen = Pen::Idle(writer);
+    let mut pen = Pen::Idle(Box::new(writer));
     let (mut gathered, mut bytes) = (Vec::new(), 0);
     let (mut deadline, mut since) = (Instant::now() + PATIENCE, 0);
     let ended = loop {
@@ -373,19 +369,25 @@ async fn receive(writer: Writer, body: &mut Incoming) -> Result<Writer, Refusal>
         }
     };
     let writer = pen.write(gathered).await?.idle().await?;
-    ended.map(|()| writer)
+    match ended {
+        Ok(()) => Ok(writer),
+        Err(refusal) => {
+            aside(move || writer.pause()).await?;
+            Err(refusal)
+        }
+    }
 }
 
 /// A writer that may be at work.
 enum Pen {
-    Idle(Writer),
+    Idle(Box<Writer>),
     Writing(JoinHandle<Result<Writer, Error>>),
 }
 
 impl Pen {
     async fn idle(self) -> Result<Writer, Refusal> {
         match self {
-            Self::Idle(writer) => Ok(writer),
+            Self::Idle(writer) => Ok(*writer),
             Self::Writing(work) => work.await.map_err(|_| Fault::internal())?.map_err(Refusal::from),
         }
     }
@@ -393,7 +395,7 @@ impl Pen {
     async fn write(self, gathered: Vec<Bytes>) -> Result<Self, Refusal> {
         let mut writer = self.idle().await?;
         if gathered.is_empty() {
-            return Ok(Self::Idle(writer));
+            return Ok(Self::Idle(Box::new(writer)));
         }
         Ok(Self::Writing(tokio::task::spawn_blocking(move || {
             gathered.iter().try_for_each(|bytes| writer.write(bytes))?;

@@ -13,7 +13,7 @@ use longshore_model::policy::Context as Conditions;
 use longshore_services::Context;
 use longshore_services::access::{Leave, Needed, Replica, judge_one};
 use longshore_store::audit;
-use longshore_store::blobs::{Blobs, Error};
+use longshore_store::blobs::Error;
 use longshore_wire::protocol::{Call, Output, codec};
 use longshore_wire::{Fault, ProtocolKind, Shape, Value, json};
 
@@ -60,10 +60,6 @@ impl<'a> Visit<'a> {
         let (source, meant) = brought.map(|brought| (brought.source, brought.registry)).unzip();
         let registry = meant.or(named).unwrap_or_else(|| caller.account.clone());
         Ok(Self { server, head, caller, registry, source })
-    }
-
-    pub fn blobs(&self) -> &'a Blobs {
-        &self.server.blobs
     }
 
     /// Carries out an operation of ECR's, with what the request amounts to, as the gateway does.

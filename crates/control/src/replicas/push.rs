@@ -14,14 +14,15 @@ use http::{Method, StatusCode};
 use longshore_model::registry::{Digest, Image, Repository, content_key, tag_key};
 use longshore_model::{AccountId, State};
 use longshore_plan::replicate::{Errand, Outcome};
-use longshore_store::blobs;
-use longshore_wire::Timestamp;
+use longshore_services::ecr::seal;
+use longshore_store::blobs::{self, Blobs};
+use longshore_wire::{Fault, Timestamp};
 use reqwest::Url;
 
 use super::peers::Peer;
 use super::{HEADER, Tried};
-use crate::Server;
 use crate::remote::{Ask, Error, LARGEST_MANIFEST, Remote};
+use crate::{Server, clock};
 
 /// What ECR says of a registry that does not let an account copy to it.
 const DENIED: &str = "DESTINATION_REGISTRY_ACCESS_DENIED";
@@ -29,6 +30,7 @@ const UNAVAILABLE: &str = "DESTINATION_REGISTRY_UNAVAILABLE";
 const NOT_FOUND: &str = "DESTINATION_REGISTRY_NOT_FOUND";
 const REFUSED: &str = "DESTINATION_REGISTRY_REFUSED";
 const INCOMPLETE: &str = "SOURCE_IMAGE_INCOMPLETE";
+const KEY: &str = "SOURCE_KEY_UNAVAILABLE";
 const INTERNAL: &str = "INTERNAL_FAILURE";
 
 /// What a registry says of an image that it will not take later either.
@@ -45,6 +47,9 @@ pub(super) enum Failure {
     /// Its bytes cannot be read here.
     #[error("the image cannot be read: {0}")]
     Local(#[from] blobs::Error),
+    /// They are sealed, under a key that cannot be used.
+    #[error("{}", .0.message)]
+    Key(Fault),
     /// An index of an upstream registry, of which not all was fetched.
     #[error("{0} lists images that were not fetched from upstream")]
     Incomplete(String),
@@ -136,6 +141,7 @@ async fn failed(peer: &Peer, failure: &Failure) -> Outcome {
     let error = match failure {
         Failure::Remote(error) => error,
         Failure::Incomplete(_) => return Outcome::Refused { code: INCOMPLETE, why },
+        Failure::Key(_) => return Outcome::Failed { code: KEY, why },
         Failure::Local(_) | Failure::Other(_) => return Outcome::Failed { code: INTERNAL, why },
     };
     match error {
@@ -219,9 +225,16 @@ impl Push<'_> {
         Ok(self.put(&image.digest, &image, bytes).await?)
     }
 
+    /// Where the repository's bytes lie.
+    pub(super) fn bytes(&self) -> Result<Blobs, Failure> {
+        let state = self.server.store.read();
+        let seal = seal::of(&state, &self.server.settings, &self.repository, clock::now());
+        Ok(self.server.blobs.under(seal.map_err(Failure::Key)?))
+    }
+
     /// The bytes of an image's manifest.
     async fn manifest(&self, image: &Image) -> Result<Bytes, Failure> {
-        let (blobs, digest) = (self.server.blobs.clone(), digest(&image.digest)?);
+        let (blobs, digest) = (self.bytes()?, digest(&image.digest)?);
         aside(move || blobs.read(&digest, LARGEST_MANIFEST as u64)).await
     }
 

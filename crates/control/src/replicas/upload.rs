@@ -33,7 +33,7 @@ impl Push<'_> {
             Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        let (blobs, wanted) = (self.server.blobs.clone(), layer.clone());
+        let (blobs, wanted) = (self.bytes()?, layer.clone());
         let reader = Arc::new(aside(move || blobs.reader(&wanted)).await?);
         let (url, at) = match self.begun(layer).await {
             Some(begun) => begun,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use longshore_wire::Timestamp;
 
-use crate::registry::{Image, ImageTag, Layer, Repository, content_key};
+use crate::registry::{Image, ImageTag, Layer, Repository, bytes_key, content_key};
 
 /// Digests, or names of tags, by the key of an image.
 type Sets = HashMap<String, BTreeSet<String>>;
@@ -33,7 +33,7 @@ pub struct Registry {
     loose: BTreeSet<(Timestamp, Arc<str>)>,
     /// Numbers of these by repository.
     loose_in: HashMap<String, usize>,
-    /// How many images, layers and findings of scans, of all repositories, are the content with a digest.
+    /// How many images, layers and findings of scans are the bytes that are called so ([`bytes_key`]).
     holders: HashMap<String, usize>,
     /// How many images, tags and layers a repository has, those that were deleted too.
     contents: HashMap<String, usize>,
@@ -91,9 +91,9 @@ impl Registry {
         self.references.get(repository).copied().unwrap_or(0)
     }
 
-    /// Whether any repository has the content with this digest, or had it and is not cleared away.
-    pub fn is_held(&self, digest: &str) -> bool {
-        self.holders.contains_key(digest)
+    /// Whether any repository has the bytes that are called so ([`bytes_key`]), or had them and is not cleared away.
+    pub fn is_held(&self, bytes: &str) -> bool {
+        self.holders.contains_key(bytes)
     }
 
     /// Ids of repositories that were deleted and of which something is left.
@@ -129,7 +129,7 @@ impl Registry {
         debug_assert_eq!(key, image.key());
         count(&mut self.images, &image.repository, come);
         count(&mut self.contents, &image.repository, come);
-        count(&mut self.holders, &image.digest, come);
+        count(&mut self.holders, &bytes_key(&image.repository, &image.digest), come);
         count_many(&mut self.references, &image.repository, image.parts().count(), come);
         if let Some(subject) = &image.subject {
             include(&mut self.referrers, content_key(&image.repository, subject), &image.digest, come);
@@ -159,7 +159,7 @@ impl Registry {
         }
         for (layer, come) in [(new, true), (old, false)] {
             let Some(layer) = layer else { continue };
-            count(&mut self.holders, &layer.digest, come);
+            count(&mut self.holders, &bytes_key(&layer.repository, &layer.digest), come);
             count(&mut self.contents, &layer.repository, come);
         }
         if let Some(new) = new {
@@ -167,9 +167,9 @@ impl Registry {
         }
     }
 
-    /// Contents that are held by something else than an image or a layer: what scans found.
-    pub(crate) fn hold(&mut self, digest: &str, come: bool) {
-        count(&mut self.holders, digest, come);
+    /// Bytes that are held by something else than an image or a layer: what scans found.
+    pub(crate) fn hold(&mut self, bytes: &str, come: bool) {
+        count(&mut self.holders, bytes, come);
     }
 
     /// A layer that is there is loose if no image names it.

@@ -15,11 +15,12 @@ pub mod pattern;
 pub mod replication;
 pub mod scan;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use longshore_api::ecr as api;
-use longshore_wire::{Timestamp, record};
+use longshore_wire::{Blob, Timestamp, record};
 
 use crate::State;
 use crate::arn::{Arn, Place};
@@ -55,7 +56,7 @@ record! {
         pub account: String = "account",
         /// May have slashes within: `team/web`.
         pub name: String = "name",
-        /// What is in it lies under this. 32 hex digits.
+        /// What is in it lies under this. 32 hex digits; before them a letter where its bytes are sealed ([`sealed_id`]).
         pub id: String = "id",
         pub created_at: Timestamp = "createdAt",
         pub mutability: api::ImageTagMutability = "mutability",
@@ -65,6 +66,8 @@ record! {
         pub encryption: api::EncryptionType = "encryption",
         /// ARN of the key, of one that is encrypted by KMS.
         pub kms_key: Option<String> = "kmsKey",
+        /// What its bytes are sealed under, as that key encrypted it.
+        pub data_key: Option<Blob> = "dataKey",
         /// The resource policy: a document.
         pub policy: Option<String> = "policy",
         pub lifecycle: Option<Lifecycle> = "lifecycle",
@@ -140,6 +143,29 @@ pub fn content_key(repository: &str, digest: &str) -> String {
 /// Of a tag: `REPOSITORY:TAG`; without the tag, what the keys of all those of a repository begin with.
 pub fn tag_key(repository: &str, tag: &str) -> String {
     format!("{repository}:{tag}")
+}
+
+/// What the ids of repositories begin with whose bytes are sealed. So the key of a record alone says where its bytes lie, also
+/// when the repository is gone.
+const SEALED: char = 'k';
+
+/// The id of a repository whose bytes are sealed.
+pub fn sealed_id(hex: &str) -> String {
+    format!("{SEALED}{hex}")
+}
+
+/// Whether the bytes of the repository with this id are sealed, under a key of its own.
+pub fn is_sealed(repository: &str) -> bool {
+    repository.starts_with(SEALED)
+}
+
+/// What the bytes of a content are called: those that lie as they came by their digest, wherever they are named; those that
+/// are sealed by their repository too.
+pub fn bytes_key<'a>(repository: &str, digest: &'a str) -> Cow<'a, str> {
+    match is_sealed(repository) {
+        true => content_key(repository, digest).into(),
+        false => digest.into(),
+    }
 }
 
 /// The key of the repository with this ARN, whatever region it names.

@@ -219,6 +219,7 @@ mod tests {
             scan_on_push: false,
             encryption: api::EncryptionType::Aes256,
             kms_key: None,
+            data_key: None,
             policy: None,
             lifecycle: None,
             tags: Default::default(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use longshore_api::ecr as api;
 use longshore_wire::{Timestamp, record};
 
-use super::{Repository, content_key, pattern};
+use super::{Repository, bytes_key, content_key, pattern};
 use crate::State;
 
 record! {
@@ -99,7 +99,10 @@ impl State {
 
     pub(crate) fn set_image_scan(&mut self, key: &Arc<str>, row: Option<&Arc<ImageScan>>) {
         let old = self.image_scans.set(key, row);
-        let findings = |scan: Option<&Arc<ImageScan>>| scan.and_then(|scan| scan.findings.clone());
+        let findings = |scan: Option<&Arc<ImageScan>>| {
+            let scan = scan?;
+            Some(bytes_key(&scan.repository, scan.findings.as_deref()?).into_owned())
+        };
         // What comes first, so that bytes that stay are held throughout.
         findings(row).iter().for_each(|digest| self.index.registry.hold(digest, true));
         findings(old.as_ref()).iter().for_each(|digest| self.index.registry.hold(digest, false));

@@ -20,6 +20,7 @@ fn repository() -> Repository {
         scan_on_push: false,
         encryption: api::EncryptionType::Aes256,
         kms_key: None,
+        data_key: None,
         policy: None,
         lifecycle: None,
         tags: BTreeMap::new(),
@@ -165,6 +166,23 @@ fn contents_are_held_by_whatever_has_them() {
     assert!(!held(&state));
     delete(&mut state, TableName::Image, content_key(REPOSITORY, "s"));
     assert_eq!(state.index.registry.referrers("r1@a", "").count(), 0);
+}
+
+#[test]
+fn what_is_sealed_is_held_by_its_own_repository_alone() {
+    let sealed = sealed_id("1");
+    let row = |repository: &str| Layer { repository: repository.to_owned(), ..layer("a", 1) };
+    let mut state = state([row(REPOSITORY).into(), row(&sealed).into()]);
+    let held = |state: &State, bytes: &str| state.index.registry.is_held(bytes);
+    assert!(held(&state, "a") && held(&state, "k1@a"));
+    delete(&mut state, TableName::Layer, content_key(REPOSITORY, "a"));
+    assert!(!held(&state, "a") && held(&state, "k1@a"));
+    state.apply(&Image { repository: sealed.clone(), ..image("a", &[], &[], None) }.into());
+    delete(&mut state, TableName::Layer, content_key(&sealed, "a"));
+    assert!(held(&state, "k1@a"), "an image is these bytes");
+    delete(&mut state, TableName::Image, content_key(&sealed, "a"));
+    assert!(!held(&state, "k1@a"));
+    assert!(is_sealed(&sealed) && !is_sealed(REPOSITORY));
 }
 
 #[test]

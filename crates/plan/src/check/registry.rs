@@ -5,13 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use longshore_api::ecr::ReplicationStatus as Status;
 use longshore_model::State;
 use longshore_model::registry::cache::MOST_RULES;
-use longshore_model::registry::{Image, ImageScan, ImageTag, Layer, MOST_TAGS, Repository, content_key};
+use longshore_model::registry::{
+    Image, ImageScan, ImageTag, Layer, MOST_TAGS, Repository, bytes_key, content_key, is_sealed,
+};
 
 use super::Found;
 
 pub(super) fn registry(state: &State, found: &mut Found) {
     let ids: BTreeSet<&str> = state.repositories.iter().map(|(_, row)| row.id.as_str()).collect();
     found.unless(ids.len() == state.repositories.iter().count(), "a repository has an id of its own", "");
+    for (key, row) in state.repositories.iter() {
+        let has_key = row.data_key.is_some();
+        found.unless(is_sealed(&row.id) == has_key, "a repository has a data key if its bytes are sealed", &**key);
+    }
     tags(state, found);
     images(state, &ids, found);
     scans(state, found);
@@ -20,7 +26,7 @@ pub(super) fn registry(state: &State, found: &mut Found) {
     let loose: BTreeSet<&str> = state.index.registry.loose().map(|(_, key)| &**key).collect();
     for (key, row) in state.layers.iter() {
         found.unless(row.size >= 0, "a layer has no less than no bytes", &**key);
-        found.unless(state.index.registry.is_held(&row.digest), "what a layer is is held", &**key);
+        found.unless(is_held(state, &row.repository, &row.digest), "what a layer is is held", &**key);
         let is_loose = loose.contains(&**key);
         let is_used = state.index.registry.uses(key) > 0;
         found.unless(is_loose != is_used, "a layer is loose unless an image names it", &**key);
@@ -49,6 +55,10 @@ fn index(state: &State, found: &mut Found) {
     found.unless(same, "the index of scans is one made anew from their records", "");
 }
 
+fn is_held(state: &State, repository: &str, digest: &str) -> bool {
+    state.index.registry.is_held(&bytes_key(repository, digest))
+}
+
 fn scans(state: &State, found: &mut Found) {
     let waiting: BTreeSet<&str> = state.index.scans.unfinished().map(|key| &**key).collect();
     let lost: BTreeSet<&str> = state.index.scans.lost().map(|key| &**key).collect();
@@ -58,8 +68,8 @@ fn scans(state: &State, found: &mut Found) {
         found.unless(waiting.contains(&**key) == waits, "a scan waits for its turn until it has ended", &**key);
         found.unless(lost.contains(&**key) != has_image, "a scan without its image is lost", &**key);
         found.unless(row.is_unfinished() != row.completed_at.is_some(), "a scan that has ended says when", &**key);
-        let is_held = row.findings.as_ref().is_none_or(|digest| state.index.registry.is_held(digest));
-        found.unless(is_held, "what a scan found is held", &**key);
+        let held = row.findings.as_ref().is_none_or(|digest| is_held(state, &row.repository, digest));
+        found.unless(held, "what a scan found is held", &**key);
     }
     let all = waiting.len() <= state.image_scans.len() && lost.len() <= state.image_scans.len();
     found.unless(all, "a scan that waits or is lost is there", "");
@@ -107,7 +117,7 @@ fn images(state: &State, ids: &BTreeSet<&str>, found: &mut Found) {
     for (key, row) in state.images.iter() {
         row.layers.iter().for_each(|part| *uses.entry(content_key(&row.repository, part)).or_default() += 1);
         row.images.iter().for_each(|part| *listings.entry(content_key(&row.repository, part)).or_default() += 1);
-        found.unless(state.index.registry.is_held(&row.digest), "what an image is is held", &**key);
+        found.unless(is_held(state, &row.repository, &row.digest), "what an image is is held", &**key);
         if !ids.contains(row.repository.as_str()) {
             continue;
         }

@@ -20,6 +20,7 @@ fn repository(policy: Option<&str>) -> Change {
         scan_on_push: false,
         encryption: api::EncryptionType::Aes256,
         kms_key: None,
+        data_key: None,
         policy: None,
         lifecycle: policy.map(|text| Lifecycle { text: text.to_owned(), set_at: at(0), evaluated_at: None }),
         tags: BTreeMap::new(),

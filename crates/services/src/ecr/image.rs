@@ -5,15 +5,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use longshore_api::ecr as api;
 use longshore_api::ecr::ImageFailureCode as Code;
+use longshore_api::ecr::fault as def;
 use longshore_model::State;
 use longshore_model::registry::{Digest, Image, content_key};
-use longshore_store::blobs;
+use longshore_store::blobs::{Blobs, Error};
 use longshore_wire::Fault;
 
 use super::content::{self, Deleted, MANIFEST, Named, Push};
 use super::find::{List, Which};
 use super::{fault, scan};
 use crate::Context;
+
+/// What is refused because the repository's key cannot be used is told of each image.
+const KMS: &str = def::KMS_EXCEPTION.name;
 
 /// Bytes of the manifests of one answer.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
@@ -74,6 +78,10 @@ pub fn get(context: &mut Context<'_>, request: api::BatchGetImageRequest) -> Res
     let accepted = request.accepted_media_types.unwrap_or_default();
     let (mut images, mut failures, mut pulled) = (Vec::new(), Vec::new(), Vec::new());
     let mut left = MOST_BYTES;
+    let blobs = match content::bytes(context, &which.registry, &which.name) {
+        Err(fault) if fault.name != KMS => return Err(fault),
+        blobs => blobs,
+    };
     for id in request.image_ids.unwrap_or_default() {
         let found = match find(context, &which, &id)? {
             Ok(found) if accepted.is_empty() || accepted.contains(&found.media_type) => found,
@@ -87,7 +95,13 @@ pub fn get(context: &mut Context<'_>, request: api::BatchGetImageRequest) -> Res
                 continue;
             }
         };
-        let text = manifest(context, &found)?;
+        let text = match &blobs {
+            Ok(blobs) => manifest(blobs, &found)?,
+            Err(fault) => {
+                failures.push(failure(&id, Code::KmsError, fault.message.clone()));
+                continue;
+            }
+        };
         left =
             left.checked_sub(text.len()).ok_or_else(|| fault::limit("The manifests are too large for one answer."))?;
         images.push(shown(&which, identifier(found.digest.clone(), id.image_tag), text, found.media_type.clone()));
@@ -119,9 +133,9 @@ fn find(
 }
 
 /// A manifest's bytes, as they were pushed.
-fn manifest(context: &Context<'_>, image: &Image) -> Result<String, Fault> {
+fn manifest(blobs: &Blobs, image: &Image) -> Result<String, Fault> {
     let digest = digest(&image.digest)?;
-    let bytes = context.blobs()?.read(&digest, MANIFEST as u64).map_err(|error| fault::bytes(&error))?;
+    let bytes = blobs.read(&digest, MANIFEST as u64).map_err(|error| fault::bytes(&error))?;
     String::from_utf8(bytes.to_vec()).map_err(|_| Fault::internal())
 }
 
@@ -268,17 +282,18 @@ pub fn referrers(
     // Their manifests are read while the records may change.
     drop(state);
     let (images, next_token) = list.take(context, &page, rows);
+    let blobs = content::bytes(context, &which.registry, &which.name)?;
     let mut referrers = Vec::with_capacity(images.len());
     for image in &images {
-        referrers.extend(referrer(context, image)?);
+        referrers.extend(referrer(&blobs, image)?);
     }
     Ok(api::ListImageReferrersResponse { referrers: Some(referrers), next_token })
 }
 
 /// `None` if it has gone meanwhile.
-fn referrer(context: &Context<'_>, image: &Image) -> Result<Option<api::ImageReferrer>, Fault> {
-    let bytes = match context.blobs()?.read(&digest(&image.digest)?, MANIFEST as u64) {
-        Err(blobs::Error::Missing) => return Ok(None),
+fn referrer(blobs: &Blobs, image: &Image) -> Result<Option<api::ImageReferrer>, Fault> {
+    let bytes = match blobs.read(&digest(&image.digest)?, MANIFEST as u64) {
+        Err(Error::Missing) => return Ok(None),
         bytes => bytes.map_err(|error| fault::bytes(&error))?,
     };
     let annotations = content::annotations(&bytes);

@@ -3,7 +3,7 @@
 use longshore_api::ecr as api;
 use longshore_api::ecr::fault as def;
 use longshore_model::registry::{Digest, Repository};
-use longshore_store::blobs::{Error, Key};
+use longshore_store::blobs::{Blobs, Error, Key};
 use longshore_wire::{Fault, Value};
 
 use super::content;
@@ -63,6 +63,7 @@ pub fn url(
     let which = Which::of(context, request.registry_id, request.repository_name);
     let digest = request.layer_digest.unwrap_or_default();
     content::layer(&context.read(), &which.registry, &which.name, &digest)?;
+    content::bytes(context, &which.registry, &which.name)?;
     let path = download::path(&context.settings.vault, &which.registry, &which.name, &digest, context.now);
     Ok(api::GetDownloadUrlForLayerResponse {
         download_url: Some(format!("http://{}{path}", host::called(context))),
@@ -76,6 +77,12 @@ fn key(which: &Which, repository: &Repository, id: &str) -> Result<Key, Fault> {
     key.ok_or_else(|| fault::no_upload(&which.registry, &which.name, id))
 }
 
+/// Where the bytes of the repository that an upload is for lie.
+fn bytes(context: &mut Context<'_>, repository: &Repository) -> Result<Blobs, Fault> {
+    let state = context.read();
+    content::bytes_of(context, &state, repository)
+}
+
 pub fn initiate(
     context: &mut Context<'_>,
     request: api::InitiateLayerUploadRequest,
@@ -83,7 +90,8 @@ pub fn initiate(
     let which = Which::of(context, request.registry_id, request.repository_name);
     for_push(context, &which.registry, &which.name)?;
     let (repository, id) = (which.read(context)?, context.mint.uuid());
-    context.blobs()?.begin(&key(&which, &repository, &id)?).map_err(|error| fault::bytes(&error))?;
+    let (blobs, key) = (bytes(context, &repository)?, key(&which, &repository, &id)?);
+    blobs.begin(&key).map_err(|error| fault::bytes(&error))?;
     Ok(api::InitiateLayerUploadResponse { upload_id: Some(id), part_size: Some(PART) })
 }
 
@@ -93,6 +101,7 @@ pub fn upload(
 ) -> Result<api::UploadLayerPartResponse, Fault> {
     let which = Which::of(context, request.registry_id, request.repository_name);
     let repository = which.read(context)?;
+    let blobs = bytes(context, &repository)?;
     let id = request.upload_id.unwrap_or_default();
     let bytes = request.layer_part_blob.unwrap_or_default().0;
     let (first, last) = (request.part_first_byte.unwrap_or_default(), request.part_last_byte.unwrap_or_default());
@@ -101,7 +110,7 @@ pub fn upload(
         let words = "must be the first byte and as many as there are in the part, less one";
         return Err(fault::parameter("partLastByte", words));
     }
-    let (blobs, key) = (context.blobs()?, key(&which, &repository, &id)?);
+    let key = key(&which, &repository, &id)?;
     let failed = |error: Error| match error {
         Error::UnknownUpload => fault::no_upload(&which.registry, &which.name, &id),
         Error::OutOfOrder { at } => out_of_order(&which, &id, at),
@@ -111,6 +120,7 @@ pub fn upload(
     let at = u64::try_from(first).map_err(|_| fault::parameter("partFirstByte", "must not be below zero"))?;
     let mut writer = blobs.append(&key, Some(at)).map_err(failed)?;
     writer.write(&bytes).map_err(failed)?;
+    writer.pause().map_err(failed)?;
     Ok(api::UploadLayerPartResponse {
         registry_id: which.registry_id(),
         repository_name: which.repository_name(),
@@ -142,7 +152,7 @@ pub fn complete(
         return Err(fault::parameter("layerDigests", "must be one digest"));
     };
     let digest = Digest::parse(text).map_err(|why| fault::parameter("layerDigests", why.to_string()))?;
-    let (blobs, key) = (context.blobs()?, key(&which, &repository, &id)?);
+    let (blobs, key) = (bytes(context, &repository)?, key(&which, &repository, &id)?);
     let failed = |error: Error| match error {
         Error::UnknownUpload => fault::no_upload(&which.registry, &which.name, &id),
         Error::Busy => fault::parameter("uploadId", "a part of it is being uploaded"),
@@ -158,7 +168,7 @@ pub fn complete(
     }
     let known = context.read().layer(&repository.id, text).is_some();
     let kept = writer.finish(&digest).map_err(failed)?;
-    content::link(context, (&which.registry, &which.name), &repository.id, text, kept.size)?;
+    content::link(context, (&which.registry, &which.name), &repository.id, &kept)?;
     drop(kept);
     if known {
         let message = format!("The layer with digest '{digest}' exists in the repository with name '{}'", which.name);

@@ -4,8 +4,10 @@
 //! has in common with the distribution API under `/v2/`. A registry is an account's; of another account's repository a
 //! caller sees what both its own policies and the repository's allow.
 //!
-//! Left out: signing, archiving. What is encrypted by a key of KMS is so in name: the bytes
-//! lie on the disk as they came.
+//! The bytes of a repository that is encrypted by KMS are sealed under a key of its own ([`seal`]); those of the others lie as they
+//! came.
+//!
+//! Left out: signing, archiving.
 
 mod authorization;
 pub mod cache;
@@ -22,6 +24,7 @@ mod registry;
 mod replication;
 mod repository;
 pub mod scan;
+pub mod seal;
 mod setting;
 mod tag;
 mod template;

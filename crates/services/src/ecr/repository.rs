@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use longshore_api::ecr as api;
 use longshore_api::ecr::fault as def;
 use longshore_api::ecr::{EncryptionType, ImageTagMutability as Mutability};
-use longshore_model::registry::{MOST_REPOSITORIES, Repository};
+use longshore_model::kms::EncryptionKey;
+use longshore_model::registry::{MOST_REPOSITORIES, Repository, sealed_id};
 use longshore_model::{AccountId, Change, Mint, Place, State, TableName};
-use longshore_wire::{Fault, Value};
+use longshore_wire::Fault;
 
 use super::find::{List, Which, registry};
-use super::{fault, host, setting, tag};
+use super::{fault, host, seal, setting, tag};
 use crate::Context;
 use crate::kms::{self, Ring};
 
@@ -82,7 +83,9 @@ pub fn make(
         return Err(fault::limit(format!("A registry may have {MOST_REPOSITORIES} repositories.")));
     }
     let id = mint.hex32();
-    let kms_key = key(ring, (state, changes, mint), wish.encryption, wish.key.as_deref())?;
+    let key = key(ring, (state, changes, mint), wish.encryption, wish.key.as_deref())?;
+    let id = if key.is_some() { sealed_id(&id) } else { id };
+    let data_key = key.as_ref().map(|key| seal::wrapped(ring, key, (&id, &wish.name))).transpose()?;
     let made = Repository {
         account: account.to_string(),
         name: wish.name,
@@ -92,7 +95,8 @@ pub fn make(
         exclusions: wish.exclusions,
         scan_on_push: wish.scan_on_push,
         encryption: wish.encryption,
-        kms_key,
+        kms_key: key.map(|key| kms::arn(ring.place, &key.id)),
+        data_key,
         policy: None,
         lifecycle: None,
         tags: wish.tags,
@@ -101,35 +105,26 @@ pub fn make(
     Ok(made)
 }
 
-/// ARN of the key that a repository is encrypted with: the one that is given, or ECR's own; none without KMS.
+/// The key that a repository is encrypted with: the one that is given, or ECR's own; none without KMS.
 fn key(
     ring: &Ring<'_>,
     (state, changes, mint): (&State, &mut Vec<Change>, &mut Mint),
     encryption: EncryptionType,
     given: Option<&str>,
-) -> Result<Option<String>, Fault> {
+) -> Result<Option<EncryptionKey>, Fault> {
     let with_kms = matches!(encryption, EncryptionType::Kms | EncryptionType::KmsDsse);
     let given = given.filter(|given| !given.is_empty() && *given != kms::managed_alias(NAME));
-    let found = match (with_kms, given) {
-        (false, None) => return Ok(None),
+    match (with_kms, given) {
+        (false, None) => Ok(None),
         (false, Some(_)) => {
             let words = "must be given with the encryption type KMS or KMS_DSSE only";
-            return Err(fault::parameter("encryptionConfiguration.kmsKey", words));
+            Err(fault::parameter("encryptionConfiguration.kmsKey", words))
         }
-        (true, given) => ring.service_key((state, changes, mint), NAME, given),
-    };
-    let found = found.map_err(refused)?;
-    Ok(Some(kms::arn(ring.place, &found.id)))
-}
-
-/// What KMS refuses.
-fn refused(fault: Fault) -> Fault {
-    if !fault.sender {
-        return fault;
+        (true, given) => {
+            let found = ring.service_key((state, changes, mint), NAME, given);
+            found.map(Some).map_err(seal::refused)
+        }
     }
-    let message = format!("The repository's key cannot be used: {}", fault.message);
-    let error = Value::String(fault.name.to_owned());
-    super::fault::of(&def::KMS_EXCEPTION, message).with(&def::KMS_EXCEPTION, "kmsError", error)
 }
 
 /// As answers show it.

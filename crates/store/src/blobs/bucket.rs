@@ -25,16 +25,16 @@ use object_store::{ObjectStore, ObjectStoreExt as _, ObjectStoreScheme, PutPaylo
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-use super::digest::of_hex;
+use super::address::SEALED;
 use super::owner::{self, Ownership};
 use super::parts::Parts;
-use super::{Algorithm, Digest, Error, Reader};
+use super::{Address, Error, Reader, SealId, Shelf};
 
 /// Bytes of a part of a large object; a bucket takes ten thousand parts.
 const PART: u64 = 8 * 1024 * 1024;
 
 /// Bytes that are read at a time: each is a request.
-const READ: u64 = 4 * 1024 * 1024;
+pub(super) const READ: u64 = 4 * 1024 * 1024;
 
 /// What a bucket that does not answer is asked again: for some seconds, while a client waits.
 const TRIES: usize = 4;
@@ -134,26 +134,27 @@ impl Bucket {
         self.carrier.run(request).map_err(Error::Bucket)
     }
 
-    fn path(&self, digest: &Digest) -> Path {
-        self.shelf(digest.algorithm(), &digest.hex()[..2]).join(digest.hex())
+    fn path(&self, address: &Address) -> Path {
+        self.below(&address.shelf()).join(address.digest.hex())
     }
 
-    fn shelf(&self, algorithm: Algorithm, part: &str) -> Path {
-        self.prefix.clone().join("blobs").join(algorithm.name()).join(part)
+    fn below(&self, path: &str) -> Path {
+        path.split('/').fold(self.prefix.clone(), Path::join)
     }
 
-    pub fn size(&self, digest: &Digest) -> Result<u64, Error> {
-        Ok(self.run(self.store.head(&self.path(digest)))?.size)
+    /// Bytes of the object.
+    pub fn size(&self, address: &Address) -> Result<u64, Error> {
+        Ok(self.run(self.store.head(&self.path(address)))?.size)
     }
 
-    pub fn reader(&self, digest: &Digest) -> Result<Reader, Error> {
-        let object = Object { store: self.store.clone(), path: self.path(digest), carrier: self.carrier.clone() };
-        Ok(Reader::of_object(object, self.size(digest)?))
+    pub fn reader(&self, address: &Address) -> Result<Reader, Error> {
+        let object = Object { store: self.store.clone(), path: self.path(address), carrier: self.carrier.clone() };
+        Ok(Reader::of_object(object, self.size(address)?))
     }
 
     /// Whether an object came so long ago that nobody can be about to need it.
-    pub fn is_settled(&self, digest: &Digest) -> Result<bool, Error> {
-        match self.run(self.store.head(&self.path(digest))) {
+    pub fn is_settled(&self, address: &Address) -> Result<bool, Error> {
+        match self.run(self.store.head(&self.path(address))) {
             Err(Error::Missing) => Ok(false),
             found => {
                 let age = SystemTime::now().duration_since(found?.last_modified.into());
@@ -162,24 +163,24 @@ impl Bucket {
         }
     }
 
-    pub fn put(&self, digest: &Digest, bytes: Bytes) -> Result<(), Error> {
+    pub fn put(&self, address: &Address, bytes: Bytes) -> Result<(), Error> {
         self.own()?;
-        self.write(self.store.put(&self.path(digest), PutPayload::from(bytes))).map(drop)
+        self.write(self.store.put(&self.path(address), PutPayload::from(bytes))).map(drop)
     }
 
     /// Sends a file in parts, unless the object is there.
-    pub fn keep(&self, digest: &Digest, file: &File, size: u64) -> Result<(), Error> {
+    pub fn keep(&self, address: &Address, file: &File, size: u64) -> Result<(), Error> {
         self.own()?;
-        if self.size(digest).is_ok_and(|found| found == size) {
+        if self.size(address).is_ok_and(|found| found == size) {
             return Ok(());
         }
         if size <= PART {
-            return self.put(digest, piece(file, 0, size)?);
+            return self.put(address, piece(file, 0, size)?);
         }
         let part = PART.max(size.div_ceil(10_000));
         match &self.by_parts {
-            Some(store) => self.send(&**store, &self.path(digest), (file, size, part)),
-            None => self.stream(&self.path(digest), (file, size, part)),
+            Some(store) => self.send(&**store, &self.path(address), (file, size, part)),
+            None => self.stream(&self.path(address), (file, size, part)),
         }
     }
 
@@ -237,19 +238,25 @@ impl Bucket {
         Ok(left.len())
     }
 
-    pub fn remove(&self, digest: &Digest) -> Result<(), Error> {
+    pub fn remove(&self, address: &Address) -> Result<(), Error> {
         self.own()?;
-        match self.run(self.store.delete(&self.path(digest))) {
+        match self.run(self.store.delete(&self.path(address))) {
             Err(Error::Missing) => Ok(()),
             removed => removed,
         }
     }
 
-    pub fn part(&self, algorithm: Algorithm, part: u8) -> Result<Vec<Digest>, Error> {
-        let listed = self.store.list(Some(&self.shelf(algorithm, &format!("{part:02x}"))));
-        let named = |path: &Path| of_hex(algorithm, path.filename()?);
-        let digests = listed.try_filter_map(|object| std::future::ready(Ok(named(&object.location))));
-        self.run(digests.try_collect())
+    pub fn on(&self, shelf: &Shelf) -> Result<Vec<Address>, Error> {
+        let listed = self.store.list(Some(&self.below(&shelf.path())));
+        let named = |path: &Path| shelf.address(path.filename()?);
+        let addresses = listed.try_filter_map(|object| std::future::ready(Ok(named(&object.location))));
+        self.run(addresses.try_collect())
+    }
+
+    /// Data keys under which anything was sealed.
+    pub fn seals(&self) -> Result<Vec<SealId>, Error> {
+        let listed = self.run(self.store.list_with_delimiter(Some(&self.below(SEALED))))?;
+        Ok(listed.common_prefixes.iter().filter_map(|path| SealId::parse(path.filename()?)).collect())
     }
 }
 
@@ -320,10 +327,13 @@ impl Object {
         self.carrier.run(self.range(at, most)).map_err(error)
     }
 
-    /// The same, by the bucket's own runtime; `None` when that ends.
-    pub fn read_later(&self, at: u64, most: u64) -> Option<JoinHandle<Result<Bytes, Error>>> {
+    /// The same, by the bucket's own runtime, and what `then` makes of it; `None` when that ends.
+    pub fn read_later<F>(&self, at: u64, most: u64, then: F) -> Option<JoinHandle<Result<Bytes, Error>>>
+    where
+        F: FnOnce(Bytes) -> Result<Bytes, Error> + Send + 'static,
+    {
         let range = self.range(at, most);
-        Some(self.carrier.0.as_ref()?.spawn(async { range.await.map_err(error) }))
+        Some(self.carrier.0.as_ref()?.spawn(async { then(range.await.map_err(error)?) }))
     }
 
     fn range(&self, at: u64, most: u64) -> impl Future<Output = object_store::Result<Bytes>> + Send + 'static {

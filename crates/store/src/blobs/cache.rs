@@ -4,7 +4,7 @@ use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as Quick;
 
-use super::Digest;
+use super::Address;
 
 /// Beside its bytes an entry takes room.
 const OVERHEAD: u64 = 256;
@@ -15,14 +15,14 @@ const TYPICAL: u64 = 2048;
 #[derive(Clone)]
 struct Weigh;
 
-impl Weighter<Digest, Bytes> for Weigh {
-    fn weight(&self, _: &Digest, bytes: &Bytes) -> u64 {
+impl Weighter<Address, Bytes> for Weigh {
+    fn weight(&self, _: &Address, bytes: &Bytes) -> u64 {
         bytes.len() as u64 + OVERHEAD
     }
 }
 
 pub(super) struct Cache {
-    quick: Quick<Digest, Bytes, Weigh>,
+    quick: Quick<Address, Bytes, Weigh>,
     /// Bytes of the largest that is kept.
     largest: usize,
 }
@@ -34,18 +34,18 @@ impl Cache {
         Self { quick: Quick::with_weighter(entries, bytes, Weigh), largest }
     }
 
-    pub fn get(&self, digest: &Digest) -> Option<Bytes> {
-        self.quick.get(digest)
+    pub fn get(&self, address: &Address) -> Option<Bytes> {
+        self.quick.get(address)
     }
 
-    pub fn put(&self, digest: &Digest, bytes: Bytes) {
+    pub fn put(&self, address: &Address, bytes: Bytes) {
         if bytes.len() <= self.largest {
-            self.quick.insert(digest.clone(), bytes);
+            self.quick.insert(address.clone(), bytes);
         }
     }
 
-    pub fn remove(&self, digest: &Digest) {
-        self.quick.remove(digest);
+    pub fn remove(&self, address: &Address) {
+        self.quick.remove(address);
     }
 }
 
@@ -57,14 +57,15 @@ mod tests {
     #[test]
     fn the_cache_holds_no_more_than_it_may() {
         let cache = Cache::new(64 * 1024);
+        let address = |bytes: &[u8]| Address { seal: None, digest: digest_of(Algorithm::Sha256, bytes) };
         for number in 0..1000_u32 {
             let bytes = Bytes::from(number.to_be_bytes().repeat(512));
-            cache.put(&digest_of(Algorithm::Sha256, &bytes), bytes);
+            cache.put(&address(&bytes), bytes);
         }
         assert!(cache.quick.weight() <= 64 * 1024, "{}", cache.quick.weight());
         assert!(!cache.quick.is_empty());
         let large = Bytes::from(vec![0; 9 * 1024]);
-        let name = digest_of(Algorithm::Sha256, &large);
+        let name = address(&large);
         cache.put(&name, large);
         assert!(cache.get(&name).is_none());
     }

@@ -1,49 +1,58 @@
 //! Blobs as files.
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::digest::of_hex;
-use super::{ALGORITHMS, Algorithm, Digest, Error, PARTS, Reader};
+use parking_lot::Mutex;
+
+use super::address::SEALED;
+use super::{ALGORITHMS, Address, Error, Reader, SealId, Shelf};
+
+/// Shelves of sealed bytes of which it is remembered that they are durable.
+const REMEMBERED: usize = 16 * 1024;
 
 pub(super) struct Disk {
     dir: PathBuf,
+    /// Shelves of sealed bytes whose names have reached the disk, as far as this process knows.
+    durable: Mutex<HashSet<PathBuf>>,
 }
 
 impl Disk {
-    /// All shelves are made, and their names reach the disk: those too that another process made and could not sync.
+    /// All shelves of what lies as it came are made, and their names reach the disk: those too that another process made and could not sync.
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        let dir = dir.join("blobs");
         for algorithm in ALGORITHMS {
-            let shelves = dir.join(algorithm.name());
+            let shelves = dir.join("blobs").join(algorithm.name());
             make(&shelves)?;
-            for part in 0..=PARTS {
+            for part in 0..=u8::MAX {
                 let shelf = shelves.join(format!("{part:02x}"));
                 create_dir(&shelf).map_err(|error| Error::at(&shelf, error))?;
             }
             sync_dir(&shelves)?;
         }
-        sync_dir(&dir)?;
-        Ok(Self { dir })
+        sync_dir(&dir.join("blobs"))?;
+        sync_dir(dir)?;
+        Ok(Self { dir: dir.to_owned(), durable: Mutex::default() })
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
-        self.shelf(digest.algorithm(), &digest.hex()[..2]).join(digest.hex())
+    fn path(&self, address: &Address) -> PathBuf {
+        self.shelf(address).join(address.digest.hex())
     }
 
-    fn shelf(&self, algorithm: Algorithm, part: &str) -> PathBuf {
-        self.dir.join(algorithm.name()).join(part)
+    fn shelf(&self, address: &Address) -> PathBuf {
+        self.dir.join(address.shelf())
     }
 
-    pub fn size(&self, digest: &Digest) -> Result<u64, Error> {
-        let path = self.path(digest);
+    /// Bytes of the file.
+    pub fn size(&self, address: &Address) -> Result<u64, Error> {
+        let path = self.path(address);
         Ok(fs::metadata(&path).map_err(|error| Error::at(&path, error))?.len())
     }
 
-    pub fn reader(&self, digest: &Digest) -> Result<Reader, Error> {
-        let path = self.path(digest);
+    pub fn reader(&self, address: &Address) -> Result<Reader, Error> {
+        let path = self.path(address);
         let in_path = |error| Error::at(&path, error);
         let file = File::open(&path).map_err(in_path)?;
         let size = file.metadata().map_err(in_path)?.len();
@@ -51,56 +60,101 @@ impl Disk {
     }
 
     /// Small bytes by way of a file aside.
-    pub fn put(&self, digest: &Digest, aside: &Path, bytes: &[u8]) -> Result<(), Error> {
-        if self.size(digest).is_ok_and(|found| found == bytes.len() as u64) {
+    pub fn put(&self, address: &Address, aside: &Path, bytes: &[u8]) -> Result<(), Error> {
+        if self.size(address).is_ok_and(|found| found == bytes.len() as u64) {
             // Who gave it its name may not have come so far yet.
-            return sync_dir(&self.shelf(digest.algorithm(), &digest.hex()[..2]));
+            return sync_dir(&self.shelf(address));
         }
         let in_aside = |error| Error::at(aside, error);
         let write = || {
             let mut file = create(aside).map_err(in_aside)?;
             file.write_all(bytes).map_err(in_aside)?;
-            self.keep(digest, aside, &file, bytes.len() as u64)
+            self.keep(address, aside, &file, bytes.len() as u64)
         };
         write().inspect_err(|_| drop(fs::remove_file(aside)))
     }
 
-    /// Gives verified bytes their name, once they have reached the disk.
-    pub fn keep(&self, digest: &Digest, staged: &Path, file: &File, size: u64) -> Result<(), Error> {
-        let path = self.path(digest);
-        let shelf = self.shelf(digest.algorithm(), &digest.hex()[..2]);
+    /// Gives verified bytes their name, once they have reached the disk. `size` is that of the file.
+    pub fn keep(&self, address: &Address, staged: &Path, file: &File, size: u64) -> Result<(), Error> {
+        let path = self.path(address);
+        let shelf = self.shelf(address);
         let known = fs::metadata(&path).is_ok_and(|found| found.len() == size);
         if known {
             fs::remove_file(staged).map_err(|error| Error::at(staged, error))?;
         } else {
             file.sync_data().map_err(|error| Error::at(staged, error))?;
+            self.provide(address, &shelf)?;
             fs::rename(staged, &path).map_err(|error| Error::at(&path, error))?;
         }
         // As above, also of what is known.
         sync_dir(&shelf)
     }
 
-    pub fn remove(&self, digest: &Digest) -> Result<(), Error> {
-        let path = self.path(digest);
+    /// Makes the shelf of what is sealed, which is not there from the beginning: its name is durable before anything lies on it.
+    fn provide(&self, address: &Address, shelf: &Path) -> Result<(), Error> {
+        if address.seal.is_none() {
+            return Ok(());
+        }
+        // Another that comes meanwhile waits.
+        let mut durable = self.durable.lock();
+        if durable.contains(shelf) && shelf.is_dir() {
+            return Ok(());
+        }
+        for dir in shelf.ancestors().take_while(|dir| *dir != self.dir).collect::<Vec<_>>().into_iter().rev() {
+            create_dir(dir).map_err(|error| Error::at(dir, error))?;
+            dir.parent().map_or(Ok(()), sync_dir)?;
+        }
+        if durable.len() >= REMEMBERED {
+            durable.clear();
+        }
+        durable.insert(shelf.to_owned());
+        Ok(())
+    }
+
+    pub fn remove(&self, address: &Address) -> Result<(), Error> {
+        let path = self.path(address);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::at(&path, error)),
             _ => Ok(()),
         }
     }
 
-    pub fn part(&self, algorithm: Algorithm, part: u8) -> Result<Vec<Digest>, Error> {
-        let shelf = self.shelf(algorithm, &format!("{part:02x}"));
-        let entries = match fs::read_dir(&shelf) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(|error| Error::at(&shelf, error))?,
-        };
-        let mut digests = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(|error| Error::at(&shelf, error))?.file_name();
-            digests.extend(name.to_str().and_then(|hex| of_hex(algorithm, hex)));
-        }
-        Ok(digests)
+    pub fn on(&self, shelf: &Shelf) -> Result<Vec<Address>, Error> {
+        let names = names(&self.dir.join(shelf.path()))?;
+        Ok(names.iter().filter_map(|name| shelf.address(name)).collect())
     }
+
+    /// Data keys under which anything was sealed.
+    pub fn seals(&self) -> Result<Vec<SealId>, Error> {
+        Ok(names(&self.dir.join(SEALED))?.iter().filter_map(|name| SealId::parse(name)).collect())
+    }
+
+    /// Removes the directories of a data key, as far as nothing lies in them.
+    pub fn clear(&self, seal: &SealId) -> Result<(), Error> {
+        let room = self.dir.join(SEALED).join(seal.as_str());
+        let mut durable = self.durable.lock();
+        durable.retain(|shelf| !shelf.starts_with(&room));
+        for algorithm in names(&room)? {
+            let algorithm = room.join(algorithm);
+            names(&algorithm)?.iter().for_each(|part| drop(fs::remove_dir(algorithm.join(part))));
+            let _ = fs::remove_dir(algorithm);
+        }
+        let _ = fs::remove_dir(room);
+        Ok(())
+    }
+}
+
+/// What is in a directory; nothing in one that is not there.
+fn names(dir: &Path) -> Result<Vec<String>, Error> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| Error::at(dir, error))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry.map_err(|error| Error::at(dir, error))?.file_name().into_string());
+    }
+    Ok(names)
 }
 
 /// A directory and those above it, durably.

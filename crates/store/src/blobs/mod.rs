@@ -5,7 +5,12 @@
 //!       uploads/ACCOUNT/REPOSITORY.ID what still comes, hashed on the way; under the repository's id
 //!       blobs/ALGORITHM/aa/HEX        what is whole: verified, synced and then renamed
 //!       parts/NUMBER                  what is being sent to a bucket
+//!       sealed/ID/ALGORITHM/aa/HEX    the same, sealed under a data key ([`seal`]); ID is that of the repository it is of
 //! ```
+//! What lies as it came is there once for the whole installation, what is sealed once for each data key. [`Blobs::under`] a
+//! [`Seal`] are those of its key: all that is written and read, uploads too, is sealed on the way, and digests are of the plain
+//! bytes.
+//!
 //! A blob is there whole or not at all: its bytes have reached the disk before it gets its name, and its name before it is
 //! told of. Where a bucket is configured ([`Options::url`]) what is whole goes there, and uploads stay here. What bytes
 //! belong to, and who may read them, is the records' to say; no record points to bytes that are not there, because a record
@@ -14,14 +19,18 @@
 //! Every function may wait for the disk or the bucket, and is for threads that may: `block_in_place`, `spawn_blocking`. Only
 //! [`Reader::read_now`] never waits.
 
+mod address;
 mod bucket;
 mod cache;
 mod digest;
 mod disk;
+mod follow;
 mod owner;
 mod parts;
 mod pins;
 mod reader;
+mod seal;
+mod staged;
 mod upload;
 mod uploads;
 
@@ -41,10 +50,13 @@ use disk::Disk;
 use pins::Pins;
 use uploads::Uploads;
 
+pub use address::{Address, SealId, Shelf};
 pub use digest::digest_of;
+pub use follow::Follower;
 pub use longshore_model::registry::{Algorithm, Digest};
 pub use pins::Pin;
 pub use reader::{READ, Reader};
+pub use seal::Seal;
 pub use upload::Writer;
 pub use uploads::Key;
 
@@ -64,11 +76,8 @@ const REREADING: usize = 4;
 /// Bytes of small blobs (manifests) that are kept in memory.
 const CACHE: u64 = 32 * 1024 * 1024;
 
-/// Parts that the blobs of an algorithm are in, by the first two digits.
-pub const PARTS: u8 = u8::MAX;
-
 /// Those that bytes are kept by.
-pub const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
+const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -90,6 +99,10 @@ pub enum Error {
     Mismatch { found: Digest },
     #[error("there are no such bytes")]
     Missing,
+    #[error("the bytes are not those that were sealed")]
+    Damaged,
+    #[error("there is no randomness")]
+    NoRandomness,
     #[error("the disk is full")]
     Full,
     #[error("{path} cannot be used")]
@@ -179,7 +192,11 @@ struct Open {
 
 /// The bytes. Clones share them.
 #[derive(Clone)]
-pub struct Blobs(Arc<Open>);
+pub struct Blobs {
+    open: Arc<Open>,
+    /// Of those that are sealed, under what.
+    seal: Option<Seal>,
+}
 
 /// Bytes that are in their place, and stay there while this is there. The record of them comes next.
 #[derive(Debug)]
@@ -187,6 +204,13 @@ pub struct Kept {
     pub digest: Digest,
     pub size: u64,
     pub pin: Pin,
+}
+
+impl Kept {
+    /// Where they lie.
+    pub fn address(&self) -> &Address {
+        self.pin.address()
+    }
 }
 
 impl Blobs {
@@ -203,7 +227,17 @@ impl Blobs {
         let (pins, cache, rereading) = (Pins::default(), Cache::new(CACHE), AtomicUsize::new(0));
         let (largest, reserve) = (options.largest, options.reserve);
         let open = Open { place, pins, cache, uploads, largest, reserve, rereading };
-        Ok(Self(Arc::new(open)))
+        Ok(Self { open: Arc::new(open), seal: None })
+    }
+
+    /// Those that are sealed under a data key; without one, those that lie as they came.
+    pub fn under(&self, seal: Option<Seal>) -> Self {
+        Self { open: self.open.clone(), seal }
+    }
+
+    /// Where the bytes of a digest lie.
+    pub fn address(&self, digest: &Digest) -> Address {
+        Address { seal: self.seal.as_ref().map(|seal| seal.id().clone()), digest: digest.clone() }
     }
 
     /// Whether there is room on the disk for so many bytes more. What cannot be found out is not held against it.
@@ -211,17 +245,17 @@ impl Blobs {
     /// # Errors
     /// [`Error::Full`]
     fn check_space(&self, bytes: usize) -> Result<(), Error> {
-        let space = nix::sys::statvfs::statvfs(self.0.uploads.dir());
+        let space = nix::sys::statvfs::statvfs(self.open.uploads.dir());
         let free = space.map(|disk| disk.blocks_available().saturating_mul(disk.fragment_size()));
         match free {
-            Ok(free) if free < self.0.reserve.saturating_add(bytes as u64) => Err(Error::Full),
+            Ok(free) if free < self.open.reserve.saturating_add(bytes as u64) => Err(Error::Full),
             _ => Ok(()),
         }
     }
 
     /// Keeps the bytes of a digest where they are, or waits until they are removed.
     pub fn pin(&self, digest: &Digest) -> Pin {
-        self.0.pins.pin(digest)
+        self.open.pins.pin(&self.address(digest))
     }
 
     /// Keeps small bytes.
@@ -231,25 +265,32 @@ impl Blobs {
     pub fn put(&self, algorithm: Algorithm, bytes: Bytes) -> Result<Kept, Error> {
         self.check_space(bytes.len())?;
         let (digest, size) = (digest_of(algorithm, &bytes), bytes.len() as u64);
-        let pin = self.pin(&digest);
-        match &self.0.place {
-            Place::Disk(disk) => disk.put(&digest, &self.0.uploads.aside(), &bytes)?,
-            Place::Bucket(bucket) => bucket.put(&digest, bytes.clone())?,
+        let address = self.address(&digest);
+        let pin = self.open.pins.pin(&address);
+        let laid_out = match &self.seal {
+            Some(seal) => seal::sealed(seal, &digest, &bytes)?.into(),
+            None => bytes.clone(),
+        };
+        match &self.open.place {
+            Place::Disk(disk) => disk.put(&address, &self.open.uploads.aside(), &laid_out)?,
+            Place::Bucket(bucket) => bucket.put(&address, laid_out)?,
         }
-        self.0.cache.put(&digest, bytes);
+        self.open.cache.put(&address, bytes);
         Ok(Kept { digest, size, pin })
     }
 
     /// How many bytes there are; `None` if there are none of that digest.
     ///
     /// # Errors
-    /// [`Error::File`] and [`Error::Bucket`].
+    /// [`Error::Damaged`]; [`Error::File`] and [`Error::Bucket`].
     pub fn size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
-        let size = match &self.0.place {
-            Place::Disk(disk) => disk.size(digest),
-            Place::Bucket(bucket) => bucket.size(digest),
+        let address = self.address(digest);
+        let size = match &self.open.place {
+            Place::Disk(disk) => disk.size(&address),
+            Place::Bucket(bucket) => bucket.size(&address),
         };
         match size {
+            Ok(size) if self.seal.is_some() => seal::plain_length(size).map(Some).ok_or(Error::Damaged),
             Ok(size) => Ok(Some(size)),
             Err(Error::Missing) => Ok(None),
             Err(error) => Err(error),
@@ -258,15 +299,17 @@ impl Blobs {
 
     /// Small bytes that are in memory. Never waits.
     pub fn cached(&self, digest: &Digest) -> Option<Bytes> {
-        self.0.cache.get(digest)
+        self.open.cache.get(&self.address(digest))
     }
 
     /// All of a small blob, which then stays in memory for a while.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::TooLarge`] beyond `most` bytes; [`Error::File`] and [`Error::Bucket`].
+    /// [`Error::Missing`], [`Error::TooLarge`] beyond `most` bytes; [`Error::Damaged`]; [`Error::File`] and
+    /// [`Error::Bucket`].
     pub fn read(&self, digest: &Digest, most: u64) -> Result<Bytes, Error> {
-        if let Some(bytes) = self.0.cache.get(digest) {
+        let address = self.address(digest);
+        if let Some(bytes) = self.open.cache.get(&address) {
             return Ok(bytes);
         }
         let reader = self.reader(digest)?;
@@ -274,18 +317,23 @@ impl Blobs {
             return Err(Error::TooLarge { most });
         }
         let bytes = reader.read_all()?;
-        self.0.cache.put(digest, bytes.clone());
+        self.open.cache.put(&address, bytes.clone());
         Ok(bytes)
     }
 
     /// To read a blob piece by piece. What is removed meanwhile can still be read from a disk.
     ///
     /// # Errors
-    /// [`Error::Missing`]; [`Error::File`] and [`Error::Bucket`].
+    /// [`Error::Missing`]; [`Error::Damaged`]; [`Error::File`] and [`Error::Bucket`].
     pub fn reader(&self, digest: &Digest) -> Result<Reader, Error> {
-        match &self.0.place {
-            Place::Disk(disk) => disk.reader(digest),
-            Place::Bucket(bucket) => bucket.reader(digest),
+        let address = self.address(digest);
+        let reader = match &self.open.place {
+            Place::Disk(disk) => disk.reader(&address)?,
+            Place::Bucket(bucket) => bucket.reader(&address)?,
+        };
+        match &self.seal {
+            Some(seal) => reader.opened(seal, digest),
+            None => Ok(reader),
         }
     }
 
@@ -295,7 +343,7 @@ impl Blobs {
     /// # Errors
     /// [`Error::Foreign`], [`Error::Unmarked`] and [`Error::Bucket`].
     pub fn confirm(&self) -> Result<(), Error> {
-        match &self.0.place {
+        match &self.open.place {
             Place::Disk(_) => Ok(()),
             Place::Bucket(bucket) => bucket.confirm(),
         }
@@ -306,7 +354,7 @@ impl Blobs {
     /// # Errors
     /// [`Error::File`], [`Error::Bucket`], [`Error::Foreign`] and [`Error::Unmarked`].
     pub fn abort_left(&self) -> Result<usize, Error> {
-        match &self.0.place {
+        match &self.open.place {
             Place::Disk(_) => Ok(0),
             Place::Bucket(bucket) => bucket.abort_left(),
         }
@@ -317,48 +365,78 @@ impl Blobs {
     ///
     /// # Errors
     /// [`Error::Bucket`]
-    pub fn is_settled(&self, digest: &Digest) -> Result<bool, Error> {
-        match &self.0.place {
+    pub fn is_settled(&self, address: &Address) -> Result<bool, Error> {
+        match &self.open.place {
             Place::Disk(_) => Ok(true),
-            Place::Bucket(bucket) => bucket.is_settled(digest),
+            Place::Bucket(bucket) => bucket.is_settled(address),
         }
     }
 
     /// Removes bytes that nobody has a pin on, unless they are needed. `needed` is asked while nobody can get a pin, and must
-    /// rest on what is durable. Returns whether they are gone.
+    /// rest on what is durable. It takes no key. Returns whether they are gone.
     ///
     /// # Errors
     /// [`Error::File`] and [`Error::Bucket`].
-    pub fn remove_unless(&self, digest: &Digest, needed: impl FnOnce() -> bool) -> Result<bool, Error> {
-        let Some(_alone) = self.0.pins.exclude(digest) else { return Ok(false) };
+    pub fn remove_unless(&self, address: &Address, needed: impl FnOnce() -> bool) -> Result<bool, Error> {
+        let Some(_alone) = self.open.pins.exclude(address) else { return Ok(false) };
         if needed() {
             return Ok(false);
         }
-        self.0.cache.remove(digest);
-        match &self.0.place {
-            Place::Disk(disk) => disk.remove(digest)?,
-            Place::Bucket(bucket) => bucket.remove(digest)?,
+        self.open.cache.remove(address);
+        match &self.open.place {
+            Place::Disk(disk) => disk.remove(address)?,
+            Place::Bucket(bucket) => bucket.remove(address)?,
         }
         Ok(true)
     }
 
-    /// What is there, of the digests that begin with `part` (0 to [`PARTS`]) in hexadecimal digits.
+    /// The data keys under which anything was sealed, as far as it is known.
     ///
     /// # Errors
     /// [`Error::File`] and [`Error::Bucket`].
-    pub fn part(&self, algorithm: Algorithm, part: u8) -> Result<Vec<Digest>, Error> {
-        match &self.0.place {
-            Place::Disk(disk) => disk.part(algorithm, part),
-            Place::Bucket(bucket) => bucket.part(algorithm, part),
+    pub fn seals(&self) -> Result<Vec<SealId>, Error> {
+        match &self.open.place {
+            Place::Disk(disk) => disk.seals(),
+            Place::Bucket(bucket) => bucket.seals(),
+        }
+    }
+
+    /// All that there may be of a data key, or of what lies as it came.
+    pub fn shelves(seal: Option<&SealId>) -> impl Iterator<Item = Shelf> {
+        let of = move |algorithm| (0..=u8::MAX).map(move |part| Shelf { seal: seal.cloned(), algorithm, part });
+        ALGORITHMS.into_iter().flat_map(of)
+    }
+
+    /// What lies on a shelf.
+    ///
+    /// # Errors
+    /// [`Error::File`] and [`Error::Bucket`].
+    pub fn on(&self, shelf: &Shelf) -> Result<Vec<Address>, Error> {
+        match &self.open.place {
+            Place::Disk(disk) => disk.on(shelf),
+            Place::Bucket(bucket) => bucket.on(shelf),
+        }
+    }
+
+    /// Removes what is left of a data key that nothing will be sealed under again, as far as nothing lies there.
+    ///
+    /// # Errors
+    /// [`Error::File`]
+    pub fn clear(&self, seal: &SealId) -> Result<(), Error> {
+        match &self.open.place {
+            Place::Disk(disk) => disk.clear(seal),
+            // Nothing is left there of what lay in a directory.
+            Place::Bucket(_) => Ok(()),
         }
     }
 
     /// Begins an upload.
     ///
     /// # Errors
-    /// [`Error::TooMany`], [`Error::Twice`], [`Error::Full`] and [`Error::File`].
+    /// [`Error::UnknownUpload`] if the repository's bytes do not lie here; [`Error::TooMany`], [`Error::Twice`], [`Error::Full`]
+    /// and [`Error::File`].
     pub fn begin(&self, key: &Key) -> Result<(), Error> {
-        self.0.uploads.begin(key)
+        self.open.uploads.begin(self.own(key)?)
     }
 
     /// How many bytes of an upload have come.
@@ -366,7 +444,7 @@ impl Blobs {
     /// # Errors
     /// [`Error::UnknownUpload`]; [`Error::Busy`] while more come.
     pub fn received(&self, key: &Key) -> Result<u64, Error> {
-        self.0.uploads.received(key)
+        self.open.uploads.received(self.own(key)?)
     }
 
     /// To write the next bytes of an upload, which nobody else does meanwhile. `at` is where the caller thinks they belong.
@@ -374,7 +452,7 @@ impl Blobs {
     /// # Errors
     /// [`Error::UnknownUpload`], [`Error::Busy`], [`Error::Crowded`], [`Error::OutOfOrder`]; [`Error::File`].
     pub fn append(&self, key: &Key, at: Option<u64>) -> Result<Writer, Error> {
-        Writer::open(self, key, at)
+        Writer::open(self, self.own(key)?, at)
     }
 
     /// Ends an upload that nobody wants.
@@ -382,36 +460,44 @@ impl Blobs {
     /// # Errors
     /// [`Error::UnknownUpload`], [`Error::Busy`]; [`Error::File`].
     pub fn cancel(&self, key: &Key) -> Result<(), Error> {
-        self.0.uploads.cancel(key)
+        self.open.uploads.cancel(self.own(key)?)
     }
 
     /// Ends uploads that nobody has touched for so long. Returns how many.
     pub fn sweep(&self, untouched: Duration) -> usize {
-        self.0.uploads.sweep(untouched)
+        self.open.uploads.sweep(untouched)
     }
 
     /// Ids of repositories that have open uploads.
     pub fn uploading(&self) -> BTreeSet<String> {
-        self.0.uploads.owners()
+        self.open.uploads.owners()
     }
 
     /// Ends the uploads of repositories that are gone, by their ids; those that are written to, when the writer lets go. Returns
     /// how many are ended.
     pub fn forget(&self, repositories: &BTreeSet<String>) -> usize {
-        self.0.uploads.forget(repositories)
+        self.open.uploads.forget(repositories)
     }
 
     /// Uploads that are open.
     pub fn open_uploads(&self) -> usize {
-        self.0.uploads.count()
+        self.open.uploads.count()
     }
 
-    /// Puts what was verified into its place.
-    fn keep(&self, digest: &Digest, staged: &Path, file: fs::File, size: u64) -> Result<(), Error> {
-        match &self.0.place {
-            Place::Disk(disk) => disk.keep(digest, staged, &file, size),
+    /// An upload for a repository whose bytes lie elsewhere is not one of these.
+    fn own<'a>(&self, key: &'a Key) -> Result<&'a Key, Error> {
+        match SealId::parse(key.repository()).as_ref() == self.seal.as_ref().map(Seal::id) {
+            true => Ok(key),
+            false => Err(Error::UnknownUpload),
+        }
+    }
+
+    /// Puts what was verified into its place: a file of `size` bytes.
+    fn keep(&self, address: &Address, staged: &Path, file: &fs::File, size: u64) -> Result<(), Error> {
+        match &self.open.place {
+            Place::Disk(disk) => disk.keep(address, staged, file, size),
             Place::Bucket(bucket) => {
-                bucket.keep(digest, &file, size)?;
+                bucket.keep(address, file, size)?;
                 fs::remove_file(staged).map_err(|error| Error::at(staged, error))
             }
         }

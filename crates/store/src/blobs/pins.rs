@@ -1,10 +1,10 @@
-//! Who needs the bytes of a digest to stay, until a record says so.
+//! Who needs the bytes at an address to stay, until a record says so.
 //!
 //! ```text
 //!     finish, put      pin ──► bytes in their place ──► transaction ──► let go
 //!     removal          not pinned? ──► nobody pins now ──► no record holds it, durably? ──► bytes go ──► pins again
 //! ```
-//! Whoever brings bytes waits for a removal of the same digest that is under way, and a removal does not begin while
+//! Whoever brings bytes waits for a removal at the same address that is under way, and a removal does not begin while
 //! anybody has a pin. So bytes that were found or written under a pin are there when the record is.
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::Digest;
+use super::Address;
 
 enum Hold {
     Pinned(usize),
@@ -23,7 +23,7 @@ enum Hold {
 
 #[derive(Default)]
 struct Board {
-    holds: Mutex<HashMap<Digest, Hold>>,
+    holds: Mutex<HashMap<Address, Hold>>,
     removed: Condvar,
 }
 
@@ -32,13 +32,13 @@ pub(super) struct Pins(Arc<Board>);
 
 impl Pins {
     /// Waits for a removal that is under way.
-    pub fn pin(&self, digest: &Digest) -> Pin {
+    pub fn pin(&self, address: &Address) -> Pin {
         let mut holds = self.0.holds.lock();
         loop {
-            match holds.entry(digest.clone()).or_insert(Hold::Pinned(0)) {
+            match holds.entry(address.clone()).or_insert(Hold::Pinned(0)) {
                 Hold::Pinned(pins) => {
                     *pins += 1;
-                    return Pin { board: self.0.clone(), digest: digest.clone() };
+                    return Pin { board: self.0.clone(), address: address.clone() };
                 }
                 Hold::Removing(waiting) => {
                     *waiting += 1;
@@ -49,36 +49,42 @@ impl Pins {
     }
 
     /// The right to remove, unless somebody has a pin or removes already.
-    pub fn exclude(&self, digest: &Digest) -> Option<Exclusion<'_>> {
-        match self.0.holds.lock().entry(digest.clone()) {
+    pub fn exclude(&self, address: &Address) -> Option<Exclusion<'_>> {
+        match self.0.holds.lock().entry(address.clone()) {
             Entry::Occupied(_) => None,
             Entry::Vacant(free) => {
                 free.insert(Hold::Removing(0));
-                Some(Exclusion { board: &self.0, digest: digest.clone() })
+                Some(Exclusion { board: &self.0, address: address.clone() })
             }
         }
     }
 }
 
-/// As long as it is there, the bytes of its digest are not removed.
+/// As long as it is there, the bytes at its address are not removed.
 pub struct Pin {
     board: Arc<Board>,
-    digest: Digest,
+    address: Address,
+}
+
+impl Pin {
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
 }
 
 impl std::fmt::Debug for Pin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Pin({})", self.digest)
+        write!(f, "Pin({})", self.address)
     }
 }
 
 impl Drop for Pin {
     fn drop(&mut self) {
         let mut holds = self.board.holds.lock();
-        let Some(Hold::Pinned(pins)) = holds.get_mut(&self.digest) else { return };
+        let Some(Hold::Pinned(pins)) = holds.get_mut(&self.address) else { return };
         *pins -= 1;
         if *pins == 0 {
-            holds.remove(&self.digest);
+            holds.remove(&self.address);
         }
     }
 }
@@ -86,38 +92,41 @@ impl Drop for Pin {
 /// As long as it is there, nobody gets a pin.
 pub(super) struct Exclusion<'a> {
     board: &'a Board,
-    digest: Digest,
+    address: Address,
 }
 
 impl Drop for Exclusion<'_> {
     fn drop(&mut self) {
-        self.board.holds.lock().remove(&self.digest);
+        self.board.holds.lock().remove(&self.address);
         self.board.removed.notify_all();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Algorithm, digest_of};
+    use super::super::{Algorithm, SealId, digest_of};
     use super::*;
 
     #[test]
     fn nothing_is_removed_under_a_pin_and_nothing_pinned_under_a_removal() {
-        let (pins, digest) = (Pins::default(), digest_of(Algorithm::Sha256, b"x"));
-        let first = pins.pin(&digest);
-        let second = pins.pin(&digest);
-        assert!(pins.exclude(&digest).is_none());
+        let digest = digest_of(Algorithm::Sha256, b"x");
+        let (pins, address) = (Pins::default(), Address { seal: None, digest: digest.clone() });
+        let sealed = Address { seal: SealId::parse("k1"), digest };
+        let first = pins.pin(&address);
+        let second = pins.pin(&address);
+        assert!(pins.exclude(&address).is_none());
+        assert!(pins.exclude(&sealed).is_some(), "these lie elsewhere");
         drop(first);
-        assert!(pins.exclude(&digest).is_none());
+        assert!(pins.exclude(&address).is_none());
         drop(second);
-        let exclusion = pins.exclude(&digest).unwrap();
-        assert!(pins.exclude(&digest).is_none());
+        let exclusion = pins.exclude(&address).unwrap();
+        assert!(pins.exclude(&address).is_none());
         let waiting = std::thread::spawn({
-            let (pins, digest) = (pins.clone(), digest.clone());
-            move || drop(pins.pin(&digest))
+            let (pins, address) = (pins.clone(), address.clone());
+            move || drop(pins.pin(&address))
         });
         // It has come to wait, and not past it.
-        let waits = || matches!(pins.0.holds.lock().get(&digest), Some(Hold::Removing(1..)));
+        let waits = || matches!(pins.0.holds.lock().get(&address), Some(Hold::Removing(1..)));
         while !waits() {
             assert!(!waiting.is_finished(), "it has its pin while the bytes are removed");
             std::thread::yield_now();

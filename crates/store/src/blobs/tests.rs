@@ -8,6 +8,8 @@ use parking_lot::Mutex;
 
 use super::*;
 
+mod sealed;
+
 const ACCOUNT: &str = "123456789012";
 const A: &str = "0123456789abcdef0123456789abcdef";
 const B: &str = "fedcba9876543210fedcba9876543210";
@@ -39,7 +41,16 @@ impl Drop for Room {
 }
 
 fn key(number: u32) -> Key {
-    Key::new(ACCOUNT, A, &format!("01234567-89ab-cdef-0123-{number:012x}")).unwrap()
+    key_of(A, number)
+}
+
+fn key_of(repository: &str, number: u32) -> Key {
+    Key::new(ACCOUNT, repository, &format!("01234567-89ab-cdef-0123-{number:012x}")).unwrap()
+}
+
+/// Of a repository whose bytes lie there.
+fn key_in(blobs: &Blobs, number: u32) -> Key {
+    key_of(blobs.seal.as_ref().map_or(A, |seal| seal.id().as_str()), number)
 }
 
 fn sha(bytes: &[u8]) -> Digest {
@@ -58,10 +69,13 @@ fn content(number: u64, length: usize) -> Vec<u8> {
     (0..length.div_ceil(8)).flat_map(|_| next()).take(length).collect()
 }
 
+/// What lies as it came, or is sealed.
+fn there(blobs: &Blobs, seal: Option<&SealId>) -> Vec<Address> {
+    Blobs::shelves(seal).flat_map(|shelf| blobs.on(&shelf).unwrap()).collect()
+}
+
 fn all(blobs: &Blobs) -> Vec<Digest> {
-    let part = |(algorithm, part)| blobs.part(algorithm, part).unwrap();
-    let parts = ALGORITHMS.into_iter().flat_map(|algorithm| (0..=PARTS).map(move |part| (algorithm, part)));
-    parts.flat_map(part).collect()
+    there(blobs, None).into_iter().map(|address| address.digest).collect()
 }
 
 fn whole(blobs: &Blobs, digest: &Digest) -> Vec<u8> {
@@ -121,7 +135,7 @@ fn an_upload_goes_on_after_a_restart() {
     let blobs = room.open();
     assert!(!room.0.join("uploads/aside-7").exists());
     assert_eq!(blobs.received(&key(1)).unwrap(), 60_000);
-    assert_eq!(blobs.0.uploads.count(), 1);
+    assert_eq!(blobs.open.uploads.count(), 1);
     let mut writer = blobs.append(&key(1), Some(60_000)).unwrap();
     writer.write(&bytes[60_000..]).unwrap();
     writer.finish(&sha(&bytes)).unwrap();
@@ -137,22 +151,22 @@ fn few_long_uploads_are_read_again_at_one_time() {
         blobs.begin(&key(1)).unwrap();
         blobs.begin(&key(2)).unwrap();
         blobs.append(&key(2), None).unwrap().write(b"short").unwrap();
-        blobs.0.uploads.path(&key(1))
+        blobs.open.uploads.path(&key(1))
     };
     fs::File::options().write(true).open(path).unwrap().set_len(length).unwrap();
     let blobs = room.open();
-    blobs.0.rereading.store(REREADING, Ordering::Relaxed);
+    blobs.open.rereading.store(REREADING, Ordering::Relaxed);
     assert!(matches!(blobs.append(&key(1), Some(length)), Err(Error::Crowded)));
     assert_eq!(blobs.append(&key(2), Some(5)).unwrap().received(), 5);
-    blobs.0.rereading.store(REREADING - 1, Ordering::Relaxed);
+    blobs.open.rereading.store(REREADING - 1, Ordering::Relaxed);
     let writer = blobs.append(&key(1), Some(length)).unwrap();
     // By its other digest it is read once more.
-    blobs.0.rereading.store(REREADING, Ordering::Relaxed);
+    blobs.open.rereading.store(REREADING, Ordering::Relaxed);
     let digest = digest_of(Algorithm::Sha512, &vec![0; usize::try_from(length).unwrap()]);
     assert!(matches!(writer.finish(&digest), Err(Error::Crowded)));
-    blobs.0.rereading.store(0, Ordering::Relaxed);
+    blobs.open.rereading.store(0, Ordering::Relaxed);
     assert_eq!(blobs.append(&key(1), Some(length)).unwrap().finish(&digest).unwrap().size, length);
-    assert_eq!(blobs.0.rereading.load(Ordering::Relaxed), 0);
+    assert_eq!(blobs.open.rereading.load(Ordering::Relaxed), 0);
 }
 
 #[test]
@@ -190,6 +204,8 @@ fn an_upload_is_found_by_its_repository_alone() {
         (ACCOUNT, "", ID),
         (ACCOUNT, "../../../../../etc/passwd-000000", ID),
         (ACCOUNT, "0123456789ABCDEF0123456789abcdef", ID),
+        (ACCOUNT, "x0123456789abcdef0123456789abcdef", ID),
+        (ACCOUNT, "k123456789abcdef0123456789abcdef", ID),
         (ACCOUNT, A, ""),
         (ACCOUNT, A, "../../../../etc/passwd-0000-000000000"),
         (ACCOUNT, A, "01234567-89AB-cdef-0123-456789abcdef"),
@@ -271,7 +287,7 @@ fn ten_thousand_abandoned_uploads_are_reclaimed_and_no_other() {
     blobs.begin(&key(10_000)).unwrap();
     assert!(matches!(blobs.begin(&key(10_001)), Err(Error::TooMany { .. })));
     blobs.append(&key(5), None).unwrap().write(b"x").unwrap();
-    let untouched = blobs.0.uploads.count() - 2;
+    let untouched = blobs.open.uploads.count() - 2;
     assert_eq!(blobs.sweep(since.elapsed()), untouched);
     assert_eq!((blobs.open_uploads(), room.staged()), (2, 2));
     drop(blobs);
@@ -296,13 +312,13 @@ fn small_blobs_are_put_read_and_removed() {
     assert_eq!(cold.cached(&kept.digest), Some(bytes.clone()));
     let digest = kept.digest.clone();
     drop(kept);
-    assert!(!blobs.remove_unless(&digest, || false).unwrap(), "somebody has a pin");
+    assert!(!blobs.remove_unless(&blobs.address(&digest), || false).unwrap(), "somebody has a pin");
     drop(again);
-    assert!(!blobs.remove_unless(&digest, || true).unwrap(), "it is needed");
-    assert!(blobs.remove_unless(&digest, || false).unwrap());
+    assert!(!blobs.remove_unless(&blobs.address(&digest), || true).unwrap(), "it is needed");
+    assert!(blobs.remove_unless(&blobs.address(&digest), || false).unwrap());
     assert!(matches!(blobs.read(&digest, 2), Err(Error::Missing)));
     assert_eq!((blobs.size(&digest).unwrap(), all(&blobs)), (None, vec![]));
-    assert!(blobs.remove_unless(&digest, || false).unwrap());
+    assert!(blobs.remove_unless(&blobs.address(&digest), || false).unwrap());
 }
 
 /// So nobody gives a name in a directory whose own somebody else has yet to make durable.
@@ -335,7 +351,7 @@ fn a_blob_is_read_in_pieces_from_anywhere() {
     assert!(reader.read_now(bytes.len() as u64, 1).is_none());
     assert!(matches!(reader.read(bytes.len() as u64, 1), Err(Error::Missing)));
     drop(kept.pin);
-    assert!(blobs.remove_unless(&kept.digest, || false).unwrap());
+    assert!(blobs.remove_unless(&blobs.address(&kept.digest), || false).unwrap());
     assert_eq!(reader.read_all().unwrap(), bytes, "who began to read reads on");
 }
 
@@ -345,7 +361,7 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     let blobs = room.open();
     blobs.begin(&key(1)).unwrap();
     let mut writer = blobs.append(&key(1), None).unwrap();
-    writer.file = fs::File::options().write(true).open("/dev/full").unwrap();
+    writer.staged.file = fs::File::options().write(true).open("/dev/full").unwrap();
     assert!(matches!(writer.write(b"bytes"), Err(Error::Full)));
     drop(writer);
     assert!(matches!(blobs.received(&key(1)), Err(Error::UnknownUpload)));
@@ -391,8 +407,8 @@ async fn a_bucket_keeps_what_a_directory_does() {
         assert_eq!(reader.read(7, 9).unwrap(), large[7..16]);
         drop(kept);
         for digest in all(&blobs) {
-            assert!(blobs.remove_unless(&digest, || false).unwrap());
-            assert!(blobs.remove_unless(&digest, || false).unwrap());
+            assert!(blobs.remove_unless(&blobs.address(&digest), || false).unwrap());
+            assert!(blobs.remove_unless(&blobs.address(&digest), || false).unwrap());
             assert!(matches!(blobs.reader(&digest), Err(Error::Missing)));
         }
         assert_eq!(all(&blobs).len(), 0);
@@ -424,10 +440,10 @@ fn a_bucket_of_another_installation_is_left_alone() {
     fs::write(images.join("longshore-owner"), "two").unwrap();
     assert!(matches!(ours.confirm(), Err(Error::Foreign { .. })));
     assert!(matches!(ours.put(Algorithm::Sha256, Bytes::from_static(b"[]")), Err(Error::Foreign { .. })));
-    assert!(matches!(ours.remove_unless(&digest, || false), Err(Error::Foreign { .. })));
+    assert!(matches!(ours.remove_unless(&ours.address(&digest), || false), Err(Error::Foreign { .. })));
     fs::remove_file(images.join("longshore-owner")).unwrap();
     assert!(matches!(as_owner("one").map(drop), Err(Error::Unmarked)));
-    assert!(matches!(ours.remove_unless(&digest, || false), Err(Error::Unmarked)));
+    assert!(matches!(ours.remove_unless(&ours.address(&digest), || false), Err(Error::Unmarked)));
     assert_eq!(whole(&ours, &digest), b"{}");
 }
 
@@ -439,45 +455,49 @@ fn in_a_bucket_bytes_that_just_came_are_not_settled() {
     let url = Some(format!("file://{}", bucket.0.display()));
     let blobs = Blobs::open(&Options { url, ..Options::of(&room.0) }).unwrap();
     let digest = blobs.put(Algorithm::Sha256, bytes.clone()).unwrap().digest;
-    assert!(!blobs.is_settled(&digest).unwrap());
-    assert!(!blobs.is_settled(&sha(b"missing")).unwrap());
+    assert!(!blobs.is_settled(&blobs.address(&digest)).unwrap());
+    assert!(!blobs.is_settled(&blobs.address(&sha(b"missing"))).unwrap());
     let object = bucket.0.join("blobs/sha256").join(&digest.hex()[..2]).join(digest.hex());
     let before = std::time::SystemTime::now() - Duration::from_secs(24 * 3600 + 1);
     fs::File::options().write(true).open(object).unwrap().set_modified(before).unwrap();
-    assert!(blobs.is_settled(&digest).unwrap());
+    assert!(blobs.is_settled(&blobs.address(&digest)).unwrap());
     let directory = room.open();
     let kept = directory.put(Algorithm::Sha256, bytes).unwrap();
-    assert!(directory.is_settled(&kept.digest).unwrap(), "nobody else writes there");
+    assert!(directory.is_settled(kept.address()).unwrap(), "nobody else writes there");
 }
 
-/// Threads push the same few contents and drop them again while others remove whatever no record holds.
+/// Threads push the same few contents, as they come and under two data keys, and drop them again while others remove whatever no
+/// record holds.
 #[test]
 fn what_a_record_holds_is_never_removed() {
     const CONTENTS: u64 = 4;
     const ROUNDS: u64 = 400;
     let room = Room::new("stress");
-    let blobs = room.open();
-    let records: Mutex<HashMap<Digest, usize>> = Mutex::default();
-    let (done, removed) = (AtomicBool::new(false), Mutex::new(0));
+    let open = room.open();
+    let rooms = [open.clone(), open.under(Some(sealed::seal(1))), open.under(Some(sealed::seal(2)))];
+    let records: Mutex<HashMap<Address, usize>> = Mutex::default();
+    let (done, removed) = (AtomicBool::new(false), Mutex::new([0; 3]));
     let hold = |kept: Kept| {
-        *records.lock().entry(kept.digest.clone()).or_default() += 1;
+        *records.lock().entry(kept.address().clone()).or_default() += 1;
         kept.digest.clone()
     };
     let push = |thread: u32| {
         for round in 0..ROUNDS {
             let bytes = content(round % CONTENTS, 3000);
+            let blobs = &rooms[usize::try_from(round / CONTENTS % 3).unwrap()];
             let digest = if thread.is_multiple_of(2) {
                 hold(blobs.put(Algorithm::Sha256, bytes.clone().into()).unwrap())
             } else {
-                blobs.begin(&key(thread)).unwrap();
-                let mut writer = blobs.append(&key(thread), Some(0)).unwrap();
+                let key = key_in(blobs, thread);
+                blobs.begin(&key).unwrap();
+                let mut writer = blobs.append(&key, Some(0)).unwrap();
                 writer.write(&bytes).unwrap();
                 hold(writer.finish(&sha(&bytes)).unwrap())
             };
-            assert_eq!(whole(&blobs, &digest), bytes, "there is a record of it");
-            let mut records = records.lock();
-            match records.get_mut(&digest) {
-                Some(1) => drop(records.remove(&digest)),
+            assert_eq!(whole(blobs, &digest), bytes, "there is a record of it");
+            let (mut records, address) = (records.lock(), blobs.address(&digest));
+            match records.get_mut(&address) {
+                Some(1) => drop(records.remove(&address)),
                 Some(held) => *held -= 1,
                 None => panic!("no record"),
             }
@@ -485,10 +505,12 @@ fn what_a_record_holds_is_never_removed() {
     };
     let collect = || {
         while !done.load(Ordering::Relaxed) {
-            for number in 0..CONTENTS {
-                let digest = sha(&content(number, 3000));
-                let gone = blobs.remove_unless(&digest, || records.lock().contains_key(&digest)).unwrap();
-                *removed.lock() += usize::from(gone);
+            for (place, blobs) in rooms.iter().enumerate() {
+                for number in 0..CONTENTS {
+                    let address = blobs.address(&sha(&content(number, 3000)));
+                    let gone = blobs.remove_unless(&address, || records.lock().contains_key(&address)).unwrap();
+                    removed.lock()[place] += usize::from(gone);
+                }
             }
         }
     };
@@ -505,20 +527,23 @@ fn what_a_record_holds_is_never_removed() {
         }
         done.store(true, Ordering::Relaxed);
     });
-    assert!(*removed.lock() > 0, "nothing was removed meanwhile");
+    assert!(removed.lock().iter().all(|count| *count > 0), "nothing was removed meanwhile: {removed:?}");
 }
 
 const CHILD: &str = "LONGSHORE_BLOBS_CHILD";
+
+/// Set for one whose bytes are sealed.
+const SEALED: &str = "LONGSHORE_BLOBS_SEALED";
 
 /// Where the child of [`a_kill_at_any_byte_leaves_nothing_half`] begins; alone it does nothing.
 #[test]
 fn a_child_that_uploads() {
     let Ok(dir) = std::env::var(CHILD) else { return };
-    let blobs = Blobs::open(&Options::of(&dir)).unwrap();
+    let blobs = Blobs::open(&Options::of(&dir)).unwrap().under(std::env::var(SEALED).ok().map(|_| sealed::seal(1)));
     let first = blobs.open_uploads() as u64 * 1000 + u64::from(std::process::id()) * 100_000;
     for number in first.. {
         let bytes = content(number, usize::try_from(number * 7919 % 400_000).unwrap());
-        let key = key(u32::try_from(number % 0xffff_ffff).unwrap());
+        let key = key_in(&blobs, u32::try_from(number % 0xffff_ffff).unwrap());
         blobs.begin(&key).unwrap();
         for piece in bytes.chunks(1000) {
             blobs.append(&key, None).unwrap().write(piece).unwrap();
@@ -531,12 +556,21 @@ fn a_child_that_uploads() {
 
 #[test]
 fn a_kill_at_any_byte_leaves_nothing_half() {
-    let room = Room::new("kill");
+    kill(&Room::new("kill"), None);
+}
+
+#[test]
+fn a_kill_at_any_byte_leaves_nothing_half_that_is_sealed() {
+    kill(&Room::new("kill-sealed"), Some(sealed::seal(1)));
+}
+
+fn kill(room: &Room, seal: Option<Seal>) {
     let mut told = Vec::new();
     for round in 0..15_u64 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "blobs::tests::a_child_that_uploads", "--nocapture", "--test-threads=1"])
             .env(CHILD, &room.0)
+            .envs(seal.as_ref().map(|_| (SEALED, "1")))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -549,8 +583,9 @@ fn a_kill_at_any_byte_leaves_nothing_half() {
         child.wait().unwrap();
         told.extend(lines.map_while(Result::ok).filter(is_kept));
     }
-    let blobs = room.open();
-    let found = all(&blobs);
+    let blobs = room.open().under(seal.clone());
+    let found: Vec<Digest> =
+        there(&blobs, seal.as_ref().map(Seal::id)).into_iter().map(|address| address.digest).collect();
     for digest in &found {
         whole(&blobs, digest);
     }

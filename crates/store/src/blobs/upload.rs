@@ -1,16 +1,12 @@
 //! Writing to an upload.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::digest::Running;
+use super::staged::Staged;
 use super::uploads::{Key, Progress};
-use super::{Algorithm, Blobs, Digest, Error, Kept, REREADING};
-
-/// Bytes that are read at a time to hash them again.
-const REREAD: usize = 256 * 1024;
+use super::{Algorithm, Blobs, Digest, Error, Follower, Kept, REREADING, Seal};
 
 /// Bytes that are read again before anybody notices.
 const SHORT: u64 = 64 * 1024 * 1024;
@@ -23,8 +19,8 @@ impl<'a> Rereading<'a> {
         if bytes <= SHORT {
             return Ok(Self(None));
         }
-        let one = Self(Some(&blobs.0.rereading));
-        match blobs.0.rereading.fetch_add(1, Ordering::Relaxed) < REREADING {
+        let one = Self(Some(&blobs.open.rereading));
+        match blobs.open.rereading.fetch_add(1, Ordering::Relaxed) < REREADING {
             true => Ok(one),
             false => Err(Error::Crowded),
         }
@@ -44,7 +40,7 @@ pub struct Writer {
     blobs: Blobs,
     key: Key,
     path: PathBuf,
-    pub(super) file: File,
+    pub(super) staged: Staged,
     bytes: u64,
     pub(super) hash: Running,
     is_over: bool,
@@ -52,19 +48,28 @@ pub struct Writer {
 
 impl Writer {
     pub(super) fn open(blobs: &Blobs, key: &Key, at: Option<u64>) -> Result<Self, Error> {
-        let uploads = &blobs.0.uploads;
+        let uploads = &blobs.open.uploads;
         let progress = uploads.take(key, at)?;
         let path = uploads.path(key);
         let rereads = if progress.hash.is_none() { progress.bytes } else { 0 };
-        let opened = Rereading::enter(blobs, rereads)
-            .and_then(|_one| open_at(&path, &progress).map_err(|error| Error::at(&path, error)));
+        let opened = Rereading::enter(blobs, rereads).and_then(|_one| open_at(&path, blobs.seal.as_ref(), &progress));
         match opened {
-            Ok((file, hash)) => {
+            Ok((staged, bytes, hash)) if at.is_some_and(|at| at != bytes) => {
+                drop(staged);
+                uploads.give_back(key, Progress { bytes, hash: Some(hash) });
+                Err(Error::OutOfOrder { at: bytes })
+            }
+            Ok((staged, bytes, hash)) => {
                 let (blobs, key) = (blobs.clone(), key.clone());
-                Ok(Self { blobs, key, path, file, bytes: progress.bytes, hash, is_over: false })
+                Ok(Self { blobs, key, path, staged, bytes, hash, is_over: false })
             }
             Err(Error::Missing) => {
                 uploads.end(key);
+                Err(Error::UnknownUpload)
+            }
+            Err(Error::Damaged) => {
+                tracing::error!(path = %path.display(), "a sealed upload does not open, and is ended");
+                uploads.discard(key)?;
                 Err(Error::UnknownUpload)
             }
             Err(error) => {
@@ -83,8 +88,8 @@ impl Writer {
     ///
     /// # Errors
     /// [`Error::File`]
-    pub fn follow(&self) -> Result<File, Error> {
-        self.file.try_clone().map_err(|error| Error::at(&self.path, error))
+    pub fn follow(&self) -> Result<Follower, Error> {
+        self.staged.follow()
     }
 
     /// The algorithm that the bytes will be named by, where that is known before they come.
@@ -97,7 +102,7 @@ impl Writer {
     /// # Errors
     /// [`Error::TooLarge`], [`Error::Full`] and [`Error::File`]; each ends the upload.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let most = self.blobs.0.largest;
+        let most = self.blobs.open.largest;
         if self.is_over {
             return Err(Error::UnknownUpload);
         }
@@ -120,7 +125,23 @@ impl Writer {
 
     fn add(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.blobs.check_space(bytes.len())?;
-        self.file.write_all(bytes).map_err(|error| Error::at(&self.path, error))
+        self.staged.write(bytes)
+    }
+
+    /// Lets go, for another to go on. Returns how many bytes have come: they outlast the process.
+    ///
+    /// # Errors
+    /// [`Error::Full`] and [`Error::File`]; each ends the upload.
+    pub fn pause(mut self) -> Result<u64, Error> {
+        self.park()?;
+        Ok(self.bytes)
+    }
+
+    fn park(&mut self) -> Result<(), Error> {
+        match self.is_over {
+            true => Err(Error::UnknownUpload),
+            false => self.staged.park().inspect_err(|_| self.discard()),
+        }
     }
 
     /// Verifies what has come and puts it into its place.
@@ -136,7 +157,7 @@ impl Writer {
         match &kept {
             Ok(_) => {
                 self.is_over = true;
-                self.blobs.0.uploads.end(&self.key);
+                self.blobs.open.uploads.end(&self.key);
             }
             Err(error) if error.is_of_bucket() || matches!(error, Error::Crowded) => {}
             Err(_) => self.discard(),
@@ -145,20 +166,22 @@ impl Writer {
     }
 
     fn keep(&mut self, digest: &Digest) -> Result<Kept, Error> {
-        let in_path = |error| Error::at(&self.path, error);
         let found = match self.hash.algorithm() == digest.algorithm() {
             true => self.hash.clone().digest(),
             false => {
                 let _one = Rereading::enter(&self.blobs, self.bytes)?;
-                hash_again(&mut self.file, digest.algorithm()).map_err(in_path)?.digest()
+                self.staged.park()?;
+                self.staged.hash_again(digest.algorithm())?.0.digest()
             }
         };
         if found != *digest {
             return Err(Error::Mismatch { found });
         }
-        let pin = self.blobs.pin(digest);
-        let file = self.file.try_clone().map_err(in_path)?;
-        self.blobs.keep(digest, &self.path, file, self.bytes)?;
+        let address = self.blobs.address(digest);
+        let pin = self.blobs.open.pins.pin(&address);
+        let length = self.staged.complete(digest, self.bytes)?;
+        let file = self.staged.file.try_clone().map_err(|error| Error::at(&self.path, error))?;
+        self.blobs.keep(&address, &self.path, &file, length)?;
         Ok(Kept { digest: digest.clone(), size: self.bytes, pin })
     }
 
@@ -168,7 +191,7 @@ impl Writer {
             return;
         }
         self.is_over = true;
-        if let Err(error) = self.blobs.0.uploads.discard(&self.key) {
+        if let Err(error) = self.blobs.open.uploads.discard(&self.key) {
             tracing::warn!(%error, "an upload was not removed");
         }
     }
@@ -176,33 +199,21 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if !self.is_over {
+        if self.park().is_ok() {
             let progress = Progress { bytes: self.bytes, hash: Some(self.hash.clone()) };
-            self.blobs.0.uploads.give_back(&self.key, progress);
+            self.blobs.open.uploads.give_back(&self.key, progress);
         }
     }
 }
 
-/// The file, at its end, and the digest of what is there.
-fn open_at(path: &std::path::Path, progress: &Progress) -> std::io::Result<(File, Running)> {
-    let mut file = File::options().read(true).write(true).open(path)?;
-    let hash = match &progress.hash {
-        Some(hash) => hash.clone(),
-        None if progress.bytes == 0 => Running::new(Algorithm::Sha256),
-        None => hash_again(&mut file, Algorithm::Sha256)?,
+/// The file, at its end, and what is there: it is read again where its digest is not known.
+fn open_at(path: &Path, seal: Option<&Seal>, known: &Progress) -> Result<(Staged, u64, Running), Error> {
+    let mut staged = Staged::open(path, seal)?;
+    let (hash, bytes) = match &known.hash {
+        Some(hash) => (hash.clone(), known.bytes),
+        None if known.bytes == 0 => (Running::new(Algorithm::Sha256), 0),
+        None => staged.hash_again(Algorithm::Sha256)?,
     };
-    file.seek(SeekFrom::Start(progress.bytes))?;
-    Ok((file, hash))
-}
-
-fn hash_again(file: &mut File, algorithm: Algorithm) -> std::io::Result<Running> {
-    let mut running = Running::new(algorithm);
-    let mut buffer = vec![0; REREAD];
-    file.seek(SeekFrom::Start(0))?;
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(running),
-            length => running.update(&buffer[..length]),
-        }
-    }
+    staged.seek(bytes)?;
+    Ok((staged, bytes, hash))
 }

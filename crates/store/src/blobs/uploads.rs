@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use longshore_model::registry::is_sealed;
 use parking_lot::Mutex;
 
 use super::digest::Running;
-use super::{Error, disk};
+use super::{Error, disk, seal};
 
-/// Digits of a repository's id.
+/// Digits of a repository's id; before them a letter where its bytes are sealed.
 const OWNER: usize = 32;
 
 /// Which upload: an account's, for one of its repositories. Of another repository nobody finds it, nor of one that is made
-/// again under the name.
+/// again under the name. It is sealed if the repository's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     account: String,
@@ -25,7 +26,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// `None` unless the id is a UUID and the repository's id 32 hexadecimal digits, both in lower case, and the account one of
+    /// `None` unless the id is a UUID and the repository's id one of a repository, both in lower case, and the account one of
     /// twelve digits.
     pub fn new(account: &str, repository: &str, id: &str) -> Option<Self> {
         let named = is_account(account) && is_owner(repository) && is_uuid(id);
@@ -39,7 +40,7 @@ impl Key {
 
     /// The repository's id.
     pub fn repository(&self) -> &str {
-        &self.name[..OWNER]
+        self.name.split_once('.').map_or("", |(repository, _)| repository)
     }
 }
 
@@ -48,7 +49,8 @@ fn is_account(text: &str) -> bool {
 }
 
 fn is_owner(text: &str) -> bool {
-    text.len() == OWNER && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    let digits = if is_sealed(text) { &text[1..] } else { text };
+    digits.len() == OWNER && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn is_uuid(text: &str) -> bool {
@@ -264,7 +266,12 @@ fn find(dir: &Path, account: &str, open: &mut Open) -> Result<(), Error> {
         let about = entry.metadata().map_err(in_dir)?;
         let age = about.modified().ok().and_then(|touched| touched.elapsed().ok()).unwrap_or_default();
         let touched = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
-        open.insert(key, Slot::Idle(Progress { bytes: about.len(), hash: None }, touched));
+        // What is torn is found when it is gone on with.
+        let bytes = match is_sealed(key.repository()) {
+            true => seal::plain_length(about.len()).unwrap_or_default(),
+            false => about.len(),
+        };
+        open.insert(key, Slot::Idle(Progress { bytes, hash: None }, touched));
     }
     Ok(())
 }

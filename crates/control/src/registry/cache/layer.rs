@@ -1,15 +1,13 @@
 //! A layer on its way from an upstream into the repository: written to an upload, hashed, and read while it comes.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
 use hyper::body::Bytes;
 use longshore_services::ecr::content;
-use longshore_store::blobs::{Digest, Error as BlobError, Key, LARGEST_UPLOAD, Writer};
+use longshore_store::blobs::{Blobs, Digest, Error as BlobError, Follower, Key, LARGEST_UPLOAD, Writer};
 use longshore_wire::Fault;
 use tokio::sync::watch;
 
@@ -38,7 +36,7 @@ struct Progress {
 /// A layer that comes.
 pub(in super::super) struct Coming {
     progress: watch::Sender<Progress>,
-    file: OnceLock<Arc<File>>,
+    file: OnceLock<Arc<Follower>>,
 }
 
 impl Coming {
@@ -71,7 +69,7 @@ impl Coming {
             if left == 0 {
                 return Ok(None);
             }
-            let received = {
+            let (come, ready) = {
                 // The last bytes are kept back until all have been verified.
                 let ready = |now: &Progress| now.ended.is_some() || now.received > at.saturating_add(BATCH as u64);
                 let seen = progress.wait_for(ready).await.map_err(io::Error::other)?;
@@ -79,23 +77,23 @@ impl Coming {
                     return Err(io::Error::other(failure.clone()));
                 }
                 match seen.ended {
-                    Some(_) => seen.received,
-                    None => seen.received.saturating_sub(BATCH as u64),
+                    Some(_) => (seen.received, seen.received),
+                    None => (seen.received, seen.received.saturating_sub(BATCH as u64)),
                 }
             };
-            let length = left.min(received.saturating_sub(at)).min(BATCH as u64);
+            let length = left.min(ready.saturating_sub(at)).min(BATCH as u64);
             let file = coming.file.get().cloned().filter(|_| length > 0).ok_or(io::ErrorKind::UnexpectedEof)?;
-            let bytes =
-                tokio::task::spawn_blocking(move || read(&file, at, length)).await.map_err(io::Error::other)??;
+            let bytes = tokio::task::spawn_blocking(move || read(&file, at, length, come))
+                .await
+                .map_err(io::Error::other)??;
             Ok(Some((bytes, (coming, progress, at + length, left - length))))
         })
     }
 }
 
-fn read(file: &File, at: u64, length: u64) -> io::Result<Bytes> {
-    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-    file.read_exact_at(&mut bytes, at)?;
-    Ok(bytes.into())
+fn read(file: &Follower, at: u64, length: u64, come: u64) -> io::Result<Bytes> {
+    let length = usize::try_from(length).map_err(io::Error::other)?;
+    file.read(at, length, come).map_err(io::Error::other)
 }
 
 /// The flight of a layer, which begins if there is none.
@@ -127,6 +125,7 @@ async fn bring(source: &Source, digest: &Digest, coming: &Coming) -> Result<(), 
     if is_here(source, digest) {
         return Ok(());
     }
+    let (blobs, repository) = bytes(source)?;
     let _turn = source.server.cache.turn_to_come().await?;
     let response = source.remote.blob(&source.upstream, digest).await?;
     let size = response.content_length();
@@ -134,9 +133,7 @@ async fn bring(source: &Source, digest: &Digest, coming: &Coming) -> Result<(), 
     if size.is_some_and(|size| size > LARGEST_UPLOAD) {
         return Err(wrong("sends a layer that is too large"));
     }
-    let repository = content::repository(&source.server.store.read(), &source.registry, &source.name)?.id.clone();
-    let (blobs, key) = (source.server.blobs.clone(), place(source, &repository)?);
-    let algorithm = digest.algorithm();
+    let (key, algorithm) = (place(source, &repository)?, digest.algorithm());
     let mut writer = aside(move || {
         blobs.begin(&key)?;
         let mut writer = blobs.append(&key, Some(0))?;
@@ -155,6 +152,13 @@ async fn bring(source: &Source, digest: &Digest, coming: &Coming) -> Result<(), 
         Kept::Mismatch => wrong("sends a layer that does not have the digest it should have"),
         Kept::Failed(failure) => failure,
     })
+}
+
+/// Where the repository's bytes lie, and its id.
+fn bytes(source: &Source) -> Result<(Blobs, String), Failure> {
+    let (state, context) = (source.server.store.read(), source.context());
+    let repository = content::repository(&state, &source.registry, &source.name)?;
+    Ok((content::bytes_of(&context, &state, repository)?, repository.id.clone()))
 }
 
 fn is_here(source: &Source, digest: &Digest) -> bool {
@@ -231,7 +235,7 @@ async fn keep(source: &Source, repository: &str, digest: &Digest, writer: Writer
     };
     let mut context = source.context();
     let named = (&source.registry, source.name.as_str());
-    let linked = content::link(&mut context, named, repository, digest.as_str(), kept.size);
+    let linked = content::link(&mut context, named, repository, &kept);
     written(&source.server, context).await.map_err(Kept::Failed)?;
     // The record is durable: from here on it keeps the bytes.
     drop(kept);

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use longshore_api::ecr::fault as def;
-use longshore_model::registry::{Layer, MOST_LOOSE};
+use longshore_model::registry::{Layer, MOST_LOOSE, bytes_key};
 use longshore_model::{AccountId, Change, State, TableName};
+use longshore_store::blobs::Kept;
 use longshore_wire::{Fault, Timestamp};
 
-use super::{fault, repository};
+use super::{check_place, fault, repository};
 use crate::Context;
 use crate::ecr::mounts;
 
@@ -42,8 +43,8 @@ fn is_old(layer: &Layer, now: Timestamp) -> bool {
     now.millis().saturating_sub(layer.pushed_at.millis()) >= FRESH
 }
 
-/// A blob whose bytes are in their place, and pinned, is the repository's. Returns whether it was so already. `id` is the
-/// repository's of when the upload was begun.
+/// A blob whose bytes are in their place is the repository's. Returns whether it was so already. `id` is the repository's of when
+/// the upload was begun.
 ///
 /// # Errors
 /// `RepositoryNotFoundException`, also of one that was made again under the name; `LimitExceededException`.
@@ -51,16 +52,16 @@ pub fn link(
     context: &mut Context<'_>,
     (registry, name): (&AccountId, &str),
     id: &str,
-    digest: &str,
-    size: u64,
+    kept: &Kept,
 ) -> Result<bool, Fault> {
     let now = context.now;
-    let size = i64::try_from(size).map_err(|_| Fault::internal())?;
+    let (digest, size) = (kept.digest.as_str(), i64::try_from(kept.size).map_err(|_| Fault::internal())?);
     context.transact(|state, changes, _| {
         let repository = repository(state, registry, name)?;
         if repository.id != id {
             return Err(fault::no_repository(registry, name));
         }
+        check_place(repository, (registry, name), kept)?;
         changes.extend(linked(state, &repository.id, digest, size, now)?);
         Ok(state.layer(&repository.id, digest).is_some())
     })
@@ -77,7 +78,8 @@ fn linked(state: &State, repository: &str, digest: &str, size: i64, now: Timesta
     Ok((!is_fresh).then(|| layer.into()))
 }
 
-/// Makes a layer of one repository one of another's. Returns whether the first has it, and the account lets layers be mounted.
+/// Makes a layer of one repository one of another's. Returns whether the first has it, its bytes lie where the other's do, and the
+/// account lets layers be mounted.
 ///
 /// # Errors
 /// `RepositoryNotFoundException`, of the one that it goes to; `LimitExceededException`.
@@ -94,6 +96,9 @@ pub fn mount(
             return Ok(false);
         }
         let Ok(source) = layer(state, registry, from, digest) else { return Ok(false) };
+        if bytes_key(&source.repository, digest) != bytes_key(&target.id, digest) {
+            return Ok(false);
+        }
         changes.extend(linked(state, &target.id, &source.digest, source.size, now)?);
         Ok(true)
     })

@@ -8,6 +8,7 @@ mod document;
 mod image;
 mod layer;
 mod manifest;
+mod place;
 mod put;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub use document::{annotations, layers};
 pub use image::{MANIFEST, Named, find_image, image, is_tag, note_pull, referrers};
 pub use layer::{freshen, layer, link, mount, unlink};
 pub use manifest::Manifest;
+pub use place::{bytes, bytes_of, check_place};
 pub use put::{Push, Pushed, is_immutable, put_image};
 
 /// The repository of a registry with this name.

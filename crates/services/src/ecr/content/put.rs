@@ -14,7 +14,7 @@ use longshore_store::blobs::digest_of;
 use longshore_wire::{Fault, Timestamp};
 
 use super::manifest::{Manifest, Part};
-use super::{fault, is_tag, repository};
+use super::{bytes, check_place, fault, is_tag, repository};
 use crate::Context;
 use crate::ecr::scan;
 
@@ -67,7 +67,7 @@ impl Pushed {
 /// # Errors
 /// `RepositoryNotFoundException`, `InvalidParameterException`, `ImageDigestDoesNotMatchException`,
 /// `LayersNotFoundException`, `ReferencedImagesNotFoundException`, `ImageTagAlreadyExistsException`,
-/// `LimitExceededException`; `ServerException` if the bytes cannot be kept.
+/// `LimitExceededException`, `KmsException`; `ServerException` if the bytes cannot be kept.
 pub fn put_image(context: &mut Context<'_>, push: &Push<'_>) -> Result<Pushed, Fault> {
     if push.tags.len() > MOST_SET || !push.tags.iter().all(|tag| is_tag(tag)) {
         return Err(fault::parameter(
@@ -94,9 +94,13 @@ pub fn put_image(context: &mut Context<'_>, push: &Push<'_>) -> Result<Pushed, F
     };
     // What will be refused leaves no bytes.
     decide(&context.read(), &mut Vec::new())?;
-    let blobs = context.blobs()?;
+    let blobs = bytes(context, push.registry, push.repository)?;
     let kept = blobs.put(algorithm, push.bytes.clone()).map_err(|error| fault::bytes(&error))?;
-    let pushed = context.transact(|state, changes, _| decide(state, changes));
+    let pushed = context.transact(|state, changes, _| {
+        let which = (push.registry, push.repository);
+        check_place(repository(state, push.registry, push.repository)?, which, &kept)?;
+        decide(state, changes)
+    });
     drop(kept);
     pushed
 }

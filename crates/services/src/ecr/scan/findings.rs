@@ -20,7 +20,7 @@ const LONGEST_LINE: usize = 256 * 1024;
 /// What came of an image's last scan, a page of its findings, the worst first.
 ///
 /// # Errors
-/// `RepositoryNotFoundException`, `ImageNotFoundException`, `ScanNotFoundException`, `InvalidParameterException`;
+/// `RepositoryNotFoundException`, `ImageNotFoundException`, `ScanNotFoundException`, `InvalidParameterException`, `KmsException`;
 /// `ServerException` if the findings cannot be read.
 pub fn describe(
     context: &mut Context<'_>,
@@ -36,6 +36,7 @@ pub fn describe(
         let missing = || fault::no_scan(&registry, &name, &image.digest, named.tag);
         state.image_scan(&image.repository, &image.digest).cloned().ok_or_else(missing)?
     };
+    let blobs = scan.findings.as_ref().map(|_| content::bytes(context, &registry, &name)).transpose()?;
     // A page goes on in the findings that it began in.
     let filter = format!("{}\n{}\n{}", scan.repository, scan.digest, scan.findings.as_deref().unwrap_or_default());
     let scope = Scope { account: context.account().as_str(), operation: OPERATION, filter: &filter };
@@ -45,9 +46,9 @@ pub fn describe(
     let invalid = || fault::parameter("nextToken", "must be a token of this operation");
     let at = token.map_or(Ok(0), |token| open(token).ok_or_else(invalid))?;
     let limit = usize::try_from(request.max_results.unwrap_or(USUAL)).unwrap_or_default();
-    let (findings, next) = match &scan.findings {
-        Some(digest) => read(context.blobs()?, digest, at, limit)?,
-        None => (Vec::new(), None),
+    let (findings, next) = match (&scan.findings, &blobs) {
+        (Some(digest), Some(blobs)) => read(blobs, digest, at, limit)?,
+        _ => (Vec::new(), None),
     };
     Ok(api::DescribeImageScanFindingsResponse {
         registry_id: Some(registry.to_string()),

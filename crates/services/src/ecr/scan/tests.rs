@@ -26,6 +26,7 @@ fn repository(name: &str, scan_on_push: bool) -> Repository {
         scan_on_push,
         encryption: api::EncryptionType::Aes256,
         kms_key: None,
+        data_key: None,
         policy: None,
         lifecycle: None,
         tags: BTreeMap::new(),
@@ -242,7 +243,10 @@ fn findings_that_cannot_be_read_are_the_servers_fault() {
     let (bench, bytes) = (bench(), Bytes::new());
     complete(&bench, &bytes.1, 3);
     let digest = bench.store.read().image_scan("id-web", "sha256:a").unwrap().findings.clone().unwrap();
-    bytes.1.remove_unless(&longshore_model::registry::Digest::parse(&digest).unwrap(), || false).unwrap();
+    bytes
+        .1
+        .remove_unless(&bytes.1.address(&longshore_model::registry::Digest::parse(&digest).unwrap()), || false)
+        .unwrap();
     assert!(code(describe_of(&bench, Some(&bytes.1), None, None)).contains("ServerException"));
 }
 
@@ -282,7 +286,7 @@ fn an_image_that_is_pushed_is_scanned_once() {
     let mut context = bench.context();
     context.blobs = Some(&bytes.1);
     let id = content::repository(&context.read(), &registry, "web").unwrap().id.clone();
-    content::link(&mut context, (&registry, "web"), &id, &config.digest.to_string(), 2).unwrap();
+    content::link(&mut context, (&registry, "web"), &id, &config).unwrap();
     let manifest = bytes::Bytes::from(format!(
         r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"{CONFIG}","digest":"{}","size":2}},"layers":[]}}"#,
         config.digest

@@ -27,6 +27,7 @@ fn state(own: Option<&str>, repository: Option<&str>) -> State {
         scan_on_push: false,
         encryption: api::EncryptionType::Aes256,
         kms_key: None,
+        data_key: None,
         policy: repository.map(str::to_owned),
         lifecycle: None,
         tags: BTreeMap::from([("team".to_owned(), "web".to_owned())]),

@@ -9,6 +9,7 @@ mod lifecycle;
 mod quota;
 mod replication;
 mod repository;
+mod sealed;
 mod template;
 
 use base64::Engine as _;
