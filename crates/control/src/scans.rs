@@ -14,7 +14,7 @@ use bytes::Bytes;
 use longshore_api::ecr as api;
 use longshore_model::Change;
 use longshore_model::registry::{Algorithm, Digest, Image, ImageScan};
-use longshore_scan::{Database, Findings, Limits, System, find_until, read_typed_layers};
+use longshore_scan::{Database, Findings, Limits, System, find_until, read_layers};
 use longshore_services::ecr::content;
 use longshore_services::ecr::scan::line;
 use longshore_services::ecr::seal;
@@ -207,7 +207,7 @@ impl Scanner<'_> {
             Err(reason) => return Outcome::failed(reason),
         };
         let until = Some(Instant::now() + LONGEST);
-        let read = read_typed_layers(layers, &Limits { until, ..Limits::default() });
+        let read = read_layers(layers, &Limits { until, ..Limits::default() });
         let found = read.and_then(|contents| find_until(&contents, &database, until));
         match found {
             Ok(found) => self.keep(found),

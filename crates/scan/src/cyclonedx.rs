@@ -22,12 +22,12 @@ pub struct Document {
     pub version: String,
 }
 
-/// The bill of materials of an image whose layers come lowest first. The same layers give the same bytes.
+/// The bill of materials of an image whose layers come lowest first, with their media types. The same layers give the same bytes.
 ///
 /// # Errors
 /// Those of [`read_layers`].
 pub fn sbom<R: Read>(
-    layers: impl IntoIterator<Item = R>,
+    layers: impl IntoIterator<Item = (String, R)>,
     limits: &Limits,
     document: &Document,
 ) -> Result<String, Error> {

@@ -20,7 +20,7 @@ mod version;
 
 pub use cyclonedx::{Document, sbom};
 pub use find::{Attribute, Finding, Findings, System, find, find_until};
-pub use layer::{Limits, read_layers, read_typed_layers};
+pub use layer::{Limits, read_layers};
 pub use osv::{Database, Import, Imported, Refused, Severity, Status};
 pub use package::{Contents, Distribution, Ecosystem, Kind, Package, Problem, Source};
 pub use version::Scheme;

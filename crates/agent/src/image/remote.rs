@@ -117,10 +117,10 @@ impl Remote {
 }
 
 impl Pushed {
-    /// The layers, lowest first; each is asked for when it is read.
-    pub fn layers(&self) -> impl Iterator<Item = Layer<'_>> {
-        let layer = |layer| Layer { registry: &self.registry, digest: layer, coming: None, rest: Bytes::new() };
-        self.layers.iter().map(|layer| &layer.digest).map(layer)
+    /// The layers with their media types, lowest first; each is asked for when it is read.
+    pub fn layers(&self) -> impl Iterator<Item = (&str, Layer<'_>)> {
+        let layer = |digest| Layer { registry: &self.registry, digest, coming: None, rest: Bytes::new() };
+        self.layers.iter().map(move |of| (of.media_type.as_str(), layer(&of.digest)))
     }
 }
 

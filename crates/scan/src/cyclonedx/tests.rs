@@ -25,8 +25,8 @@ fn document() -> Document {
 
 fn bill(files: &[(&str, &str)]) -> Value {
     let layer = layer(files);
-    let text = sbom([layer.as_slice()], &Limits::default(), &document()).unwrap();
-    assert_eq!(text, sbom([layer.as_slice()], &Limits::default(), &document()).unwrap());
+    let text = sbom([(String::new(), layer.as_slice())], &Limits::default(), &document()).unwrap();
+    assert_eq!(text, sbom([(String::new(), layer.as_slice())], &Limits::default(), &document()).unwrap());
     serde_json::from_str(&text).unwrap()
 }
 

@@ -61,20 +61,12 @@ impl Default for Limits {
     }
 }
 
-/// Reads the packages of an image whose layers come lowest first: tar archives, plain or packed by gzip or zstd, whatever their
-/// media types say.
+/// Reads the packages of an image whose layers come lowest first, with their media types: tar archives, plain or packed by gzip
+/// or zstd. The media type decides as it does where the image is unpacked; for one that says nothing the first bytes do.
 ///
 /// # Errors
 /// When a layer is damaged or cannot be read, and when the image exceeds a limit.
-pub fn read_layers<R: Read>(layers: impl IntoIterator<Item = R>, limits: &Limits) -> Result<Contents, Error> {
-    read_typed_layers(layers.into_iter().map(|layer| (String::new(), layer)), limits)
-}
-
-/// As [`read_layers`], of layers with their media types, which decide as they do where the image is unpacked.
-///
-/// # Errors
-/// As [`read_layers`].
-pub fn read_typed_layers<R: Read>(
+pub fn read_layers<R: Read>(
     layers: impl IntoIterator<Item = (String, R)>,
     limits: &Limits,
 ) -> Result<Contents, Error> {

@@ -54,8 +54,13 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     ::zstd::stream::encode_all(bytes, 1).unwrap()
 }
 
+/// Of layers whose media types say nothing.
+fn read_untyped<R: Read>(layers: impl IntoIterator<Item = R>, limits: &Limits) -> Result<Contents, Error> {
+    read_layers(layers.into_iter().map(|layer| (String::new(), layer)), limits)
+}
+
 fn read(layers: &[Vec<u8>]) -> Result<Contents, Error> {
-    read_layers(layers.iter().map(Vec::as_slice), &Limits::default())
+    read_untyped(layers.iter().map(Vec::as_slice), &Limits::default())
 }
 
 fn paragraph(name: &str) -> String {
@@ -172,7 +177,7 @@ fn records_of_any_bytes_are_read() {
 fn layers_are_read_as_what_their_media_types_say() {
     let plain = tar(&[file(STATUS, &paragraph("a"))]);
     let check = |media_type: &str, bytes: &[u8]| {
-        read_typed_layers([(media_type.to_owned(), bytes)], &Limits::default()).map(|contents| contents.packages.len())
+        read_layers([(media_type.to_owned(), bytes)], &Limits::default()).map(|contents| contents.packages.len())
     };
     let oci = "application/vnd.oci.image.layer.v1.tar";
     assert_eq!(check(oci, &plain).unwrap(), 1);
@@ -186,10 +191,10 @@ fn a_scan_has_an_end() {
     let layer = tar(&[file(STATUS, &paragraph("a"))]);
     let limits = Limits { until: Some(Instant::now()), ..Limits::default() };
     for packed in [layer.clone(), gzip(&layer), zstd(&layer)] {
-        assert!(matches!(read_layers([packed.as_slice()], &limits), Err(Error::TooLong)));
+        assert!(matches!(read_untyped([packed.as_slice()], &limits), Err(Error::TooLong)));
     }
     let limits = Limits { until: Some(Instant::now() + std::time::Duration::from_secs(3600)), ..Limits::default() };
-    assert_eq!(read_layers([layer.as_slice()], &limits).unwrap().packages.len(), 1);
+    assert_eq!(read_untyped([layer.as_slice()], &limits).unwrap().packages.len(), 1);
 }
 
 #[test]
@@ -219,7 +224,7 @@ fn sparse_and_large_files_are_told_and_not_read() {
     assert_eq!(contents.problems[0].path, STATUS);
 
     let limits = Limits { file_bytes: 10, ..Limits::default() };
-    let contents = read_layers([tar(&[file(STATUS, &paragraph("a"))]).as_slice()], &limits).unwrap();
+    let contents = read_untyped([tar(&[file(STATUS, &paragraph("a"))]).as_slice()], &limits).unwrap();
     assert!(contents.packages.is_empty());
     assert!(contents.problems[0].reason.contains("more than the 10"), "{:?}", contents.problems);
 }
@@ -257,7 +262,7 @@ fn what_is_damaged_is_refused() {
 #[test]
 fn bombs_are_refused() {
     let limits = Limits { entries: 50, unpacked_bytes: 8 << 20, ratio: 50, free_bytes: 1 << 20, ..Limits::default() };
-    let check = |layer: Vec<u8>| read_layers([layer.as_slice()], &limits).unwrap_err();
+    let check = |layer: Vec<u8>| read_untyped([layer.as_slice()], &limits).unwrap_err();
     let zeros = "\0".repeat(4 << 20);
     let swollen = tar(&[file("zeros", &zeros)]);
     assert!(matches!(check(gzip(&swollen)), Error::Swells { layer: 0, times: 50 }));
@@ -292,7 +297,7 @@ fn a_window_that_zstd_asks_too_much_for_is_refused() {
 fn packages_have_a_bound() {
     let many: String = (0..2000).map(|number| paragraph(&format!("p{number}"))).collect();
     let limits = Limits { package_bytes: 100_000, ..Limits::default() };
-    let error = read_layers([tar(&[file(STATUS, &many)]).as_slice()], &limits).unwrap_err();
+    let error = read_untyped([tar(&[file(STATUS, &many)]).as_slice()], &limits).unwrap_err();
     assert!(matches!(error, Error::TooManyPackages(100_000)), "{error:?}");
 }
 
@@ -306,7 +311,7 @@ fn a_store_that_does_not_answer_is_not_damage() {
     }
     let layer = tar(&[file(STATUS, &paragraph("a"))]);
     for start in [gzip(&layer), zstd(&layer), layer] {
-        let error = read_layers([start[..30].chain(Away)], &Limits::default()).unwrap_err();
+        let error = read_untyped([start[..30].chain(Away)], &Limits::default()).unwrap_err();
         assert!(matches!(&error, Error::Layer { layer: 0, source } if source.to_string() == "away"), "{error:?}");
     }
 }
