@@ -19,7 +19,7 @@ const MARK: &str = "longshore-owner";
 const KEPT: [&str; 2] = ["blobs", "sealed"];
 
 /// Bytes of a mark that are read.
-const LONGEST: usize = 64;
+const LONGEST: u64 = 64;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ownership {
@@ -53,9 +53,14 @@ pub(super) async fn claim(store: &dyn ObjectStore, prefix: &Path, owner: &str) -
 }
 
 async fn read(store: &dyn ObjectStore, mark: &Path, owner: &str) -> Result<Option<Ownership>> {
-    let found = match store.get_range(mark, 0..LONGEST as u64).await {
+    let size = match store.head(mark).await {
         Err(Error::NotFound { .. }) => return Ok(None),
-        found => found?,
+        found => found?.size,
+    };
+    // Of nothing there is no range.
+    let found = match size {
+        0 => Bytes::new(),
+        _ => store.get_range(mark, 0..size.min(LONGEST)).await?,
     };
     let found = String::from_utf8_lossy(&found);
     Ok(Some(match found == owner {
@@ -92,6 +97,8 @@ mod tests {
         assert_eq!(claimed(&store, "elsewhere", "one"), Ownership::Unmarked);
         put(&store, "elsewhere/longshore-owner", "one");
         assert_eq!(claimed(&store, "elsewhere", "one"), Ownership::Ours);
+        put(&store, "images/longshore-owner", "");
+        assert_eq!(claimed(&store, "images", "one"), Ownership::Foreign(String::new()));
         put(&store, "images/longshore-owner", "one of many\n");
         assert_eq!(claimed(&store, "images", "one"), Ownership::Foreign("one of many\\n".to_owned()));
     }

@@ -112,7 +112,10 @@ impl Head {
     pub fn verify(bytes: &[u8; HEAD], seal: &Seal, digest: &Digest, length: u64) -> Result<(FileKey, u64), Error> {
         let head = Self::read(bytes)?;
         let size = plain_length(length).ok_or(Error::Damaged)?;
-        let mark = &bytes[HEAD - MARK..];
+        let (told, mark) = bytes[FORM.len() + SALT..].split_at(8);
+        if told != size.to_be_bytes() {
+            return Err(Error::Damaged);
+        }
         let expected = seal.marked(&head.salt, digest, size).sign();
         let same = aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_ref(), mark);
         same.map_err(|_| Error::Damaged)?;
