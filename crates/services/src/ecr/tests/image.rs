@@ -202,12 +202,13 @@ fn records_change_while_the_manifests_of_referrers_are_read() {
         }
     };
     let input = json!({"repositoryName": NAME, "subjectId": {"imageDigest": subject}});
+    let registry = &registry;
     std::thread::scope(|scope| {
         let listing = scope.spawn(|| registry.ok("ListImageReferrers", input));
         // It has come to the first manifest, and will not come past the second.
         until(&pipes[0]);
         let (told, hears) = std::sync::mpsc::channel();
-        let writing = scope.spawn(|| {
+        let writing = scope.spawn(move || {
             registry.ok("CreateRepository", json!({"repositoryName": "meanwhile"}));
             told.send(()).unwrap();
         });
