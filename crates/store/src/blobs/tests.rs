@@ -387,7 +387,7 @@ async fn a_bucket_keeps_what_a_directory_does() {
     let bucket = Room::new("bucket-itself");
     fs::create_dir_all(&bucket.0).unwrap();
     let url = Some(format!("file://{}/images", bucket.0.display()));
-    let options = Options { url, ..Options::of(&room.0) };
+    let options = Options { url, owner: "one".to_owned(), ..Options::of(&room.0) };
     let large = content(4, 20 * 1024 * 1024 + 5);
     let check = move || {
         let blobs = Blobs::open(&options).unwrap();
@@ -453,7 +453,7 @@ fn in_a_bucket_bytes_that_just_came_are_not_settled() {
     fs::create_dir_all(&bucket.0).unwrap();
     let bytes = Bytes::from_static(b"{}");
     let url = Some(format!("file://{}", bucket.0.display()));
-    let blobs = Blobs::open(&Options { url, ..Options::of(&room.0) }).unwrap();
+    let blobs = Blobs::open(&Options { url, owner: "one".to_owned(), ..Options::of(&room.0) }).unwrap();
     let digest = blobs.put(Algorithm::Sha256, bytes.clone()).unwrap().digest;
     assert!(!blobs.is_settled(&blobs.address(&digest)).unwrap());
     assert!(!blobs.is_settled(&blobs.address(&sha(b"missing"))).unwrap());

@@ -216,6 +216,7 @@ fn records_change_while_the_manifests_of_referrers_are_read() {
         }
     };
     let input = json!({"repositoryName": NAME, "subjectId": {"imageDigest": subject}});
+    let registry = &registry;
     std::thread::scope(|scope| {
         let listing = scope.spawn(|| registry.ok("ListImageReferrers", input));
         // It has come to the first manifest, and will not come past the second.
