@@ -24,8 +24,7 @@ pub fn print(instance: &Instance, reference: &str, architecture: Option<&str>) -
     if let Some(platform) = &image.platform {
         eprintln!("{reference} is for several platforms; this is {platform}, {}", image.digest);
     }
-    let layers =
-        image.layers().map(|(media_type, layer)| (media_type.to_owned(), Coming { layer, runtime: &runtime }));
+    let layers = image.layers().map(|(media_type, layer)| (media_type.to_owned(), Coming { layer, runtime: &runtime }));
     let bill = sbom(layers, &Limits::default(), &document(&image)?)?;
     io::stdout().write_all(format!("{bill}\n").as_bytes()).context("writing the bill")
 }

@@ -66,10 +66,7 @@ impl Default for Limits {
 ///
 /// # Errors
 /// When a layer is damaged or cannot be read, and when the image exceeds a limit.
-pub fn read_layers<R: Read>(
-    layers: impl IntoIterator<Item = (String, R)>,
-    limits: &Limits,
-) -> Result<Contents, Error> {
+pub fn read_layers<R: Read>(layers: impl IntoIterator<Item = (String, R)>, limits: &Limits) -> Result<Contents, Error> {
     let mut budget = Budget::new(limits);
     let mut stack = Stack::default();
     for (number, (media_type, layer)) in layers.into_iter().enumerate() {
