@@ -222,7 +222,6 @@ fn records_change_while_the_manifests_of_referrers_are_read() {
         // It has come to the first manifest, and will not come past the second.
         until(&pipes[0]);
         let (told, hears) = std::sync::mpsc::channel();
-        let registry = &registry;
         let writing = scope.spawn(move || {
             registry.ok("CreateRepository", json!({"repositoryName": "meanwhile"}));
             told.send(()).unwrap();
