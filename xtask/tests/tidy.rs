@@ -9,16 +9,24 @@ use xtask::{codegen, docs, root};
 /// The arrows of ARCHITECTURE.md. A crate may depend on what its arrows lead to, directly or further on.
 const ARROWS: &[(&str, &[&str])] = &[
     ("longshore", &["longshore-control", "longshore-agent", "longshore-scan", "longshore-supervisor"]),
-    ("longshore-control", &["longshore-services", "longshore-link", "longshore-scan"]),
+    ("longshore-control", &["longshore-services", "longshore-link", "longshore-login", "longshore-scan"]),
     ("longshore-edge", &["longshore-link"]),
     (
         "longshore-agent",
-        &["longshore-edge", "longshore-link", "longshore-layer", "longshore-plan", "longshore-supervisor"],
+        &[
+            "longshore-edge",
+            "longshore-link",
+            "longshore-layer",
+            "longshore-login",
+            "longshore-plan",
+            "longshore-supervisor",
+        ],
     ),
     ("longshore-services", &["longshore-store", "longshore-plan", "longshore-api"]),
     ("longshore-store", &["longshore-model"]),
     ("longshore-disk", &[]),
     ("longshore-layer", &[]),
+    ("longshore-login", &[]),
     ("longshore-scan", &["longshore-layer"]),
     ("longshore-sim", &["longshore-services", "longshore-link"]),
     ("longshore-supervisor", &[]),

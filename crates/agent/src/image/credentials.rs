@@ -11,20 +11,15 @@
 //! is refused. Entries for a part of a registry are passed over.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use longshore_login::private_file;
 use serde::Deserialize;
 
 use super::auth::Auth;
 use super::error::Error;
-
-/// Largest file that is read.
-const LARGEST: u64 = 1024 * 1024;
 
 /// Where the credentials of a node are.
 #[derive(Debug, Clone)]
@@ -60,32 +55,13 @@ impl Credentials {
         let (path, registry) = (self.0.clone(), registry.to_owned());
         let finding = tokio::task::spawn_blocking(move || {
             let refuse = |reason: String| Error::Credentials(format!("{}: {reason}", path.display()));
-            match read(&path).map_err(refuse)? {
+            match private_file(&path).map_err(refuse)? {
                 Some(text) => choose(&text, &registry).map_err(refuse),
                 None => Ok(Auth::Anonymous),
             }
         });
         finding.await.map_err(|error| Error::Credentials(error.to_string()))?
     }
-}
-
-/// The text of the file, if there is one. Mode and size are those of the file that was opened; a pipe does not block.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
-    let file = match File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.to_string()),
-    };
-    let metadata = file.metadata().map_err(|error| error.to_string())?;
-    if !metadata.is_file() {
-        return Err("it is not a file".to_owned());
-    }
-    if metadata.mode() & 0o077 != 0 {
-        return Err(format!("others may have access to it (mode {:04o}); chmod 600 it", metadata.mode() & 0o7777));
-    }
-    let mut text = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
-    if text.len() as u64 > LARGEST { Err(format!("it is larger than {LARGEST} bytes")) } else { Ok(Some(text)) }
 }
 
 fn choose(text: &[u8], registry: &str) -> Result<Auth, String> {

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::StreamExt;
+use longshore_login::Challenge;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RANGE};
 use reqwest::{Method, Response, StatusCode};
 use tokio::sync::Mutex;
 
-use super::auth::{Auth, Challenge};
+use super::auth::{self, Auth};
 use super::document::{Digest, INDEXES, LARGEST_MANIFEST, MANIFESTS};
 use super::error::Error;
 use super::reference::Name;
@@ -157,7 +158,7 @@ impl Registry {
     async fn sign_in(&self, challenge: &Challenge, shown: &Auth) -> Result<Option<Auth>, Error> {
         let mut signed_in = self.signed_in.lock().await;
         if *signed_in == *shown {
-            match challenge.answer(&self.auth, self.name.repository()).await? {
+            match auth::answer(challenge, &self.auth, self.name.repository()).await? {
                 Some(auth) if auth != *shown => *signed_in = auth,
                 _ => return Ok(None),
             }

@@ -21,11 +21,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use longshore_login::Challenge;
 use longshore_store::blobs::{Algorithm, Digest, digest_of};
 use reqwest::{Client, Response, Url};
 use tokio::sync::Mutex;
 
-use auth::{Challenge, Shown};
+use auth::Shown;
 
 pub(crate) use auth::Credentials;
 pub(crate) use error::Error;
@@ -217,7 +218,7 @@ impl Remote {
         if now != *shown {
             return Ok(Some(now));
         }
-        let answer = challenge.answer(client, &self.base, &self.credentials, scope).await?;
+        let answer = auth::answer(challenge, client, &self.base, &self.credentials, scope).await?;
         let Some(answer) = answer.filter(|answer| answer != shown) else { return Ok(None) };
         known.insert(scope.to_owned(), answer.clone());
         Ok(Some(answer))

@@ -7,10 +7,7 @@
 //! A key is the account and the region of a registry. Another account of the same installation is a peer like any other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
 use std::net::IpAddr;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, Method};
+use longshore_login::private_file;
 use longshore_model::AccountId;
 use longshore_model::registry::{Destination, Digest};
 use longshore_wire::sigv4::Signer;
@@ -32,8 +30,7 @@ use crate::{Server, clock};
 /// The file, in the data directory, where none is named.
 pub(crate) const FILE: &str = "registry-peers.json";
 
-/// Bytes of the file, and peers in it.
-const LARGEST: u64 = 1024 * 1024;
+/// Peers in it.
 const MOST: usize = 1000;
 
 /// Bytes of the answer that has the token.
@@ -87,7 +84,7 @@ impl Peers {
     pub fn open(named: Option<&Path>, data_dir: &Path) -> Result<Self, String> {
         let path: PathBuf = named.map_or_else(|| data_dir.join(FILE), Path::to_owned);
         let refuse = |reason: String| format!("{}: {reason}", path.display());
-        match read(&path).map_err(refuse)? {
+        match private_file(&path).map_err(refuse)? {
             Some(text) => Self::parse(&text).map_err(refuse),
             None if named.is_none() => Ok(Self::default()),
             None => Err(refuse("there is no such file".to_owned())),
@@ -145,25 +142,6 @@ fn address(text: &str) -> Result<Url, &'static str> {
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     address.map_or_else(|_| host == "localhost", |address| address.is_loopback())
-}
-
-/// The text of the file, if there is one. Mode and size are those of the file that was opened; a pipe does not block.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
-    let file = match File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.to_string()),
-    };
-    let metadata = file.metadata().map_err(|error| error.to_string())?;
-    if !metadata.is_file() {
-        return Err("it is not a file".to_owned());
-    }
-    if metadata.mode() & 0o077 != 0 {
-        return Err(format!("others may have access to it (mode {:04o}); chmod 600 it", metadata.mode() & 0o7777));
-    }
-    let mut text = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
-    if text.len() as u64 > LARGEST { Err(format!("it is larger than {LARGEST} bytes")) } else { Ok(Some(text)) }
 }
 
 /// The part of GetAuthorizationToken's answer that is needed.
