@@ -7,7 +7,6 @@
 
 use std::time::{Duration, Instant};
 
-use longshore_api::ecr as api;
 use longshore_model::registry::{Image, ImageTag, Lifecycle, Repository};
 use longshore_model::{Change, State};
 use longshore_plan::lifecycle::{Errand, Picture, due};
@@ -17,36 +16,20 @@ const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 fn repository(policy: String) -> Repository {
     Repository {
-        account: "123456789012".to_owned(),
-        name: "web".to_owned(),
-        id: "r1".to_owned(),
-        created_at: NOW,
-        mutability: api::ImageTagMutability::Mutable,
-        exclusions: Vec::new(),
-        scan_on_push: false,
-        encryption: api::EncryptionType::Aes256,
-        kms_key: None,
-        data_key: None,
-        policy: None,
         lifecycle: Some(Lifecycle { text: policy, set_at: NOW, evaluated_at: None }),
-        tags: Default::default(),
+        ..Repository::new("123456789012", "web", "r1", NOW)
     }
 }
 
 fn image(number: usize) -> Image {
     Image {
-        repository: "r1".to_owned(),
-        digest: format!("sha256:{number:064x}"),
         media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
-        artifact_type: None,
-        manifest_size: 1000,
         size: 1000,
-        pushed_at: Timestamp::from_millis(NOW.millis() - 1_000_000_000 + number as i64),
-        pulled_at: None,
-        subject: None,
-        layers: Vec::new(),
-        images: Vec::new(),
-        absent: Vec::new(),
+        ..Image::new(
+            "r1",
+            &format!("sha256:{number:064x}"),
+            Timestamp::from_millis(NOW.millis() - 1_000_000_000 + number as i64),
+        )
     }
 }
 

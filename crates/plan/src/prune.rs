@@ -53,7 +53,6 @@ fn layers(state: &State, now: Timestamp, plan: &mut Plan) {
 
 #[cfg(test)]
 mod tests {
-    use longshore_api::ecr::{EncryptionType, ImageTagMutability};
     use longshore_model::registry::{Image, ImageTag, Layer, Repository};
 
     use super::*;
@@ -65,21 +64,7 @@ mod tests {
     }
 
     fn repository(id: &str) -> Repository {
-        Repository {
-            account: "123456789012".to_owned(),
-            name: format!("name-of-{id}"),
-            id: id.to_owned(),
-            created_at: at(0),
-            mutability: ImageTagMutability::Mutable,
-            exclusions: Vec::new(),
-            scan_on_push: false,
-            encryption: EncryptionType::Aes256,
-            kms_key: None,
-            data_key: None,
-            policy: None,
-            lifecycle: None,
-            tags: Default::default(),
-        }
+        Repository::new("123456789012", &format!("name-of-{id}"), id, at(0))
     }
 
     fn layer(repository: &str, digest: &str, pushed_at: i64) -> Layer {
@@ -88,18 +73,8 @@ mod tests {
 
     fn image(repository: &str, digest: &str, layers: &[&str]) -> Image {
         Image {
-            repository: repository.to_owned(),
-            digest: digest.to_owned(),
-            media_type: "m".to_owned(),
-            artifact_type: None,
-            manifest_size: 1,
-            size: 1,
-            pushed_at: at(0),
-            pulled_at: None,
-            subject: None,
             layers: layers.iter().map(|layer| (*layer).to_owned()).collect(),
-            images: Vec::new(),
-            absent: Vec::new(),
+            ..Image::new(repository, digest, at(0))
         }
     }
 

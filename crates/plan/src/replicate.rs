@@ -142,20 +142,7 @@ mod tests {
     }
 
     fn image(digest: &str) -> Image {
-        Image {
-            repository: "r".to_owned(),
-            digest: digest.to_owned(),
-            media_type: "m".to_owned(),
-            artifact_type: None,
-            manifest_size: 1,
-            size: 1,
-            pushed_at: at(0),
-            pulled_at: None,
-            subject: None,
-            layers: Vec::new(),
-            images: Vec::new(),
-            absent: Vec::new(),
-        }
+        Image::new("r", digest, at(0))
     }
 
     fn state(rows: Vec<ImageReplication>) -> State {

@@ -47,20 +47,11 @@ impl Place {
 
     fn of_layers(&self, layers: &[String]) -> Image {
         let layers: Vec<_> = layers.iter().map(|digest| serde_json::json!({"digest": digest, "size": 1})).collect();
-        Image {
-            repository: "r".to_owned(),
-            digest: self.put(serde_json::json!({"schemaVersion": 2, "layers": layers}).to_string()),
-            media_type: String::new(),
-            artifact_type: None,
-            manifest_size: 1,
-            size: 1,
-            pushed_at: Timestamp::from_millis(0),
-            pulled_at: None,
-            subject: None,
-            layers: Vec::new(),
-            images: Vec::new(),
-            absent: Vec::new(),
-        }
+        Image::new(
+            "r",
+            &self.put(serde_json::json!({"schemaVersion": 2, "layers": layers}).to_string()),
+            Timestamp::from_millis(0),
+        )
     }
 
     fn scan(&self, image: &Image) -> Outcome {

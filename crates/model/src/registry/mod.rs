@@ -176,6 +176,25 @@ pub fn key_of(arn: &str) -> Option<String> {
 }
 
 impl Repository {
+    /// A repository as ECR makes one of which nothing more is said.
+    pub fn new(account: &str, name: &str, id: &str, created_at: Timestamp) -> Self {
+        Self {
+            account: account.to_owned(),
+            name: name.to_owned(),
+            id: id.to_owned(),
+            created_at,
+            mutability: api::ImageTagMutability::Mutable,
+            exclusions: Vec::new(),
+            scan_on_push: false,
+            encryption: api::EncryptionType::Aes256,
+            kms_key: None,
+            data_key: None,
+            policy: None,
+            lifecycle: None,
+            tags: BTreeMap::new(),
+        }
+    }
+
     pub fn key(&self) -> String {
         key(&self.account, &self.name)
     }
@@ -187,6 +206,24 @@ impl Repository {
 }
 
 impl Image {
+    /// An image that names nothing.
+    pub fn new(repository: &str, digest: &str, pushed_at: Timestamp) -> Self {
+        Self {
+            repository: repository.to_owned(),
+            digest: digest.to_owned(),
+            media_type: String::new(),
+            artifact_type: None,
+            manifest_size: 0,
+            size: 0,
+            pushed_at,
+            pulled_at: None,
+            subject: None,
+            layers: Vec::new(),
+            images: Vec::new(),
+            absent: Vec::new(),
+        }
+    }
+
     pub fn key(&self) -> String {
         content_key(&self.repository, &self.digest)
     }

@@ -209,21 +209,7 @@ mod tests {
     }
 
     fn repository(name: &str) -> Repository {
-        Repository {
-            account: "111111111111".to_owned(),
-            name: name.to_owned(),
-            id: "r".to_owned(),
-            created_at: at(0),
-            mutability: api::ImageTagMutability::Mutable,
-            exclusions: Vec::new(),
-            scan_on_push: false,
-            encryption: api::EncryptionType::Aes256,
-            kms_key: None,
-            data_key: None,
-            policy: None,
-            lifecycle: None,
-            tags: Default::default(),
-        }
+        Repository::new("111111111111", name, "r", at(0))
     }
 
     fn state(rules: Vec<api::ReplicationRule>) -> State {
@@ -277,20 +263,7 @@ mod tests {
     fn copies_wait_as_long_as_their_image_is_there() {
         let mut state = state(vec![rule(&[], &["a", "b"])]);
         let row = state.replication_of_push(&repository("web"), "d", true, at(1)).unwrap();
-        let image = super::super::Image {
-            repository: "r".to_owned(),
-            digest: "d".to_owned(),
-            media_type: "m".to_owned(),
-            artifact_type: None,
-            manifest_size: 1,
-            size: 1,
-            pushed_at: at(1),
-            pulled_at: None,
-            subject: None,
-            layers: Vec::new(),
-            images: Vec::new(),
-            absent: Vec::new(),
-        };
+        let image = super::super::Image::new("r", "d", at(1));
         let counts = |state: &State| {
             let index = &state.index.replications;
             (index.heads().count(), index.lost().count())

@@ -127,20 +127,7 @@ mod tests {
     }
 
     fn image(digest: &str) -> Change {
-        let image = Image {
-            repository: "r".to_owned(),
-            digest: digest.to_owned(),
-            media_type: String::new(),
-            artifact_type: None,
-            manifest_size: 1,
-            size: 1,
-            pushed_at: at(1),
-            pulled_at: None,
-            subject: None,
-            layers: Vec::new(),
-            images: Vec::new(),
-            absent: Vec::new(),
-        };
+        let image = Image::new("r", digest, at(1));
         image.into()
     }
 

@@ -10,21 +10,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn repository() -> Repository {
-    Repository {
-        account: "123456789012".to_owned(),
-        name: "team/web".to_owned(),
-        id: REPOSITORY.to_owned(),
-        created_at: at(0),
-        mutability: api::ImageTagMutability::Mutable,
-        exclusions: Vec::new(),
-        scan_on_push: false,
-        encryption: api::EncryptionType::Aes256,
-        kms_key: None,
-        data_key: None,
-        policy: None,
-        lifecycle: None,
-        tags: BTreeMap::new(),
-    }
+    Repository::new("123456789012", "team/web", REPOSITORY, at(0))
 }
 
 fn layer(digest: &str, pushed_at: i64) -> Layer {
@@ -34,18 +20,12 @@ fn layer(digest: &str, pushed_at: i64) -> Layer {
 fn image(digest: &str, layers: &[&str], images: &[&str], subject: Option<&str>) -> Image {
     let owned = |digests: &[&str]| digests.iter().map(|digest| (*digest).to_owned()).collect();
     Image {
-        repository: REPOSITORY.to_owned(),
-        digest: digest.to_owned(),
         media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
-        artifact_type: None,
-        manifest_size: 5,
         size: 20,
-        pushed_at: at(9),
-        pulled_at: None,
         subject: subject.map(str::to_owned),
         layers: owned(layers),
         images: owned(images),
-        absent: Vec::new(),
+        ..Image::new(REPOSITORY, digest, at(9))
     }
 }
 

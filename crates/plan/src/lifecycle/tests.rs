@@ -13,20 +13,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 pub(super) fn image(digest: &str, pushed_at: i64) -> Image {
-    Image {
-        repository: "r".to_owned(),
-        digest: digest.to_owned(),
-        media_type: String::new(),
-        artifact_type: None,
-        manifest_size: 1,
-        size: 1,
-        pushed_at: at(pushed_at),
-        pulled_at: None,
-        subject: None,
-        layers: Vec::new(),
-        images: Vec::new(),
-        absent: Vec::new(),
-    }
+    Image::new("r", digest, at(pushed_at))
 }
 
 fn rule(priority: i32, selection: &str) -> String {

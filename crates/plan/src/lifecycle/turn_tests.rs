@@ -1,6 +1,3 @@
-use std::collections::BTreeMap;
-
-use longshore_api::ecr as api;
 use longshore_model::registry::{ImageTag, Layer};
 
 use super::*;
@@ -11,19 +8,8 @@ fn at(seconds: i64) -> Timestamp {
 
 fn repository(policy: Option<&str>) -> Change {
     Repository {
-        account: "123456789012".to_owned(),
-        name: "web".to_owned(),
-        id: "r1".to_owned(),
-        created_at: at(0),
-        mutability: api::ImageTagMutability::Mutable,
-        exclusions: Vec::new(),
-        scan_on_push: false,
-        encryption: api::EncryptionType::Aes256,
-        kms_key: None,
-        data_key: None,
-        policy: None,
         lifecycle: policy.map(|text| Lifecycle { text: text.to_owned(), set_at: at(0), evaluated_at: None }),
-        tags: BTreeMap::new(),
+        ..Repository::new("123456789012", "web", "r1", at(0))
     }
     .into()
 }

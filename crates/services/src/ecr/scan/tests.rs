@@ -16,37 +16,16 @@ const ACCOUNT: &str = "123456789012";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 fn repository(name: &str, scan_on_push: bool) -> Repository {
-    Repository {
-        account: ACCOUNT.to_owned(),
-        name: name.to_owned(),
-        id: format!("id-{name}"),
-        created_at: Timestamp::from_millis(0),
-        mutability: api::ImageTagMutability::Mutable,
-        exclusions: Vec::new(),
-        scan_on_push,
-        encryption: api::EncryptionType::Aes256,
-        kms_key: None,
-        data_key: None,
-        policy: None,
-        lifecycle: None,
-        tags: BTreeMap::new(),
-    }
+    Repository { scan_on_push, ..Repository::new(ACCOUNT, name, &format!("id-{name}"), Timestamp::from_millis(0)) }
 }
 
 fn image(digest: &str, artifact_type: &str, images: &[&str]) -> Image {
     Image {
-        repository: "id-web".to_owned(),
-        digest: digest.to_owned(),
         media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
         artifact_type: Some(artifact_type.to_owned()),
-        manifest_size: 5,
         size: 20,
-        pushed_at: Timestamp::from_millis(9),
-        pulled_at: None,
-        subject: None,
-        layers: Vec::new(),
         images: images.iter().map(|digest| (*digest).to_owned()).collect(),
-        absent: Vec::new(),
+        ..Image::new("id-web", digest, Timestamp::from_millis(9))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use longshore_api::ecr as api;
 use longshore_model::iam::{Caller, Grants, Identity, User};
 use longshore_model::registry::Repository;
 use longshore_model::{AccountId, Change, Place, State};
@@ -18,19 +17,9 @@ const OTHER: &str = "222222222222";
 fn state(own: Option<&str>, repository: Option<&str>) -> State {
     let mut state = State::default();
     let row = Repository {
-        account: OWN.to_owned(),
-        name: "team/web".to_owned(),
-        id: "r".to_owned(),
-        created_at: Timestamp::from_millis(0),
-        mutability: api::ImageTagMutability::Mutable,
-        exclusions: Vec::new(),
-        scan_on_push: false,
-        encryption: api::EncryptionType::Aes256,
-        kms_key: None,
-        data_key: None,
         policy: repository.map(str::to_owned),
-        lifecycle: None,
         tags: BTreeMap::from([("team".to_owned(), "web".to_owned())]),
+        ..Repository::new(OWN, "team/web", "r", Timestamp::from_millis(0))
     };
     state.apply(&Change::from(row));
     for account in [OWN, OTHER] {
