@@ -18,8 +18,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::command::env::REGION_FILE;
-use crate::options::{Auth, CONTAINERD_FILE, ENDPOINT_FILE, Engine, Instance, Resolved};
+use crate::command::env::{self, REGION_FILE};
+use crate::options::{Auth, Behaviour, CONTAINERD_FILE, ENDPOINT_FILE, Engine, Instance, Resolved};
 
 /// Most worker threads: the work is waiting, mostly.
 const THREADS: usize = 2;
@@ -273,12 +273,22 @@ fn node_config(options: &Resolved, endpoint: &str) -> Result<node::Config> {
 
 /// The key of somebody who may make join tokens: the root's, if it is here, else that of the environment, as every AWS client
 /// reads it.
-pub fn administrator(data_dir: &Path) -> Option<node::AccessKey> {
+fn administrator(data_dir: &Path) -> Option<node::AccessKey> {
     if let Some(RootKey { access_key_id: id, secret_access_key: secret }) = RootKey::read(data_dir) {
         return Some(node::AccessKey { id, secret, token: None });
     }
     let id = variable("AWS_ACCESS_KEY_ID")?;
     Some(node::AccessKey { id, secret: variable("AWS_SECRET_ACCESS_KEY")?, token: variable("AWS_SESSION_TOKEN") })
+}
+
+/// Where an instance is asked and in which region, and the key to do it with: of an administrator, who must be known here.
+pub fn caller(instance: &Instance) -> Result<(String, String, node::AccessKey)> {
+    let endpoint = instance.endpoint()?.to_string();
+    let settings = instance.resolve(&Behaviour::default())?;
+    let region = env::region(&settings.data_dir).unwrap_or(settings.region);
+    let key = administrator(&settings.data_dir)
+        .context("there is no root key here; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")?;
+    Ok((endpoint, region, key))
 }
 
 /// A variable of the environment that is set and not empty.

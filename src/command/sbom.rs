@@ -9,16 +9,12 @@ use longshore_agent::image::{Digest, Error};
 use longshore_scan::{Document, Limits, sbom};
 use tokio::runtime::Runtime;
 
-use crate::command::run::administrator;
-use crate::options::{Behaviour, Instance};
+use crate::command::run::caller;
+use crate::options::Instance;
 
 /// Prints the bill of an image, the same bytes for the same image each time.
 pub fn print(instance: &Instance, reference: &str, architecture: Option<&str>) -> Result<()> {
-    let endpoint = instance.endpoint()?.to_string();
-    let settings = instance.resolve(&Behaviour::default())?;
-    let region = super::env::region(&settings.data_dir).unwrap_or(settings.region);
-    let key = administrator(&settings.data_dir)
-        .context("there is no root key here; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")?;
+    let (endpoint, region, key) = caller(instance)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let image = runtime.block_on(Remote::new(&endpoint, &region, key).image(reference, architecture)).map_err(told)?;
     if let Some(platform) = &image.platform {
