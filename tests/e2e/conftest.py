@@ -216,6 +216,27 @@ def account(simulated):
     return simulated.account(f"{random.randrange(10**11, 10**12)}")
 
 
+@pytest.fixture(scope="module")
+def strict():
+    """An instance that judges its callers."""
+    instance = Instance("--engine", "simulated").start()
+    yield instance
+    instance.remove()
+
+
+@pytest.fixture
+def ecr(strict):
+    return strict.client("ecr")
+
+
+@pytest.fixture
+def repository(ecr):
+    """A repository that no other test uses."""
+    name = f"team/{uuid.uuid4().hex[:12]}"
+    ecr.create_repository(repositoryName=name)
+    return name
+
+
 @pytest.fixture(scope="session")
 def real():
     instance = Instance(*ROOM).start()

@@ -1,14 +1,15 @@
 """A client of the registry that says exactly what it is told to: raw HTTP, one connection."""
 
 import base64
+import concurrent.futures
 import hashlib
 import http.client
 import json
+import random
 import uuid
 
 import pytest
 from account import unique
-from conftest import Instance
 from test_identity import root
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -128,6 +129,25 @@ class Hub:
         return manifest
 
 
+def churn(hubs, shared, rounds=12):
+    """Pushes to all at once images that share bytes, pulls them whole and deletes most: none lacks what another let go."""
+    def work(one, dice):
+        for _ in range(rounds):
+            manifest = one.image(f"c{dice.randrange(3)}", [*dice.sample(shared, 2), dice.randbytes(500)])
+            layers = [layer["digest"] for layer in json.loads(manifest)["layers"]]
+            for layer in layers:
+                got = one("GET", f"blobs/{layer}")
+                assert sha256(got.body) == layer, got.body[:200]
+            assert one("GET", f"manifests/{sha256(manifest)}").body == manifest
+            if dice.random() < 0.7:
+                assert one("DELETE", f"manifests/{sha256(manifest)}").status == 202
+                assert {one("DELETE", f"blobs/{layer}").status for layer in layers} <= {202, 403}
+
+    with concurrent.futures.ThreadPoolExecutor(len(hubs)) as pool:
+        for done in [pool.submit(work, one, random.Random(number)) for number, one in enumerate(hubs)]:
+            done.result()
+
+
 def token_of(client):
     """What GetAuthorizationToken gives: base64 of AWS:PASSWORD."""
     return client.get_authorization_token()["authorizationData"][0]["authorizationToken"]
@@ -135,14 +155,6 @@ def token_of(client):
 
 def password(token):
     return base64.b64decode(token).decode().split(":", 1)[1]
-
-
-@pytest.fixture(scope="module")
-def strict():
-    """An instance that judges its callers."""
-    instance = Instance("--engine", "simulated").start()
-    yield instance
-    instance.remove()
 
 
 @pytest.fixture(scope="module")

@@ -147,7 +147,7 @@ def test_a_name_that_looks_like_an_option_is_a_name(account):
 
 
 def listing(account):
-    ecs, logs = account.unchecked("ecs"), account.unchecked("logs")
+    ecs = account.unchecked("ecs")
     return {
         "clusters": lambda **page: ecs.list_clusters(**page),
         "definitions": lambda **page: ecs.list_task_definitions(**page),

@@ -19,7 +19,6 @@ CODES = {
     "ec2": {"MissingParameter", "InvalidParameterValue", "InvalidParameterCombination", "InvalidParameter"},
     "iam": {"ValidationError"},
     "sts": {"ValidationError"},
-    "iam": {"ValidationError"},
     "kms": {"ValidationException", "SerializationException"},
     "secretsmanager": {"ValidationException", "SerializationException"},
     "ssm": {"ValidationException", "SerializationException"},

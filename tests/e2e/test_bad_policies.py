@@ -15,15 +15,6 @@ ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 MOST_GROWTH = 100 << 20
 
 
-@pytest.fixture(scope="module")
-def strict():
-    from conftest import Instance
-
-    instance = Instance("--engine", "simulated").start()
-    yield instance
-    instance.remove()
-
-
 def resident(instance):
     status = pathlib.Path(f"/proc/{instance.process.pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024

@@ -9,18 +9,10 @@ import time
 import botocore.exceptions
 import pytest
 from account import eventually, unique
-from conftest import Instance
 from test_identity import ACCOUNT, allow, root, user
 
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 IMAGE = {"name": "app", "image": "example.test/app:1", "memory": 128}
-
-
-@pytest.fixture(scope="module")
-def strict():
-    instance = Instance("--engine", "simulated").start()
-    yield instance
-    instance.remove()
 
 
 def look_up(instance, **attributes):

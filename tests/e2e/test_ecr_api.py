@@ -16,27 +16,6 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
-@pytest.fixture(scope="module")
-def strict():
-    from conftest import Instance
-
-    instance = Instance("--engine", "simulated").start()
-    yield instance
-    instance.remove()
-
-
-@pytest.fixture
-def ecr(strict):
-    return root(strict).client("ecr")
-
-
-@pytest.fixture
-def repository(ecr):
-    name = f"team/{unique()}"
-    ecr.create_repository(repositoryName=name)
-    return name
-
-
 def sha256(data):
     return "sha256:" + hashlib.sha256(data).hexdigest()
 

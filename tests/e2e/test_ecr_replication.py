@@ -9,6 +9,7 @@ import botocore.exceptions
 import pytest
 from account import eventually, unique
 from conftest import Instance
+from disk import content, files
 from ecr import host, skopeo, token
 from hub import Hub, INDEX, MANIFEST, described, index, sha256, token_of
 from picture import entry, layer, write
@@ -114,13 +115,7 @@ class Pair:
 
     def coming(self):
         """Bytes of uploads that the target has and that are not finished."""
-        def size(path):
-            try:
-                return path.stat().st_size if path.is_file() else 0
-            except FileNotFoundError:
-                return 0
-
-        return sum(map(size, (self.target.data_dir / "registry" / "uploads").rglob("*")))
+        return sum(len(content(path)) for path in files(self.target.data_dir / "registry" / "uploads"))
 
     def uploads(self, name):
         """Records of the uploads that were begun in a repository of the target."""

@@ -7,17 +7,9 @@ import botocore.exceptions
 import pytest
 
 from account import eventually, unique
-from conftest import Instance
 from test_identity import ACCOUNT, allow, root, user
 
 HERE = f"arn:aws:elasticloadbalancing:us-east-1:{ACCOUNT}"
-
-
-@pytest.fixture(scope="module")
-def strict():
-    instance = Instance("--engine", "simulated").start()
-    yield instance
-    instance.remove()
 
 
 @pytest.fixture(scope="module")

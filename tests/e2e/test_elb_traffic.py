@@ -9,6 +9,7 @@ import pytest
 
 from account import container, eventually, short, unique
 from balancing import Balancer, Load, ask
+from disk import below, files
 import half
 
 # Tells its address, and is in bad health while /tmp/ill is there.
@@ -354,12 +355,12 @@ def test_access_logs_are_whole_when_the_node_ends(halves):
 
     def is_logged():
         balancer.ask("/asked")
-        return list(logs.rglob("*.log.gz.part"))
+        return [path for path in below(logs) if path.name.endswith(".log.gz.part")]
 
     eventually(is_logged)
     assert balancer.ask("/last")[0] == 503
     agent.stop()
-    files = [path for path in logs.rglob("*") if path.is_file()]
-    assert files and all(path.name.endswith(".log.gz") for path in files), files
-    lines = "".join(gzip.decompress(path.read_bytes()).decode() for path in files)
+    written = files(logs)
+    assert written and all(path.name.endswith(".log.gz") for path in written), written
+    lines = "".join(gzip.decompress(path.read_bytes()).decode() for path in written)
     assert f"GET http://{balancer.name}:80/last HTTP/1.1" in lines, lines

@@ -1,12 +1,10 @@
 """`secrets` of containers: values read by the execution role when a task starts, and nowhere else in clear."""
 
-import os
-import pathlib
-
 import botocore.exceptions
 import pytest
 from account import container, eventually, short, unique
 from conftest import IMAGES, ROOM
+from disk import holding
 from test_identity import ACCOUNT, allow, root
 from test_task_roles import lending, process
 
@@ -64,18 +62,7 @@ class Given:
 
 def in_clear(instance, value):
     """Files of an instance, its logs among them, that hold a value."""
-    found = []
-    for place in (instance.directory, "/run/longshore"):
-        for directory, _, names in os.walk(place):
-            found += [path for name in names if holds(path := pathlib.Path(directory, name), value)]
-    return found
-
-
-def holds(path, value):
-    try:
-        return path.is_file() and value.encode() in path.read_bytes()
-    except OSError:
-        return False  # It went while it was looked for.
+    return holding([value.encode()], instance.directory, "/run/longshore")
 
 
 def test_every_form_of_a_reference_gives_its_value(real):

@@ -13,6 +13,7 @@ import pytest
 
 from account import eventually, short
 from conftest import BARE, LONGSHORE, SIMULATED, free_port
+from disk import files, holding
 from refusal import refused
 
 
@@ -194,9 +195,8 @@ def test_secrets_are_for_their_owner_alone(fresh):
     instance = fresh("--engine", "simulated")
     assert stat.S_IMODE(instance.data_dir.stat().st_mode) == 0o700
     secret = instance.environment()["AWS_SECRET_ACCESS_KEY"]
-    holding = [path for path in instance.data_dir.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
-    assert [path.name for path in holding] == ["root-key"]
-    assert stat.S_IMODE(holding[0].stat().st_mode) == 0o600
+    [held] = holding([secret.encode()], instance.data_dir)
+    assert held.name == "root-key" and stat.S_IMODE(held.stat().st_mode) == 0o600
     assert secret not in instance.log_text()
 
 
@@ -304,7 +304,7 @@ def test_a_simulated_instance_needs_no_rights(fresh):
     instance.start()
     account.ecs.stop_task(cluster=cluster, task=task)
     account.until(cluster, task, "STOPPED")
-    assert {path.stat().st_uid for path in instance.data_dir.rglob("*")} == {65534}
+    assert {path.stat().st_uid for path in files(instance.data_dir)} == {65534}
     assert "WARN" not in instance.log_text() and "ERROR" not in instance.log_text(), instance.log_text()
 
 

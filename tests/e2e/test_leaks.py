@@ -8,6 +8,7 @@ import subprocess
 
 from account import container, eventually
 from conftest import ROOM
+from disk import below
 from test_durability import ROLE, Machine, read
 
 WARM, TASKS, AT_ONCE = 20, 200, 10
@@ -44,12 +45,6 @@ def links(directory):
         return set()
 
 
-def inside(directory):
-    """The files and directories below one. Some may vanish meanwhile."""
-    walked = os.walk(directory)
-    return [pathlib.Path(parent, name) for parent, names, files in walked for name in names + files]
-
-
 def size(path):
     try:
         return path.lstat().st_blocks * 512
@@ -72,7 +67,7 @@ class Holdings:
             entry.name for entry in pathlib.Path("/proc").iterdir()
             if entry.name.isdigit() and self.machine.id in read(entry / "cmdline")
         }
-        grouped = {pid for group in self.groups for path in inside(group)
+        grouped = {pid for group in self.groups for path in below(group)
                    if path.name == "cgroup.procs" for pid in read(path).split()}
         return children(self.machine.instance.process.pid) | marked | grouped
 
@@ -80,7 +75,7 @@ class Holdings:
         processes = self.processes()
         own = self.machine.instance.process.pid
         namespaces = set().union(*(links(f"/proc/{pid}/ns") | links(f"/proc/{pid}/fd") for pid in processes))
-        data = inside(self.machine.instance.data_dir)
+        data = below(self.machine.instance.data_dir)
         # Calls are recorded for good, up to a bound of their own.
         data = [path for path in data if "audit" not in path.parts]
         traces = self.machine.traces()
@@ -96,7 +91,7 @@ class Holdings:
             "routes": len(traces["routes"]),
             "mounts": len(traces.get("mounts", [])),
             "groups": sum(len(list(os.walk(group))) for group in self.groups),
-            "entries at run time": len(inside(f"/run/longshore/{self.machine.id}")),
+            "entries at run time": len(below(f"/run/longshore/{self.machine.id}")),
             "files": len(data),
             "bytes on disk": sum(size(path) for path in data if not path.name.endswith("-wal")),
         }

@@ -5,6 +5,7 @@ import os
 
 import pytest
 from conftest import Instance
+from disk import holding
 from test_identity import Bearer, allow, user
 
 KEY = base64.b64encode(os.urandom(32)).decode()
@@ -41,9 +42,6 @@ def test_a_key_of_the_environment_or_a_credential_opens_what_it_sealed_and_no_ot
         assert again.client("sts").get_caller_identity()["Arn"].endswith(f":user/{name}")
 
         spellings = [KEY.encode(), base64.b64decode(KEY), base64.b64decode(KEY).hex().encode()]
-        for path in [*instance.data_dir.rglob("*"), instance.directory / "longshore.log"]:
-            if path.is_file():
-                content = path.read_bytes()
-                assert not any(spelling in content for spelling in spellings), path
+        assert holding(spellings, instance.directory) == []
     finally:
         instance.remove()

@@ -5,20 +5,12 @@ import datetime
 import botocore.exceptions
 import pytest
 from account import eventually, unique
+from disk import files, holding
 from test_identity import ACCOUNT, allow, root, user
 from test_policy import refusal
 
 SECRET = "planted-8d1f03b2c7"
 HERE = f"us-east-1:{ACCOUNT}"
-
-
-@pytest.fixture(scope="module")
-def strict():
-    from conftest import Instance
-
-    instance = Instance("--engine", "simulated").start()
-    yield instance
-    instance.remove()
 
 
 @pytest.fixture
@@ -112,6 +104,5 @@ def test_a_secure_string_survives_a_restart_and_lies_nowhere_in_clear(fresh):
     instance.start()
     ssm = root(instance).client("ssm")
     assert ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"] == SECRET
-    files = [file for file in instance.directory.rglob("*") if file.is_file()]
-    assert any(file.name == "state.db" for file in files)
-    assert [file for file in files if SECRET.encode() in file.read_bytes()] == []
+    assert "state.db" in {path.name for path in files(instance.directory)}
+    assert holding([SECRET.encode()], instance.directory) == []

@@ -15,15 +15,6 @@ from test_identity import root
 TARGET = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "AmazonEC2ContainerServiceV20141113.ListClusters"}
 
 
-@pytest.fixture(scope="module")
-def strict():
-    from conftest import Instance
-
-    instance = Instance("--engine", "simulated").start()
-    yield instance
-    instance.remove()
-
-
 def send(instance, method, target, headers, body=b""):
     """Status and code of a request whose target goes out as it is given."""
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]

@@ -11,7 +11,7 @@ import subprocess
 import uuid
 
 from account import container, eventually, short, unique, why
-from conftest import IMAGES, ROOM
+from conftest import ROOM
 from test_identity import allow, bearer_of, root, user
 from test_images import Registry
 from test_private_registry import HTPASSWD, PASSWORD

@@ -10,15 +10,6 @@ HERE = f"us-east-1:{ACCOUNT}"
 IMAGE = {"name": "app", "image": "example.test/app:1", "memory": 128}
 
 
-@pytest.fixture(scope="module")
-def strict():
-    from conftest import Instance
-
-    instance = Instance("--engine", "simulated").start()
-    yield instance
-    instance.remove()
-
-
 def refusal(bearer, action, resource, why=None):
     """The sentence that denies."""
     why = why or f"because no identity-based policy allows the {action} action"

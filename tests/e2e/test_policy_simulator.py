@@ -2,20 +2,10 @@
 
 import json
 
-import pytest
 from account import unique
 from test_identity import ACCOUNT, READER, TASKS, allow, role, root, user
 
 HERE = f"us-east-1:{ACCOUNT}"
-
-
-@pytest.fixture(scope="module")
-def strict():
-    from conftest import Instance
-
-    instance = Instance("--engine", "simulated").start()
-    yield instance
-    instance.remove()
 
 
 def arn_of(bearer):

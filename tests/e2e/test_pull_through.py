@@ -144,6 +144,15 @@ def test_twenty_first_pulls_fetch_each_layer_once(upstream, ecr, hub):
     eventually(lambda: known(ecr, hub) == {sha256(manifest): ["v1"]})
 
 
+def begin(request, data, size):
+    """Answers that all of the data comes, and sends its first bytes."""
+    request.send_response(200)
+    request.send_header("Content-Length", str(len(data)))
+    request.end_headers()
+    request.wfile.write(data[:size])
+    request.wfile.flush()
+
+
 def test_a_layer_is_read_while_it_comes(upstream, hub):
     data = unique().encode() * 100_000
     manifest = upstream.push(far(hub), "v1", layers=[data])
@@ -152,10 +161,7 @@ def test_a_layer_is_read_while_it_comes(upstream, hub):
     def slowly(request, path):
         if not path.endswith(f"/blobs/{sha256(data)}"):
             return False
-        request.send_response(200)
-        request.send_header("Content-Length", str(len(data)))
-        request.end_headers()
-        request.wfile.write(data[:1_000_000])
+        begin(request, data, 1_000_000)
         go_on.wait(60)
         request.wfile.write(data[1_000_000:])
         return True
@@ -387,11 +393,7 @@ def test_a_layer_that_stops_coming_holds_up_nobody_else(upstream, ecr, hub):
     def stall(request, path):
         if not path.endswith(f"/blobs/{sha256(data)}"):
             return False
-        request.send_response(200)
-        request.send_header("Content-Length", str(len(data)))
-        request.end_headers()
-        request.wfile.write(data[:5000])
-        request.wfile.flush()
+        begin(request, data, 5000)
         held.wait(120)
         return True
 

@@ -10,7 +10,7 @@ import uuid
 
 from account import eventually, unique
 from hub import CONFIG, DOCKER, EMPTY, Hub, INDEX, LAYER, MANIFEST, described, image, index, sha256, sha512, token_of
-from hub import hub, strict, token  # noqa: F401
+from hub import hub, token  # noqa: F401
 from test_identity import ACCOUNT, root
 
 ZEROS = "sha256:" + "0" * 64

@@ -4,8 +4,9 @@ import json
 import os
 
 from account import eventually, unique
+from disk import content, files
 from hub import Hub, image, sha256, token_of
-from hub import hub, strict, token  # noqa: F401
+from hub import hub, token  # noqa: F401
 from test_full_disk import fill, small  # noqa: F401
 from test_identity import ACCOUNT, allow, role, root, trusting, user
 
@@ -232,8 +233,7 @@ def test_a_full_disk_refuses_pushes_and_serves_pulls(small):  # noqa: F811
     place = hub("POST", "blobs/uploads/", b"")
     if place.status == 202:
         assert hub.request("PATCH", place.headers["Location"], data).refusal == (503, "UNAVAILABLE")
-    left = [path for path in (small.data_dir / "registry" / "uploads").rglob("*") if path.is_file() and path.stat().st_size]
-    assert left == []
+    assert [path for path in files(small.data_dir / "registry" / "uploads") if content(path)] == []
     assert hub("GET", "manifests/before").body == manifest
     os.unlink(small.data_dir / "filler")
     eventually(lambda: hub("POST", f"blobs/uploads/?digest={sha256(data)}", data).status == 201)

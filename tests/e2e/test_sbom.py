@@ -7,28 +7,14 @@ import uuid
 from datetime import datetime
 from urllib.parse import unquote
 
-import pytest
-from account import unique
 from conftest import BARE, LONGSHORE
-from hub import EMPTY, INDEX, Hub, described, index, token_of
-from hub import strict, token  # noqa: F401
-from test_identity import allow, root, user
+from hub import EMPTY, INDEX, Hub, described, index
+from hub import token  # noqa: F401
+from test_identity import allow, user
 from test_scan import debian, push
 
 READ = ["ecr:DescribeImages", "ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
 PURL = re.compile(r"pkg:[a-z]+(/[^/@?#]+)+@[^/@?#]+(\?[a-z]+=[^&?#]+(&[a-z]+=[^&?#]+)*)?")
-
-
-@pytest.fixture
-def ecr(strict):  # noqa: F811
-    return root(strict).client("ecr")
-
-
-@pytest.fixture
-def name(ecr):
-    name = f"team/{unique()}"
-    ecr.create_repository(repositoryName=name)
-    return name
 
 
 def check(bill):
@@ -65,18 +51,18 @@ def bill_of(instance, *words):
     return json.loads(done.stdout)
 
 
-def test_an_images_bill_is_what_its_layers_hold(strict, ecr, name):  # noqa: F811
+def test_an_images_bill_is_what_its_layers_hold(strict, ecr, repository):
     lock = {"name": "web", "lockfileVersion": 3, "packages": {
         "": {"name": "web"}, "node_modules/@scope/left": {"version": "1.2.3"}, "node_modules/right": {"version": "2.0.0"}}}
     below = debian([("bash", "5.2-1"), ("libssl3", "3:3.0+dfsg~1")])
     above = {"app/package-lock.json": json.dumps(lock), "app/requirements.txt": "Flask==1.0\n"}
-    digest = push(ecr, name, below, above, tag="1")
-    done = strict.command("sbom", f"{name}:1")
+    digest = push(ecr, repository, below, above, tag="1")
+    done = strict.command("sbom", f"{repository}:1")
     assert done.returncode == 0 and done.stderr == "", done.stderr
     bill = json.loads(done.stdout)
     references = check(bill)
     assert bill["metadata"]["component"] == {
-        "type": "container", "bom-ref": f"image:{name}@{digest}", "name": name, "version": digest}
+        "type": "container", "bom-ref": f"image:{repository}@{digest}", "name": repository, "version": digest}
     assert references[1:] == [
         "os:debian 12",
         "pkg:deb/debian/bash@5.2-1?arch=amd64&distro=debian-12",
@@ -88,52 +74,52 @@ def test_an_images_bill_is_what_its_layers_hold(strict, ecr, name):  # noqa: F81
     # It is the same each time, whichever of its names the image goes by.
     host = f"localhost:{strict.port}"
     account = f"{ecr.describe_registry()['registryId']}.dkr.ecr.us-east-1.localhost:{strict.port}"
-    for one in (f"{name}:1", f"{name}@{digest}", f"{host}/{name}:1", f"{account}/{name}:1"):
+    for one in (f"{repository}:1", f"{repository}@{digest}", f"{host}/{repository}:1", f"{account}/{repository}:1"):
         assert strict.command("sbom", one).stdout == done.stdout, one
     # Another image has another number.
-    push(ecr, name, below, tag="2")
-    other = bill_of(strict, f"{name}:2")
+    push(ecr, repository, below, tag="2")
+    other = bill_of(strict, f"{repository}:2")
     check(other)
     assert other["serialNumber"] != bill["serialNumber"] and len(other["components"]) == 3
 
 
-def test_what_is_not_known_is_said(strict, ecr, name):  # noqa: F811
-    push(ecr, name, {"bin/true": "x"}, tag="bare")
-    bare = bill_of(strict, f"{name}:bare")
+def test_what_is_not_known_is_said(strict, ecr, repository):
+    push(ecr, repository, {"bin/true": "x"}, tag="bare")
+    bare = bill_of(strict, f"{repository}:bare")
     check(bare)
     assert (bare["components"], bare["compositions"][0]["aggregate"]) == ([], "unknown")
-    push(ecr, name, {"app/package-lock.json": "{", "app/requirements.txt": "flask==1.0\n"}, tag="torn")
-    torn = bill_of(strict, f"{name}:torn")
+    push(ecr, repository, {"app/package-lock.json": "{", "app/requirements.txt": "flask==1.0\n"}, tag="torn")
+    torn = bill_of(strict, f"{repository}:torn")
     check(torn)
     assert torn["compositions"][0]["aggregate"] == "incomplete"
     assert torn["metadata"]["properties"][0]["value"].startswith("app/package-lock.json: ")
 
 
-def test_of_several_platforms_one_is_chosen(strict, ecr, name, token):  # noqa: F811
-    hub, entries = Hub(strict, name, token), []
+def test_of_several_platforms_one_is_chosen(strict, ecr, repository, token):  # noqa: F811
+    hub, entries = Hub(strict, repository, token), []
     for architecture in ("amd64", "arm64"):
-        push(ecr, name, debian([(f"only-{architecture}", "1")]), tag=architecture)
+        push(ecr, repository, debian([(f"only-{architecture}", "1")]), tag=architecture)
         manifest = hub("GET", f"manifests/{architecture}").body
         platform = {"architecture": architecture, "os": "linux"}
         entries.append(json.loads(index(manifest))["manifests"][0] | {"platform": platform})
     listing = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode()
     assert hub.put(listing, "latest", INDEX).status == 201
     for architecture, entry in zip(("amd64", "arm64"), entries):
-        done = strict.command("sbom", "--platform", f"linux/{architecture}", name)
+        done = strict.command("sbom", "--platform", f"linux/{architecture}", repository)
         bill = json.loads(done.stdout)
         check(bill)
         assert bill["metadata"]["component"]["version"] == entry["digest"] and entry["digest"] in done.stderr
         assert [part["name"] for part in bill["components"]] == ["debian", f"only-{architecture}"]
     machine = {"x86_64": "amd64", "aarch64": "arm64"}[subprocess.check_output(["uname", "-m"], text=True).strip()]
-    assert bill_of(strict, name)["components"][1]["name"] == f"only-{machine}"
+    assert bill_of(strict, repository)["components"][1]["name"] == f"only-{machine}"
     for platform, words in [("linux/riscv64", "matching platform 'linux/riscv64'"), ("amd64", "named like linux/arm64")]:
-        done = strict.command("sbom", "--platform", platform, name)
+        done = strict.command("sbom", "--platform", platform, repository)
         assert done.returncode != 0 and words in done.stderr and done.stdout == "", done.stderr
 
 
-def test_what_is_not_there_or_no_image_is_refused(strict, ecr, name, token):  # noqa: F811
-    push(ecr, name, {"zeros": "\0" * (200 << 20)}, tag="bomb")
-    hub = Hub(strict, name, token)
+def test_what_is_not_there_or_no_image_is_refused(strict, ecr, repository, token):  # noqa: F811
+    push(ecr, repository, {"zeros": "\0" * (200 << 20)}, tag="bomb")
+    hub = Hub(strict, repository, token)
     for data in (b"{}", b"not a tar archive" * 100):
         hub.push(data)
     artifact = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "artifactType": "text/plain",
@@ -146,31 +132,31 @@ def test_what_is_not_there_or_no_image_is_refused(strict, ecr, name, token):  # 
     absent = "sha256:" + "0" * 64
     for reference, words in [
         ("team/none:1", "RepositoryNotFoundException: The repository with name 'team/none' does not exist"),
-        (f"{name}:none", "ImageNotFoundException"),
-        (f"{name}@{absent}", "ImageNotFoundException"),
-        (f"{name}:bomb", "swells to more than 200 times its size"),
-        (f"{name}:artifact", "what packages it has cannot be read: malformed config: media type"),
-        (f"{name}:torn", "layer 0 cannot be read"),
+        (f"{repository}:none", "ImageNotFoundException"),
+        (f"{repository}@{absent}", "ImageNotFoundException"),
+        (f"{repository}:bomb", "swells to more than 200 times its size"),
+        (f"{repository}:artifact", "what packages it has cannot be read: malformed config: media type"),
+        (f"{repository}:torn", "layer 0 cannot be read"),
         ("Team/Web", "invalid reference format"),
-        (f"{name}@sha256:00", "invalid reference format"),
+        (f"{repository}@sha256:00", "invalid reference format"),
         ("../web", "invalid reference format"),
     ]:
         done = strict.command("sbom", reference)
         assert (done.returncode, done.stdout) == (1, "") and words in done.stderr, done.stderr
 
 
-def test_who_has_no_root_key_reads_what_he_may(strict, ecr, name, tmp_path):  # noqa: F811
-    push(ecr, name, debian([("bash", "5.2-1")]), tag="1")
-    (reader, reading), (_, nobody) = user(strict, allow(*READ)), user(strict, allow("ecr:GetAuthorizationToken"))
+def test_who_has_no_root_key_reads_what_he_may(strict, ecr, repository, tmp_path):
+    push(ecr, repository, debian([("bash", "5.2-1")]), tag="1")
+    (_, reading), (_, nobody) = user(strict, allow(*READ)), user(strict, allow("ecr:GetAuthorizationToken"))
 
     def bill(bearer):
         environment = BARE | {"AWS_ACCESS_KEY_ID": bearer.key, "AWS_SECRET_ACCESS_KEY": bearer.secret}
-        words = [LONGSHORE, "--data-dir", tmp_path, "--listen", f"127.0.0.1:{strict.port}", "sbom", f"{name}:1"]
+        words = [LONGSHORE, "--data-dir", tmp_path, "--listen", f"127.0.0.1:{strict.port}", "sbom", f"{repository}:1"]
         return subprocess.run(words, env=environment, text=True, capture_output=True, timeout=60)
 
-    assert bill(reading).stdout == strict.command("sbom", f"{name}:1").stdout != ""
+    assert bill(reading).stdout == strict.command("sbom", f"{repository}:1").stdout != ""
     denied = bill(nobody)
     assert denied.returncode == 1 and "is not authorized to perform: ecr:DescribeImages" in denied.stderr, denied.stderr
-    words = [LONGSHORE, "--data-dir", tmp_path, "--listen", "127.0.0.1:1", "sbom", name]
+    words = [LONGSHORE, "--data-dir", tmp_path, "--listen", "127.0.0.1:1", "sbom", repository]
     alone = subprocess.run(words, env=BARE, text=True, capture_output=True, timeout=60)
     assert alone.returncode == 1 and "there is no root key here" in alone.stderr

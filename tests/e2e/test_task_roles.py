@@ -8,9 +8,7 @@ import json
 import pathlib
 import subprocess
 import sys
-import time
 
-import boto3
 import botocore.auth
 import botocore.awsrequest
 import botocore.credentials

@@ -3,11 +3,11 @@
 import gzip
 import json
 
-import botocore.exceptions
 import pytest
 from account import eventually, unique
 from conftest import Instance
-from test_identity import ACCOUNT, allow, role, root, trusting
+from disk import below
+from test_identity import ACCOUNT, role, root, trusting
 
 TRUST = trusting({"Service": "cloudtrail.amazonaws.com"})
 
@@ -19,10 +19,13 @@ def trailing():
     instance.remove()
 
 
+def delivered_files(instance, bucket):
+    return sorted(path for path in below(instance.data_dir / "trails" / bucket) if path.name.endswith(".json.gz"))
+
+
 def delivered(instance, bucket):
     """The names of the events in a bucket's files, in order, by what they were asked for."""
-    files = sorted((instance.data_dir / "trails" / bucket).rglob("*.json.gz"))
-    records = [record for path in files for record in json.loads(gzip.decompress(path.read_bytes()))["Records"]]
+    records = [record for path in delivered_files(instance, bucket) for record in json.loads(gzip.decompress(path.read_bytes()))["Records"]]
     assert len({record["eventID"] for record in records}) == len(records), "delivered twice"
     return records
 
@@ -42,7 +45,7 @@ def test_the_command_line_sets_up_a_trail_that_delivers_files(trailing):
     for cluster in clusters:
         ecs.create_cluster(clusterName=cluster)
     eventually(lambda: made(delivered(trailing, bucket)) == clusters)
-    path = next((trailing.data_dir / "trails" / bucket).rglob("*.json.gz"))
+    path = delivered_files(trailing, bucket)[0]
     assert path.name.startswith(f"{ACCOUNT}_CloudTrail_us-east-1_")
     assert f"/{bucket}/team/a/AWSLogs/{ACCOUNT}/CloudTrail/us-east-1/20" in str(path)
     assert aws("cloudtrail", "get-trail-status", "--name", name)["LatestDeliveryTime"]
