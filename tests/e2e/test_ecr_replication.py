@@ -9,7 +9,7 @@ import botocore.exceptions
 import pytest
 from account import eventually, unique
 from conftest import Instance
-from disk import content, files
+from disk import files, size
 from ecr import host, skopeo, token
 from hub import Hub, INDEX, MANIFEST, described, index, sha256, token_of
 from picture import entry, layer, write
@@ -18,6 +18,8 @@ SOURCE, TARGET = "111111111111", "222222222222"
 HERE, THERE = "us-east-1", "eu-west-1"
 DENIED = "DESTINATION_REGISTRY_ACCESS_DENIED"
 HEADER = "x-longshore-replication"
+
+BRINGS = ["ecr:GetAuthorizationToken", "ecr:ReplicateImage", "ecr:CreateRepository"]
 
 # Bytes of a layer that takes a while.
 LARGE = 200_000_000
@@ -31,6 +33,12 @@ def key(instance, *actions):
     iam.put_user_policy(UserName=name, PolicyName="it", PolicyDocument=json.dumps(policy))
     made = iam.create_access_key(UserName=name)["AccessKey"]
     return name, made["AccessKeyId"], made["SecretAccessKey"]
+
+
+def caller(instance, region, access_key, secret):
+    """A client of the registry with a key."""
+    return boto3.client("ecr", endpoint_url=instance.endpoint, region_name=region, aws_access_key_id=access_key,
+                        aws_secret_access_key=secret)
 
 
 def befriend(instance, registry, region, peer, access_key, secret):
@@ -47,7 +55,7 @@ class Pair:
     def __init__(self):
         self.source = Instance("--engine", "simulated", "--account-id", SOURCE, "--region", HERE).start()
         self.target = Instance("--engine", "simulated", "--account-id", TARGET, "--region", THERE).start()
-        rights = ["ecr:GetAuthorizationToken", "ecr:ReplicateImage", "ecr:CreateRepository"]
+        rights = [*BRINGS, "ecr:GetDownloadUrlForLayer"]
         self.bringer, *there = key(self.target, *rights)
         _, *here = key(self.source, *rights)
         befriend(self.source, TARGET, THERE, self.target, *there)
@@ -115,7 +123,7 @@ class Pair:
 
     def coming(self):
         """Bytes of uploads that the target has and that are not finished."""
-        return sum(len(content(path)) for path in files(self.target.data_dir / "registry" / "uploads"))
+        return sum(map(size, files(self.target.data_dir / "registry" / "uploads")))
 
     def uploads(self, name):
         """Records of the uploads that were begun in a repository of the target."""
@@ -258,6 +266,20 @@ def test_a_peer_that_was_away_gets_what_it_missed(pair):
     assert pair.tags(hub.name) == {f"v{number}": sha256(manifest) for number, manifest in enumerate(manifests)}
 
 
+def test_what_no_rule_asks_for_any_more_does_not_go(pair):
+    hub = pair.hub()
+    pair.target.stop()
+    manifest = hub.image("one")
+    eventually(lambda: sha256(manifest) in pair.source.log_text())
+    pair.follow(f"{hub.name}/other")
+    pair.target.start()
+    eventually(lambda: pair.statuses(hub.name, sha256(manifest)) == [])
+    assert not repository_is_there(pair, hub.name)
+    pair.follow(hub.name)
+    pair.complete(hub.name, hub.image("two"))
+    assert set(pair.tags(hub.name)) == {"two"}
+
+
 def test_a_source_that_is_killed_on_the_way_goes_on(pair):
     hub = pair.hub()
     data, before = random.randbytes(LARGE), pair.coming()
@@ -388,10 +410,14 @@ def test_who_says_to_bring_a_copy_gets_nothing_by_it(pair):
     for value, refusal in [("", (403, "DENIED")), (SOURCE, (403, "DENIED")), (f"x {TARGET}/{THERE}", (403, "DENIED")),
                            (f"{SOURCE} {TARGET}/{HERE}", (404, "NAME_UNKNOWN")), (f"444444444444 {TARGET}/{THERE}", (403, "DENIED"))]:
         assert put(value).refusal == refusal, value
-    _, access_key, secret = key(pair.target, "ecr:GetAuthorizationToken", "ecr:PutImage", "ecr:BatchCheckLayerAvailability")
-    client = boto3.client("ecr", endpoint_url=pair.target.endpoint, region_name=THERE, aws_access_key_id=access_key,
-                          aws_secret_access_key=secret)
-    pusher = Hub(pair.target, hub.name, token_of(client))
+    # Not even by a mount, if it may not read as who it is.
+    _, *bringer = key(pair.target, *BRINGS)
+    bringer = Hub(pair.target, f"{hub.name}/other", token_of(caller(pair.target, THERE, *bringer)))
+    begin = f"/v2/{bringer.name}/blobs/uploads/"
+    for query in ("", f"?mount={layer}&from={hub.name}"):
+        assert bringer.request("POST", f"{begin}{query}", b"", {HEADER: brought}).status == 202, query
+    _, *pusher = key(pair.target, "ecr:GetAuthorizationToken", "ecr:PutImage", "ecr:BatchCheckLayerAvailability")
+    pusher = Hub(pair.target, hub.name, token_of(caller(pair.target, THERE, *pusher)))
     assert pusher.put(manifest, "y").status == 201
     answer = pusher.request("PUT", f"/v2/{hub.name}/manifests/z", manifest, {HEADER: brought, "Content-Type": MANIFEST})
     assert answer.refusal == (403, "DENIED") and b"ecr:ReplicateImage" in answer.body

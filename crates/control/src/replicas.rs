@@ -122,10 +122,24 @@ fn written_down(state: &State, known: &ImageReplication, errand: &Errand, ended:
         Tried::Ended(version, outcome) => {
             tried(known, &errand.to, (*version).min(known.version), outcome, clock::now()).map(Change::from)
         }
-        Tried::Gone => {
-            let is_there = state.images.contains(&errand.key) && state.repository_of(&known.repository).is_some();
-            (!is_there).then(|| Change::Delete(TableName::ImageReplication, errand.key.to_string()))
-        }
+        Tried::Gone => gone(state, known, errand),
+    }
+}
+
+/// A copy of an image that is gone is none any more, nor is one that no rule asks for.
+fn gone(state: &State, known: &ImageReplication, errand: &Errand) -> Option<Change> {
+    let repository = state.repository_of(&known.repository).filter(|_| state.images.contains(&errand.key));
+    let Some(repository) = repository else {
+        return Some(Change::Delete(TableName::ImageReplication, errand.key.to_string()));
+    };
+    if state.replicates(repository, &errand.to) {
+        return None;
+    }
+    let mut row = known.clone();
+    row.replicas.retain(|replica| !replica.is_at(&errand.to));
+    match row.replicas.is_empty() {
+        true => Some(Change::Delete(TableName::ImageReplication, errand.key.to_string())),
+        false => Some(row.into()),
     }
 }
 

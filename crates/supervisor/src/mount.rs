@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -49,10 +50,12 @@ pub fn overlay(lowers: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> 
     };
     // An attribute of a layer's file must not lead to another's content, whatever the kernel does by default. Without
     // `volatile` the kernel syncs a whole file system when the container ends. Older kernels do not know either.
-    let mounted = attempt(",redirect_dir=nofollow,metacopy=off,volatile")
-        .or_else(|_| attempt(",redirect_dir=nofollow,metacopy=off"))
-        .or_else(|_| attempt(",volatile"))
-        .or_else(|_| attempt(""));
+    let mut mounted = attempt(",redirect_dir=nofollow,metacopy=off,volatile");
+    for fewer in [",redirect_dir=nofollow,metacopy=off", ",volatile", ""] {
+        if mounted == Err(Errno::EINVAL) {
+            mounted = attempt(fewer);
+        }
+    }
     mounted.map_err(|e| Error::File { action: "mount overlay", path: target.into(), source: e.into() })
 }
 

@@ -112,7 +112,7 @@ pub(super) async fn begin(visit: &Visit<'_>, name: &str, body: &mut Incoming) ->
     let ended = end(visit, &place, &digest, body).await;
     if ended.is_err() {
         // Nobody knows of it.
-        let _ = aside(move || blobs.cancel(&place.key)).await;
+        tokio::task::spawn_blocking(move || blobs.abandon(&place.key));
     }
     ended
 }
@@ -129,7 +129,8 @@ async fn mount(visit: &Visit<'_>, name: &str, from: &str, digest: &Digest) -> Re
         layer_digest: Some(digest.to_string()),
     };
     let is_on = ecr::mounts(&visit.server.store.read(), visit.registry.as_str());
-    if !is_on || !visit.might("GetDownloadUrlForLayer", &source) {
+    // Also who brings a copy needs the right to read.
+    if !is_on || !visit.might_itself("GetDownloadUrlForLayer", &source) {
         return Ok(None);
     }
     let mounted = complete(visit, name, "", digest, |context| {
@@ -311,10 +312,11 @@ async fn write(
     }
     let before = writer.received();
     let writer = receive(writer, body).await?;
-    match chunk.length.is_some_and(|length| length != writer.received() - before) {
-        true => Err(Refusal::new(Code::SizeInvalid, "the bytes are not as many as they were said to be")),
-        false => Ok(writer),
+    if chunk.length.is_none_or(|length| length == writer.received() - before) {
+        return Ok(writer);
     }
+    aside(move || writer.pause()).await?;
+    Err(Refusal::new(Code::SizeInvalid, "the bytes are not as many as they were said to be"))
 }
 
 /// One of the uploads whose bytes come.

@@ -79,7 +79,10 @@ impl<'a> Visit<'a> {
         }
         let status = carried_out.as_ref().map_or_else(|fault| fault.status, |_| 200);
         self.server.metrics.answered(call.service.name, call.operation.name, status);
-        carried_out.map_err(Refusal::from)
+        carried_out.map_err(|fault| match self.source.is_some() && is_passing(&fault) {
+            true => Refusal::new(Code::Unavailable, fault.message),
+            false => fault.into(),
+        })
     }
 
     async fn carry_out<T>(
@@ -95,10 +98,6 @@ impl<'a> Visit<'a> {
         let conditions = signin::conditions(server, call, &self.caller, self.head);
         let input = call.input(self.head, body)?;
         note.input(&self.caller, &input);
-        if self.source.is_some() && !PUSHES.contains(&call.operation.name) {
-            let message = format!("Who brings a copy from another registry may not call {}", call.operation.name);
-            return Err(Fault::common("AccessDeniedException", 400, message));
-        }
         let leave = self.authorize(call, &conditions, &input)?;
         server.throttle.admit(call, &self.caller, &input)?;
         let account = self.caller.account.clone();
@@ -122,6 +121,10 @@ impl<'a> Visit<'a> {
         let Some(source) = &self.source else {
             return signin::authorize(self.server, call, &self.caller, conditions, input);
         };
+        if !PUSHES.contains(&call.operation.name) {
+            let message = format!("Who brings a copy from another registry may not call {}", call.operation.name);
+            return Err(Fault::common("AccessDeniedException", 400, message));
+        }
         let repository = match input {
             Value::Structure(input) => input.get("repositoryName"),
             _ => None,
@@ -134,13 +137,27 @@ impl<'a> Visit<'a> {
 
     /// Whether the caller might carry out an operation; nothing is recorded.
     pub fn might<R: Shape>(&self, operation: &'static str, request: &R) -> bool {
-        let judge = || {
-            let call = call(operation).ok()?;
-            let conditions = signin::conditions(self.server, &call, &self.caller, self.head);
-            let input = call.input(self.head, &json::to_vec(request)).ok()?;
-            self.authorize(&call, &conditions, &input).ok()
+        self.tried(operation, request, |call, conditions, input| self.authorize(call, conditions, input)).is_ok()
+    }
+
+    /// As [`might`](Self::might), by what the caller may do as who it is, though it brings a copy.
+    pub fn might_itself<R: Shape>(&self, operation: &'static str, request: &R) -> bool {
+        let itself = |call: &Call, conditions: &Conditions, input: &Value| {
+            signin::authorize(self.server, call, &self.caller, conditions, input)
         };
-        judge().is_some()
+        self.tried(operation, request, itself).is_ok()
+    }
+
+    fn tried<R: Shape>(
+        &self,
+        operation: &'static str,
+        request: &R,
+        judge: impl FnOnce(&Call, &Conditions, &Value) -> Result<Option<Leave>, Fault>,
+    ) -> Result<Option<Leave>, Fault> {
+        let call = call(operation).map_err(|_| Fault::unknown_operation())?;
+        let conditions = signin::conditions(self.server, &call, &self.caller, self.head);
+        let input = call.input(self.head, &json::to_vec(request))?;
+        judge(&call, &conditions, &input)
     }
 
     /// Whether the caller may do to a repository what is no operation's own action; nothing is recorded.
@@ -179,6 +196,11 @@ impl<'a> Visit<'a> {
         let pairs = form_urlencoded::parse(self.head.uri.query().unwrap_or_default().as_bytes());
         pairs.filter(|(key, _)| key == name).map(|(_, value)| value.into_owned()).collect()
     }
+}
+
+/// Whether what refuses a copy may be otherwise before long, so that it is to be tried again: no right is missing.
+fn is_passing(fault: &Fault) -> bool {
+    matches!(fault.name, "KmsException" | "LimitExceededException")
 }
 
 /// What was decided, unless the caller may not do it any more; and its record, if that must be written first.

@@ -53,6 +53,8 @@ pub(super) enum Failure {
     /// An index of an upstream registry, of which not all was fetched.
     #[error("{0} lists images that were not fetched from upstream")]
     Incomplete(String),
+    #[error("its indexes are too deep")]
+    Deep,
     #[error("{0}")]
     Other(String),
 }
@@ -103,6 +105,9 @@ fn load(state: &State, errand: &Errand) -> Option<Load> {
     let since = row.replica(&errand.to)?.since;
     let image = state.images.get(&errand.key)?.clone();
     let repository = state.repository_of(&row.repository)?.clone();
+    if !state.replicates(&repository, &errand.to) {
+        return None;
+    }
     Some(Load { version: row.version, since, image, repository })
 }
 
@@ -141,6 +146,7 @@ async fn failed(peer: &Peer, failure: &Failure) -> Outcome {
     let error = match failure {
         Failure::Remote(error) => error,
         Failure::Incomplete(_) => return Outcome::Refused { code: INCOMPLETE, why },
+        Failure::Deep => return Outcome::Refused { code: REFUSED, why },
         Failure::Key(_) => return Outcome::Failed { code: KEY, why },
         Failure::Local(_) | Failure::Other(_) => return Outcome::Failed { code: INTERNAL, why },
     };
@@ -209,7 +215,7 @@ impl Push<'_> {
             return Err(Failure::Incomplete(image.digest.clone()));
         }
         if depth >= DEEPEST {
-            return Err(Failure::Other("its indexes are too deep".to_owned()));
+            return Err(Failure::Deep);
         }
         for layer in &image.layers {
             self.blob(&digest(layer)?).await?;

@@ -29,6 +29,8 @@ pub struct Registry {
     uses: HashMap<String, usize>,
     /// How many indexes of its repository list an image, by the image's key. The same bytes may be a layer as well.
     listings: HashMap<String, usize>,
+    /// Digests of the indexes that list an image which was not fetched from their upstream, by the image's key.
+    waiting: Sets,
     /// Keys of layers that no image names, by when they were pushed.
     loose: BTreeSet<(Timestamp, Arc<str>)>,
     /// Numbers of these by repository.
@@ -74,6 +76,11 @@ impl Registry {
     /// How many indexes of its repository list the image with this key.
     pub fn listings(&self, image: &str) -> usize {
         self.listings.get(image).copied().unwrap_or(0)
+    }
+
+    /// Digests of the indexes that lack the image with this key.
+    pub fn waiting<'a>(&'a self, image: &str) -> impl ExactSizeIterator<Item = &'a String> + use<'a> {
+        set(&self.waiting, image)
     }
 
     /// Keys of layers that no image names, those first that were pushed first.
@@ -136,6 +143,9 @@ impl Registry {
         }
         for listed in &image.images {
             count(&mut self.listings, &content_key(&image.repository, listed), come);
+        }
+        for absent in &image.absent {
+            include(&mut self.waiting, content_key(&image.repository, absent), &image.digest, come);
         }
         for layer in &image.layers {
             let layer = content_key(&image.repository, layer);

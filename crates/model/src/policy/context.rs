@@ -100,9 +100,14 @@ impl Context {
 
     /// Takes over all of another's keys; where both have one, the other's values stand.
     pub fn extend(&mut self, other: Context) {
-        self.entries.retain(|entry| other.place(&entry.name).is_err());
+        self.without(&other);
         self.entries.extend(other.entries);
         self.entries.sort_unstable_by(|one, other| one.name.order(&other.name));
+    }
+
+    /// Takes away all keys that another has.
+    pub fn without(&mut self, other: &Context) {
+        self.entries.retain(|entry| other.place(&entry.name).is_err());
     }
 
     /// Every key, in lower case, with its values; in order of the keys.

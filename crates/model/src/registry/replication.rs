@@ -145,6 +145,12 @@ impl State {
         self.image_replications.get(&content_key(repository, digest))
     }
 
+    /// Whether a rule has images of a repository copied to a registry.
+    pub fn replicates(&self, repository: &Repository, to: &Destination) -> bool {
+        let rules = self.registry_replications.get(&repository.account);
+        rules.is_some_and(|rules| rules.destinations(&repository.name).contains(to))
+    }
+
     /// What a push of an image to a repository leads to. One that changed nothing has those copies tried again that failed.
     pub fn replication_of_push(
         &self,

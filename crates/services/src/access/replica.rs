@@ -50,6 +50,8 @@ impl Replica {
         }
         let source = Caller::root(self.source.clone());
         let mut known = conditions.clone();
+        // What is known of who brings the copy is not known of that account.
+        known.without(&caller.context());
         known.extend(source.context());
         judge_one(state, &needed, &source, &known)
     }

@@ -32,6 +32,7 @@ pub mod token;
 
 use crate::{Service, operations};
 
+pub use fault::bytes as bytes_fault;
 pub use registry::mounts;
 pub use template::{for_pull, for_push};
 

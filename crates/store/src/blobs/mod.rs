@@ -463,6 +463,11 @@ impl Blobs {
         self.open.uploads.cancel(self.own(key)?)
     }
 
+    /// Ends an upload that nobody goes on with, if there is one: now, or when its writer lets go.
+    pub fn abandon(&self, key: &Key) {
+        self.open.uploads.abandon(key);
+    }
+
     /// Ends uploads that nobody has touched for so long. Returns how many.
     pub fn sweep(&self, untouched: Duration) -> usize {
         self.open.uploads.sweep(untouched)

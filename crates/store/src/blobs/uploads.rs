@@ -218,6 +218,17 @@ impl Uploads {
         self.discard(key)
     }
 
+    pub fn abandon(&self, key: &Key) {
+        if let Some(slot @ Slot::Busy) = self.0.open.lock().slots.get_mut(key) {
+            return *slot = Slot::Forgotten;
+        }
+        if let Err(error) = self.cancel(key)
+            && !matches!(error, Error::UnknownUpload | Error::Busy)
+        {
+            tracing::warn!(%error, "an upload was not removed");
+        }
+    }
+
     pub fn count(&self) -> usize {
         self.0.open.lock().slots.len()
     }

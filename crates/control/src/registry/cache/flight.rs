@@ -87,13 +87,14 @@ impl From<Fault> for Failure {
 }
 
 impl Failure {
-    /// Whether another try before long may end otherwise.
-    pub fn passes(&self) -> bool {
-        match self {
-            Self::Remote(error) => error.passes(),
-            Self::Busy | Self::Local(_) => true,
-            Self::Rule(_) | Self::Refused(_) => false,
-        }
+    /// Whether the upstream did not answer as it should, and may before long.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Remote(error) if error.passes())
+    }
+
+    /// Whether the upstream says that it does not have it.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Remote(error) if matches!(**error, remote::Error::NotFound { .. }))
     }
 
     /// In the words of the distribution specification; `missing` for what the upstream does not have.

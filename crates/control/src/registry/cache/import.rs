@@ -47,7 +47,7 @@ pub(super) async fn look(
 }
 
 /// Takes note that the upstream was asked for a tag.
-pub(super) async fn looked(source: &Source, reference: &Reference) {
+pub(super) fn looked(source: &Source, reference: &Reference) {
     let Reference::Tag(tag) = reference else { return };
     let mut context = source.context();
     let now = context.now;
@@ -64,26 +64,41 @@ pub(super) async fn looked(source: &Source, reference: &Reference) {
 
 /// Imports what was fetched, for whoever asks next. Until it has ended, who asks has what was fetched.
 pub(super) fn begin(source: Arc<Source>, reference: Reference, place: &str, flight: Arc<Flight>, found: Arc<Manifest>) {
-    let (server, place) = (source.server.clone(), place.to_owned());
+    let server = source.server.clone();
     let alias = digest_key(&source.registry, &source.name, &found.served.digest);
     server.cache.alias(&alias, &flight);
+    let places = [place.to_owned(), alias];
     tokio::spawn(async move {
+        let _flown = Flown { server: &server, places, flight };
         let importing = async {
             let _turn = server.cache.turn_to_import().await;
             import(&source, &reference, &found).await
         };
         let imported = tokio::select! {
             imported = importing => imported,
-            () = server.stopping() => Ok(()),
+            () = server.stopping() => return,
         };
         let (name, digest) = (&source.name, &found.served.digest);
         match imported {
             Ok(()) => tracing::info!(name, %digest, "an image was imported from its upstream"),
             Err(failure) => tracing::warn!(name, %digest, %failure, "an image was not imported from its upstream"),
         }
-        server.cache.forget(&place, &flight);
-        server.cache.forget(&alias, &flight);
     });
+}
+
+/// Has a flight be forgotten when it is over, however it ends.
+struct Flown<'a> {
+    server: &'a Server,
+    places: [String; 2],
+    flight: Arc<Flight>,
+}
+
+impl Drop for Flown<'_> {
+    fn drop(&mut self) {
+        for place in &self.places {
+            self.server.cache.forget(place, &self.flight);
+        }
+    }
 }
 
 async fn import(source: &Arc<Source>, reference: &Reference, found: &Manifest) -> Result<(), Failure> {

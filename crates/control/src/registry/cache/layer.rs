@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
 use hyper::body::Bytes;
-use longshore_services::ecr::content;
+use longshore_services::ecr::{self, content};
 use longshore_store::blobs::{Blobs, Digest, Error as BlobError, Follower, Key, LARGEST_UPLOAD, Writer};
 use longshore_wire::Fault;
 use tokio::sync::watch;
@@ -106,19 +106,34 @@ pub(super) fn fetch(source: &Arc<Source>, digest: &Digest) -> Result<Arc<Coming>
     if is_new {
         let (source, digest, flight) = (source.clone(), digest.clone(), coming.clone());
         tokio::spawn(async move {
-            let ended = tokio::select! {
+            let mut flown = Flown { source: &source, key, flight: &flight, ended: Err(Fault::internal().into()) };
+            flown.ended = tokio::select! {
                 ended = bring(&source, &digest, &flight) => ended,
                 () = source.server.stopping() => Err(Failure::Busy),
             };
-            if let Err(failure) = &ended {
+            if let Err(failure) = &flown.ended {
                 tracing::info!(name = source.name, %digest, %failure, "a layer was not fetched");
             }
-            // Whoever asks from here on finds the record, or begins again.
-            source.server.cache.forget_layer(&key);
-            flight.progress.send_modify(|now| now.ended = Some(ended));
         });
     }
     Ok(coming)
+}
+
+/// Tells those who wait how a flight ended, however it did.
+struct Flown<'a> {
+    source: &'a Source,
+    key: String,
+    flight: &'a Coming,
+    ended: Result<(), Failure>,
+}
+
+impl Drop for Flown<'_> {
+    fn drop(&mut self) {
+        // Whoever asks from here on finds the record, or begins again.
+        self.source.server.cache.forget_layer(&self.key);
+        let ended = self.ended.clone();
+        self.flight.progress.send_modify(|now| now.ended = Some(ended));
+    }
 }
 
 async fn bring(source: &Source, digest: &Digest, coming: &Coming) -> Result<(), Failure> {
@@ -134,6 +149,7 @@ async fn bring(source: &Source, digest: &Digest, coming: &Coming) -> Result<(), 
         return Err(wrong("sends a layer that is too large"));
     }
     let (key, algorithm) = (place(source, &repository)?, digest.algorithm());
+    let _passing = Passing { blobs: blobs.clone(), key: key.clone() };
     let mut writer = aside(move || {
         blobs.begin(&key)?;
         let mut writer = blobs.append(&key, Some(0))?;
@@ -154,6 +170,19 @@ async fn bring(source: &Source, digest: &Digest, coming: &Coming) -> Result<(), 
     })
 }
 
+/// An upload that nobody can go on with once this is let go of.
+struct Passing {
+    blobs: Blobs,
+    key: Key,
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        let (blobs, key) = (self.blobs.clone(), self.key.clone());
+        tokio::task::spawn_blocking(move || blobs.abandon(&key));
+    }
+}
+
 /// Where the repository's bytes lie, and its id.
 fn bytes(source: &Source) -> Result<(Blobs, String), Failure> {
     let (state, context) = (source.server.store.read(), source.context());
@@ -170,7 +199,7 @@ fn place(source: &Source, repository: &str) -> Result<Key, Failure> {
     Key::new(source.registry.as_str(), repository, &id).ok_or_else(|| Fault::internal().into())
 }
 
-/// Writes what comes, in batches, and tells how far it has come. An upload that broke off is of no use to anybody.
+/// Writes what comes, in batches, and tells how far it has come.
 async fn receive(writer: Writer, response: reqwest::Response, coming: &Coming) -> Result<Writer, Failure> {
     let url = response.url().clone();
     let mut bytes = response.bytes_stream();
@@ -187,7 +216,7 @@ async fn receive(writer: Writer, response: reqwest::Response, coming: &Coming) -
     desk.writer.take().ok_or_else(|| Fault::internal().into())
 }
 
-/// An upload, and what is to be written to it. It ends with this, unless the writer was taken out.
+/// An upload, and what is to be written to it.
 struct Desk {
     writer: Option<Writer>,
     gathered: Vec<Bytes>,
@@ -208,14 +237,6 @@ impl Desk {
         self.writer = Some(writer);
         coming.progress.send_modify(|now| now.received = received);
         Ok(())
-    }
-}
-
-impl Drop for Desk {
-    fn drop(&mut self) {
-        if let Some(mut writer) = self.writer.take() {
-            writer.discard();
-        }
     }
 }
 
@@ -251,10 +272,6 @@ fn of_bytes(error: BlobError) -> Failure {
     match &error {
         BlobError::TooMany { .. } => Failure::Busy,
         BlobError::TooLarge { .. } => Fault::common("LimitExceededException", 400, error.to_string()).into(),
-        BlobError::Full => Fault::common("ServiceUnavailable", 503, "The disk is full.").into(),
-        _ => {
-            tracing::error!(error = &error as &dyn std::error::Error, "the registry's bytes failed");
-            Fault::internal().into()
-        }
+        _ => ecr::bytes_fault(&error).into(),
     }
 }

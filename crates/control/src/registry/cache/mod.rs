@@ -215,21 +215,21 @@ async fn fetch(
     let place = flight::key(&visit.registry, name, reference);
     let source = Arc::new(Source::open(server, &visit.registry, name, rule)?);
     let flight = server.cache.manifest(&place)?;
-    let outcome = flight.fetched(|| import::look(&source, &server.cache, reference, known)).await;
-    let found = match outcome {
-        Ok(Some(found)) => found,
-        Ok(None) | Err(_) => {
-            server.cache.forget(&place, &flight);
-            if let Err(Failure::Remote(error)) = &outcome
-                && error.passes()
-            {
-                server.cache.note_away(rule.host());
-            }
-            if known.is_some() && !matches!(&outcome, Err(failure) if failure.passes()) {
-                import::looked(&source, reference).await;
-            }
-            return outcome;
+    let outcome = flight.fetched(|| async {
+        let outcome = import::look(&source, &server.cache, reference, known).await;
+        if outcome.as_ref().is_err_and(Failure::is_away) {
+            server.cache.note_away(rule.host());
         }
+        // It said that the tag leads there still, or that it has it no more.
+        if matches!(&outcome, Ok(None)) || outcome.as_ref().is_err_and(Failure::is_missing) {
+            import::looked(&source, reference);
+        }
+        outcome
+    });
+    let outcome = outcome.await;
+    let Ok(Some(found)) = outcome else {
+        server.cache.forget(&place, &flight);
+        return outcome;
     };
     if let Err(failure) = keep(visit, name, standing).await {
         server.cache.forget(&place, &flight);

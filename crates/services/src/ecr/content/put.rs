@@ -180,12 +180,10 @@ impl Place<'_> {
         self.state.image(&self.repository.id, &part.digest).is_some()
     }
 
-    /// Of an image that came from an upstream, the indexes that list it have now what they lacked.
+    /// Indexes that came from an upstream without this image have now what they lacked.
     fn complete(&self, changes: &mut Vec<Change>, image: &Image) {
-        if self.push.looked_at.is_none() {
-            return;
-        }
-        let indexes = self.state.images_of(&self.repository.id).filter(|index| index.absent.contains(&image.digest));
+        let waiting = self.state.index.registry.waiting(&image.key());
+        let indexes = waiting.filter_map(|digest| self.state.image(&self.repository.id, digest));
         for index in indexes.take(MOST_COMPLETED) {
             let mut index = Image::clone(index);
             index.absent.retain(|digest| *digest != image.digest);
@@ -263,14 +261,16 @@ impl Place<'_> {
                 looked_at: self.push.looked_at,
             };
             let known = self.state.image_tags.get(&row.key());
-            if let Some(known) = known.filter(|known| known.digest == digest) {
-                changes.extend(known.looked_again(self.push.looked_at).map(Change::from));
+            let is_import = row.looked_at.is_some();
+            let is_own = known.is_some_and(|known| known.looked_at.is_none());
+            let leads_there = known.is_some_and(|known| known.digest == digest);
+            // What somebody pushed stays that one's, and what is pushed over an import is the pusher's.
+            let stays = if is_import { is_own || leads_there } else { is_own && leads_there };
+            if stays || moved.contains(&row.tag) {
+                changes.extend(known.and_then(|known| known.looked_again(row.looked_at)).map(Change::from));
                 continue;
             }
-            if moved.contains(&row.tag) {
-                continue;
-            }
-            if known.is_some() && is_immutable(self.repository, tag) {
+            if known.is_some() && !leads_there && is_immutable(self.repository, tag) {
                 return Err(fault::immutable(self.push.repository, tag));
             }
             moved.push(row.tag.clone());

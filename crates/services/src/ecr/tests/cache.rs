@@ -165,7 +165,10 @@ fn an_index_of_an_upstream_gets_its_images_as_they_come() {
     put(&two, &[], Some(6)).unwrap();
     put(&index, &["v1"], Some(7)).unwrap();
     assert_eq!(seen(), (2, 0, 10, Some(7)));
-    // What is pushed over it is nobody else's any more.
-    put(&one, &["v1"], None).unwrap();
+    // What is pushed over it is nobody else's any more, also if it is the same.
+    assert_eq!(put(&index, &["v1"], None).unwrap().moved, ["v1"]);
     assert_eq!(seen().3, None);
+    assert!(put(&one, &["v1"], Some(8)).unwrap().moved.is_empty());
+    let state = registry.0.store.read();
+    assert_eq!(content::image(&state, &account, NAME, Named::by("v1")).unwrap().digest, digest);
 }
