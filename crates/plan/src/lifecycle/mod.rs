@@ -5,24 +5,27 @@
 //!          the state held   nothing held     a transaction each
 //! ```
 //! A policy is acted on as soon as it is put, and then every ten minutes. It is evaluated once, on a picture of its repository, and
-//! nobody waits for that. What it lets go goes a transaction at a time, an index before what it lists; an image that is not as
-//! it was in the picture stays until the next time. The layers that only an image had named go later ([`crate::prune`]).
+//! nobody waits for that. What it lets go goes a transaction at a time, an index before what it lists, an image before what is about
+//! it; an image that is not as it was in the picture stays until the next time, and what is about it too. The layers that only an image had named go later ([`crate::prune`]).
 
 mod document;
+mod order;
 mod policy;
 #[cfg(test)]
 mod tests;
+mod turn;
 #[cfg(test)]
 mod turn_tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use longshore_model::registry::{Image, Lifecycle, Repository, tag_key};
-use longshore_model::{Change, State, TableName};
+use longshore_model::State;
+use longshore_model::registry::{Image, Lifecycle, Repository};
 use longshore_wire::Timestamp;
 
-use crate::{MAX_CHANGES, Plan, after};
+use crate::{Plan, after};
+use order::order;
+use turn::{Going, Turn};
 
 pub use document::{Invalid, parse};
 pub use policy::{Count, Picture, Policy, Rule, Subject, Tags, expired};
@@ -56,8 +59,8 @@ fn due_at(policy: &Lifecycle) -> Timestamp {
 /// What a policy lets go, until all of it has gone.
 pub struct Errand {
     repository: Arc<Repository>,
-    /// Images with the tags they had, the one last that goes first.
-    going: Vec<(Arc<Image>, Vec<String>)>,
+    /// The one last that goes first.
+    going: Vec<Going>,
     is_over: bool,
 }
 
@@ -77,79 +80,54 @@ impl Errand {
     /// Plan one turn: as much as one transaction takes. With the last it is noted that the policy was acted on. A plan that is not
     /// committed is lost: the errand must be begun anew then.
     pub fn turn(&mut self, state: &State, now: Timestamp) -> Plan {
-        let mut plan = Plan::default();
-        let Some((repository, policy)) = self.policy(state) else {
+        let Some(repository) = state.repository_of(&self.repository.id) else {
             self.is_over = true;
-            return plan;
+            return Plan::default();
         };
-        // How many of the indexes that list an image go in this turn.
-        let mut unlisted: HashMap<String, usize> = HashMap::new();
-        // One change is kept for the note.
-        while room(&plan) > 1
-            && let Some((image, tags)) = self.going.pop()
-        {
-            let listings = unlisted.get(&image.digest).copied().unwrap_or(0);
-            if is_as_it_was(state, &image, &tags, listings) && self.take(&image, tags, &mut plan) {
-                image.images.iter().for_each(|listed| *unlisted.entry(listed.clone()).or_default() += 1);
-            }
+        let policy = repository.lifecycle.as_ref().filter(|now| self.repository.lifecycle.as_ref() == Some(*now));
+        if policy.is_none() {
+            self.going.retain(|one| one.is_begun);
         }
+        let mut plan = self.let_go(state);
         if !plan.changes.is_empty() {
             let (account, name, gone) = (&repository.account, &repository.name, plan.changes.len());
             plan.reasons.push(format!("the lifecycle policy of {account}/{name} lets images go: {gone} records"));
         }
-        if self.going.is_empty() {
+        self.is_over = self.going.is_empty();
+        if let Some(policy) = policy.filter(|_| self.is_over) {
             let lifecycle = Some(Lifecycle { evaluated_at: Some(now), ..policy.clone() });
             plan.changes.push(Repository { lifecycle, ..Repository::clone(repository) }.into());
-            self.is_over = true;
         }
         plan
     }
 
-    /// The repository as it is now, if it has the policy that was evaluated.
-    fn policy<'a>(&self, state: &'a State) -> Option<(&'a Repository, &'a Lifecycle)> {
-        let repository = state.repository_of(&self.repository.id)?;
-        let policy =
-            repository.lifecycle.as_ref().filter(|policy| Some(*policy) == self.repository.lifecycle.as_ref())?;
-        Some((repository, policy))
-    }
-
-    /// Lets an image go with its tags; where there is not room for all of these, some first. Returns whether it goes.
-    fn take(&mut self, image: &Arc<Image>, mut tags: Vec<String>, plan: &mut Plan) -> bool {
-        let room = room(plan) - 1;
-        let is_whole = tags.len() < room;
-        let gone = tags.split_off(tags.len().saturating_sub(room));
-        let delete = |tag: &String| Change::Delete(TableName::ImageTag, tag_key(&image.repository, tag));
-        plan.changes.extend(gone.iter().map(delete));
-        match is_whole {
-            true => plan.changes.push(Change::Delete(TableName::Image, image.key())),
-            false => self.going.push((image.clone(), tags)),
+    /// As much of what is to go as there is room for.
+    fn let_go(&mut self, state: &State) -> Plan {
+        let mut turn = Turn::default();
+        while let Some(one) = self.going.pop() {
+            if let Some(left) = turn.take(state, one) {
+                self.going.push(left);
+                break;
+            }
         }
-        is_whole
+        turn.plan
     }
 }
 
-fn room(plan: &Plan) -> usize {
-    MAX_CHANGES.saturating_sub(plan.changes.len())
-}
-
-/// Whether an image is as it was when it was to go, not pulled nor tagged since, and no index lists it but those that go.
-fn is_as_it_was(state: &State, image: &Image, tags: &[String], listings: usize) -> bool {
-    let key = image.key();
-    let index = &state.index.registry;
-    let is_same = state.images.get(&key).is_some_and(|now| **now == *image);
-    is_same && index.listings(&key) == listings && index.tags(&key).eq(tags)
-}
-
-/// Those images of a picture that a policy lets go, with their tags: the one last that goes first. An index was pushed after
-/// what it lists, so it goes before that.
-fn chosen(picture: Picture, policy: &Policy, now: Timestamp) -> Vec<(Arc<Image>, Vec<String>)> {
-    let goes: Vec<bool> = {
+/// Those images of a picture that a policy lets go: the one last that goes first.
+fn chosen(picture: Picture, policy: &Policy, now: Timestamp) -> Vec<Going> {
+    let places = {
         let subjects = picture.subjects();
         let going = expired(policy, &subjects, now);
-        subjects.iter().map(|subject| going.contains_key(subject.image.digest.as_str())).collect()
+        let goes = |image: &Image| going.contains_key(image.digest.as_str());
+        let chosen: Vec<usize> = (0..subjects.len()).filter(|at| goes(subjects[*at].image)).collect();
+        let images: Vec<&Image> = chosen.iter().map(|at| subjects[*at].image).collect();
+        order(&images).into_iter().rev().map(|at| chosen[at]).collect::<Vec<usize>>()
     };
-    let chosen = picture.images.into_iter().zip(goes).filter(|(_, goes)| *goes);
-    let mut chosen: Vec<(Arc<Image>, Vec<String>)> = chosen.map(|(image, _)| image).collect();
-    chosen.sort_by_key(|(image, _)| (image.pushed_at, !image.images.is_empty()));
-    chosen
+    let mut images = picture.images;
+    let mut take = |at: usize| {
+        let (image, tags) = &mut images[at];
+        Going { image: image.clone(), tags: std::mem::take(tags), is_begun: false }
+    };
+    places.into_iter().map(&mut take).collect()
 }

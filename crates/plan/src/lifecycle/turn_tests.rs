@@ -1,4 +1,7 @@
-use longshore_model::registry::{ImageTag, Layer};
+use longshore_model::registry::{ImageTag, Layer, tag_key};
+use longshore_model::{Change, TableName};
+
+use crate::MAX_CHANGES;
 
 use super::*;
 
@@ -17,6 +20,17 @@ fn repository(policy: Option<&str>) -> Change {
 fn image(digest: &str, pushed_at: i64, images: &[&str]) -> Change {
     let images = images.iter().map(|digest| (*digest).to_owned()).collect();
     Image { repository: "r1".to_owned(), images, ..super::tests::image(digest, pushed_at) }.into()
+}
+
+/// An image that is about another: a signature, say.
+fn about(digest: &str, pushed_at: i64, subject: &str) -> Change {
+    let subject = Some(subject.to_owned());
+    Image { repository: "r1".to_owned(), subject, ..super::tests::image(digest, pushed_at) }.into()
+}
+
+fn pull(state: &mut State, digest: &str, now: i64) {
+    let pulled = Image::clone(state.image("r1", digest).unwrap());
+    state.apply(&Image { pulled_at: Some(at(now)), ..pulled }.into());
 }
 
 fn tag(tag: &str, digest: &str) -> Change {
@@ -118,6 +132,82 @@ fn indexes_go_before_what_they_list_in_as_few_turns_as_there_is_room_for() {
     assert_eq!(digests(&state), ["c099", "i099"]);
 }
 
+/// Of an image that came from an upstream, what it lists comes when it is asked for.
+#[test]
+fn an_index_goes_before_what_it_lists_also_where_that_came_later() {
+    let rows = [
+        repository(Some(KEEP_ONE)),
+        image("outer", 1, &["inner", "child"]),
+        image("inner", 2, &["child"]),
+        image("child", 3, &[]),
+        image("new", 4, &[]),
+    ];
+    let mut state = state(rows);
+    assert_eq!(run(&mut state, 10), 1);
+    assert_eq!(digests(&state), ["new"]);
+}
+
+#[test]
+fn what_is_about_an_image_goes_behind_it() {
+    let signatures = (0..200).map(|number| about(&format!("s{number:03}"), 5 + number, "old"));
+    let rows = [repository(Some(KEEP_ONE)), image("old", 1, &[]), about("attested", 2, "s000"), image("new", 900, &[])];
+    let mut state = state(rows.into_iter().chain(signatures));
+    let mut errand = errand(&state, 1000).unwrap();
+    step(&mut errand, &mut state, 1000);
+    assert!(!errand.is_over() && state.image("r1", "old").is_none());
+    step(&mut errand, &mut state, 1000);
+    assert_eq!((errand.is_over(), digests(&state)), (true, vec!["new"]));
+}
+
+#[test]
+fn what_is_about_an_image_stays_if_that_stays_after_all() {
+    let rows = ["pulled", "tagged", "pushed"].map(|digest| image(digest, 1, &[]));
+    let signatures = ["pulled", "tagged", "pushed"].map(|digest| about(&format!("s-{digest}"), 5, digest));
+    let more = [repository(Some(KEEP_ONE)), about("attested", 6, "s-pulled"), image("new", 9, &[])];
+    let mut state = state(more.into_iter().chain(rows).chain(signatures));
+    let mut errand = errand(&state, 10).unwrap();
+    pull(&mut state, "pulled", 10);
+    state.apply(&tag("t", "tagged"));
+    state.apply(&image("pushed", 10, &[]));
+    step(&mut errand, &mut state, 11);
+    assert!(errand.is_over());
+    let wanted = ["attested", "new", "pulled", "pushed", "s-pulled", "s-pushed", "s-tagged", "tagged"];
+    assert_eq!(digests(&state), wanted);
+}
+
+/// An image with more tags than go in one turn, one turn after `before`; and what is left in the end if `after` comes then.
+fn check_many_tags(before: impl Fn(&mut State), after: impl Fn(&mut State), wanted: &[&str], tags: usize) {
+    let many = (0..300).map(|number| tag(&format!("t{number:03}"), "old"));
+    let rows = [repository(Some(KEEP_ONE)), image("old", 1, &[]), image("other", 2, &[]), image("new", 9, &[])];
+    let mut state = state(rows.into_iter().chain(many));
+    let mut errand = errand(&state, 10).unwrap();
+    before(&mut state);
+    step(&mut errand, &mut state, 10);
+    after(&mut state);
+    while !errand.is_over() {
+        step(&mut errand, &mut state, 11);
+    }
+    assert_eq!((digests(&state).as_slice(), state.image_tags.iter().count()), (wanted, tags));
+}
+
+#[test]
+fn an_image_keeps_all_its_tags_or_none() {
+    let nothing = |_: &mut State| ();
+    let pulled = |state: &mut State| {
+        if state.image("r1", "old").is_some() {
+            pull(state, "old", 10);
+        }
+    };
+    check_many_tags(nothing, nothing, &["new"], 0);
+    check_many_tags(pulled, nothing, &["new", "old"], 300);
+    check_many_tags(nothing, pulled, &["new"], 0);
+    check_many_tags(nothing, |state| state.apply(&tag("u", "old")), &["new"], 0);
+    check_many_tags(nothing, |state| state.apply(&tag("t000", "new")), &["new"], 1);
+    check_many_tags(nothing, |state| state.apply(&repository(None)), &["new", "other"], 0);
+    // An index that lists it by now cannot be without it.
+    check_many_tags(nothing, |state| state.apply(&image("new", 9, &["old"])), &["new", "old"], 173);
+}
+
 #[test]
 fn what_changed_since_a_policy_was_evaluated_stays() {
     let old = |digest: &str| image(digest, 1, &[]);
@@ -125,8 +215,7 @@ fn what_changed_since_a_policy_was_evaluated_stays() {
     let mut state =
         state([repository(Some(KEEP_ONE)), image("new", 9, &[]), tag("t", "untagged")].into_iter().chain(rows));
     let mut errand = errand(&state, 10).unwrap();
-    let pulled = Image::clone(state.image("r1", "pulled").unwrap());
-    state.apply(&Image { pulled_at: Some(at(10)), ..pulled }.into());
+    pull(&mut state, "pulled", 10);
     state.apply(&tag("u", "tagged"));
     state.apply(&Change::Delete(TableName::ImageTag, tag_key("r1", "t")));
     state.apply(&image("index", 10, &["listed"]));
