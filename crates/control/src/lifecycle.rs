@@ -1,5 +1,8 @@
 //! The loop that acts on the lifecycle policies of repositories: each that is due is evaluated once, where nobody waits for it, and
 //! what it lets go goes a transaction at a time. What is cut short is evaluated anew.
+//!
+//! Repositories are looked through for policies once a period, and all that are due then have their turn before they are again. So
+//! what fails each time keeps nobody from theirs, and a look at every repository needs no index to be cheap.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,21 +15,18 @@ use longshore_wire::Timestamp;
 
 use crate::{Server, clock};
 
-/// How soon a lifecycle policy that was put is acted on.
+/// How soon a lifecycle policy that was put is acted on; and the pause after one that could not be.
 const PERIOD: Duration = Duration::from_secs(20);
 
 pub(crate) async fn run(server: Arc<Server>) {
     loop {
-        let now = clock::now();
-        let next = due(&server.store.read(), now);
-        let sleep = match next {
-            Ok(repository) => match act(&server, repository).await {
-                Ok(()) => continue,
-                Err(()) => PERIOD,
-            },
-            Err(next) => next.map_or(PERIOD, |at| clock::until(at, now).min(PERIOD)),
-        };
-        tokio::time::sleep(sleep).await;
+        let due = due(&server.store.read(), clock::now());
+        for repository in due {
+            if act(&server, repository).await.is_err() {
+                tokio::time::sleep(PERIOD).await;
+            }
+        }
+        tokio::time::sleep(PERIOD).await;
     }
 }
 

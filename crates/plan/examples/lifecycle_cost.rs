@@ -63,7 +63,7 @@ fn main() {
         state.apply(&image.into());
         state.apply(&Change::from(tag));
     }
-    let repository = due(&state, NOW).expect("the policy is due");
+    let repository = due(&state, NOW).pop().expect("the policy is due");
     let (picture, held) = timed(|| Picture::of(&state, "r1"));
     let (mut errand, evaluated) = timed(|| Errand::new(repository, picture, NOW));
     let (mut turns, mut longest) = (0, Duration::ZERO);

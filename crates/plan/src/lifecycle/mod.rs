@@ -4,7 +4,7 @@
 //!     due ──► Picture ──► Errand::new ──► turn, turn, … ──► noted in the repository
 //!          the state held   nothing held     a transaction each
 //! ```
-//! A policy is acted on as soon as it is put, and then every ten minutes. It is evaluated once, on a picture of its repository, and
+//! A policy is due as soon as it is put, and then every ten minutes; what is due longest is acted on first. It is evaluated once, on a picture of its repository, and
 //! nobody waits for that. What it lets go goes a transaction at a time, an index before what it lists, an image before what is about
 //! it; an image that is not as it was in the picture stays until the next time, and what is about it too. The layers that only an image had named go later ([`crate::prune`]).
 
@@ -33,20 +33,15 @@ pub use policy::{Count, Picture, Policy, Rule, Subject, Tags, expired};
 /// How long it takes until a policy is acted on again that was acted on, in milliseconds.
 pub const AGAIN_MILLIS: i64 = 10 * 60 * 1000;
 
-/// A repository whose policy is due; if there is none, when one will be.
-///
-/// # Errors
-/// That time; `None` where no repository has a policy.
-pub fn due(state: &State, now: Timestamp) -> Result<Arc<Repository>, Option<Timestamp>> {
-    let mut next: Option<Timestamp> = None;
-    for (_, repository) in state.repositories.iter() {
-        let Some(at) = repository.lifecycle.as_ref().map(due_at) else { continue };
-        if at <= now {
-            return Ok(repository.clone());
-        }
-        next = Some(next.map_or(at, |known| known.min(at)));
-    }
-    Err(next)
+/// The repositories whose policies are due, the one first that is due longest.
+pub fn due(state: &State, now: Timestamp) -> Vec<Arc<Repository>> {
+    let all = state.repositories.iter().filter_map(|(_, repository)| {
+        let at = repository.lifecycle.as_ref().map(due_at)?;
+        (at <= now).then(|| (at, repository.clone()))
+    });
+    let mut due: Vec<(Timestamp, Arc<Repository>)> = all.collect();
+    due.sort_by_key(|(at, _)| *at);
+    due.into_iter().map(|(_, repository)| repository).collect()
 }
 
 fn due_at(policy: &Lifecycle) -> Timestamp {

@@ -45,7 +45,7 @@ fn state(changes: impl IntoIterator<Item = Change>) -> State {
 }
 
 fn errand(state: &State, now: i64) -> Option<Errand> {
-    let repository = due(state, at(now)).ok()?;
+    let repository = due(state, at(now)).into_iter().next()?;
     let picture = Picture::of(state, &repository.id);
     Some(Errand::new(repository, picture, at(now)))
 }
@@ -98,9 +98,24 @@ fn a_policy_lets_images_go_and_is_looked_at_again_later() {
     let evaluated = |state: &State| state.repository_of("r1").unwrap().lifecycle.clone().unwrap().evaluated_at;
     assert_eq!(evaluated(&state), Some(at(10)));
     state.apply(&image("newer", 11, &[]));
-    assert_eq!(due(&state, at(12)).unwrap_err(), Some(at(10 + AGAIN_MILLIS / 1000)));
+    assert_eq!(run(&mut state, 9 + AGAIN_MILLIS / 1000), 0);
     run(&mut state, 10 + AGAIN_MILLIS / 1000);
     assert_eq!(digests(&state), ["newer"]);
+}
+
+#[test]
+fn the_policy_that_is_due_longest_comes_first() {
+    let again = AGAIN_MILLIS / 1000;
+    let rows = [("a", 700, None), ("b", 0, Some(150)), ("c", 100, Some(50)), ("d", 0, Some(151)), ("e", 0, None)];
+    let row = |(name, set, evaluated): (&str, i64, Option<i64>)| {
+        let text = KEEP_ONE.to_owned();
+        let lifecycle = Some(Lifecycle { text, set_at: at(set), evaluated_at: evaluated.map(at) });
+        Repository { lifecycle, ..Repository::new("123456789012", name, name, at(0)) }.into()
+    };
+    let state = state(rows.map(row).into_iter().chain([repository(None)]));
+    let due = |now: i64| due(&state, at(now)).into_iter().map(|repository| repository.name.clone()).collect::<String>();
+    assert_eq!([due(0), due(99), due(100)], ["e", "e", "ec"]);
+    assert_eq!([due(150 + again), due(151 + again)], ["ecab", "ecabd"]);
 }
 
 /// The bytes of a manifest may be pushed as a layer as well.
