@@ -82,8 +82,10 @@ fn rule(value: &Value) -> Result<Rule, Invalid> {
     }
     check_action(rule.get("action").ok_or_else(|| invalid("action is missing"))?)?;
     let selection = object(rule.get("selection").ok_or_else(|| invalid("selection is missing"))?, "selection")?;
-    let known = ["tagStatus", "tagPrefixList", "tagPatternList", "countType", "countUnit", "countNumber"];
+    let known =
+        ["tagStatus", "tagPrefixList", "tagPatternList", "storageClass", "countType", "countUnit", "countNumber"];
     only(selection, &known, "selection")?;
+    check_storage(selection.get("storageClass"))?;
     Ok(Rule { priority, tags: tags(selection)?, count: count(selection)? })
 }
 
@@ -93,6 +95,15 @@ fn check_action(value: &Value) -> Result<(), Invalid> {
         Some("expire") => only(action, &["type"], "action"),
         Some("transition") => Err(invalid("Longshore archives no images: the action must be expire")),
         _ => Err(invalid("the type of the action must be expire")),
+    }
+}
+
+/// Which storage class the images are of that a rule is about: all here are of `standard`, as it is where nothing is said.
+fn check_storage(class: Option<&Value>) -> Result<(), Invalid> {
+    match class.map(Value::as_str) {
+        None | Some(Some("standard")) => Ok(()),
+        Some(Some("archive")) => Err(invalid("Longshore archives no images: storageClass must be standard")),
+        Some(_) => Err(invalid("storageClass must be standard")),
     }
 }
 

@@ -136,9 +136,22 @@ fn a_document_says_what_is_wrong_with_it() {
         (r#""tagStatus":"any","countType":"sinceImagePushed","countUnit":"weeks","countNumber":1"#, "countUnit"),
         (r#""tagStatus":"any","countType":"x","countNumber":1"#, "countType must be"),
         (r#""tagStatus":"any","countType":"imageCountMoreThan","countNumber":1,"y":1"#, "unknown member y"),
+        (&format!(r#"{ANY_ONE},"storageClass":"archive""#), "archives no images"),
+        (&format!(r#"{ANY_ONE},"storageClass":"STANDARD""#), "storageClass must be standard"),
+        (&format!(r#"{ANY_ONE},"storageClass":1"#), "storageClass must be standard"),
+        (&format!(r#"{ANY_ONE},"storageClass":null"#), "storageClass must be standard"),
     ] {
         let found = parse(&format!(r#"{{"rules":[{}]}}"#, rule(1, selection))).unwrap_err().to_string();
         assert!(found.contains(why), "{selection}: {found}");
+    }
+}
+
+#[test]
+fn the_storage_class_that_all_images_have_may_be_named() {
+    let aged = r#""tagStatus":"any","countType":"sinceImagePulled","countUnit":"days","countNumber":1"#;
+    for selection in [ANY_ONE, aged] {
+        let named = format!(r#"{selection},"storageClass":"standard""#);
+        assert_eq!(policy(&[(1, &named)]), policy(&[(1, selection)]));
     }
 }
 
