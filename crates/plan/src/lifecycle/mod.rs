@@ -4,9 +4,10 @@
 //!     due ──► Picture ──► Errand::new ──► turn, turn, … ──► noted in the repository
 //!          the state held   nothing held     a transaction each
 //! ```
-//! A policy is due as soon as it is put, and then every ten minutes; what is due longest is acted on first. It is evaluated once, on a picture of its repository, and
-//! nobody waits for that. What it lets go goes a transaction at a time, an index before what it lists, an image before what is about
-//! it; an image that is not as it was in the picture stays until the next time, and what is about it too. The layers that only an image had named go later ([`crate::prune`]).
+//! A policy is due as soon as it is put, and then every ten minutes; the one that is due longest is acted on first. It is
+//! evaluated once, on a picture of its repository, and nobody waits for that. What it lets go goes a transaction at a time, an
+//! index before what it lists, an image before what is about it. An image that is not as it was in the picture stays until the
+//! next time, and what is about it too. The layers that only an image had named go later ([`crate::prune`]).
 
 mod document;
 mod order;
@@ -60,7 +61,9 @@ pub struct Errand {
 }
 
 impl Errand {
-    /// Evaluates the policy of a repository, at `now`. Of a hundred thousand images it takes a good part of a second.
+    /// Evaluates the policy of a repository, at `now`. Each tag is laid beside each pattern of the policy, at worst: of a hundred
+    /// thousand images with a tag each and fifty patterns it takes a good part of a second, and half a minute if the policy is as
+    /// full as it may be of patterns that are made to take long. With more tags it takes as many times longer.
     pub fn new(repository: Arc<Repository>, picture: Picture, now: Timestamp) -> Self {
         let rules = repository.lifecycle.as_ref().and_then(|policy| parse(&policy.text).ok());
         let going = rules.map(|rules| chosen(picture, &rules, now)).unwrap_or_default();

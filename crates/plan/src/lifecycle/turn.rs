@@ -28,7 +28,8 @@ pub(super) struct Turn {
 
 impl Turn {
     /// Lets an image go with its tags, if it still may; else it stays. What there was not the room for is given back. Only of an
-    /// image whose tags are more than a transaction takes do some go before the others.
+    /// image whose tags are more than a transaction takes do some go before the others; if the errand is cut short just then, by
+    /// the end of the process say, it is without these.
     pub fn take(&mut self, state: &State, one: Going) -> Option<Going> {
         let now = self.still_going(state, &one)?;
         let tags = state.index.registry.tags(&now.key());
