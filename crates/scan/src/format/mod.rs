@@ -15,6 +15,7 @@ mod python;
 mod rpm;
 mod ruby;
 mod shelf;
+mod sqlite;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -159,14 +160,14 @@ fn below<'a>(database: &'a str, path: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// Reads a file. What it names goes to the shelf until that is full.
-pub(crate) fn read(format: Format, bytes: Vec<u8>, shelf: &mut Shelf<'_>) -> Option<Found> {
+pub(crate) fn read(format: Format, bytes: &[u8], shelf: &mut Shelf<'_>) -> Option<Found> {
     let done = match format {
-        Format::OsRelease => return os_release::read(&bytes).map(Found::Release),
+        Format::OsRelease => return os_release::read(bytes).map(Found::Release),
         Format::RpmJournal => return Some(Found::Journal(bytes.len())),
-        Format::RpmOther => rpm::read_older(&bytes, shelf),
+        Format::RpmOther => rpm::read_older(bytes, shelf),
         Format::RpmSqlite => rpm::read(bytes, shelf),
-        Format::Jar => jvm::read(&bytes, shelf),
-        _ => std::str::from_utf8(&bytes).map_err(|_| "it is not in UTF-8".to_owned()).and_then(|text| {
+        Format::Jar => jvm::read(bytes, shelf),
+        _ => std::str::from_utf8(bytes).map_err(|_| "it is not in UTF-8".to_owned()).and_then(|text| {
             match format {
                 Format::Dpkg => dpkg::read(text, shelf),
                 Format::Apk => apk::read(text, shelf),

@@ -1,20 +1,10 @@
-//! Rpm's database: headers, one for each package, in a table of SQLite's or in what rpm had before ([`berkeley`], [`ndb`]).
+//! Rpm's database: headers, one for each package, in a table of SQLite's ([`sqlite`]) or in what rpm had before ([`berkeley`], [`ndb`]).
 //!
-//! A database of SQLite's is whatever an image holds. It is opened in memory, read only, with its schema not trusted and the work that
-//! SQLite may do for it bounded.
-
-use rusqlite::limits::Limit;
-use rusqlite::{Connection, config::DbConfig};
+//! It is whatever an image holds: each kind has a reader of its own, whose work is bounded by the length of the file.
 
 use super::shelf::Shelf;
-use super::{berkeley, ndb};
+use super::{berkeley, ndb, sqlite};
 use crate::package::Kind;
-
-/// Of one package's header, which lists its files.
-const LARGEST_HEADER: i32 = 64 * 1024 * 1024;
-/// Steps of SQLite's machine between two looks at how many there were, and looks.
-const STEPS: i32 = 100_000;
-const MOST_LOOKS: u32 = 2_000;
 
 const NAME: u32 = 1000;
 const VERSION: u32 = 1001;
@@ -25,50 +15,18 @@ const SOURCE_RPM: u32 = 1044;
 const INT32: u32 = 4;
 const STRING: u32 = 6;
 
+pub(super) fn read(bytes: &[u8], shelf: &mut Shelf<'_>) -> Result<(), String> {
+    told(sqlite::read(bytes, |header| add(header, shelf)))
+}
+
 /// Reads a database that rpm had before SQLite, of which there are two.
 pub(super) fn read_older(bytes: &[u8], shelf: &mut Shelf<'_>) -> Result<(), String> {
     let add = |header: &[u8]| add(header, shelf);
-    let read = if bytes.starts_with(b"RpmP") { ndb::read(bytes, add) } else { berkeley::read(bytes, add) };
+    told(if bytes.starts_with(b"RpmP") { ndb::read(bytes, add) } else { berkeley::read(bytes, add) })
+}
+
+fn told(read: Result<(), &'static str>) -> Result<(), String> {
     read.map_err(|reason| format!("unsupported rpm database: {reason}"))
-}
-
-pub(super) fn read(mut bytes: Vec<u8>, shelf: &mut Shelf<'_>) -> Result<(), String> {
-    // It says that changes go to a journal of its own (WAL), which a database in memory cannot have.
-    if let Some([read, write]) = bytes.get_mut(18..20) {
-        (*read, *write) = (1, 1);
-    }
-    read_headers(bytes, shelf).map_err(|error| match error {
-        rusqlite::Error::SqliteFailure(code, _) => format!("unsupported rpm database: {code}"),
-        _ => "unsupported rpm database: its table of packages is not as rpm makes it".to_owned(),
-    })
-}
-
-fn read_headers(bytes: Vec<u8>, shelf: &mut Shelf<'_>) -> rusqlite::Result<()> {
-    let mut database = Connection::open_in_memory()?;
-    database.deserialize_read_exact("main", bytes.as_slice(), bytes.len(), true)?;
-    // There is a copy now.
-    drop(bytes);
-    database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    database.set_limit(Limit::SQLITE_LIMIT_LENGTH, LARGEST_HEADER)?;
-    let mut looks = 0;
-    database.progress_handler(
-        STEPS,
-        Some(move || {
-            looks += 1;
-            looks > MOST_LOOKS
-        }),
-    )?;
-    let is_table = "SELECT count(*) FROM sqlite_schema WHERE name = 'Packages' AND type = 'table'";
-    if database.query_row(is_table, [], |row| row.get::<_, i64>(0))? != 1 {
-        return Err(rusqlite::Error::InvalidQuery);
-    }
-    let mut statement = database.prepare("SELECT blob FROM Packages ORDER BY rowid")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        add(row.get_ref(0)?.as_blob()?, shelf);
-    }
-    Ok(())
 }
 
 /// What a header says is refused where it is none.

@@ -5,6 +5,7 @@ use std::io::{Cursor, Write as _};
 use rusqlite::Connection;
 
 mod rpm_older;
+mod rpm_sqlite;
 
 use super::golang::CHUNK;
 use super::*;
@@ -14,7 +15,7 @@ use crate::layer::Budget;
 fn found(path: &str, bytes: &[u8]) -> Option<Found> {
     let format = of_path(path.as_bytes()).unwrap_or_else(|| panic!("{path} is nothing"));
     let mut budget = Budget::new(&Limits::default());
-    read(format, bytes.to_vec(), &mut Shelf::new(path, &mut budget))
+    read(format, bytes, &mut Shelf::new(path, &mut budget))
 }
 
 /// `name@version` of each package, with `<source@version` where there is one.
@@ -132,9 +133,11 @@ fn rpm_database(table: &str, headers: &[Vec<u8>], journal: &str) -> Vec<u8> {
     let connection = Connection::open(&path).unwrap();
     connection.pragma_update(None, "journal_mode", journal).unwrap();
     connection.execute_batch(table).unwrap();
+    connection.execute_batch("BEGIN").unwrap();
     for header in headers {
         connection.execute("INSERT INTO Packages (blob) VALUES (?1)", [header]).unwrap();
     }
+    connection.execute_batch("COMMIT").unwrap();
     connection.close().unwrap();
     let bytes = std::fs::read(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
@@ -180,13 +183,6 @@ fn databases_of_rpm_that_cannot_be_read_are_told() {
     for bytes in [&b"noise"[..], b"", &torn, &rpm_database("CREATE TABLE x (y)", &[], "DELETE")] {
         assert!(unread(bytes, RPM_PATH).starts_with("unsupported rpm database"), "{}", bytes.len());
     }
-    // What would take SQLite for ever.
-    let endless =
-        "CREATE VIEW Packages AS WITH RECURSIVE c(blob) AS (SELECT 1 UNION ALL SELECT blob FROM c) SELECT blob FROM c";
-    assert!(unread(&rpm_database(endless, &[], "DELETE"), RPM_PATH).starts_with("unsupported"));
-    let generated = "CREATE TABLE t (a); CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, n, blob AS (hex(zeroblob(n))));\
-                     INSERT INTO Packages (n) VALUES (40000000)";
-    assert!(unread(&rpm_database(generated, &[], "DELETE"), RPM_PATH).starts_with("unsupported"));
     let journal = found("var/lib/rpm/rpmdb.sqlite-wal", &[1; 40]);
     let contents = gather([(b"var/lib/rpm/rpmdb.sqlite-wal".to_vec(), journal.unwrap())].into());
     assert!(contents.problems[0].reason.starts_with("unsupported rpm database"));
@@ -293,7 +289,7 @@ fn what_archives_unpack_to_is_the_images() {
     let bytes = jar(&[("a.jar", &inner), ("b.jar", &inner)]);
     let limits = Limits { unpacked_bytes: inner.len() as u64 * 2, ..Limits::default() };
     let mut budget = Budget::new(&limits);
-    let found = read(Format::Jar, bytes, &mut Shelf::new("a.war", &mut budget));
+    let found = read(Format::Jar, &bytes, &mut Shelf::new("a.war", &mut budget));
     let Some(Found::Packages { packages, unread, .. }) = found else { panic!("{found:?}") };
     assert_eq!(packages.len(), 1);
     assert_eq!(unread.as_deref(), Some("it unpacks to more than is read of an image"));

@@ -141,7 +141,7 @@ fn read_file<R: Read>(
     let mut bytes = Vec::new();
     entries.read_to_end(&mut bytes)?;
     let mut shelf = Shelf::new(&String::from_utf8_lossy(path), budget);
-    let found = format::read(format, bytes, &mut shelf);
+    let found = format::read(format, &bytes, &mut shelf);
     if shelf.is_full() {
         return Err(budget.full());
     }
