@@ -50,7 +50,7 @@ pub(crate) enum Format {
 }
 
 /// What a file says.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Found {
     Release(Distribution),
     Packages {
@@ -64,6 +64,15 @@ pub(crate) enum Found {
     Unread(String),
     /// Bytes that SQLite keeps beside a database.
     Journal(usize),
+}
+
+impl Found {
+    /// What the same file says under another name, that of the shelf.
+    pub(crate) fn again(&self, shelf: &mut Shelf<'_>) -> Self {
+        let Self::Packages { packages, refused, unread } = self else { return self.clone() };
+        packages.iter().for_each(|package| shelf.add_again(package));
+        Self::Packages { packages: shelf.take().0, refused: *refused, unread: unread.clone() }
+    }
 }
 
 /// Directories that rpm has its database in.
@@ -146,11 +155,14 @@ const DATABASES: &[&str] = &[
 
 /// What is said where a package manager's file should be, or a directory above it, and a link is. Links are not followed: those
 /// that distributions make lead to places that are known by their own paths (`lib` to `usr/lib`).
+///
+/// A hard link, which has no `target` here, is a file of its own: there it is said wherever packages may be listed.
 pub(crate) fn linked(path: &[u8], target: Option<&[u8]>) -> Option<Found> {
     let is_known = |path: &[u8]| of_path(path).is_some_and(Format::is_of_distribution);
     let hides = |rest: &[u8]| target.is_none_or(|target| !is_known(&[target, rest].concat()));
     let mut below = DATABASES.iter().filter_map(|database| below(database, path));
-    let is_hidden = is_known(path) || below.any(hides);
+    let is_file = target.is_none() && of_path(path).is_some();
+    let is_hidden = is_file || is_known(path) || below.any(hides);
     is_hidden.then(|| Found::Unread("it is a link, which is not followed".to_owned()))
 }
 

@@ -74,6 +74,13 @@ impl<'a> Shelf<'a> {
         });
     }
 
+    /// Adds a package that another file names as well.
+    pub(super) fn add_again(&mut self, package: &Package) {
+        let Package { kind, name, version, source, architecture, .. } = package;
+        let source = source.as_ref().map(|of| (of.name.as_str(), of.version.as_str()));
+        self.add_whole(*kind, name, version, source, architecture.as_deref());
+    }
+
     /// The packages, and how many were refused.
     pub(super) fn take(&mut self) -> (Vec<Package>, usize) {
         (std::mem::take(&mut self.packages), self.refused)

@@ -107,9 +107,12 @@ fn place<R: Read>(
             let found = read_file(&path, entry, entries, budget)?;
             stack.put(path, found);
         }
-        Kind::HardLink | Kind::SymbolicLink => {
-            let target = (entry.kind == Kind::SymbolicLink).then(|| path::target(&path, &entry.link));
-            let found = format::linked(&path, target.as_deref());
+        Kind::HardLink => {
+            let found = read_hard_link(&path, &entry.link, stack, budget)?;
+            stack.put(path, found);
+        }
+        Kind::SymbolicLink => {
+            let found = format::linked(&path, Some(&path::target(&path, &entry.link)));
             if found.is_some() {
                 budget.take_memory(path.len())?;
             }
@@ -147,6 +150,23 @@ fn read_file<R: Read>(
     }
     budget.check_time()?;
     Ok(found)
+}
+
+/// What a file says that has a name already: what was read under that one, if its name asks for the same.
+fn read_hard_link(path: &[u8], link: &[u8], stack: &Stack, budget: &mut Budget) -> io::Result<Option<Found>> {
+    let first = path::cleaned(link);
+    let is_same = format::of_path(path) == format::of_path(&first);
+    let Some(known) = stack.find(&first).filter(|_| is_same) else {
+        let found = format::linked(path, None);
+        if found.is_some() {
+            budget.take_memory(path.len())?;
+        }
+        return Ok(found);
+    };
+    budget.take_memory(path.len())?;
+    let mut shelf = Shelf::new(&String::from_utf8_lossy(path), budget);
+    let found = known.again(&mut shelf);
+    if shelf.is_full() { Err(budget.full()) } else { Ok(Some(found)) }
 }
 
 /// What a program says that it was built of, if it is one that does.

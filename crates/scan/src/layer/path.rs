@@ -24,7 +24,8 @@ pub(super) fn clean(path: &[u8], most: usize) -> io::Result<Vec<u8>> {
     Ok(cleaned(path))
 }
 
-fn cleaned(path: &[u8]) -> Vec<u8> {
+/// The path as [`clean`] has it, however long.
+pub(super) fn cleaned(path: &[u8]) -> Vec<u8> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in path.split(|byte| *byte == b'/') {
         match part {

@@ -31,6 +31,11 @@ impl Stack {
         self.own.remove(path);
     }
 
+    /// What is at `path` so far.
+    pub(super) fn find(&self, path: &[u8]) -> Option<&Found> {
+        self.own.get(path).or_else(|| self.below.get(path))
+    }
+
     /// What this layer has at `path` is taken away, and what lower ones have is not.
     pub(super) fn take_own(&mut self, path: &[u8]) {
         remove_tree(&mut self.own, path);

@@ -144,6 +144,83 @@ fn a_link_where_packages_should_be_listed_is_told() {
 }
 
 #[test]
+fn a_hard_link_says_what_its_file_says() {
+    let lock = "[[package]]\nname = \"serde\"\nversion = \"1.0.1\"\n";
+    let first = file("a/Cargo.lock", lock);
+    let link = |path, to: &'static str| (path, EntryType::Link, to.as_bytes());
+    let again = link("b/Cargo.lock", "./a/Cargo.lock");
+    let rows: &[(&[&[Row<'_>]], &[&str])] = &[
+        (&[&[first, again]], &["a/Cargo.lock", "b/Cargo.lock"]),
+        (&[&[first], &[again]], &["a/Cargo.lock", "b/Cargo.lock"]),
+        // It stays what it was when it was made, whatever becomes of the first name.
+        (&[&[first, again, file("a/Cargo.lock", "")]], &["b/Cargo.lock"]),
+        (&[&[first, again], &[file("a/.wh.Cargo.lock", "")]], &["b/Cargo.lock"]),
+        (
+            &[&[first, again, link("c/Cargo.lock", "b/Cargo.lock")], &[file(".wh.a", ""), file(".wh.b", "")]],
+            &["c/Cargo.lock"],
+        ),
+    ];
+    for (number, (layers, expected)) in rows.iter().enumerate() {
+        let layers: Vec<Vec<u8>> = layers.iter().map(|rows| tar(rows)).collect();
+        let contents = read(&layers).unwrap();
+        let paths: Vec<&str> = contents.packages.iter().map(|package| &*package.path).collect();
+        assert_eq!((paths.as_slice(), contents.problems.len()), (*expected, 0), "row {number}");
+    }
+    let release = [file("usr/lib/os-release", "ID=debian\n"), link("etc/os-release", "usr/lib/os-release")];
+    assert_eq!(
+        read(&[tar(&release), tar(&[file("usr/lib/.wh.os-release", "")])]).unwrap().distribution.unwrap().id,
+        "debian"
+    );
+}
+
+#[test]
+fn a_hard_link_to_a_file_that_was_not_read_is_told() {
+    let module = file("store/ab12", r#"{"name":"a","version":"1.0.0"}"#);
+    let paths = ["app/node_modules/a/package.json", "app.jar", "lib/a-1.dist-info/METADATA", "app/Cargo.lock"];
+    for path in paths {
+        for target in ["store/ab12", "/store/ab12", "nothing", "app/yarn.lock"] {
+            let yarn = file("app/yarn.lock", "\"a@1\":\n  version \"1.0\"\n");
+            let contents = read(&[tar(&[module, yarn, (path, EntryType::Link, target.as_bytes())])]).unwrap();
+            assert_eq!(contents.packages.len(), 1, "{path} {target}");
+            let [problem] = contents.problems.as_slice() else { panic!("{path} {target}: {:?}", contents.problems) };
+            assert_eq!((problem.path.as_str(), problem.hides_distribution), (path, false), "{target}");
+            assert!(problem.reason.contains("link"), "{problem:?}");
+        }
+    }
+    let silent = read(&[tar(&[module, ("store/cd34", EntryType::Link, b"store/ab12")])]);
+    assert_eq!(silent.unwrap(), Contents::default());
+}
+
+#[test]
+fn a_program_says_the_same_under_each_of_its_names() {
+    let info = [&b"\x7fELF\xff Go buildinf:\x08\x02"[..], &[0; 16], b"\x08go1.21.3\x20", &[1; 32]].concat();
+    let mut program = header(b"go/bin/go", EntryType::Regular, info.len() as u64);
+    program.set_mode(0o755);
+    program.set_cksum();
+    let mut builder = Builder::new(Vec::new());
+    builder.append(&program, info.as_slice()).unwrap();
+    let mut link = header(b"bin/go", EntryType::Link, 0);
+    link.as_old_mut().linkname[..9].copy_from_slice(b"go/bin/go");
+    link.set_cksum();
+    builder.append(&link, &b""[..]).unwrap();
+    let contents = read(&[builder.into_inner().unwrap(), tar(&[file(".wh.go", "")])]).unwrap();
+    let found: Vec<_> = contents.packages.iter().map(|of| (of.name.as_str(), &*of.path)).collect();
+    assert_eq!(found, [("stdlib", "bin/go")]);
+}
+
+#[test]
+fn hard_links_to_many_packages_have_a_bound() {
+    let many: String = (0..200).map(|number| paragraph(&format!("p{number}"))).collect();
+    let paths: Vec<String> = (0..20).map(|number| format!("var/lib/dpkg/status.d/{number}")).collect();
+    let links = paths.iter().map(|path| (path.as_str(), EntryType::Link, STATUS.as_bytes()));
+    let rows: Vec<Row<'_>> = std::iter::once(file(STATUS, &many)).chain(links).collect();
+    let limits = Limits { package_bytes: 200_000, ..Limits::default() };
+    let read = |rows: &[Row<'_>]| read_untyped([tar(rows).as_slice()], &limits);
+    assert_eq!(read(&rows[..2]).unwrap().packages.len(), 400);
+    assert!(matches!(read(&rows), Err(Error::TooManyPackages(200_000))));
+}
+
+#[test]
 fn names_longer_than_a_header_are_read() {
     let path = format!("{}/requirements.txt", "deep/".repeat(60));
     let text = "flask==1.0\n";
