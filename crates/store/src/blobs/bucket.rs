@@ -118,7 +118,7 @@ impl Bucket {
     }
 
     /// Before anything is written or removed.
-    fn own(&self) -> Result<(), Error> {
+    pub fn own(&self) -> Result<(), Error> {
         match self.is_ours.load(Ordering::Relaxed) {
             true => Ok(()),
             false => self.confirm(),
@@ -163,17 +163,15 @@ impl Bucket {
         }
     }
 
+    /// In the place of what is there: who reads that meanwhile finds other bytes than it began with.
     pub fn put(&self, address: &Address, bytes: Bytes) -> Result<(), Error> {
         self.own()?;
         self.write(self.store.put(&self.path(address), PutPayload::from(bytes))).map(drop)
     }
 
-    /// Sends a file in parts, unless the object is there.
+    /// As [`Self::put`], a file, which is sent in parts.
     pub fn keep(&self, address: &Address, file: &File, size: u64) -> Result<(), Error> {
         self.own()?;
-        if self.size(address).is_ok_and(|found| found == size) {
-            return Ok(());
-        }
         if size <= PART {
             return self.put(address, piece(file, 0, size)?);
         }

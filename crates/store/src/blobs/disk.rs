@@ -61,33 +61,27 @@ impl Disk {
 
     /// Small bytes by way of a file aside.
     pub fn put(&self, address: &Address, aside: &Path, bytes: &[u8]) -> Result<(), Error> {
-        if self.size(address).is_ok_and(|found| found == bytes.len() as u64) {
-            // Who gave it its name may not have come so far yet.
-            return sync_dir(&self.shelf(address));
-        }
         let in_aside = |error| Error::at(aside, error);
         let write = || {
             let mut file = create(aside).map_err(in_aside)?;
             file.write_all(bytes).map_err(in_aside)?;
-            self.keep(address, aside, &file, bytes.len() as u64)
+            self.keep(address, aside, &file)
         };
         write().inspect_err(|_| drop(fs::remove_file(aside)))
     }
 
-    /// Gives verified bytes their name, once they have reached the disk. `size` is that of the file.
-    pub fn keep(&self, address: &Address, staged: &Path, file: &File, size: u64) -> Result<(), Error> {
-        let path = self.path(address);
+    /// Gives verified bytes their name, once they have reached the disk. What had it before may have rotted; who reads that reads
+    /// on.
+    pub fn keep(&self, address: &Address, staged: &Path, file: &File) -> Result<(), Error> {
         let shelf = self.shelf(address);
-        let known = fs::metadata(&path).is_ok_and(|found| found.len() == size);
-        if known {
-            fs::remove_file(staged).map_err(|error| Error::at(staged, error))?;
-        } else {
-            file.sync_data().map_err(|error| Error::at(staged, error))?;
-            self.provide(address, &shelf)?;
-            fs::rename(staged, &path).map_err(|error| Error::at(&path, error))?;
-        }
-        // As above, also of what is known.
-        sync_dir(&shelf)
+        file.sync_data().map_err(|error| Error::at(staged, error))?;
+        self.provide(address, &shelf)?;
+        name(staged, &self.path(address), || sync_dir(&shelf))
+    }
+
+    /// The name of bytes that are there reaches the disk.
+    pub fn settle(&self, address: &Address) -> Result<(), Error> {
+        sync_dir(&self.shelf(address))
     }
 
     /// Makes the shelf of what is sealed, which is not there from the beginning: its name is durable before anything lies on it.
@@ -144,6 +138,18 @@ impl Disk {
     }
 }
 
+/// Gives a file its name, durably. A name that is new and may not last is taken back: what failed to reach the disk once may
+/// seem to be there the next time.
+fn name(staged: &Path, path: &Path, sync: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    let is_new = matches!(path.try_exists(), Ok(false));
+    fs::rename(staged, path).map_err(|error| Error::at(path, error))?;
+    sync().inspect_err(|_| {
+        if is_new {
+            let _ = fs::remove_file(path);
+        }
+    })
+}
+
 /// What is in a directory; nothing in one that is not there.
 fn names(dir: &Path) -> Result<Vec<String>, Error> {
     let entries = match fs::read_dir(dir) {
@@ -184,4 +190,29 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
 pub(super) fn sync_dir(dir: &Path) -> Result<(), Error> {
     let sync = || File::open(dir)?.sync_all();
     sync().map_err(|error| Error::at(dir, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_name_that_may_not_last_is_taken_back_and_a_known_one_stays() {
+        let dir = std::env::temp_dir().join(format!("longshore-disk-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        make(&dir).unwrap();
+        let (staged, path) = (dir.join("staged"), dir.join("name"));
+        let check = |bytes: &str, synced: Result<(), Error>, found: Option<&str>| {
+            fs::write(&staged, bytes).unwrap();
+            let is_synced = synced.is_ok();
+            assert_eq!(name(&staged, &path, || synced).is_ok(), is_synced);
+            assert_eq!(fs::read_to_string(&path).ok().as_deref(), found, "{bytes}");
+            assert!(!staged.exists());
+        };
+        check("first", Err(Error::Full), None);
+        check("second", Ok(()), Some("second"));
+        check("third", Err(Error::Full), Some("third"));
+        check("fourth", Ok(()), Some("fourth"));
+        fs::remove_dir_all(&dir).unwrap();
+    }
 }

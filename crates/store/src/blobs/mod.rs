@@ -24,18 +24,20 @@ mod bucket;
 mod cache;
 mod digest;
 mod disk;
+mod doubts;
 mod follow;
 mod owner;
 mod parts;
 mod pins;
+mod place;
 mod reader;
 mod seal;
 mod staged;
+mod turns;
 mod upload;
 mod uploads;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,7 +49,10 @@ use bytes::Bytes;
 use bucket::Bucket;
 use cache::Cache;
 use disk::Disk;
+use doubts::Doubts;
 use pins::Pins;
+use place::Place;
+use turns::Turns;
 use uploads::Uploads;
 
 pub use address::{Address, SealId, Shelf};
@@ -174,15 +179,11 @@ impl Options {
     }
 }
 
-/// Where what is whole lies.
-enum Place {
-    Disk(Disk),
-    Bucket(Bucket),
-}
-
 struct Open {
     place: Place,
     pins: Pins,
+    turns: Turns,
+    doubts: Doubts,
     cache: Cache,
     uploads: Uploads,
     largest: u64,
@@ -224,9 +225,10 @@ impl Blobs {
             Some(url) => Place::Bucket(Bucket::open(url, &options.owner, &options.dir.join("parts"))?),
         };
         let uploads = Uploads::open(&options.dir.join("uploads"), options.uploads)?;
-        let (pins, cache, rereading) = (Pins::default(), Cache::new(CACHE), AtomicUsize::new(0));
+        let (pins, turns, doubts) = (Pins::default(), Turns::default(), Doubts::default());
+        let (cache, rereading) = (Cache::new(CACHE), AtomicUsize::new(0));
         let (largest, reserve) = (options.largest, options.reserve);
-        let open = Open { place, pins, cache, uploads, largest, reserve, rereading };
+        let open = Open { place, pins, turns, doubts, cache, uploads, largest, reserve, rereading };
         Ok(Self { open: Arc::new(open), seal: None })
     }
 
@@ -267,14 +269,7 @@ impl Blobs {
         let (digest, size) = (digest_of(algorithm, &bytes), bytes.len() as u64);
         let address = self.address(&digest);
         let pin = self.open.pins.pin(&address);
-        let laid_out = match &self.seal {
-            Some(seal) => seal::sealed(seal, &digest, &bytes)?.into(),
-            None => bytes.clone(),
-        };
-        match &self.open.place {
-            Place::Disk(disk) => disk.put(&address, &self.open.uploads.aside(), &laid_out)?,
-            Place::Bucket(bucket) => bucket.put(&address, laid_out)?,
-        }
+        self.lay(&address, &bytes)?;
         self.open.cache.put(&address, bytes);
         Ok(Kept { digest, size, pin })
     }
@@ -332,7 +327,7 @@ impl Blobs {
             Place::Bucket(bucket) => bucket.reader(&address)?,
         };
         match &self.seal {
-            Some(seal) => reader.opened(seal, digest),
+            Some(seal) => reader.opened(seal, digest, self.open.doubts.witness(&address)),
             None => Ok(reader),
         }
     }
@@ -494,17 +489,6 @@ impl Blobs {
         match SealId::parse(key.repository()).as_ref() == self.seal.as_ref().map(Seal::id) {
             true => Ok(key),
             false => Err(Error::UnknownUpload),
-        }
-    }
-
-    /// Puts what was verified into its place: a file of `size` bytes.
-    fn keep(&self, address: &Address, staged: &Path, file: &fs::File, size: u64) -> Result<(), Error> {
-        match &self.open.place {
-            Place::Disk(disk) => disk.keep(address, staged, file, size),
-            Place::Bucket(bucket) => {
-                bucket.keep(address, file, size)?;
-                fs::remove_file(staged).map_err(|error| Error::at(staged, error))
-            }
         }
     }
 }

@@ -14,8 +14,10 @@ use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::task::JoinHandle;
 
 use super::bucket::Object;
+use super::digest::Running;
+use super::doubts::Witness;
 use super::seal::{FileKey, HEAD, Head, RAW, Span};
-use super::{Digest, Error, Seal};
+use super::{Algorithm, Digest, Error, Seal};
 
 /// Bytes that are read at a time.
 pub const READ: usize = 256 * 1024;
@@ -62,8 +64,15 @@ enum Source {
 pub struct Reader {
     source: Arc<Source>,
     size: u64,
-    /// What it opens with, of a blob that is sealed.
-    key: Option<FileKey>,
+    /// Of a blob that is sealed.
+    opening: Option<Opening>,
+}
+
+/// What a sealed blob opens with, and who hears of it when it does not.
+#[derive(Clone)]
+struct Opening {
+    key: FileKey,
+    witness: Witness,
 }
 
 /// Segments of a sealed blob that are read at a time: from a file as many as a buffer has room for.
@@ -73,22 +82,26 @@ const OF_OBJECT: usize = (super::bucket::READ / RAW as u64) as usize;
 
 impl Reader {
     pub(super) fn of_file(path: PathBuf, file: File, size: u64) -> Self {
-        Self { source: Arc::new(Source::File { path, file }), size, key: None }
+        Self { source: Arc::new(Source::File { path, file }), size, opening: None }
     }
 
     pub(super) fn of_object(object: Object, size: u64) -> Self {
-        Self { source: Arc::new(Source::Object(object)), size, key: None }
+        Self { source: Arc::new(Source::Object(object)), size, opening: None }
     }
 
     /// What is sealed in it.
     ///
     /// # Errors
     /// [`Error::Damaged`] if it is not what the data key once sealed under this digest; [`Error::File`], [`Error::Bucket`].
-    pub(super) fn opened(self, seal: &Seal, digest: &Digest) -> Result<Self, Error> {
+    pub(super) fn opened(self, seal: &Seal, digest: &Digest, witness: Witness) -> Result<Self, Error> {
         let mut head = [0; HEAD];
-        self.source.fill(&mut head, 0)?;
-        let (key, size) = Head::verify(&head, seal, digest, self.size)?;
-        Ok(Self { source: self.source, size, key: Some(key) })
+        let read = match self.size < HEAD as u64 {
+            true => Err(Error::Damaged),
+            false => self.source.fill(&mut head, 0),
+        };
+        let verified = read.and_then(|()| Head::verify(&head, seal, digest, self.size));
+        let (key, size) = witness.tell(verified)?;
+        Ok(Self { source: self.source, size, opening: Some(Opening { key, witness }) })
     }
 
     /// Bytes of the whole blob.
@@ -99,7 +112,7 @@ impl Reader {
     /// The file whose bytes are those of the blob: none of what is sealed, nor in a bucket.
     fn plain_file(&self) -> Option<&File> {
         match &*self.source {
-            Source::File { file, .. } if self.key.is_none() => Some(file),
+            Source::File { file, .. } if self.opening.is_none() => Some(file),
             _ => None,
         }
     }
@@ -138,7 +151,7 @@ impl Reader {
             let read = preadv2(file, &mut [IoSliceMut::new(&mut filled.buffer[..wanted])], at, ReadWriteFlags::NOWAIT);
             read.ok().filter(|read| *read > 0)
         };
-        let Some(key) = &self.key else {
+        let Some(Opening { key, .. }) = &self.opening else {
             filled.length = read(usize::try_from(most).unwrap_or(READ).min(READ), at)?;
             return Some(Bytes::from_owner(filled));
         };
@@ -154,8 +167,8 @@ impl Reader {
     /// # Errors
     /// [`Error::Missing`] at the end; [`Error::Damaged`]; [`Error::File`] and [`Error::Bucket`].
     pub fn read(&self, at: u64, most: u64) -> Result<Bytes, Error> {
-        if let Some(key) = &self.key {
-            return self.read_sealed(key, at, most);
+        if let Some(Opening { key, witness }) = &self.opening {
+            return witness.tell(self.read_sealed(key, at, most));
         }
         let (path, file) = match &*self.source {
             Source::Object(object) => return object.read(at, most.min(self.size.saturating_sub(at))),
@@ -183,11 +196,11 @@ impl Reader {
     }
 
     fn object_later(&self, object: &Object, at: u64, most: u64) -> Option<JoinHandle<Result<Bytes, Error>>> {
-        let Some(key) = self.key.clone() else {
+        let Some(Opening { key, witness }) = self.opening.clone() else {
             return object.read_later(at, most.min(self.size.saturating_sub(at)), Ok);
         };
         let span = Span::of(at, most, self.size, OF_OBJECT)?;
-        object.read_later(span.at, span.length as u64, move |raw| open(&key, &span, raw.into()))
+        object.read_later(span.at, span.length as u64, move |raw| witness.tell(open(&key, &span, raw.into())))
     }
 
     fn read_sealed(&self, key: &FileKey, at: u64, most: u64) -> Result<Bytes, Error> {
@@ -210,6 +223,17 @@ impl Reader {
             all.extend_from_slice(&self.read(all.len() as u64, self.size - all.len() as u64)?);
         }
         Ok(all.into())
+    }
+
+    /// The digest of all of it, which is read.
+    pub(super) fn digest(&self, algorithm: Algorithm) -> Result<Digest, Error> {
+        let (mut running, mut at) = (Running::new(algorithm), 0);
+        while at < self.size {
+            let piece = self.read(at, self.size - at)?;
+            running.update(&piece);
+            at += piece.len() as u64;
+        }
+        Ok(running.digest())
     }
 }
 

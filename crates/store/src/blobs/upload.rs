@@ -181,7 +181,7 @@ impl Writer {
         let pin = self.blobs.open.pins.pin(&address);
         let length = self.staged.complete(digest, self.bytes)?;
         let file = self.staged.file.try_clone().map_err(|error| Error::at(&self.path, error))?;
-        self.blobs.keep(&address, &self.path, &file, length)?;
+        self.blobs.keep(&address, (&self.path, &file), (length, self.bytes))?;
         Ok(Kept { digest: digest.clone(), size: self.bytes, pin })
     }
 

@@ -17,7 +17,7 @@ fn sealed(room: &Room) -> Blobs {
 }
 
 /// All files below a directory.
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub(super) fn files(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
@@ -35,7 +35,7 @@ fn key(number: u32) -> Key {
     key_of(seal(1).id().as_str(), number)
 }
 
-fn push(blobs: &Blobs, bytes: &[u8]) -> Kept {
+pub(super) fn push(blobs: &Blobs, bytes: &[u8]) -> Kept {
     let key = key_in(blobs, 1);
     blobs.begin(&key).unwrap();
     let mut writer = blobs.append(&key, Some(0)).unwrap();
