@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use longshore_model::registry::{ImageScan, content_key};
 use longshore_model::{Change, Record, State, TableName};
-use longshore_store::blobs::{Address, Blobs, Error, SealId};
+use longshore_store::blobs::{Address, Error, SealId};
 use longshore_store::{Commit, Missed, Watch};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -191,9 +191,9 @@ async fn everything(server: &Arc<Server>) -> bool {
 /// What would fail for everything else too.
 async fn room(server: &Arc<Server>, seal: Option<&SealId>) -> Result<bool, Error> {
     let mut is_all = true;
-    for shelf in Blobs::shelves(seal) {
+    for shelf in server.blobs.shelves(seal) {
         let server = server.clone();
-        let look = move || each(server.blobs.on(&shelf)?, |address| remove_lone(&server, &address));
+        let look = move || each(server.blobs.on(&shelf), |address| remove_lone(&server, &address?));
         match aside(look).await {
             Err(error) if error.is_of_all() => return Err(error),
             looked => is_all &= is_done(looked),

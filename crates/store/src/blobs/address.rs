@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use longshore_model::registry::is_sealed;
 
-use super::{Algorithm, Digest};
+use super::{ALGORITHMS, Algorithm, Digest};
 
 /// What names a data key: the id of the repository that it is of. It is part of paths.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +45,18 @@ impl Address {
         Some(Self { seal: SealId::parse(repository), digest: Digest::parse(digest).ok()? })
     }
 
+    /// What lies at a path below the root, if anything of ours does.
+    pub(super) fn at(path: &str) -> Option<Self> {
+        let names: Vec<&str> = path.split('/').collect();
+        let (seal, algorithm, hex) = match names[..] {
+            [PLAIN, algorithm, _, hex] => (None, algorithm, hex),
+            [SEALED, seal, algorithm, _, hex] => (Some(SealId::parse(seal)?), algorithm, hex),
+            _ => return None,
+        };
+        let address = Self { seal, digest: Digest::parse(&format!("{algorithm}:{hex}")).ok()? };
+        (format!("{}/{hex}", address.shelf()) == path).then_some(address)
+    }
+
     /// The shelf that it lies on, below the root.
     pub(super) fn shelf(&self) -> String {
         shelf(self.seal.as_ref(), self.digest.algorithm(), &self.digest.hex()[..2])
@@ -66,29 +78,34 @@ fn shelf(seal: Option<&SealId>, algorithm: Algorithm, part: &str) -> String {
 }
 
 fn room(seal: Option<&SealId>) -> String {
-    seal.map_or_else(|| "blobs".to_owned(), |seal| format!("{SEALED}/{seal}"))
+    seal.map_or_else(|| PLAIN.to_owned(), |seal| format!("{SEALED}/{seal}"))
 }
+
+/// The room of what lies as it came.
+pub(super) const PLAIN: &str = "blobs";
 
 /// Below it, a room for each data key.
 pub(super) const SEALED: &str = "sealed";
 
-/// The bytes of an algorithm whose digests begin with the same two digits.
+/// What is looked through at one time: the bytes of an algorithm whose digests begin with the same two digits, or all of a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shelf {
-    pub(super) seal: Option<SealId>,
-    pub(super) algorithm: Algorithm,
-    pub(super) part: u8,
-}
+pub struct Shelf(String);
 
 impl Shelf {
-    pub(super) fn path(&self) -> String {
-        shelf(self.seal.as_ref(), self.algorithm, &format!("{:02x}", self.part))
+    /// All that there may be of a data key, or of what lies as it came.
+    pub(super) fn each(seal: Option<&SealId>) -> Vec<Self> {
+        let of = |algorithm| (0..=u8::MAX).map(move |part| Self(shelf(seal, algorithm, &format!("{part:02x}"))));
+        ALGORITHMS.into_iter().flat_map(of).collect()
     }
 
-    /// What lies on it under this name.
-    pub(super) fn address(&self, name: &str) -> Option<Address> {
-        let digest = super::digest::of_hex(self.algorithm, name)?;
-        Some(Address { seal: self.seal.clone(), digest })
+    /// The same at once.
+    pub(super) fn whole(seal: Option<&SealId>) -> Self {
+        Self(room(seal))
+    }
+
+    /// Below the root.
+    pub(super) fn path(&self) -> &str {
+        &self.0
     }
 }
 
@@ -105,10 +122,18 @@ mod tests {
         ] {
             let address = Address::of_content(&key).unwrap();
             assert_eq!((address.to_string(), address.shelf()), (text.clone(), shelf.to_owned()));
+            assert_eq!(Address::at(&format!("{shelf}/{hex}")), Some(address));
             let (repository, digest) = key.split_once('@').unwrap();
             assert_eq!(longshore_model::registry::bytes_key(repository, digest), text);
         }
         assert_eq!(Address::of_content("k0123@sha256:0f"), None);
+        for room in ["blobs", "sealed/k0123", "sealed/0123", "sealed", "other"] {
+            for path in
+                ["", "/sha256/0f/0f", &format!("/sha256/0e/{hex}"), &format!("/sha256/0f/{hex}/x"), &format!("/{hex}")]
+            {
+                assert_eq!(Address::at(&format!("{room}{path}")), None, "{room}{path}");
+            }
+        }
         for text in ["", "k/..", "k.", "0123", &"k0".repeat(40)] {
             assert_eq!(SealId::parse(text), None, "{text}");
         }

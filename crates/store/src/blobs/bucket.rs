@@ -244,11 +244,20 @@ impl Bucket {
         }
     }
 
-    pub fn on(&self, shelf: &Shelf) -> Result<Vec<Address>, Error> {
-        let listed = self.store.list(Some(&self.below(&shelf.path())));
-        let named = |path: &Path| shelf.address(path.filename()?);
-        let addresses = listed.try_filter_map(|object| std::future::ready(Ok(named(&object.location))));
-        self.run(addresses.try_collect())
+    /// Asks for page after page, as far as it is gone on with; what fails ends it.
+    pub fn on<'a>(&'a self, shelf: &Shelf) -> impl Iterator<Item = Result<Address, Error>> + use<'a> {
+        let mut listed = Some(self.store.list(Some(&self.below(shelf.path()))));
+        let objects = std::iter::from_fn(move || {
+            let next = self.run(listed.as_mut()?.try_next()).transpose();
+            listed = listed.take().filter(|_| matches!(next, Some(Ok(_))));
+            next
+        });
+        objects.filter_map(|object| object.map(|object| self.address(&object.location)).transpose())
+    }
+
+    fn address(&self, path: &Path) -> Option<Address> {
+        let names: Vec<_> = path.prefix_match(&self.prefix)?.collect();
+        Address::at(&names.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("/"))
     }
 
     /// Data keys under which anything was sealed.

@@ -39,8 +39,3 @@ impl Running {
         Digest::of_hash(self.algorithm, hash.as_ref()).expect("a hash has its algorithm's length")
     }
 }
-
-/// The digest with these digits, if they are such.
-pub(super) fn of_hex(algorithm: Algorithm, hex: &str) -> Option<Digest> {
-    Digest::parse(&format!("{}:{hex}", algorithm.name())).ok()
-}

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
-use super::address::SEALED;
+use super::address::{PLAIN, SEALED};
 use super::{ALGORITHMS, Address, Error, Reader, SealId, Shelf};
 
 /// Shelves of sealed bytes of which it is remembered that they are durable.
@@ -24,7 +24,7 @@ impl Disk {
     /// All shelves of what lies as it came are made, and their names reach the disk: those too that another process made and could not sync.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         for algorithm in ALGORITHMS {
-            let shelves = dir.join("blobs").join(algorithm.name());
+            let shelves = dir.join(PLAIN).join(algorithm.name());
             make(&shelves)?;
             for part in 0..=u8::MAX {
                 let shelf = shelves.join(format!("{part:02x}"));
@@ -32,7 +32,7 @@ impl Disk {
             }
             sync_dir(&shelves)?;
         }
-        sync_dir(&dir.join("blobs"))?;
+        sync_dir(&dir.join(PLAIN))?;
         sync_dir(dir)?;
         Ok(Self { dir: dir.to_owned(), durable: Mutex::default() })
     }
@@ -115,7 +115,7 @@ impl Disk {
 
     pub fn on(&self, shelf: &Shelf) -> Result<Vec<Address>, Error> {
         let names = names(&self.dir.join(shelf.path()))?;
-        Ok(names.iter().filter_map(|name| shelf.address(name)).collect())
+        Ok(names.iter().filter_map(|name| Address::at(&format!("{}/{name}", shelf.path()))).collect())
     }
 
     /// Data keys under which anything was sealed.

@@ -396,20 +396,23 @@ impl Blobs {
         }
     }
 
-    /// All that there may be of a data key, or of what lies as it came.
-    pub fn shelves(seal: Option<&SealId>) -> impl Iterator<Item = Shelf> {
-        let of = move |algorithm| (0..=u8::MAX).map(move |part| Shelf { seal: seal.cloned(), algorithm, part });
-        ALGORITHMS.into_iter().flat_map(of)
+    /// All that there may be of a data key, or of what lies as it came. In a bucket each is asked for, so of a data key, which has
+    /// few, all are one.
+    pub fn shelves(&self, seal: Option<&SealId>) -> Vec<Shelf> {
+        match (&self.open.place, seal) {
+            (Place::Bucket(_), Some(_)) => vec![Shelf::whole(seal)],
+            _ => Shelf::each(seal),
+        }
     }
 
-    /// What lies on a shelf.
-    ///
-    /// # Errors
-    /// [`Error::File`] and [`Error::Bucket`].
-    pub fn on(&self, shelf: &Shelf) -> Result<Vec<Address>, Error> {
+    /// What lies on a shelf, as it is found; the errors are [`Error::File`] and [`Error::Bucket`].
+    pub fn on(&self, shelf: &Shelf) -> Box<dyn Iterator<Item = Result<Address, Error>> + '_> {
         match &self.open.place {
-            Place::Disk(disk) => disk.on(shelf),
-            Place::Bucket(bucket) => bucket.on(shelf),
+            Place::Disk(disk) => match disk.on(shelf) {
+                Ok(addresses) => Box::new(addresses.into_iter().map(Ok)),
+                Err(error) => Box::new(std::iter::once(Err(error))),
+            },
+            Place::Bucket(bucket) => Box::new(bucket.on(shelf)),
         }
     }
 

@@ -74,7 +74,8 @@ fn content(number: u64, length: usize) -> Vec<u8> {
 
 /// What lies as it came, or is sealed.
 fn there(blobs: &Blobs, seal: Option<&SealId>) -> Vec<Address> {
-    Blobs::shelves(seal).flat_map(|shelf| blobs.on(&shelf).unwrap()).collect()
+    let shelves = blobs.shelves(seal);
+    shelves.iter().flat_map(|shelf| blobs.on(shelf)).map(Result::unwrap).collect()
 }
 
 fn all(blobs: &Blobs) -> Vec<Digest> {

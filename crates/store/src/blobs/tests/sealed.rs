@@ -292,6 +292,9 @@ async fn a_bucket_keeps_what_is_sealed() {
         assert!(!is_anywhere(&bucket, &large[..16]) && !is_anywhere(&bucket, b"a small one"));
         assert!(!is_anywhere(&room, &large[..16]));
         drop(kept);
+        let beside = bucket.0.join("images/sealed").join(seal(1).id().as_str());
+        fs::write(beside.join("README"), "nobody's").unwrap();
+        assert_eq!((blobs.shelves(Some(seal(1).id())).len(), blobs.shelves(None).len()), (1, 512));
         let lying = there(&blobs, Some(seal(1).id()));
         assert_eq!((lying.len(), all(&blobs).len(), blobs.seals().unwrap()), (4, 0, vec![seal(1).id().clone()]));
         for address in lying {
