@@ -7,6 +7,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
@@ -23,22 +24,28 @@ const WAITING: usize = READERS as usize - 1;
 /// Objects by their paths. Reads of blobs are answered all together, once there are [`READERS`] of them.
 struct Bucket {
     objects: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// Reads of blobs that came.
+    reads: AtomicUsize,
     all_read: Barrier,
 }
 
 impl Bucket {
-    /// Its port.
-    fn play() -> u16 {
-        let bucket = Self { objects: Mutex::default(), all_read: Barrier::new(usize::from(READERS)) };
-        let (bucket, listener) = (Arc::new(bucket), TcpListener::bind("127.0.0.1:0").unwrap());
+    /// It, and its port.
+    fn play() -> (Arc<Self>, u16) {
+        let all_read = Barrier::new(usize::from(READERS));
+        let bucket = Arc::new(Self { objects: Mutex::default(), reads: AtomicUsize::new(0), all_read });
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        std::thread::spawn(move || {
-            for line in listener.incoming().map_while(Result::ok) {
-                let bucket = bucket.clone();
-                std::thread::spawn(move || bucket.serve(&line));
+        std::thread::spawn({
+            let bucket = bucket.clone();
+            move || {
+                for line in listener.incoming().map_while(Result::ok) {
+                    let bucket = bucket.clone();
+                    std::thread::spawn(move || bucket.serve(&line));
+                }
             }
         });
-        port
+        (bucket, port)
     }
 
     fn serve(&self, mut line: &TcpStream) {
@@ -70,6 +77,7 @@ impl Bucket {
         let Some(body) = found else { return ("404 Not Found", length(0), Vec::new()) };
         let Some((first, last)) = request.range else { return ("200 OK", length(body.len()), body) };
         if path.contains("/blobs/") {
+            self.reads.fetch_add(1, Ordering::Relaxed);
             self.all_read.wait();
         }
         let last = last.min(body.len() - 1);
@@ -179,10 +187,11 @@ fn ended(child: &mut Child, within: Duration) -> bool {
 #[test]
 fn a_bucket_is_read_by_as_many_as_may_wait() {
     let directory = std::env::temp_dir().join(format!("longshore-bucket-{}", std::process::id()));
+    let (bucket, port) = Bucket::play();
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "a_child_that_reads", "--nocapture"])
         .env(CHILD, &directory)
-        .env("AWS_ENDPOINT_URL_S3", format!("http://127.0.0.1:{}", Bucket::play()))
+        .env("AWS_ENDPOINT_URL_S3", format!("http://127.0.0.1:{port}"))
         .envs([("AWS_ALLOW_HTTP", "true"), ("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")])
         // A variable that is none of its business, and no text.
         .env("LONGSHORE_ODD", OsStr::from_bytes(b"\xff"))
@@ -191,4 +200,5 @@ fn a_bucket_is_read_by_as_many_as_may_wait() {
     let is_read = ended(&mut child, Duration::from_secs(60));
     let _ = std::fs::remove_dir_all(&directory);
     assert!(is_read, "requests to the bucket wait for threads that wait for the bucket");
+    assert_eq!(bucket.reads.load(Ordering::Relaxed), 2 * usize::from(READERS), "the child read something else");
 }
