@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
@@ -73,15 +73,24 @@ impl Parts {
         Ok(Note { of: self, number, is_over: false })
     }
 
+    /// Those whose notes can be read; others are left for the next time.
     pub fn left(&self) -> Vec<Left> {
         let numbers: Vec<u64> = self.known.lock().left.iter().copied().collect();
-        let read = |number: u64| {
-            let text = fs::read_to_string(self.file(number)).unwrap_or_default();
-            // One without both was never begun: its note did not come to its end.
-            let (id, path) = text.split_once('\n').unwrap_or_default();
-            Left { number, id: id.to_owned(), path: path.to_owned() }
+        let read = |number| {
+            let unread = |error: &io::Error| tracing::warn!(%error, number, "what broke off on its way to the bucket is not known");
+            self.read(number).inspect_err(unread).ok()
         };
-        numbers.into_iter().map(read).collect()
+        numbers.into_iter().filter_map(read).collect()
+    }
+
+    fn read(&self, number: u64) -> io::Result<Left> {
+        let text = match fs::read_to_string(self.file(number)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            text => text?,
+        };
+        // One without both was never begun: its note did not come to its end.
+        let (id, path) = text.split_once('\n').unwrap_or_default();
+        Ok(Left { number, id: id.to_owned(), path: path.to_owned() })
     }
 
     /// Nothing is left of it in the bucket.
@@ -143,6 +152,30 @@ mod tests {
         again.forget(&left(1, "going")).unwrap();
         assert_eq!(again.left(), [left(2, "broken"), left(3, "new")]);
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 2);
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_note_that_cannot_be_read_stays() {
+        let dir = std::env::temp_dir().join(format!("longshore-notes-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        let parts = Parts::open(&dir).unwrap();
+        let [unread, gone, begun] = ["unread", "gone", "begun"].map(|id| {
+            let note = parts.note(id, "images/x").unwrap();
+            parts.file(note.number)
+        });
+        let text = fs::read(&unread).unwrap();
+        fs::remove_file(&unread).unwrap();
+        fs::create_dir(&unread).unwrap();
+        fs::remove_file(gone).unwrap();
+        fs::write(begun, "beg").unwrap();
+        let none = |number| Left { number, id: String::new(), path: String::new() };
+        assert_eq!(parts.left(), [none(1), none(2)]);
+        parts.left().iter().for_each(|left| parts.forget(left).unwrap());
+        assert_eq!(parts.left(), []);
+        fs::remove_dir(&unread).unwrap();
+        fs::write(&unread, text).unwrap();
+        assert_eq!(parts.left(), [Left { number: 0, id: "unread".to_owned(), path: "images/x".to_owned() }]);
         fs::remove_dir_all(&dir).unwrap();
     }
 }
