@@ -279,7 +279,7 @@ fn find(dir: &Path, account: &str, open: &mut Open) -> Result<(), Error> {
         let touched = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
         // What is torn is found when it is gone on with.
         let bytes = match is_sealed(key.repository()) {
-            true => seal::plain_length(about.len()).unwrap_or_default(),
+            true => seal::plain_length(about.len()).unwrap_or(about.len()),
             false => about.len(),
         };
         open.insert(key, Slot::Idle(Progress { bytes, hash: None }, touched));

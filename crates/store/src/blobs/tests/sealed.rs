@@ -173,9 +173,15 @@ fn uploads_go_with_their_repository_also_sealed_ones() {
 #[test]
 fn what_the_machine_lost_of_a_sealed_upload_is_sent_again() {
     let bytes = content(5, 2 * PLAIN + 5000);
-    for (cut, left) in
-        [(HEAD + 2 * RAW + 100, 2 * PLAIN), (HEAD + RAW + RAW / 2, PLAIN), (HEAD, 0), (HEAD / 2, 0), (0, 0)]
-    {
+    for (cut, left) in [
+        (HEAD + 2 * RAW + 100, 2 * PLAIN),
+        // Less than what is around a segment.
+        (HEAD + 2 * RAW + 10, 2 * PLAIN),
+        (HEAD + RAW + RAW / 2, PLAIN),
+        (HEAD, 0),
+        (HEAD / 2, 0),
+        (0, 0),
+    ] {
         let room = Room::new(&format!("torn-{cut}"));
         {
             let blobs = sealed(&room);
