@@ -251,16 +251,22 @@ impl Uploads {
         self.discard_where(|key, _| repositories.contains(key.repository()))
     }
 
+    /// Who chooses takes them at once, so that nobody goes on with one in between.
     fn discard_where(&self, is_over: impl Fn(&Key, &Instant) -> bool) -> usize {
-        let over: Vec<Key> = {
-            let open = self.0.open.lock();
-            let idle = |(key, slot): (&Key, &Slot)| match slot {
-                Slot::Idle(_, touched) if is_over(key, touched) => Some(key.clone()),
-                _ => None,
-            };
-            open.slots.iter().filter_map(idle).collect()
+        let over = self.take_where(is_over);
+        over.iter().filter(|key| self.discard(key).is_ok()).count()
+    }
+
+    fn take_where(&self, is_over: impl Fn(&Key, &Instant) -> bool) -> Vec<Key> {
+        let mut open = self.0.open.lock();
+        let idle = |(key, slot): (&Key, &mut Slot)| {
+            let is_over = matches!(slot, Slot::Idle(_, touched) if is_over(key, touched));
+            is_over.then(|| {
+                *slot = Slot::Busy;
+                key.clone()
+            })
         };
-        over.iter().filter(|key| self.cancel(key).is_ok()).count()
+        open.slots.iter_mut().filter_map(idle).collect()
     }
 }
 
@@ -285,4 +291,28 @@ fn find(dir: &Path, account: &str, open: &mut Open) -> Result<(), Error> {
         open.insert(key, Slot::Idle(Progress { bytes, hash: None }, touched));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_that_is_over_is_taken_when_it_is_chosen() {
+        let dir = std::env::temp_dir().join(format!("longshore-uploads-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        let uploads = Uploads::open(&dir, 10).unwrap();
+        let keys = [1, 2].map(|number| {
+            Key::new("123456789012", &"0".repeat(OWNER), &format!("01234567-89ab-cdef-0123-{number:012x}")).unwrap()
+        });
+        keys.iter().for_each(|key| uploads.begin(key).unwrap());
+        let [over, other] = &keys;
+        assert_eq!(uploads.take_where(|key, _| key == over), std::slice::from_ref(over));
+        assert!(matches!(uploads.take(over, None), Err(Error::Busy)), "it would be gone on with, and then removed");
+        assert_eq!(uploads.discard_where(|_, _| true), 1);
+        assert!(matches!(uploads.received(other), Err(Error::UnknownUpload)));
+        uploads.discard(over).unwrap();
+        assert_eq!(uploads.count(), 0);
+        fs::remove_dir_all(&dir).unwrap();
+    }
 }
