@@ -2,6 +2,14 @@
 //!
 //! Of what is sealed, whole segments are written; the last, which is not whole yet, waits in memory until more comes, or the
 //! writer lets go ([`Staged::park`]) and it is written as far as it is there.
+//!
+//! ```text
+//!     parked       … │ 17 │ 18, 900 bytes │
+//!     spared       … │ 17 │ 18, 900 bytes …       │ 18, 900 bytes │      first the length, then the bytes
+//!     written on   … │ 17 │ 18 ─────────────────► │ 19 ──────────► …
+//! ```
+//! What was parked is written over when more has come. A process that ends meanwhile may leave that half, so what was told of is
+//! spared where the next segment will be; the file's length says how much it is.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -85,10 +93,17 @@ impl Staged {
         let Some(sealing) = &mut self.sealing else {
             return self.file.write_all(bytes).map_err(|error| Error::at(&self.path, error));
         };
-        let at = place(sealing.segments);
+        if sealing.is_parked && !sealing.rest.is_empty() {
+            sealing.spare(&self.file, &self.path)?;
+        }
         sealing.is_parked = false;
+        let at = place(sealing.segments);
         let full = sealing.take(bytes)?;
-        self.file.write_all_at(&full, at).map_err(|error| Error::at(&self.path, error))
+        // What is spared goes when the first is whole.
+        let (first, others) = full.split_at(full.len().min(RAW));
+        let written = self.file.write_all_at(first, at);
+        let written = written.and_then(|()| self.file.write_all_at(others, at + RAW as u64));
+        written.map_err(|error| Error::at(&self.path, error))
     }
 
     /// Writes what waits in memory: from here on it can be gone on with by another.
@@ -100,6 +115,8 @@ impl Staged {
             let written = self.file.write_all_at(&raw, place(sealing.segments));
             written.map_err(|error| Error::at(&self.path, error))?;
         }
+        let length = raw_length(sealing.segments * PLAIN as u64 + sealing.rest.len() as u64);
+        self.file.set_len(length).map_err(|error| Error::at(&self.path, error))?;
         sealing.is_parked = true;
         Ok(())
     }
@@ -161,12 +178,40 @@ impl Sealing {
         Ok(full)
     }
 
-    /// A segment that was torn when the machine stopped ends it.
+    /// Writes what is parked once more, where it stays while its segment is written.
+    fn spare(&self, file: &File, path: &Path) -> Result<(), Error> {
+        let (mut raw, at) = (Vec::with_capacity(RAW), place(self.segments + 1));
+        self.key.seal(self.segments, &self.rest, &mut raw)?;
+        let written = file.set_len(at + raw.len() as u64).and_then(|()| file.write_all_at(&raw, at));
+        written.map_err(|error| Error::at(path, error))
+    }
+
+    /// What was parked of a segment that was then being written: it is in its place still, or spared. It goes back to its place.
+    fn spared(&self, file: &File, number: u64) -> io::Result<Option<Vec<u8>>> {
+        let behind = place(number + 1);
+        let length = file.metadata()?.len().saturating_sub(behind).min(RAW as u64);
+        for at in [place(number), behind] {
+            let mut raw = vec![0; usize::try_from(length).unwrap_or_default()];
+            file.read_exact_at(&mut raw, at)?;
+            let as_written = raw.clone();
+            if let Ok(plain) = self.key.open(number, &mut raw) {
+                file.write_all_at(&as_written, place(number))?;
+                return Ok(Some(plain.to_vec()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A segment that was torn ends it.
     fn hash(&self, file: &File, running: &mut Running) -> io::Result<u64> {
         let (mut raw, mut bytes) = (vec![0; RAW], 0);
         for number in 0.. {
             let length = read_full(file, &mut raw, place(number))?;
-            let Ok(plain) = self.key.open(number, &mut raw[..length]) else { return Ok(bytes) };
+            let Ok(plain) = self.key.open(number, &mut raw[..length]) else {
+                let spared = self.spared(file, number)?.unwrap_or_default();
+                running.update(&spared);
+                return Ok(bytes + spared.len() as u64);
+            };
             running.update(plain);
             bytes += plain.len() as u64;
             if plain.len() < PLAIN {

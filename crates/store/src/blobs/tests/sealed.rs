@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use tokio::runtime::Handle;
 
-use super::super::seal::{HEAD, PLAIN, RAW, raw_length};
+use super::super::seal::{HEAD, PLAIN, RAW, place, raw_length};
+use super::super::staged::Staged;
 use super::*;
 
 pub(super) fn seal(number: u8) -> Seal {
@@ -202,6 +203,63 @@ fn what_the_machine_lost_of_a_sealed_upload_is_sent_again() {
         writer.finish(&sha(&bytes)).unwrap();
         assert_eq!(whole(&blobs, &sha(&bytes)), bytes, "{cut}");
     }
+}
+
+/// A process may end at any byte of what it writes: the file is as it was before from there on.
+#[test]
+fn what_was_told_of_a_sealed_upload_outlasts_the_process() {
+    for came in [1, 5000, PLAIN - 1, PLAIN + 300] {
+        for more in [10, PLAIN, 2 * PLAIN + 7] {
+            end_while_it_is_written(came, more);
+        }
+    }
+}
+
+fn end_while_it_is_written(came: usize, more: usize) {
+    let room = Room::new("ended");
+    let (blobs, bytes) = (sealed(&room), content(11, came + more));
+    blobs.begin(&key(1)).unwrap();
+    let mut writer = blobs.append(&key(1), Some(0)).unwrap();
+    writer.write(&bytes[..came]).unwrap();
+    assert_eq!(writer.pause().unwrap(), came as u64);
+    let path = blobs.open.uploads.path(&key(1));
+    let now = || fs::read(&path).unwrap();
+    let parked = now();
+    let mut writer = blobs.append(&key(1), Some(came as u64)).unwrap();
+    writer.write(b"").unwrap();
+    let spared = now();
+    let mut lengthened = parked.clone();
+    lengthened.resize(spared.len(), 0);
+    writer.write(&bytes[came..]).unwrap();
+    let written = now();
+    writer.pause().unwrap();
+    let other = room.0.join("other");
+    for (before, after) in [(lengthened, &spared), (spared.clone(), &written), (written.clone(), &now())] {
+        for cut in (place((came / PLAIN) as u64) as usize..=after.len()).step_by(4096 + 5) {
+            let left = [&after[..cut], before.get(cut..).unwrap_or_default()].concat();
+            fs::write(&other, left).unwrap();
+            let found = found(&other);
+            assert!(found.0 >= came as u64, "{} of {came} and {more}, cut at {cut}", found.0);
+            let found_bytes = usize::try_from(found.0).unwrap();
+            assert_eq!(found, (found_bytes as u64, sha(&bytes[..found_bytes])));
+        }
+    }
+    assert_eq!(blobs.append(&key(1), None).unwrap().finish(&sha(&bytes)).unwrap().size, bytes.len() as u64);
+    assert_eq!(whole(&blobs, &sha(&bytes)), bytes);
+}
+
+/// What of a sealed upload's file is gone on with.
+fn found(path: &Path) -> (u64, Digest) {
+    let read = || {
+        let mut staged = Staged::open(path, Some(&seal(1))).unwrap();
+        let (hash, bytes) = staged.hash_again(Algorithm::Sha256).unwrap();
+        staged.seek(bytes).unwrap();
+        assert_eq!(fs::metadata(path).unwrap().len(), raw_length(bytes));
+        (bytes, hash.digest())
+    };
+    let first = read();
+    assert_eq!(read(), first, "it is as it was found");
+    first
 }
 
 #[test]
