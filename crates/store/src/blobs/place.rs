@@ -100,8 +100,7 @@ impl Blobs {
         Ok(())
     }
 
-    /// Whether an object of `length` bytes may stay, in which `size` are laid out, for those who read it. Only one that is doubted is
-    /// read.
+    /// Whether an object of `length` bytes, in which `size` are laid out, is there and may stay. Only one that is doubted is read.
     fn may_stay(&self, bucket: &Bucket, address: &Address, (length, size): (u64, u64)) -> Result<bool, Error> {
         match bucket.size(address) {
             Ok(found) if found != length => Ok(false),
