@@ -13,6 +13,9 @@ pub enum Packing {
 }
 
 impl Packing {
+    /// The largest window that zstd may ask for, as a power of two: 64 MiB. Packers take 8 MiB unless told otherwise.
+    pub const LARGEST_WINDOW: u32 = 26;
+
     /// As containerd decides: OCI's type of a plain archive is believed, otherwise the first four bytes say it. Whether it is
     /// gzip or zstd that a type names does not matter.
     #[must_use]

@@ -12,8 +12,6 @@ use super::budget::{Budget, Exceeded, Unread, is_late};
 
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
-/// The largest window that zstd may ask for, as a power of two: 64 MiB. Packers take 8 MiB unless told otherwise.
-const LARGEST_WINDOW: u32 = 26;
 
 /// Opens a layer of a media type.
 pub(super) fn open<'a>(layer: impl Read + 'a, media_type: &str, budget: &Budget) -> io::Result<Box<dyn Read + 'a>> {
@@ -28,7 +26,7 @@ pub(super) fn open<'a>(layer: impl Read + 'a, media_type: &str, budget: &Budget)
         Packing::Gzip => Box::new(Decoder(MultiGzDecoder::new(whole))),
         Packing::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
-            decoder.window_log_max(LARGEST_WINDOW)?;
+            decoder.window_log_max(Packing::LARGEST_WINDOW)?;
             Box::new(Decoder(decoder))
         }
     };

@@ -172,8 +172,11 @@ fn unpack<'a>(mut packed: impl Read + 'a, media_type: &str) -> io::Result<Box<dy
     Ok(match packing {
         Packing::None => Box::new(whole),
         Packing::Gzip => Box::new(MultiGzDecoder::new(whole)),
-        // Windows above 128 MiB are refused by default.
-        Packing::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(whole)?),
+        Packing::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
+            decoder.window_log_max(Packing::LARGEST_WINDOW)?;
+            Box::new(decoder)
+        }
     })
 }
 

@@ -359,10 +359,14 @@ fn streams_that_are_cut_or_damaged_are_refused() {
 }
 
 #[test]
-fn a_window_of_two_gigabytes_is_refused() {
-    // A frame whose header asks for a window of 2 GiB: a magic number, no content size, exponent 21.
-    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3, 0x01, 0x00, 0x00];
-    assert!(said(Cursor::new(frame)).to_lowercase().contains("memory"), "{}", said(Cursor::new(frame)));
+fn a_window_of_more_than_64_mib_is_refused() {
+    // A frame whose header asks for a window of 1 KiB, doubled so often: a magic number, no content size, the exponent, and an
+    // empty last block.
+    let frame = |exponent: u8| Cursor::new([0x28, 0xb5, 0x2f, 0xfd, 0x00, exponent << 3, 0x01, 0x00, 0x00]);
+    for exponent in [17, 21] {
+        assert!(said(frame(exponent)).to_lowercase().contains("memory"), "{}", said(frame(exponent)));
+    }
+    assert!(!said(frame(16)).to_lowercase().contains("memory"), "{}", said(frame(16)));
 }
 
 #[test]
