@@ -15,7 +15,7 @@ use longshore_wire::Timestamp;
 
 use crate::{Server, clock};
 
-/// How soon a lifecycle policy that was put is acted on; and the pause after one that could not be.
+/// How soon a lifecycle policy that was put is acted on, if no other is due; and the pause after one that could not be.
 const PERIOD: Duration = Duration::from_secs(20);
 
 pub(crate) async fn run(server: Arc<Server>) {

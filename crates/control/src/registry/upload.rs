@@ -219,7 +219,8 @@ async fn end(visit: &Visit<'_>, place: &Place<'_>, digest: &Digest, body: &mut I
 /// `GET`: how far it has come.
 pub(super) async fn status(visit: &Visit<'_>, name: &str, id: &str) -> Result<Answer, Refusal> {
     let place = Place::new(visit, name, id)?;
-    let bytes = judge(visit, &place).await?.received(&place.key)?;
+    let (blobs, key) = (judge(visit, &place).await?, place.key.clone());
+    let bytes = aside(move || blobs.received(&key)).await?;
     Ok(place.answer(StatusCode::NO_CONTENT, bytes))
 }
 

@@ -11,10 +11,16 @@ use crate::{MAX_CHANGES, Plan};
 /// An image that is to go.
 pub(super) struct Going {
     pub image: Arc<Image>,
-    /// The tags that it had when it was chosen.
+    /// The tags that it had when it was chosen, in their order.
     pub tags: Vec<String>,
     /// Whether it has lost some of them.
     pub is_begun: bool,
+}
+
+impl Going {
+    fn had(&self, tag: &String) -> bool {
+        self.tags.binary_search(tag).is_ok()
+    }
 }
 
 /// What goes in one turn. A change is left for a note.
@@ -49,15 +55,15 @@ impl Turn {
         None
     }
 
-    /// The image as it is now, if no index lists it but those that have gone. It must be as it was, or have lost tags already: that
-    /// one goes whatever else became of it, with all that lead to it.
+    /// The image as it is now, if no index lists it but those that have gone. It must be as it was. One that has lost tags already
+    /// goes also if it was pulled, but not if it was tagged anew.
     fn still_going<'a>(&self, state: &'a State, one: &Going) -> Option<&'a Image> {
         let key = one.image.key();
         let now: &Image = state.images.get(&key)?;
         let unlisted = self.unlisted.get(&now.digest).copied().unwrap_or(0);
         let is_listed = state.index.registry.listings(&key) > unlisted;
         let is_meant = match one.is_begun {
-            true => now.pushed_at == one.image.pushed_at,
+            true => now.pushed_at == one.image.pushed_at && state.index.registry.tags(&key).all(|tag| one.had(tag)),
             false => self.is_as_it_was(state, now, one),
         };
         (is_meant && !is_listed).then_some(now)

@@ -64,6 +64,8 @@ pub(crate) enum Found {
     Unread(String),
     /// Bytes that SQLite keeps beside a database.
     Journal(usize),
+    /// It was read, and names nothing.
+    Silent,
 }
 
 impl Found {
@@ -256,7 +258,7 @@ pub(crate) fn gather(files: BTreeMap<Vec<u8>, Found>) -> Contents {
                 contents.problems.extend(refused.into_iter().chain(unread).map(problem));
             }
             Found::Unread(reason) => contents.problems.push(Problem { path, reason, hides_distribution }),
-            Found::Journal(0) => {}
+            Found::Journal(0) | Found::Silent => {}
             Found::Journal(_) => {
                 let reason = "unsupported rpm database: it has changes that were not folded into it".to_owned();
                 contents.problems.push(Problem { path, reason, hides_distribution });

@@ -149,7 +149,7 @@ fn read_file<R: Read>(
         return Err(budget.full());
     }
     budget.check_time()?;
-    Ok(found)
+    Ok(found.or(Some(Found::Silent)))
 }
 
 /// What a file says that has a name already: what was read under that one, if its name asks for the same.

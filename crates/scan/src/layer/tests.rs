@@ -166,6 +166,13 @@ fn a_hard_link_says_what_its_file_says() {
         let paths: Vec<&str> = contents.packages.iter().map(|package| &*package.path).collect();
         assert_eq!((paths.as_slice(), contents.problems.len()), (*expected, 0), "row {number}");
     }
+    // What was read and names nothing names nothing.
+    for (path, again) in
+        [("a/requirements.txt", "b/requirements.txt"), ("var/lib/dpkg/status.d/a", "var/lib/dpkg/status.d/b")]
+    {
+        let contents = read(&[tar(&[file(path, ""), link(again, path)])]).unwrap();
+        assert_eq!((contents.packages.len(), contents.problems.len()), (0, 0), "{path}");
+    }
     let release = [file("usr/lib/os-release", "ID=debian\n"), link("etc/os-release", "usr/lib/os-release")];
     assert_eq!(
         read(&[tar(&release), tar(&[file("usr/lib/.wh.os-release", "")])]).unwrap().distribution.unwrap().id,

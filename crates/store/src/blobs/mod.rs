@@ -130,6 +130,11 @@ impl Error {
         matches!(self, Self::Bucket(_) | Self::Foreign { .. } | Self::Unmarked)
     }
 
+    /// Whether the bucket does not let this be asked: of what is not there some do not, if it may not be listed.
+    fn is_refused(&self) -> bool {
+        matches!(self, Self::Bucket(object_store::Error::PermissionDenied { .. }))
+    }
+
     /// Whether what failed for some bytes would fail for all others too.
     pub fn is_of_all(&self) -> bool {
         match self {
@@ -440,9 +445,13 @@ impl Blobs {
     /// How many bytes of an upload have come.
     ///
     /// # Errors
-    /// [`Error::UnknownUpload`]; [`Error::Busy`] while more come.
+    /// [`Error::UnknownUpload`]; [`Error::Busy`] while more come; [`Error::Crowded`] and [`Error::File`] of one that must be read to
+    /// know.
     pub fn received(&self, key: &Key) -> Result<u64, Error> {
-        self.open.uploads.received(self.own(key)?)
+        match self.open.uploads.is_guessed(self.own(key)?) {
+            true => self.append(key, None)?.pause(),
+            false => self.open.uploads.received(key),
+        }
     }
 
     /// To write the next bytes of an upload, which nobody else does meanwhile. `at` is where the caller thinks they belong.

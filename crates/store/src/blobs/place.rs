@@ -73,7 +73,7 @@ impl Blobs {
         });
         match found {
             Ok(found) => Ok(found.as_ref() == Some(digest)),
-            Err(error) if error.is_of_bucket() => Err(error),
+            Err(error) if error.is_of_bucket() && !error.is_refused() => Err(error),
             Err(_) => Ok(false),
         }
     }
@@ -106,7 +106,7 @@ impl Blobs {
             Ok(found) if found != length => Ok(false),
             Ok(_) if self.open.doubts.has(address) => self.is_whole(&address.digest, size),
             Ok(_) => Ok(true),
-            Err(Error::Missing) => Ok(false),
+            Err(error) if matches!(error, Error::Missing) || error.is_refused() => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -66,6 +66,14 @@ pub(super) struct Progress {
     pub bytes: u64,
     /// The digest of these bytes; none after a restart, until they were read again.
     pub hash: Option<Running>,
+    /// Whether this is what a sealed file's length lets hope for.
+    pub is_guess: bool,
+}
+
+impl Progress {
+    pub fn known(bytes: u64, hash: Option<Running>) -> Self {
+        Self { bytes, hash, is_guess: false }
+    }
 }
 
 enum Slot {
@@ -155,7 +163,7 @@ impl Uploads {
         let made = disk::make(&self.0.dir.join(&key.account))
             .and_then(|()| disk::create(&path).map_err(|error| Error::at(&path, error)));
         match made {
-            Ok(_) => self.give_back(key, Progress { bytes: 0, hash: None }),
+            Ok(_) => self.give_back(key, Progress::known(0, None)),
             Err(_) => self.0.open.lock().remove(key),
         }
         made.map(drop)
@@ -169,13 +177,18 @@ impl Uploads {
         }
     }
 
+    /// Whether how far an upload has come is known when its file has been opened, and not before.
+    pub fn is_guessed(&self, key: &Key) -> bool {
+        matches!(self.0.open.lock().slots.get(key), Some(Slot::Idle(progress, _)) if progress.is_guess)
+    }
+
     /// Takes an upload to write to it. It must be given back, or forgotten.
     pub fn take(&self, key: &Key, at: Option<u64>) -> Result<Progress, Error> {
         let mut open = self.0.open.lock();
         let slot = open.slots.get_mut(key).ok_or(Error::UnknownUpload)?;
         match slot {
             Slot::Busy | Slot::Forgotten => return Err(Error::Busy),
-            Slot::Idle(progress, _) if at.is_some_and(|at| at != progress.bytes) => {
+            Slot::Idle(progress, _) if !progress.is_guess && at.is_some_and(|at| at != progress.bytes) => {
                 return Err(Error::OutOfOrder { at: progress.bytes });
             }
             Slot::Idle(..) => {}
@@ -284,11 +297,13 @@ fn find(dir: &Path, account: &str, open: &mut Open) -> Result<(), Error> {
         let age = about.modified().ok().and_then(|touched| touched.elapsed().ok()).unwrap_or_default();
         let touched = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
         // What is torn is found when it is gone on with.
-        let bytes = match is_sealed(key.repository()) {
-            true => seal::plain_length(about.len()).unwrap_or(about.len()),
-            false => about.len(),
+        let progress = match is_sealed(key.repository()) {
+            true => {
+                Progress { bytes: seal::plain_length(about.len()).unwrap_or(about.len()), hash: None, is_guess: true }
+            }
+            false => Progress::known(about.len(), None),
         };
-        open.insert(key, Slot::Idle(Progress { bytes, hash: None }, touched));
+        open.insert(key, Slot::Idle(progress, touched));
     }
     Ok(())
 }

@@ -200,6 +200,15 @@ impl Cache {
         }
     }
 
+    /// As [`forget`](Self::forget), unless somebody else has the flight too.
+    pub(super) fn leave(&self, key: &str, flight: &Arc<Flight>) {
+        let mut manifests = self.manifests.lock();
+        let is_alone = Arc::strong_count(flight) == 2;
+        if is_alone && manifests.get(key).is_some_and(|known| Arc::ptr_eq(known, flight)) {
+            manifests.remove(key);
+        }
+    }
+
     /// The flight of a layer; `true` if it is the caller's to begin.
     ///
     /// # Errors

@@ -215,6 +215,7 @@ async fn fetch(
     let place = flight::key(&visit.registry, name, reference);
     let source = Arc::new(Source::open(server, &visit.registry, name, rule)?);
     let flight = server.cache.manifest(&place)?;
+    let _waiting = Waiting { server, place: &place, flight: &flight };
     let outcome = flight.fetched(|| async {
         let outcome = import::look(&source, &server.cache, reference, known).await;
         if outcome.as_ref().is_err_and(Failure::is_away) {
@@ -236,9 +237,22 @@ async fn fetch(
         return Err(failure);
     }
     if flight.begins() {
-        import::begin(source, reference.clone(), &place, flight, found.clone());
+        import::begin(source, reference.clone(), &place, flight.clone(), found.clone());
     }
     Ok(Some(found))
+}
+
+/// Somebody who waits for a flight. If all go away before it ends, there is none.
+struct Waiting<'a> {
+    server: &'a Server,
+    place: &'a str,
+    flight: &'a Arc<flight::Flight>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.server.cache.leave(self.place, self.flight);
+    }
 }
 
 /// Makes the repository that what was found is kept in.

@@ -51,7 +51,7 @@ pub struct Pushed {
     pub image: Image,
     /// The image was not there.
     pub is_new: bool,
-    /// Tags that did not lead to it.
+    /// Tags that did not lead to it, or were not the pusher's.
     pub moved: Vec<String>,
 }
 
@@ -249,9 +249,9 @@ impl Place<'_> {
         }
     }
 
-    /// Has the tags lead to the image. Returns those that did not.
+    /// Has the tags lead to the image. Returns those that did not, or that an upstream had lead there.
     fn tag(&self, changes: &mut Vec<Change>, digest: &str, now: Timestamp) -> Result<Vec<String>, Fault> {
-        let mut moved: Vec<String> = Vec::new();
+        let (mut moved, mut more): (Vec<String>, usize) = (Vec::new(), 0);
         for tag in self.push.tags {
             let row = ImageTag {
                 repository: self.repository.id.clone(),
@@ -273,11 +273,12 @@ impl Place<'_> {
             if known.is_some() && !leads_there && is_immutable(self.repository, tag) {
                 return Err(fault::immutable(self.push.repository, tag));
             }
+            more += usize::from(!leads_there);
             moved.push(row.tag.clone());
             changes.push(row.into());
         }
         let there = self.state.index.registry.tags(&content_key(&self.repository.id, digest)).len();
-        match there + moved.len() > MOST_TAGS && !moved.is_empty() {
+        match there + more > MOST_TAGS && more > 0 {
             true => Err(fault::limit(format!("An image may have {MOST_TAGS} tags."))),
             false => Ok(moved),
         }

@@ -248,6 +248,35 @@ fn end_while_it_is_written(came: usize, more: usize) {
     assert_eq!(whole(&blobs, &sha(&bytes)), bytes);
 }
 
+#[test]
+fn who_goes_on_with_a_sealed_upload_after_a_kill_is_told_how_far_it_came() {
+    const CAME: usize = 20_000;
+    let room = Room::new("sealed-killed");
+    let (blobs, bytes) = (sealed(&room), content(12, CAME + 5));
+    blobs.begin(&key(1)).unwrap();
+    let mut writer = blobs.append(&key(1), Some(0)).unwrap();
+    writer.write(&bytes[..CAME]).unwrap();
+    writer.pause().unwrap();
+    let path = blobs.open.uploads.path(&key(1));
+    let mut writer = blobs.append(&key(1), None).unwrap();
+    writer.write(b"").unwrap();
+    let spared = fs::read(&path).unwrap();
+    drop((writer, blobs));
+    let killed = || {
+        fs::write(&path, &spared).unwrap();
+        sealed(&room)
+    };
+    assert_eq!(killed().received(&key(1)).unwrap(), CAME as u64);
+    assert!(
+        matches!(killed().append(&key(1), Some(CAME as u64 + 1)), Err(Error::OutOfOrder { at }) if at == CAME as u64)
+    );
+    let blobs = killed();
+    let mut writer = blobs.append(&key(1), Some(CAME as u64)).unwrap();
+    writer.write(&bytes[CAME..]).unwrap();
+    writer.finish(&sha(&bytes)).unwrap();
+    assert_eq!(whole(&blobs, &sha(&bytes)), bytes);
+}
+
 /// What of a sealed upload's file is gone on with.
 fn found(path: &Path) -> (u64, Digest) {
     let read = || {
