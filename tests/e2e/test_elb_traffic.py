@@ -61,7 +61,7 @@ def web(real):
 
 def test_requests_go_round_all_healthy_targets(web):
     account, cluster, balancer = web
-    assert balancer.ask()[0] == 503
+    eventually(lambda: balancer.ask()[0] == 503)
     tasks = run_web(account, cluster, 3)
     balancer.register(*tasks.values())
     balancer.until_healthy(3)

@@ -105,7 +105,7 @@ class Channel:
         self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
         head = b""
         while b"\r\n\r\n" not in head:
-            head += self.socket.recv(1)
+            head += self.exactly(1)
         self.status = int(head.split()[1])
 
     def send(self, kind, message):
