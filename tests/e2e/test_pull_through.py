@@ -144,30 +144,36 @@ def test_twenty_first_pulls_fetch_each_layer_once(upstream, ecr, hub):
     eventually(lambda: known(ecr, hub) == {sha256(manifest): ["v1"]})
 
 
-def begin(request, data, size):
-    """Answers that all of the data comes, and sends its first bytes."""
-    request.send_response(200)
-    request.send_header("Content-Length", str(len(data)))
-    request.end_headers()
-    request.wfile.write(data[:size])
-    request.wfile.flush()
-
-
-def test_a_layer_is_read_while_it_comes(upstream, hub):
-    data = unique().encode() * 100_000
-    manifest = upstream.push(far(hub), "v1", layers=[data])
+@contextlib.contextmanager
+def held(upstream, data, size):
+    """The upstream sends the first bytes of a layer, and the rest when it may go on."""
     go_on = threading.Event()
 
     def slowly(request, path):
         if not path.endswith(f"/blobs/{sha256(data)}"):
             return False
-        begin(request, data, 1_000_000)
-        go_on.wait(60)
-        request.wfile.write(data[1_000_000:])
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(data)))
+        request.end_headers()
+        with contextlib.suppress(OSError):
+            request.wfile.write(data[:size])
+            request.wfile.flush()
+            go_on.wait(120)
+            request.wfile.write(data[size:])
         return True
 
     upstream.lie = slowly
     try:
+        yield go_on
+    finally:
+        go_on.set()
+        upstream.lie = None
+
+
+def test_a_layer_is_read_while_it_comes(upstream, hub):
+    data = unique().encode() * 100_000
+    manifest = upstream.push(far(hub), "v1", layers=[data])
+    with held(upstream, data, 1_000_000) as go_on:
         assert hub("GET", "manifests/v1").body == manifest
         head = f"GET /v2/{hub.name}/blobs/{sha256(data)} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Basic {hub.token}\r\n"
         with socket.create_connection(("127.0.0.1", hub.instance.port), timeout=60) as line:
@@ -182,8 +188,6 @@ def test_a_layer_is_read_while_it_comes(upstream, hub):
             while more := line.recv(65536):
                 read += more
         assert read.split(b"\r\n\r\n", 1)[1] == data
-    finally:
-        go_on.set()
 
 
 def test_an_index_has_its_images_as_they_are_asked_for(upstream, ecr, hub):
@@ -253,28 +257,15 @@ def test_a_tag_is_looked_up_again_after_a_day(upstream, cached, ecr, hub):
 
 
 def test_what_is_pushed_while_a_tag_is_fetched_stays(upstream, ecr, hub):
-    data, go_on = unique().encode() * 1000, threading.Event()
+    data = unique().encode() * 1000
     theirs = upstream.push(far(hub), "v1", layers=[data])
-
-    def slowly(request, path):
-        if not path.endswith(f"/blobs/{sha256(data)}"):
-            return False
-        begin(request, data, 5000)
-        go_on.wait(60)
-        request.wfile.write(data[5000:])
-        return True
-
-    upstream.lie = slowly
-    try:
+    with held(upstream, data, 5000) as go_on:
         assert hub("GET", "manifests/v1").body == theirs
         mine = hub.image("v1")
         go_on.set()
         eventually(lambda: sha256(theirs) in known(ecr, hub))
         assert known(ecr, hub) == {sha256(mine): ["v1"], sha256(theirs): []}
         assert hub("GET", "manifests/v1").body == mine
-    finally:
-        go_on.set()
-        upstream.lie = None
 
 
 def test_tags_that_may_not_move_stay(upstream, cached, ecr, prefix):
@@ -423,17 +414,7 @@ def test_a_layer_that_lies_is_never_whole(upstream, ecr, hub, size):
 def test_a_layer_that_stops_coming_holds_up_nobody_else(upstream, ecr, hub):
     data = unique().encode() * 1000
     slow, fast = upstream.push(far(hub), "slow", layers=[data]), upstream.push(far(hub), "fast")
-    held = threading.Event()
-
-    def stall(request, path):
-        if not path.endswith(f"/blobs/{sha256(data)}"):
-            return False
-        begin(request, data, 5000)
-        held.wait(120)
-        return True
-
-    upstream.lie = stall
-    try:
+    with held(upstream, data, 5000):
         assert hub("GET", "manifests/slow").body == slow
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(Hub(hub.instance, hub.name, hub.token), "GET", f"blobs/{sha256(data)}")
@@ -445,8 +426,6 @@ def test_a_layer_that_stops_coming_holds_up_nobody_else(upstream, ecr, hub):
         assert sha256(slow) not in known(ecr, hub)
         # Nobody can go on with what has come.
         eventually(lambda: files(hub.instance.data_dir / "registry/uploads") == [])
-    finally:
-        held.set()
 
 
 def test_what_holds_for_images_holds_for_imported_ones(upstream, cached, ecr, hub):
