@@ -194,13 +194,14 @@ pub(super) fn sync_dir(dir: &Path) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::Room;
     use super::*;
 
     #[test]
     fn a_new_name_that_may_not_last_is_taken_back_and_a_known_one_stays() {
-        let dir = std::env::temp_dir().join(format!("longshore-disk-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&dir);
-        make(&dir).unwrap();
+        let room = Room::new("disk");
+        let dir = &room.0;
+        make(dir).unwrap();
         let (staged, path) = (dir.join("staged"), dir.join("name"));
         let check = |bytes: &str, synced: Result<(), Error>, found: Option<&str>| {
             fs::write(&staged, bytes).unwrap();
@@ -213,6 +214,5 @@ mod tests {
         check("second", Ok(()), Some("second"));
         check("third", Err(Error::Full), Some("third"));
         check("fourth", Ok(()), Some("fourth"));
-        fs::remove_dir_all(&dir).unwrap();
     }
 }

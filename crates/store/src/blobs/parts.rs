@@ -132,34 +132,33 @@ impl Drop for Note<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::Room;
     use super::*;
 
     #[test]
     fn what_broke_off_is_known_after_a_restart_too() {
-        let dir = std::env::temp_dir().join(format!("longshore-parts-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&dir);
-        let parts = Parts::open(&dir).unwrap();
+        let room = Room::new("parts");
+        let dir = &room.0;
+        let parts = Parts::open(dir).unwrap();
         let left = |number, id: &str| Left { number, id: id.to_owned(), path: format!("images/{id}") };
         parts.note("whole", "images/whole").unwrap().over().unwrap();
         let going = parts.note("going", "images/going").unwrap();
         drop(parts.note("broken", "images/broken").unwrap());
         assert_eq!(parts.left(), [left(2, "broken")]);
-        let again = Parts::open(&dir).unwrap();
+        let again = Parts::open(dir).unwrap();
         assert_eq!(again.left(), [left(1, "going"), left(2, "broken")]);
         drop(going);
         drop(again.note("new", "images/new").unwrap());
         again.forget(&left(1, "going")).unwrap();
         again.forget(&left(1, "going")).unwrap();
         assert_eq!(again.left(), [left(2, "broken"), left(3, "new")]);
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 2);
-        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(fs::read_dir(dir).unwrap().count(), 2);
     }
 
     #[test]
     fn a_note_that_cannot_be_read_stays() {
-        let dir = std::env::temp_dir().join(format!("longshore-notes-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&dir);
-        let parts = Parts::open(&dir).unwrap();
+        let room = Room::new("notes");
+        let parts = Parts::open(&room.0).unwrap();
         let [unread, gone, begun] = ["unread", "gone", "begun"].map(|id| {
             let note = parts.note(id, "images/x").unwrap();
             parts.file(note.number)
@@ -176,6 +175,5 @@ mod tests {
         fs::remove_dir(&unread).unwrap();
         fs::write(&unread, text).unwrap();
         assert_eq!(parts.left(), [Left { number: 0, id: "unread".to_owned(), path: "images/x".to_owned() }]);
-        fs::remove_dir_all(&dir).unwrap();
     }
 }

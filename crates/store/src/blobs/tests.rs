@@ -18,10 +18,11 @@ const A: &str = "0123456789abcdef0123456789abcdef";
 const B: &str = "fedcba9876543210fedcba9876543210";
 const ID: &str = "01234567-89ab-cdef-0123-456789abcdef";
 
-struct Room(PathBuf);
+/// A directory of a test, which goes with it.
+pub(super) struct Room(pub PathBuf);
 
 impl Room {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("longshore-blobs-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         Self(dir)

@@ -56,7 +56,7 @@ impl Writer {
         match opened {
             Ok((staged, bytes, hash)) if at.is_some_and(|at| at != bytes) => {
                 drop(staged);
-                uploads.give_back(key, Progress::known(bytes, Some(hash)));
+                uploads.give_back(key, Progress { bytes, hash: Some(hash) });
                 Err(Error::OutOfOrder { at: bytes })
             }
             Ok((staged, bytes, hash)) => {
@@ -200,7 +200,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if self.park().is_ok() {
-            let progress = Progress::known(self.bytes, Some(self.hash.clone()));
+            let progress = Progress { bytes: self.bytes, hash: Some(self.hash.clone()) };
             self.blobs.open.uploads.give_back(&self.key, progress);
         }
     }

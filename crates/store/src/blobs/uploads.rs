@@ -66,13 +66,12 @@ pub(super) struct Progress {
     pub bytes: u64,
     /// The digest of these bytes; none after a restart, until they were read again.
     pub hash: Option<Running>,
-    /// Whether this is what a sealed file's length lets hope for.
-    pub is_guess: bool,
 }
 
 impl Progress {
-    pub fn known(bytes: u64, hash: Option<Running>) -> Self {
-        Self { bytes, hash, is_guess: false }
+    /// Whether this is what the length of a sealed file lets hope for.
+    fn is_guess(&self, key: &Key) -> bool {
+        self.hash.is_none() && is_sealed(key.repository())
     }
 }
 
@@ -163,7 +162,7 @@ impl Uploads {
         let made = disk::make(&self.0.dir.join(&key.account))
             .and_then(|()| disk::create(&path).map_err(|error| Error::at(&path, error)));
         match made {
-            Ok(_) => self.give_back(key, Progress::known(0, None)),
+            Ok(_) => self.give_back(key, Progress { bytes: 0, hash: None }),
             Err(_) => self.0.open.lock().remove(key),
         }
         made.map(drop)
@@ -179,7 +178,7 @@ impl Uploads {
 
     /// Whether how far an upload has come is known when its file has been opened, and not before.
     pub fn is_guessed(&self, key: &Key) -> bool {
-        matches!(self.0.open.lock().slots.get(key), Some(Slot::Idle(progress, _)) if progress.is_guess)
+        matches!(self.0.open.lock().slots.get(key), Some(Slot::Idle(progress, _)) if progress.is_guess(key))
     }
 
     /// Takes an upload to write to it. It must be given back, or forgotten.
@@ -188,7 +187,7 @@ impl Uploads {
         let slot = open.slots.get_mut(key).ok_or(Error::UnknownUpload)?;
         match slot {
             Slot::Busy | Slot::Forgotten => return Err(Error::Busy),
-            Slot::Idle(progress, _) if !progress.is_guess && at.is_some_and(|at| at != progress.bytes) => {
+            Slot::Idle(progress, _) if !progress.is_guess(key) && at.is_some_and(|at| at != progress.bytes) => {
                 return Err(Error::OutOfOrder { at: progress.bytes });
             }
             Slot::Idle(..) => {}
@@ -297,26 +296,24 @@ fn find(dir: &Path, account: &str, open: &mut Open) -> Result<(), Error> {
         let age = about.modified().ok().and_then(|touched| touched.elapsed().ok()).unwrap_or_default();
         let touched = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
         // What is torn is found when it is gone on with.
-        let progress = match is_sealed(key.repository()) {
-            true => {
-                Progress { bytes: seal::plain_length(about.len()).unwrap_or(about.len()), hash: None, is_guess: true }
-            }
-            false => Progress::known(about.len(), None),
+        let bytes = match is_sealed(key.repository()) {
+            true => seal::plain_length(about.len()).unwrap_or(about.len()),
+            false => about.len(),
         };
-        open.insert(key, Slot::Idle(progress, touched));
+        open.insert(key, Slot::Idle(Progress { bytes, hash: None }, touched));
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::Room;
     use super::*;
 
     #[test]
     fn an_upload_that_is_over_is_taken_when_it_is_chosen() {
-        let dir = std::env::temp_dir().join(format!("longshore-uploads-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&dir);
-        let uploads = Uploads::open(&dir, 10).unwrap();
+        let room = Room::new("uploads");
+        let uploads = Uploads::open(&room.0, 10).unwrap();
         let keys = [1, 2].map(|number| {
             Key::new("123456789012", &"0".repeat(OWNER), &format!("01234567-89ab-cdef-0123-{number:012x}")).unwrap()
         });
@@ -328,6 +325,5 @@ mod tests {
         assert!(matches!(uploads.received(other), Err(Error::UnknownUpload)));
         uploads.discard(over).unwrap();
         assert_eq!(uploads.count(), 0);
-        fs::remove_dir_all(&dir).unwrap();
     }
 }
