@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_model::registry::{Destination, ImageReplication};
-use longshore_model::{AccountId, Change, State, TableName};
-use longshore_plan::replicate::{Errand, Outcome, due, tried};
+use longshore_model::{AccountId, Change, State};
+use longshore_plan::replicate::{Errand, Outcome, due, gone, tried};
 use tokio::task::{Id, JoinSet};
 
 use crate::{Server, clock};
@@ -122,24 +122,7 @@ fn written_down(state: &State, known: &ImageReplication, errand: &Errand, ended:
         Tried::Ended(version, outcome) => {
             tried(known, &errand.to, (*version).min(known.version), outcome, clock::now()).map(Change::from)
         }
-        Tried::Gone => gone(state, known, errand),
-    }
-}
-
-/// A copy of an image that is gone is none any more, nor is one that no rule asks for.
-fn gone(state: &State, known: &ImageReplication, errand: &Errand) -> Option<Change> {
-    let repository = state.repository_of(&known.repository).filter(|_| state.images.contains(&errand.key));
-    let Some(repository) = repository else {
-        return Some(Change::Delete(TableName::ImageReplication, errand.key.to_string()));
-    };
-    if state.replicates(repository, &errand.to) {
-        return None;
-    }
-    let mut row = known.clone();
-    row.replicas.retain(|replica| !replica.is_at(&errand.to));
-    match row.replicas.is_empty() {
-        true => Some(Change::Delete(TableName::ImageReplication, errand.key.to_string())),
-        false => Some(row.into()),
+        Tried::Gone => gone(state, known, &errand.to),
     }
 }
 

@@ -86,6 +86,22 @@ pub fn tried(
     Some(row)
 }
 
+/// What becomes of a record when there is nothing to be copied to a registry: the image is gone, or no rule asks for the copy.
+/// `None` if there is again.
+pub fn gone(state: &State, known: &ImageReplication, to: &Destination) -> Option<Change> {
+    let key = known.key();
+    let repository = state.repository_of(&known.repository).filter(|_| state.images.contains(&key));
+    if repository.is_some_and(|repository| state.replicates(repository, to)) {
+        return None;
+    }
+    let mut row = known.clone();
+    row.replicas.retain(|replica| repository.is_some() && !replica.is_at(to));
+    match row.replicas.is_empty() {
+        true => Some(Change::Delete(TableName::ImageReplication, key)),
+        false => Some(row.into()),
+    }
+}
+
 fn complete(replica: &mut Replica) {
     (replica.status, replica.tries) = (Status::Complete, 0);
     (replica.failure_code, replica.failure) = (None, None);
@@ -112,7 +128,8 @@ fn note(replica: &mut Replica, (code, why): (&str, &str)) {
 
 #[cfg(test)]
 mod tests {
-    use longshore_model::registry::Image;
+    use longshore_api::ecr as api;
+    use longshore_model::registry::{Image, RegistryReplication, Repository};
 
     use super::*;
 
@@ -173,6 +190,35 @@ mod tests {
         assert_eq!(found(&[], 10), "r@y>a r@y>b");
         assert_eq!(found(&["a"], 10), "r@y>b");
         assert_eq!(found(&["a"], 100), "r@y>b r@x>c");
+    }
+
+    #[test]
+    fn what_no_rule_asks_for_any_more_is_let_go() {
+        let known = row("x", vec![replica("a", 1), replica("b", 1)]);
+        let follow = |regions: &[&str]| {
+            let destination = |region: &&str| api::ReplicationDestination {
+                region: Some((*region).to_owned()),
+                registry_id: Some(to(region).registry),
+            };
+            let destinations = Some(regions.iter().map(destination).collect());
+            let rule = api::ReplicationRule { destinations, ..Default::default() };
+            Change::from(RegistryReplication { account: "111111111111".to_owned(), rules: vec![rule] })
+        };
+        let mut state = state(vec![known.clone()]);
+        state.apply(&Repository::new("111111111111", "name", "r", at(0)).into());
+        let mut check = |regions: &[&str], gone_to: &str, left: &[&str]| {
+            state.apply(&follow(regions));
+            let row = state.image_replications.get(&known.key()).unwrap().clone();
+            gone(&state, &row, &to(gone_to)).iter().for_each(|change| state.apply(change));
+            let rows = state.image_replications.iter().flat_map(|(_, row)| &row.replicas);
+            assert_eq!(rows.map(|replica| replica.region.as_str()).collect::<Vec<_>>(), left, "{regions:?} {gone_to}");
+        };
+        check(&["a", "b"], "a", &["a", "b"]);
+        check(&["b"], "a", &["b"]);
+        check(&[], "b", &[]);
+        assert!(state.image_replications.iter().next().is_none());
+        let lost = gone(&State::default(), &known, &to("a"));
+        assert!(matches!(lost, Some(Change::Delete(TableName::ImageReplication, key)) if key == known.key()));
     }
 
     #[test]

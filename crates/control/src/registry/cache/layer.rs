@@ -271,7 +271,6 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, BlobError> + 
 fn of_bytes(error: BlobError) -> Failure {
     match &error {
         BlobError::TooMany { .. } => Failure::Busy,
-        BlobError::TooLarge { .. } => Fault::common("LimitExceededException", 400, error.to_string()).into(),
         _ => ecr::bytes_fault(&error).into(),
     }
 }
